@@ -1,0 +1,84 @@
+"""The command line: `python -m {{cookiecutter.__package}} COMMAND [--setting value ...]`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+import sys
+
+import yaml
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from . import commands, limbs
+from .commands import Command
+from .contract import describe
+from .errors import UserError
+from .settings import CONFIG, PACKAGE, PREFIX
+
+
+def find_commands() -> dict[str, type[Command]]:
+    """All commands by name: the spine's, and those of each limb there is."""
+    modules = [commands]
+    for limb in pkgutil.iter_modules(limbs.__path__, limbs.__name__ + "."):
+        modules.append(importlib.import_module(f"{limb.name}.commands"))
+    return {
+        re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, Command)
+        and value is not Command
+        and value.__module__ == module.__name__
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return the exit code: 2 for a mistake of the person's."""
+    found = find_commands()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: python -m {{cookiecutter.__package}} COMMAND [--help] [--setting value ...]\n")
+        for name, command in sorted(found.items()):
+            print(f"  {name:12} {(command.__doc__ or '').splitlines()[0]}")
+        return 0
+    name, *rest = arguments
+    try:
+        if name not in found:
+            raise UserError(f"there is no command {name!r}; choose among {', '.join(sorted(found))}")
+        build(found[name], rest).run()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def build(command: type[Command], arguments: list[str]) -> Command:
+    """Read a command's settings from config.yaml, the environment and the command line.
+
+    Raises
+    ------
+    UserError
+        If one of them is missing, unknown or wrong.
+    """
+    if not CONFIG.is_file():
+        raise UserError(f"there is no {CONFIG} here; run this in the project's folder")
+    for variable in os.environ:
+        field = variable.removeprefix(PREFIX).split("__")[0].lower()
+        if variable.startswith(PREFIX) and field not in command.model_fields:
+            raise UserError(f"{variable} is set in the environment, but is no setting")
+    try:
+        return command(_cli_parse_args=arguments, _cli_prog_name=f"{PACKAGE} {command.__name__}")
+    except ValidationError as error:
+        raise UserError(f"settings: {describe(error)}") from None
+    except SettingsError as error:
+        raise UserError(f"settings: {str(error).removeprefix('error parsing CLI: ')}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

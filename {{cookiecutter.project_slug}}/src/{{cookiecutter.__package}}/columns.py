@@ -1,0 +1,261 @@
+"""The types that a column can have.
+
+A type is one class. It says how a value is read from text, how it is checked,
+how it is encoded for a model, and how the API asks for it. A new type is one
+more class here and its name in `Column`.
+
+This module is loaded by the API, so polars and pandera are imported only by
+the methods that training calls.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import polars as pl
+    from pandera.polars import Check
+
+Role = Literal["feature", "target", "id", "time", "group", "ignore"]
+
+MISSING = "__missing__"  # stands for a null string inside the graph, where strings cannot be null
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class BaseColumn(BaseModel):
+    """What every column has, whatever its type.
+
+    Attributes
+    ----------
+    role
+        What the column is for. Only a `feature` is shown to a model; `time` and
+        `group` decide the split; `id` and `ignore` are kept out.
+    description
+        Shown in the API's documentation.
+    reason
+        Why the column is left out, where that is not obvious.
+    nullable
+        Whether a value may be missing.
+    missing_values
+        Spellings of "missing" in this column, besides the empty text.
+    example
+        A typical value, used for the example request.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    matrix: ClassVar[Literal["numbers", "strings"]]
+
+    type: str
+    role: Role = "feature"
+    description: str = ""
+    reason: str = ""
+    nullable: bool = True
+    missing_values: list[str] = []
+    example: Any = None
+
+    def known(self, raw: pl.Expr) -> pl.Expr:
+        """Strip blanks, and turn empty text and `missing_values` into null."""
+        text = raw.str.strip_chars()
+        return text.replace(dict.fromkeys(["", *self.missing_values]))
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        """Text to typed value; null where the text cannot be read as this type."""
+        raise NotImplementedError
+
+    def checks(self) -> list[Check]:
+        """Pandera checks on the typed values."""
+        return []
+
+    def encoded_names(self, name: str) -> list[str]:
+        """Names of the matrix columns that `encode` returns."""
+        return [name]
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """Typed values, None where missing, to the columns that a model's graph takes.
+
+        Returns
+        -------
+        array of shape (len(values), len(encoded_names))
+            float32 with NaN for missing, or strings with `MISSING`.
+        """
+        raise NotImplementedError
+
+    def request_type(self) -> Any:
+        """The type, with limits, that the API asks for."""
+        raise NotImplementedError
+
+
+class Number(BaseColumn):
+    """A quantity.
+
+    Attributes
+    ----------
+    unit
+        Unit of measurement, for people.
+    minimum, maximum
+        Inclusive limits: a value outside is an error in the data, not an outlier.
+    """
+
+    matrix = "numbers"
+
+    type: Literal["number"]
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        number = text.cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number)
+
+    def checks(self) -> list[Check]:
+        from pandera.polars import Check
+
+        limits = [(Check.ge, self.minimum), (Check.le, self.maximum)]
+        return [check(limit) for check, limit in limits if limit is not None]
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        numbers = np.array(values, dtype=np.float64)
+        return np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)[:, None]
+
+    def request_type(self) -> Any:
+        unit = {"unit": self.unit} if self.unit else {}
+        return Annotated[
+            float,
+            Field(
+                ge=self.minimum, le=self.maximum, allow_inf_nan=False, json_schema_extra={**unit}
+            ),
+        ]
+
+
+class Category(BaseColumn):
+    """One of several labels.
+
+    Attributes
+    ----------
+    categories
+        The labels; left empty where there are too many to list.
+    unseen
+        Whether a label that is not listed is answered or refused.
+    """
+
+    matrix = "strings"
+
+    type: Literal["category"]
+    categories: list[str] = []
+    unseen: Literal["allow", "refuse"] = "allow"
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        return text
+
+    def checks(self) -> list[Check]:
+        from pandera.polars import Check
+
+        closed = self.categories and self.unseen == "refuse"
+        return [Check.isin(self.categories)] if closed else []
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        return np.array([value or MISSING for value in values], dtype=object)[:, None]
+
+    def request_type(self) -> Any:
+        if self.categories and self.unseen == "refuse":
+            return Literal[tuple(self.categories)]
+        known = {"categories": self.categories} if self.categories else {}
+        return Annotated[str, Field(max_length=1000, json_schema_extra={**known})]
+
+
+class Boolean(BaseColumn):
+    """True or false.
+
+    Attributes
+    ----------
+    true_values, false_values
+        The spellings of each. Where one list is empty, it means every other value.
+    """
+
+    matrix = "numbers"
+
+    type: Literal["boolean"]
+    true_values: list[str] = ["true", "True", "TRUE", "yes", "Yes", "YES", "1"]
+    false_values: list[str] = ["false", "False", "FALSE", "no", "No", "NO", "0"]
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        true, false = text.is_in(self.true_values), text.is_in(self.false_values)
+        if not self.true_values:
+            return ~false
+        if not self.false_values:
+            return true
+        return pl.when(true).then(True).when(false).then(False)
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        return np.array(values, dtype=np.float32)[:, None]
+
+    def request_type(self) -> Any:
+        return bool
+
+
+class Date(BaseColumn):
+    """A day. As a feature it is the season and the weekday.
+
+    The year is left out on purpose: a model is asked about days later than any
+    it was fitted on.
+
+    Attributes
+    ----------
+    format
+        How the text is written, in strftime's letters.
+    """
+
+    matrix = "numbers"
+
+    type: Literal["date"]
+    format: str = "%Y-%m-%d"
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        return text.str.to_datetime(self.format, strict=False).cast(pl.Date)
+
+    def encoded_names(self, name: str) -> list[str]:
+        return [f"{name} season sin", f"{name} season cos", f"{name} weekday"]
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        def parts(day: dt.date | None) -> tuple[float, float, float]:
+            if day is None:
+                return math.nan, math.nan, math.nan
+            angle = 2 * math.pi * day.timetuple().tm_yday / 365.25
+            return math.sin(angle), math.cos(angle), day.weekday()
+
+        return np.array([parts(day) for day in values], dtype=np.float32).reshape(-1, 3)
+
+    def request_type(self) -> Any:
+        return dt.date
+
+
+class Text(BaseColumn):
+    """Free text: as a feature, the weight of each of its words in lower case."""
+
+    matrix = "strings"
+
+    type: Literal["text"]
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        return text
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        return np.array([(value or "").lower() for value in values], dtype=object)[:, None]
+
+    def request_type(self) -> Any:
+        return Annotated[str, Field(max_length=100_000)]
+
+
+Column = Annotated[Number | Category | Boolean | Date | Text, Field(discriminator="type")]

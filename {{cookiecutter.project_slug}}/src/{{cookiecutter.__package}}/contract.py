@@ -1,0 +1,136 @@
+"""The contract (schema.yaml): what each column of the table is.
+
+Everything that needs to know about a column reads it here: reading, validation,
+the split, the features, the API. Nothing else names a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from .columns import BaseColumn, Boolean, Category, Column, Number
+from .errors import UserError
+
+
+class Matrices(NamedTuple):
+    """Encoded features of n rows, as a model's graph takes them.
+
+    Attributes
+    ----------
+    numbers
+        float32, shape (n, number of number columns), NaN for missing.
+    strings
+        object, shape (n, number of string columns).
+    """
+
+    numbers: np.ndarray
+    strings: np.ndarray
+
+    def __getitem__(self, rows: Any) -> Matrices:  # type: ignore[override]
+        """The given rows of both matrices."""
+        return Matrices(self.numbers[rows], self.strings[rows])
+
+
+class Contract(BaseModel):
+    """The columns of a table, by name, in order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: dict[str, Column]
+
+    @classmethod
+    def load(cls, path: Path) -> Contract:
+        """Read a contract.
+
+        Raises
+        ------
+        UserError
+            If the file is missing or is not a contract; every mistake is named.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return cls.model_validate(content)
+        except FileNotFoundError:
+            raise UserError(f"{path}: there is no such contract") from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        except ValidationError as error:
+            raise UserError(f"{path}: {describe(error)}") from None
+
+    @model_validator(mode="after")
+    def _roles_are_consistent(self) -> Contract:
+        for role in ("target", "time", "group"):
+            names = self.names(role)
+            if len(names) > 1:
+                raise ValueError(f"only one column can have the role {role}, not {names}")
+        if not self.names("target"):
+            raise ValueError("one column needs the role target")
+        if not isinstance(self.columns[self.target], Boolean | Category | Number):
+            raise ValueError(f"the target {self.target} must be a boolean, category or number")
+        if not self.features:
+            raise ValueError("at least one column needs the role feature")
+        return self
+
+    def names(self, role: str) -> list[str]:
+        """Names of the columns that have a role, in order."""
+        return [name for name, column in self.columns.items() if column.role == role]
+
+    @cached_property
+    def target(self) -> str:
+        """Name of the target."""
+        return self.names("target")[0]
+
+    @cached_property
+    def features(self) -> dict[str, BaseColumn]:
+        """The columns that a model is shown."""
+        return {name: self.columns[name] for name in self.names("feature")}
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the target is a label (classification) or a number (regression)."""
+        return not isinstance(self.columns[self.target], Number)
+
+    def feature_names(self, matrix: str) -> list[str]:
+        """Names of the features that are encoded into one of the two matrices."""
+        return [name for name, column in self.features.items() if column.matrix == matrix]
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the features that are categories."""
+        return [name for name, column in self.features.items() if isinstance(column, Category)]
+
+    def encode(self, table: Mapping[str, Sequence[Any]]) -> Matrices:
+        """Encode typed values, given column by column, for a model.
+
+        Training, batch prediction and the API all come through here, so that a
+        row means the same to each of them.
+        """
+        rows = len(next(iter(table.values())))
+
+        def stack(matrix: str, empty: Any) -> np.ndarray:
+            names = self.feature_names(matrix)
+            parts = [self.columns[name].encode(table[name]) for name in names]
+            return np.hstack(parts) if parts else np.empty((rows, 0), dtype=empty)
+
+        return Matrices(stack("numbers", np.float32), stack("strings", object))
+
+    def example(self) -> dict[str, Any]:
+        """One row of examples, as a request would carry it."""
+        return {name: column.example for name, column in self.features.items()}
+
+
+def describe(error: ValidationError) -> str:
+    """All mistakes that pydantic found, in one line."""
+    mistakes = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"])
+        what = mistake["msg"].removeprefix("Value error, ")
+        mistakes.append(f"{where}: {what}" if where else what)
+    return "; ".join(mistakes)

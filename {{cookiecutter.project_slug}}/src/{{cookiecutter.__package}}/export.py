@@ -1,0 +1,165 @@
+"""Export: a fitted pipeline to one ONNX graph, and the proof that both agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import compose, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.pipeline import Pipeline
+
+from .columns import FLOAT32_MAX, MISSING
+from .contract import Matrices
+from .errors import UserError
+from .features import as_frame
+from .scoring import Scorer
+
+OPSET = {"": 21, "ai.onnx.ml": 3}
+IR_VERSION = 10
+TOLERANCE = 1e-4
+OUTPUT = "prediction"
+
+
+def predict(pipeline: Pipeline, features: Matrices) -> np.ndarray:
+    """Predict with the fitted pipeline itself: probabilities (n, classes) or values (n, 1)."""
+    frame = as_frame(features)
+    if hasattr(pipeline, "classes_"):
+        probabilities: np.ndarray = pipeline.predict_proba(frame)
+        return probabilities
+    return np.asarray(pipeline.predict(frame)).reshape(-1, 1)
+
+
+def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:
+    """Convert the pipeline to one graph: encoded columns in, prediction out.
+
+    Inputs are `numbers` (float32) and `strings`, each of shape (n, columns) and left
+    out where it has no columns. The output `prediction` is float32 of shape
+    (n, classes), or (n, 1) for regression.
+
+    Parameters
+    ----------
+    features
+        Any encoded rows, for the widths of the two matrices.
+
+    Raises
+    ------
+    UserError
+        If a step cannot be converted.
+    """
+    inputs: list[tuple[str, Any]] = []
+    if features.numbers.shape[1]:
+        inputs.append(("numbers", FloatTensorType([None, features.numbers.shape[1]])))
+    if features.strings.shape[1]:
+        inputs.append(("strings", StringTensorType([None, features.strings.shape[1]])))
+    try:
+        if hasattr(pipeline[-1], "to_onnx"):
+            return join(convert(pipeline[:-1], inputs), pipeline[-1].to_onnx())
+        return convert(pipeline, inputs)
+    except Exception as error:  # converters raise what they like
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{pipeline[-1]} cannot be converted to ONNX: {reason}") from error
+
+
+def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
+    """Convert scikit-learn steps, keeping the last output alone."""
+    options = {id(pipeline): {"zipmap": False}} if hasattr(pipeline, "classes_") else None
+    model = to_onnx(pipeline, initial_types=inputs, options=options, target_opset=OPSET)
+    model.ir_version = IR_VERSION
+    rename(model, model.graph.output[-1].name, OUTPUT)
+    shape = [None, None]
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape)
+    )
+    return model
+
+
+def rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Rename a value of the graph wherever it is made or used."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+
+
+def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
+    """Feed the output of one graph to the other."""
+    network.ir_version = IR_VERSION
+    network.graph.ClearField("metadata_props")
+    first = compose.add_prefix(preprocessing, "features_", rename_inputs=False)
+    second = compose.add_prefix(network, "network_", rename_outputs=False)
+    # merge_models wants the same operator sets on both sides.
+    sets = {entry.domain: entry for model in (first, second) for entry in model.opset_import}
+    for model in (first, second):
+        del model.opset_import[:]
+        model.opset_import.extend(sets.values())
+    merged = compose.merge_models(
+        first, second, io_map=[(f"features_{OUTPUT}", "network_inputs")]
+    )
+    onnx.checker.check_model(merged)
+    return merged
+
+
+def hostile(features: Matrices) -> Matrices:
+    """Rows that no honest client sends: all missing, unseen, empty, extreme."""
+    one = features[:1]
+    numbers = [
+        np.full_like(one.numbers, value) for value in (np.nan, 0, -1, FLOAT32_MAX, -FLOAT32_MAX)
+    ]
+    strings = [
+        np.full_like(one.strings, value)
+        for value in (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')
+    ]
+    rows = [Matrices(number, string) for number in numbers for string in strings]
+    rows += [Matrices(one.numbers, string) for string in strings]
+    rows += [Matrices(number, one.strings) for number in numbers]
+    return Matrices(
+        np.vstack([row.numbers for row in rows]), np.vstack([row.strings for row in rows])
+    )
+
+
+def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> float:
+    """Compare the graph with the fitted pipeline on held-out and on hostile rows.
+
+    Returns
+    -------
+    float
+        The largest difference: in probability, or in standard deviations of the
+        pipeline's own predictions.
+
+    Raises
+    ------
+    UserError
+        If a difference is larger than `TOLERANCE`, or a label flips away from a tie;
+        with the rows that differ.
+    """
+    bad = hostile(held_out)
+    features = Matrices(
+        np.vstack([held_out.numbers, bad.numbers]), np.vstack([held_out.strings, bad.strings])
+    )
+    expected, found = predict(pipeline, features), scorer.predict(features)
+    scale = np.ones(1) if scorer.manifest.classes else expected[: len(held_out.numbers)].std(0)
+    difference = np.abs(found - expected).max(axis=1) / np.maximum(scale, 1e-9)
+    wrong = ~(difference <= TOLERANCE)  # NaN is wrong, too
+    if scorer.manifest.classes:
+        margin = np.partition(expected, -2, axis=1)
+        tie = margin[:, -1] - margin[:, -2] <= 2 * TOLERANCE
+        if scorer.manifest.threshold is not None:
+            tie = np.abs(expected[:, 1] - scorer.manifest.threshold) <= TOLERANCE
+        wrong |= (scorer.labels(found) != scorer.labels(expected)) & ~tie
+    if wrong.any():
+        rows = [
+            f"row {row}: {np.round(expected[row], 6).tolist()} became "
+            f"{np.round(found[row], 6).tolist()}"
+            + (" (a hostile row)" if row >= len(held_out.numbers) else "")
+            for row in np.flatnonzero(wrong)[:5]
+        ]
+        raise UserError(
+            f"the exported graph disagrees with the fitted model in {wrong.sum()} of "
+            f"{len(wrong)} rows, so the bundle is refused:\n  " + "\n  ".join(rows)
+        )
+    return float(difference.max())

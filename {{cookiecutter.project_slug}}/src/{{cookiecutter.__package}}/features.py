@@ -1,0 +1,224 @@
+"""Fitted steps that turn encoded columns into model inputs.
+
+Outliers, missing values, rare and unknown categories are handled here, by steps
+that are fitted on training rows alone and exported with the model, so that what
+serves is what was evaluated. scikit-learn has no such steps that skl2onnx also
+converts correctly, so each class here has its converter beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from onnx import TensorProto
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from skl2onnx import update_registered_converter
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+
+from .contract import Contract, Matrices
+
+
+class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Clip outliers, fill missing values with the median, scale, and flag what was missing.
+
+    Parameters
+    ----------
+    clip
+        Share of values at each end that is clipped to the fitted quantile.
+    scale
+        Whether to subtract the median and divide by the interquartile range
+        (by the standard deviation where that range is zero).
+
+    Notes
+    -----
+    Computed in float32 throughout, as in the exported graph, so that a tree fitted
+    on the output finds the same side of each threshold there.
+    """
+
+    def __init__(self, clip: float = 0.005, scale: bool = True) -> None:
+        self.clip = clip
+        self.scale = scale
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the quantiles, medians and scales of each column."""
+        numbers = np.asarray(X, dtype=np.float32)
+        self.n_features_in_ = numbers.shape[1]
+        # A column without any value is filled with zero.
+        numbers = np.where(np.isnan(numbers).all(axis=0), np.float32(0), numbers)
+        low, high = np.nanquantile(numbers, [self.clip, 1 - self.clip], axis=0)
+        clipped = np.clip(numbers, low, high)
+        lower, middle, upper = np.nanquantile(clipped, [0.25, 0.5, 0.75], axis=0)
+        spread = np.where(upper > lower, upper - lower, np.nanstd(clipped, axis=0))
+        self.low_, self.high_ = low.astype(np.float32), high.astype(np.float32)
+        self.median_ = middle.astype(np.float32)
+        self.spread_ = np.where(spread > 0, spread, 1).astype(np.float32)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the cleaned columns, then one 0/1 column each for "was missing"."""
+        numbers = np.asarray(X, dtype=np.float32)
+        missing = np.isnan(numbers)
+        numbers = np.where(missing, self.median_, np.clip(numbers, self.low_, self.high_))
+        if self.scale:
+            numbers = (numbers - self.median_) / self.spread_
+        return np.hstack([numbers, missing.astype(np.float32)])
+
+
+class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Number the categories that are frequent enough; 0 is every other one.
+
+    A category that is rare in training and one never seen get the same number:
+    in both cases too little is known.
+
+    Parameters
+    ----------
+    min_frequency
+        Rows that a category needs to get a number of its own.
+    """
+
+    def __init__(self, min_frequency: int = 10) -> None:
+        self.min_frequency = min_frequency
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the frequent categories of each column."""
+        strings = np.asarray(X, dtype=object)
+        self.n_features_in_ = strings.shape[1]
+        self.categories_ = []
+        for column in strings.T:
+            categories, counts = np.unique(column.astype(str), return_counts=True)
+            self.categories_.append(categories[counts >= self.min_frequency].tolist())
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the numbers, int64 of X's shape."""
+        strings = np.asarray(X, dtype=object)
+        numbers = np.empty(strings.shape, dtype=np.int64)
+        for i, categories in enumerate(self.categories_):
+            number = {category: n for n, category in enumerate(categories, start=1)}
+            numbers[:, i] = [number.get(value, 0) for value in strings[:, i]]
+        return numbers
+
+
+def as_frame(matrices: Matrices) -> pl.DataFrame:
+    """Both matrices side by side, as scikit-learn's ColumnTransformer wants them."""
+    columns = [*matrices.numbers.T, *matrices.strings.T]
+    return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
+
+
+def preprocess(contract: Contract, numbers: Any, categories: Any) -> ColumnTransformer:
+    """Apply one step to the number columns, TF-IDF to texts, and one step to the categories."""
+    width = contract.encode({name: [] for name in contract.features}).numbers.shape[1]
+    steps: list[tuple[str, Any, Any]] = []
+    if width:
+        steps.append(("numbers", numbers, list(range(width))))
+    labels = []
+    for i, name in enumerate(contract.feature_names("strings"), start=width):
+        if name in contract.categories:
+            labels.append(i)
+        else:
+            # onnxruntime finds words by plain patterns only, and lower case needs a locale
+            # there: the column's type has seen to that.
+            words = TfidfVectorizer(lowercase=False, token_pattern="[a-z0-9]+", max_features=2000)
+            steps.append((name, words, i))
+    if labels:
+        steps.append(("categories", categories, labels))
+    return ColumnTransformer(steps, sparse_threshold=1.0)
+
+
+def one_hot() -> Any:
+    """One column for each frequent category, one for all others."""
+    return make_pipeline(FrequentCategories(), OneHotEncoder(handle_unknown="ignore"))
+
+
+def _robust_numbers_shape(operator: Any) -> None:
+    rows = operator.inputs[0].get_first_dimension()
+    width = 2 * operator.raw_operator.n_features_in_
+    operator.outputs[0].type = FloatTensorType([rows, width])
+
+
+def _robust_numbers_to_onnx(scope: Any, operator: Any, container: Any) -> None:
+    step: RobustNumbers = operator.raw_operator
+    last = operator.inputs[0].onnx_name
+
+    def constant(values: np.ndarray) -> str:
+        name = str(scope.get_unique_variable_name("constant"))
+        container.add_initializer(name, TensorProto.FLOAT, values.shape, values.tolist())
+        return name
+
+    def node(kind: str, *inputs: str, **attributes: Any) -> str:
+        output = str(scope.get_unique_variable_name(kind.lower()))
+        name = scope.get_unique_operator_name(kind)
+        container.add_node(kind, list(inputs), output, name=name, **attributes)
+        return output
+
+    missing = node("IsNaN", last)
+    # Missing values are filled first: what Min and Max make of NaN is not specified.
+    filled = node("Where", missing, constant(step.median_), last)
+    numbers = node("Min", node("Max", filled, constant(step.low_)), constant(step.high_))
+    if step.scale:
+        numbers = node("Sub", numbers, constant(step.median_))
+        numbers = node("Div", numbers, constant(step.spread_))
+    flags = node("Cast", missing, to=TensorProto.FLOAT)
+    name = scope.get_unique_operator_name("Concat")
+    container.add_node(
+        "Concat", [numbers, flags], operator.outputs[0].full_name, name=name, axis=1
+    )
+
+
+def _frequent_categories_shape(operator: Any) -> None:
+    rows = operator.inputs[0].get_first_dimension()
+    width = operator.raw_operator.n_features_in_
+    operator.outputs[0].type = Int64TensorType([rows, width])
+
+
+def _frequent_categories_to_onnx(scope: Any, operator: Any, container: Any) -> None:
+    step: FrequentCategories = operator.raw_operator
+    columns = []
+    for i, categories in enumerate(step.categories_):
+        index = scope.get_unique_variable_name("index")
+        container.add_initializer(index, TensorProto.INT64, [1], [i])
+        column = scope.get_unique_variable_name("column")
+        container.add_node(
+            "Gather",
+            [operator.inputs[0].onnx_name, index],
+            column,
+            name=scope.get_unique_operator_name("Gather"),
+            axis=1,
+        )
+        numbers = scope.get_unique_variable_name("numbers")
+        # onnxruntime refuses an empty table; the entry added here maps to 0 as all others do.
+        container.add_node(
+            "LabelEncoder",
+            column,
+            numbers,
+            name=scope.get_unique_operator_name("LabelEncoder"),
+            op_domain="ai.onnx.ml",
+            keys_strings=categories or [""],
+            values_int64s=list(range(1, len(categories) + 1)) or [0],
+            default_int64=0,
+        )
+        columns.append(numbers)
+    container.add_node(
+        "Concat",
+        columns,
+        operator.outputs[0].full_name,
+        name=scope.get_unique_operator_name("Concat"),
+        axis=1,
+    )
+
+
+update_registered_converter(
+    RobustNumbers, "RobustNumbers", _robust_numbers_shape, _robust_numbers_to_onnx
+)
+update_registered_converter(
+    FrequentCategories,
+    "FrequentCategories",
+    _frequent_categories_shape,
+    _frequent_categories_to_onnx,
+)

@@ -1,0 +1,1 @@
+"""The leaderboard: all runs side by side."""

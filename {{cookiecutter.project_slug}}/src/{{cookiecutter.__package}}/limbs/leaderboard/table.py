@@ -1,0 +1,85 @@
+"""The table of runs, from MLflow alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from rich.table import Table
+
+from ...errors import UserError
+from ...settings import Settings
+from ...tracking import connect
+
+SHOWN = ("average_precision", "roc_auc", "f1_macro", "accuracy", "r2", "rmse", "log_loss")
+
+
+def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
+    """Compare the newest runs.
+
+    Raises
+    ------
+    UserError
+        If there are none, or the tracking store cannot be reached.
+    """
+    client = connect(settings)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    runs = client.search_runs([experiment.experiment_id], max_results=last) if experiment else []
+    if not runs:
+        raise UserError(f"there are no runs in {settings.experiment} yet; run: make train")
+
+    aliases: dict[str, list[str]] = {}
+    versions: dict[str, str] = {}
+    try:
+        by_version = client.get_registered_model(settings.experiment).aliases
+    except MlflowException:  # nothing is registered yet
+        by_version = {}
+    for alias, number in by_version.items():
+        aliases.setdefault(str(number), []).append(alias)
+    for version in client.search_model_versions(f"name = '{settings.experiment}'"):
+        versions[version.run_id] = str(version.version)
+
+    metrics = [name for name in SHOWN if any(f"test_{name}" in run.data.metrics for run in runs)]
+    table = Table(title=settings.experiment)
+    for heading in ("model", "version", "validation", *metrics):
+        table.add_column(heading, justify="left" if heading in ("model", "version") else "right")
+    for heading in ("fit", "trained", "commit"):
+        table.add_column(heading, justify="right")
+    for run in sorted(runs, key=validation_score, reverse=True):
+        version = versions.get(run.info.run_id, "")
+        commit = run.data.tags.get("git_commit", "")[:7]
+        seconds = run.data.metrics.get("fit_seconds")
+        table.add_row(
+            run.data.tags.get("family", run.info.run_name),
+            " ".join([version, *aliases.get(version, [])]) or run.info.status.lower(),
+            number(validation_score(run)),
+            *(number(run.data.metrics.get(f"test_{name}")) for name in metrics),
+            "" if seconds is None else f"{seconds:.1f} s",
+            age(now.timestamp() - run.info.start_time / 1000),
+            commit + ("+" if run.data.tags.get("git_dirty") == "True" else ""),
+            style="bold" if "champion" in aliases.get(version, []) else None,
+        )
+    table.caption = "test metrics; commit+ had uncommitted changes"
+    return table
+
+
+def validation_score(run: Run) -> float:
+    """Score that the run was chosen by; lowest where it has none."""
+    metrics = run.data.metrics
+    scores = [value for name, value in metrics.items() if name.startswith("validation_")]
+    return scores[0] if scores else -math.inf
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or nothing."""
+    return "" if value is None or math.isinf(value) else f"{value:.3f}"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest fitting unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,68 @@
+"""Reading: files to one raw table, in which every value is still text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from .errors import UserError
+from .settings import Data
+
+READERS = {".csv": ",", ".tsv": "\t"}
+
+
+def scan(path: Path) -> pl.LazyFrame:
+    """Open a table lazily, with every column as text.
+
+    Nothing is guessed: "None" stays a word, "007" keeps its zeros, and only an
+    empty field is null. What a value means is said by the contract.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, or not a CSV, TSV (gzipped or not) or Parquet file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix == ".parquet":
+        return pl.scan_parquet(path).cast(pl.String)
+    if suffix not in READERS:
+        raise UserError(f"{path}: expected a .csv, .tsv (or .gz of these) or .parquet file")
+    try:
+        return pl.scan_csv(path, separator=READERS[suffix], infer_schema=False)
+    except pl.exceptions.NoDataError:
+        raise UserError(f"{path} is empty") from None
+
+
+def read(data: Data) -> pl.DataFrame:
+    """Read the table and add the joined ones, one row for each of the table's, in its order.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, a key is missing or not unique, or no row is left.
+    """
+    table = collect(scan(data.table), data.table)
+    if table.is_empty():
+        raise UserError(f"{data.table} has a header but no rows")
+    for join in data.joins:
+        other = collect(scan(join.file), join.file)
+        for path, frame in ((data.table, table), (join.file, other)):
+            if join.key not in frame.columns:
+                raise UserError(f"{path} has no column {join.key!r} to join on; see config.yaml")
+        if twice := other.filter(other[join.key].is_duplicated())[join.key].unique().to_list():
+            raise UserError(f"{join.file}: {join.key} must be unique, but {twice[0]!r} is not")
+        if both := sorted(set(table.columns) & set(other.columns) - {join.key}):
+            raise UserError(f"{join.file} and {data.table} both have a column {both[0]!r}")
+        table = table.join(other, on=join.key, how="left", maintain_order="left")
+    return table
+
+
+def collect(table: pl.LazyFrame, path: Path) -> pl.DataFrame:
+    """Read a lazy table into memory, telling a person what is wrong with the file."""
+    try:
+        return table.collect()
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,183 @@
+"""The registry: versions of the model, and which of them is the champion.
+
+MLflow holds the versions and two aliases, `challenger` and `champion`. The folder
+`bundles/` holds a copy of each alias's bundle, so that serving needs neither
+MLflow nor a network.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from .bundle import MODEL, VERSION, open_bundle, replace_folder
+from .contract import Matrices
+from .errors import UserError
+from .evaluation import interval, primary
+from .preparation import Prepared, encode
+from .scoring import Scorer
+from .settings import Settings
+
+BUNDLES = Path("bundles")
+CHAMPION, CHALLENGER = "champion", "challenger"
+PREVIOUS = "previous_champion"
+MUCH = 0.8  # a ratio from which a model counts as simpler or faster than another
+
+
+def register(client: MlflowClient, settings: Settings, model_uri: str, run_id: str) -> str:
+    """Make a logged model a version of the registered model, and return its number."""
+    name = settings.experiment
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+    return str(client.create_model_version(name, model_uri, run_id).version)
+
+
+def version_of(client: MlflowClient, settings: Settings, alias: str) -> str | None:
+    """Version that has the alias, if one has."""
+    try:
+        return str(client.get_model_version_by_alias(settings.experiment, alias).version)
+    except MlflowException:
+        return None
+
+
+def point(client: MlflowClient, settings: Settings, alias: str, version: str) -> None:
+    """Give the alias to a version, and put that version's bundle into `bundles/`."""
+    client.set_registered_model_alias(settings.experiment, alias, version)
+    pull(client, settings, alias)
+
+
+def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
+    """Copy an alias's bundle into `bundles/`; return its version, or None if there is none.
+
+    Raises
+    ------
+    UserError
+        If the copy is not whole.
+    """
+    version = version_of(client, settings, alias)
+    if version is None:
+        return None
+    unfinished = BUNDLES / f".{alias}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    uri = f"models:/{settings.experiment}/{version}"
+    mlflow.artifacts.download_artifacts(uri, dst_path=str(unfinished))
+    open_bundle(unfinished)
+    registered = {"name": settings.experiment, "version": version, "alias": alias}
+    (unfinished / VERSION).write_text(json.dumps(registered) + "\n")
+    replace_folder(unfinished, BUNDLES / alias)
+    return version
+
+
+def promote(client: MlflowClient, settings: Settings, prepared: Prepared) -> str:
+    """Make the challenger the champion, if it passes the gate.
+
+    Returns
+    -------
+    str
+        What happened, in a line.
+
+    Raises
+    ------
+    UserError
+        With every reason against it.
+    """
+    challenger = pull(client, settings, CHALLENGER)
+    champion = pull(client, settings, CHAMPION)
+    if challenger is None:
+        raise UserError("there is no challenger yet; run: make train")
+    if challenger == champion:
+        raise UserError(f"version {champion} is the champion already")
+    new = Scorer(BUNDLES / CHALLENGER)
+    against = merits_missing(new, prepared)
+    reason = "there was no champion"
+    if champion and not against:
+        better, reason = compare(new, Scorer(BUNDLES / CHAMPION), prepared)
+        if not better:
+            against.append(reason)
+    if against:
+        raise UserError(f"version {challenger} was not promoted: " + "; ".join(against))
+    if champion:
+        client.set_model_version_tag(settings.experiment, challenger, PREVIOUS, champion)
+    point(client, settings, CHAMPION, challenger)
+    return f"version {challenger} ({new.manifest.family}) is the champion: {reason}"
+
+
+def merits_missing(new: Scorer, prepared: Prepared) -> list[str]:
+    """Reasons against a challenger that have nothing to do with the champion."""
+    metrics, provenance = new.manifest.metrics, new.manifest.provenance
+    against = []
+    if provenance["git_dirty"]:
+        against.append(
+            "it was trained with changes that are not committed (git commit, then make train)"
+        )
+    if provenance["data"] != prepared.digest:
+        against.append("it was trained on other data than is prepared now (make train)")
+    if metrics["above_baseline"][0] <= 0:
+        against.append("on the test rows it does not beat a model that ignores its input")
+    return against
+
+
+def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
+    """Decide between challenger and champion on the same test rows, and say why."""
+    test = prepared.part("test")
+    if not set(old.contract.features) <= set(test.columns):
+        return True, "the champion reads columns that the data no longer has"
+    target = prepared.examples("test").target
+    rows = [encode(scorer.contract, test) for scorer in (new, old)]
+    low, high = interval(target, new.predict(rows[0]), old.predict(rows[1]))
+    name = primary(len(prepared.classes))
+    gain = f"{name} {low:+.4f} to {high:+.4f} against the champion's, with 95 % confidence"
+    if low > 0:
+        return True, gain
+    if high < 0:
+        return False, f"it is worse: {gain}"
+    size = size_of(new) / size_of(old)
+    if size <= MUCH:
+        return True, f"as good ({gain}) and {1 / size:.1f} times smaller"
+    times = [one_row_time(scorer, features[:1]) for scorer, features in zip((new, old), rows)]
+    if times[0] / times[1] <= MUCH:
+        return True, f"as good ({gain}) and {times[1] / times[0]:.1f} times faster"
+    return False, f"it is not better beyond noise ({gain}), nor smaller or faster"
+
+
+def size_of(scorer: Scorer) -> int:
+    """Size of the graph in bytes."""
+    return (scorer.folder / MODEL).stat().st_size
+
+
+def one_row_time(scorer: Scorer, row: Matrices) -> float:
+    """Median seconds that the graph takes for one row."""
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        scorer.predict(row)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def rollback(client: MlflowClient, settings: Settings) -> str:
+    """Make the champion before this one the champion again, and say so.
+
+    Raises
+    ------
+    UserError
+        If there was none.
+    """
+    champion = version_of(client, settings, CHAMPION)
+    if champion is None:
+        raise UserError("there is no champion to roll back; run: make train")
+    tags = client.get_model_version(settings.experiment, champion).tags
+    if PREVIOUS not in tags:
+        raise UserError(f"version {champion} is the first champion: there is none before it")
+    point(client, settings, CHAMPION, tags[PREVIOUS])
+    return f"version {tags[PREVIOUS]} is the champion again, instead of version {champion}"

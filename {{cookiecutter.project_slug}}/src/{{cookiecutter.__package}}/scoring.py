@@ -1,0 +1,90 @@
+"""Scoring: a bundle's predictions, for the API, for files and for the tests of a model.
+
+Nothing here needs the library that trained the model, nor polars.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from .bundle import CONTRACT, MODEL, open_bundle, registered_version
+from .contract import Contract, Matrices
+from .errors import UserError
+
+
+class Scorer:
+    """A bundle, loaded.
+
+    Parameters
+    ----------
+    folder
+        The bundle.
+
+    Raises
+    ------
+    UserError
+        If the bundle is missing or corrupt.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = open_bundle(folder)
+        self.contract = Contract.load(folder / CONTRACT)
+        self.version = registered_version(folder)
+        options = onnxruntime.SessionOptions()
+        # One row leaves nothing to share out, and threads that wait cost the other requests.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                folder / MODEL, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own exceptions have no common class
+            raise UserError(f"{folder / MODEL} cannot be loaded: {error}") from None
+        self._inputs = [value.name for value in self._session.get_inputs()]
+
+    def predict(self, features: Matrices) -> np.ndarray:
+        """Predict n rows.
+
+        Returns
+        -------
+        float32 array
+            Probabilities of shape (n, classes), or values of shape (n, 1).
+        """
+        feed = {name: getattr(features, name) for name in self._inputs}
+        prediction: np.ndarray = self._session.run(None, feed)[0]
+        return prediction
+
+    def labels(self, prediction: np.ndarray) -> np.ndarray:
+        """Class numbers that predicted probabilities stand for, shape (n,)."""
+        if self.manifest.threshold is None:
+            return prediction.argmax(axis=1)
+        return (prediction[:, 1] >= self.manifest.threshold).astype(np.int64)
+
+    def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Answer typed rows, as the API does.
+
+        Returns
+        -------
+        list of dict
+            `label`, `probability` of that label and `probabilities` of all; or `value`.
+        """
+        names = self.contract.features
+        table = {name: [row.get(name) for row in rows] for name in names}
+        prediction = self.predict(self.contract.encode(table))
+        classes = self.manifest.classes
+        if not classes:
+            return [{"value": value} for value in prediction[:, 0].tolist()]
+        return [
+            {
+                "label": classes[label],
+                "probability": probabilities[label],
+                "probabilities": dict(zip(classes, probabilities, strict=True)),
+            }
+            for label, probabilities in zip(
+                self.labels(prediction).tolist(), prediction.tolist(), strict=True
+            )
+        ]

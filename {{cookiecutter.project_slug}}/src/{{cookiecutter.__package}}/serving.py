@@ -1,0 +1,165 @@
+"""Serving: a bundle as an API.
+
+This module and those it imports need neither torch, scikit-learn, polars nor
+MLflow: the process is small and starts at once.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import NotRequired, TypedDict
+
+from .bundle import CARD
+from .contract import Contract
+from .errors import UserError
+from .scoring import Scorer
+
+MAX_ROWS = 10_000
+INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
+
+
+class Label(BaseModel):
+    """A class, its probability, and the probabilities of all classes."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class Value(BaseModel):
+    """A predicted quantity."""
+
+    value: float
+
+
+def row_type(contract: Contract) -> Any:
+    """Build the type of one row from the contract: its fields, limits and documentation."""
+    fields: dict[str, Any] = {}
+    for name, column in contract.features.items():
+        kind = column.request_type()
+        kind = kind | None if column.nullable else kind
+        described = Annotated[kind, Field(description=column.description or None)]
+        fields[name] = NotRequired[described] if column.nullable else described
+    row = TypedDict("Row", fields)  # type: ignore[misc]
+    row.__pydantic_config__ = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [contract.example()]}
+    )
+    return row
+
+
+def create_app(folder: Path) -> FastAPI:
+    """Make the API of a bundle.
+
+    Where the bundle cannot be loaded the API starts all the same: it is alive but
+    not ready, and says why with status 503.
+    """
+    try:
+        return model_app(Scorer(folder), folder)
+    except UserError as error:
+        problem = {"detail": str(error)}
+
+    app = FastAPI()
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def unready(path: str) -> JSONResponse:
+        return JSONResponse(problem, status_code=503)
+
+    return app
+
+
+def model_app(scorer: Scorer, folder: Path) -> FastAPI:
+    """Make the API of a loaded bundle."""
+    manifest, contract = scorer.manifest, scorer.contract
+    version = scorer.version.get("version", "unregistered")
+    target = contract.columns[contract.target]
+    Row = row_type(contract)  # noqa: N806, as it is a type
+
+    class Rows(BaseModel):
+        """One row or many."""
+
+        rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS)]
+
+    class Predictions(BaseModel):
+        """An answer for each row, in order."""
+
+        predictions: list[Label] if manifest.classes else list[Value]  # type: ignore[misc]
+        model_version: str
+
+    Rows.model_rebuild(_types_namespace={"Row": Row, "Rows": Rows})
+    app = FastAPIOffline(
+        title=f"{contract.target} ({manifest.family}, version {version})",
+        description=target.description,
+        version=version,
+        redoc_url=None,
+    )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # Without the input itself: it may be NaN, which JSON cannot say, or very long.
+        kept = ("loc", "msg", "type")
+        problems = [{key: problem[key] for key in kept} for problem in error.errors()]
+        return JSONResponse({"detail": problems}, status_code=422)
+
+    @app.post("/predict")
+    async def predict(body: Rows) -> Predictions:
+        """Predict each row. A field that may be null may be left out."""
+        rows: list[dict[str, Any]] = body.rows
+        if len(rows) <= INLINE_ROWS:
+            predictions = scorer.score(rows)
+        else:
+            predictions = await run_in_threadpool(scorer.score, rows)
+        return {"predictions": predictions, "model_version": version}  # type: ignore[return-value]
+
+    @app.get("/model")
+    async def model() -> dict[str, Any]:
+        """Tell which model answers, how good it is, and where it comes from."""
+        described = manifest.model_dump(exclude={"files"})
+        return {"version": version, "alias": scorer.version.get("alias"), **described}
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        """Answer as long as the process does."""
+        return {"status": "alive"}
+
+    @app.get("/health/ready")
+    async def ready() -> dict[str, str]:
+        """Answer once the model does."""
+        scorer.score([contract.example()])
+        return {"status": "ready"}
+
+    return app
+
+
+def serve(folder: Path, host: str, port: int) -> None:
+    """Serve a bundle until interrupted.
+
+    Raises
+    ------
+    UserError
+        If the bundle cannot be loaded or the port is taken.
+    """
+    app = model_app(Scorer(folder), folder)
+    try:
+        listener = socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
+        ) from None
+    port = listener.getsockname()[1]
+    print(f"{app.title}\nAPI:  http://{host}:{port}/docs", flush=True)
+    config = uvicorn.Config(app, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])

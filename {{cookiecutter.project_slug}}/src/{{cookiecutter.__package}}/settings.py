@@ -1,0 +1,122 @@
+"""The person's choices: config.yaml, then the environment, then the command line."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+PACKAGE = __name__.split(".")[0]
+PREFIX = f"{PACKAGE.upper()}_"
+CONFIG = Path("config.yaml")
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Join(Section):
+    """A second table, whose row with the same key is added to each row of the first."""
+
+    file: Path
+    key: str
+
+
+class Data(Section):
+    """Where the raw table comes from."""
+
+    table: Path
+    joins: list[Join] = []
+
+
+class Split(Section):
+    """How rows are divided.
+
+    Dates are the first day that no longer belongs to a part, and need a column
+    with the role time. Without them the fractions count.
+    """
+
+    train_until: dt.date | None = None
+    validate_until: dt.date | None = None
+    test_until: dt.date | None = None
+    train: Fraction = 0.7
+    validation: Fraction = 0.15
+
+
+class Neural(Section):
+    """The neural network and its training."""
+
+    hidden: list[Annotated[int, Field(gt=0)]] = [64, 32]
+    dropout: float = Field(0.2, ge=0, lt=1)
+    batch_size: int = Field(256, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    epochs: int = Field(40, gt=0, description="at most")
+    patience: int = Field(4, gt=0, description="epochs without improvement before it stops")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
+
+
+class Serving(Section):
+    """Where the API listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+
+
+class Settings(BaseSettings):
+    """All settings of the project."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_exit_on_error=False,
+        cli_hide_none_type=True,
+        populate_by_name=True,
+    )
+
+    data: Data
+    contract: Path = Path("schema.yaml")
+    split: Split = Split()
+    models: list[str] = ["linear"]
+    too_good: float | None = Field(
+        None, description="a test score above this means a leak, and stops the training"
+    )
+    seed: int = 0
+    experiment: str = PACKAGE
+    tracking_uri: str = Field(
+        "sqlite:///mlflow.db",
+        validation_alias=AliasChoices("tracking_uri", "MLFLOW_TRACKING_URI"),
+    )
+    neural: Neural = Neural()
+    serving: Serving = Serving()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Earlier sources win."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
+
+    def choices(self) -> dict[str, Any]:
+        """The settings alone, without the arguments of the command that was run."""
+        return self.model_dump(mode="json", include=set(Settings.model_fields))

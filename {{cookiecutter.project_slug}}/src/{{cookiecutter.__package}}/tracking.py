@@ -1,0 +1,155 @@
+"""Tracking: what a training leaves in MLflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+# The server sends artifacts itself: an address that it signed may not be reachable from here.
+os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+
+import mlflow
+import onnx
+import polars as pl
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.models import Model, infer_signature
+
+from .bundle import MODEL
+from .contract import Matrices
+from .errors import UserError
+from .settings import Settings
+
+REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """Point MLflow at the tracking store, making the experiment if needed.
+
+    Raises
+    ------
+    UserError
+        If the store cannot be reached.
+    """
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    try:
+        mlflow.set_experiment(settings.experiment)
+    except Exception as error:  # SQLAlchemy, requests and MLflow each have their own
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the tracking store {settings.tracking_uri} cannot be used: {reason[:200]}\n"
+            "see tracking_uri in config.yaml"
+        ) from None
+    return MlflowClient()
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """Logs a stage's metrics of one epoch; usable from another process.
+
+    An epoch told twice, as after an interruption, is stored once: MLflow drops
+    points that are the same in key, step, value and time.
+    """
+
+    tracking_uri: str
+    run_id: str
+
+    def __call__(self, stage: str, epoch: int, metrics: dict[str, float]) -> None:
+        """Log in one call: a hundred times faster than a call for each metric."""
+        at = int(metrics["timestamp"] * 1000)
+        MlflowClient(self.tracking_uri).log_batch(
+            self.run_id,
+            metrics=[
+                Metric(f"{stage}_{name}", value, at, epoch)
+                for name, value in metrics.items()
+                if name != "timestamp"
+            ],
+        )
+
+
+@contextmanager
+def run(client: MlflowClient, settings: Settings, name: str, fingerprint: str) -> Iterator[str]:
+    """Open a run, or go on with the one that the same training left unfinished.
+
+    A training that was killed cannot say so: its run is still "running".
+    """
+    experiment = client.get_experiment_by_name(settings.experiment)
+    assert experiment is not None
+    unfinished = client.search_runs(
+        [experiment.experiment_id],
+        f"attributes.status = 'RUNNING' and tags.fingerprint = '{fingerprint}'",
+        max_results=1,
+    )
+    run_id = unfinished[0].info.run_id if unfinished else None
+    tags = {"fingerprint": fingerprint, "family": name}
+    with mlflow.start_run(run_id, run_name=name, tags=tags) as active:
+        yield active.info.run_id
+
+
+def log_choices(settings: Settings, family: str, provenance: dict[str, Any]) -> None:
+    """Log the settings as parameters, and the commit as tags."""
+    chosen = {}
+    for name, value in settings.choices().items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        chosen.update({f"{name}.{part}".strip("."): entry for part, entry in parts})
+    mlflow.log_params({"family": family, **chosen})
+    mlflow.set_tags({"git_commit": provenance["git_commit"], "git_dirty": provenance["git_dirty"]})
+
+
+def log_results(
+    metrics: dict[str, float], figures: dict[str, Figure], table: pl.DataFrame, settings: Settings
+) -> None:
+    """Log the metrics, the plots, the contract, and the table that the model was fitted on."""
+    mlflow.log_metrics(metrics)
+    for name, figure in figures.items():
+        mlflow.log_figure(figure, f"plots/{name}")
+    mlflow.log_artifact(str(settings.contract))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = table.cast({pl.Date: pl.Datetime})  # MLflow has no type for a day
+        dataset = mlflow.data.from_polars(table, source=str(settings.data.table), name="prepared")
+        mlflow.log_input(dataset, context="training")
+
+
+def log_bundle(bundle: Path, example: Matrices, prediction: Any) -> str:
+    """Log a bundle as an ONNX model of MLflow's own kind.
+
+    Returns
+    -------
+    str
+        The logged model's address.
+    """
+    inputs = {name: values for name, values in example._asdict().items() if values.shape[1]}
+
+    def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
+        mlflow.onnx.save_model(
+            onnx.load(bundle / MODEL),
+            path,
+            mlflow_model=mlflow_model,
+            signature=infer_signature(inputs, {"prediction": prediction}),
+            input_example=inputs,
+            pip_requirements=REQUIREMENTS,
+            save_as_external_data=False,
+        )
+        shutil.copytree(bundle, path, dirs_exist_ok=True)
+
+    flavor = SimpleNamespace(save_model=save_model, __name__="bundle", FLAVOR_NAME="onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        uri: str = Model.log(None, flavor, name="model").model_uri
+    return uri
