@@ -1,4 +1,4 @@
-"""{{cookiecutter.description}}
+"""From a table of raw files to a model behind an API.
 
 The order of the data's way: reading, validation, splitting, preparation, features,
 models (neural), export, scoring, evaluation, plots, card, bundle, tracking, registry,

@@ -1,4 +1,4 @@
-"""The command line: `python -m {{cookiecutter.__package}} COMMAND [--setting value ...]`."""
+"""The command line: finds the commands, runs one, and tells a person's mistakes from bugs."""
 
 from __future__ import annotations
 
@@ -39,14 +39,16 @@ def main(arguments: list[str]) -> int:
     """Run one command and return the exit code: 2 for a mistake of the person's."""
     found = find_commands()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: python -m {{cookiecutter.__package}} COMMAND [--help] [--setting value ...]\n")
+        print(f"usage: python -m {PACKAGE} COMMAND [--help] [--setting value ...]\n")
         for name, command in sorted(found.items()):
             print(f"  {name:12} {(command.__doc__ or '').splitlines()[0]}")
         return 0
     name, *rest = arguments
     try:
         if name not in found:
-            raise UserError(f"there is no command {name!r}; choose among {', '.join(sorted(found))}")
+            raise UserError(
+                f"there is no command {name!r}; choose among {', '.join(sorted(found))}"
+            )
         build(found[name], rest).run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -59,7 +59,9 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     features = scorer.contract.features
     try:
         present = set(table.collect_schema().names())
-        if absent := [name for name in features if name not in present and not features[name].nullable]:
+        if absent := [
+            name for name in features if name not in present and not features[name].nullable
+        ]:
             raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
         nulls = [pl.lit(None, pl.String).alias(name) for name in features if name not in present]
         line = 2

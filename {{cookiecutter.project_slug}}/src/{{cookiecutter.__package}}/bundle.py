@@ -62,7 +62,9 @@ def checksum(path: Path) -> str:
 
 def seal(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, with the checksums of the files that the folder holds."""
-    files = {path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    files = {
+        path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
+    }
     sealed = manifest.model_copy(update={"files": files})
     (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -78,7 +80,9 @@ def open_bundle(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{folder} is not a bundle: it has no {MANIFEST}; run: make train") from None
+        raise UserError(
+            f"{folder} is not a bundle: it has no {MANIFEST}; run: make train"
+        ) from None
     except ValidationError:
         raise UserError(f"{folder / MANIFEST} is corrupt; run: make train") from None
     for name in {MODEL, CONTRACT, *manifest.files}:

@@ -118,20 +118,19 @@ class Number(BaseColumn):
     def checks(self) -> list[Check]:
         from pandera.polars import Check
 
-        limits = [(Check.ge, self.minimum), (Check.le, self.maximum)]
-        return [check(limit) for check, limit in limits if limit is not None]
+        at_least = [] if self.minimum is None else [Check.ge(self.minimum)]
+        at_most = [] if self.maximum is None else [Check.le(self.maximum)]
+        return at_least + at_most
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         numbers = np.array(values, dtype=np.float64)
         return np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)[:, None]
 
     def request_type(self) -> Any:
-        unit = {"unit": self.unit} if self.unit else {}
+        unit: Any = {"unit": self.unit} if self.unit else None
         return Annotated[
             float,
-            Field(
-                ge=self.minimum, le=self.maximum, allow_inf_nan=False, json_schema_extra={**unit}
-            ),
+            Field(ge=self.minimum, le=self.maximum, allow_inf_nan=False, json_schema_extra=unit),
         ]
 
 
@@ -167,8 +166,8 @@ class Category(BaseColumn):
     def request_type(self) -> Any:
         if self.categories and self.unseen == "refuse":
             return Literal[tuple(self.categories)]
-        known = {"categories": self.categories} if self.categories else {}
-        return Annotated[str, Field(max_length=1000, json_schema_extra={**known})]
+        known: Any = {"categories": self.categories} if self.categories else None
+        return Annotated[str, Field(max_length=1000, json_schema_extra=known)]
 
 
 class Boolean(BaseColumn):

@@ -1,4 +1,4 @@
-"""The commands of the spine. Each class is one: its fields are its arguments, its docstring its help.
+"""The commands of the spine: of each class, the fields are arguments, the docstring is help.
 
 A limb brings its own in a `commands.py` in its folder. Stages are imported where
 they run, so that a command waits only for what it uses.

@@ -7,9 +7,10 @@ the split, the features, the API. Nothing else names a column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
@@ -19,7 +20,8 @@ from .columns import BaseColumn, Boolean, Category, Column, Number
 from .errors import UserError
 
 
-class Matrices(NamedTuple):
+@dataclass(frozen=True)
+class Matrices:
     """Encoded features of n rows, as a model's graph takes them.
 
     Attributes
@@ -33,9 +35,16 @@ class Matrices(NamedTuple):
     numbers: np.ndarray
     strings: np.ndarray
 
-    def __getitem__(self, rows: Any) -> Matrices:  # type: ignore[override]
-        """The given rows of both matrices."""
+    def __getitem__(self, rows: slice) -> Matrices:
+        """Return the given rows."""
         return Matrices(self.numbers[rows], self.strings[rows])
+
+    @classmethod
+    def stack(cls, parts: Sequence[Matrices]) -> Matrices:
+        """Return the rows of all parts."""
+        return cls(
+            np.vstack([part.numbers for part in parts]), np.vstack([part.strings for part in parts])
+        )
 
 
 class Contract(BaseModel):

@@ -66,14 +66,14 @@ def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:
 def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
     """Convert scikit-learn steps, keeping the last output alone."""
     options = {id(pipeline): {"zipmap": False}} if hasattr(pipeline, "classes_") else None
-    model = to_onnx(pipeline, initial_types=inputs, options=options, target_opset=OPSET)
+    model: onnx.ModelProto = to_onnx(
+        pipeline, initial_types=inputs, options=options, target_opset=OPSET
+    )
     model.ir_version = IR_VERSION
     rename(model, model.graph.output[-1].name, OUTPUT)
     shape = [None, None]
     del model.graph.output[:]
-    model.graph.output.append(
-        helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape)
-    )
+    model.graph.output.append(helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape))
     return model
 
 
@@ -97,9 +97,7 @@ def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
     for model in (first, second):
         del model.opset_import[:]
         model.opset_import.extend(sets.values())
-    merged = compose.merge_models(
-        first, second, io_map=[(f"features_{OUTPUT}", "network_inputs")]
-    )
+    merged = compose.merge_models(first, second, io_map=[(f"features_{OUTPUT}", "network_inputs")])
     onnx.checker.check_model(merged)
     return merged
 
@@ -107,19 +105,11 @@ def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
 def hostile(features: Matrices) -> Matrices:
     """Rows that no honest client sends: all missing, unseen, empty, extreme."""
     one = features[:1]
-    numbers = [
-        np.full_like(one.numbers, value) for value in (np.nan, 0, -1, FLOAT32_MAX, -FLOAT32_MAX)
-    ]
-    strings = [
-        np.full_like(one.strings, value)
-        for value in (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')
-    ]
-    rows = [Matrices(number, string) for number in numbers for string in strings]
-    rows += [Matrices(one.numbers, string) for string in strings]
-    rows += [Matrices(number, one.strings) for number in numbers]
-    return Matrices(
-        np.vstack([row.numbers for row in rows]), np.vstack([row.strings for row in rows])
-    )
+    extremes = (np.nan, 0, -1, FLOAT32_MAX, -FLOAT32_MAX)
+    words = (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')
+    numbers = [one.numbers, *(np.full_like(one.numbers, value) for value in extremes)]
+    strings = [one.strings, *(np.full_like(one.strings, word) for word in words)]
+    return Matrices.stack([Matrices(number, string) for number in numbers for string in strings])
 
 
 def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> float:
@@ -137,10 +127,7 @@ def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> floa
         If a difference is larger than `TOLERANCE`, or a label flips away from a tie;
         with the rows that differ.
     """
-    bad = hostile(held_out)
-    features = Matrices(
-        np.vstack([held_out.numbers, bad.numbers]), np.vstack([held_out.strings, bad.strings])
-    )
+    features = Matrices.stack([held_out, hostile(held_out)])
     expected, found = predict(pipeline, features), scorer.predict(features)
     scale = np.ones(1) if scorer.manifest.classes else expected[: len(held_out.numbers)].std(0)
     difference = np.abs(found - expected).max(axis=1) / np.maximum(scale, 1e-9)

@@ -13,13 +13,13 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 from onnx import TensorProto
+from skl2onnx import update_registered_converter
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from skl2onnx import update_registered_converter
-from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
 from .contract import Contract, Matrices
 
@@ -166,9 +166,7 @@ def _robust_numbers_to_onnx(scope: Any, operator: Any, container: Any) -> None:
         numbers = node("Div", numbers, constant(step.spread_))
     flags = node("Cast", missing, to=TensorProto.FLOAT)
     name = scope.get_unique_operator_name("Concat")
-    container.add_node(
-        "Concat", [numbers, flags], operator.outputs[0].full_name, name=name, axis=1
-    )
+    container.add_node("Concat", [numbers, flags], operator.outputs[0].full_name, name=name, axis=1)
 
 
 def _frequent_categories_shape(operator: Any) -> None:

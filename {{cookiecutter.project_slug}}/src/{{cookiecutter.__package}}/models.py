@@ -53,7 +53,9 @@ def linear(context: Context) -> Pipeline:
     """Logistic regression, or ridge regression."""
     features = preprocess(context.contract, RobustNumbers(), one_hot())
     classifies = context.contract.classifies
-    return make_pipeline(features, LogisticRegression(C=0.3, max_iter=1000) if classifies else Ridge())
+    return make_pipeline(
+        features, LogisticRegression(C=0.3, max_iter=1000) if classifies else Ridge()
+    )
 
 
 def tree(context: Context) -> Pipeline:
@@ -100,10 +102,11 @@ def boosting(context: Context) -> Pipeline:
         features,
         kind(
             learning_rate=0.05,
-            max_iter=150,
-            max_leaf_nodes=15,
+            max_iter=200,
+            max_leaf_nodes=8,
             min_samples_leaf=40,
-            l2_regularization=1.0,
+            l2_regularization=5.0,
+            early_stopping=False,
             random_state=context.seed,
         ),
     )

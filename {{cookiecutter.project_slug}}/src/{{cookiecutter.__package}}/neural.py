@@ -14,7 +14,7 @@ import logging
 import time
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import onnx
@@ -120,7 +120,7 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, Tensor], int]:
     state = {"model": model, "optimizer": optimizer, "history": []}
     if job.checkpoint.is_file():
         fabric.load(job.checkpoint, state)
-    history: list[dict[str, float]] = state["history"]  # type: ignore[assignment]
+    history = cast(list[dict[str, float]], state["history"])
     for epoch, metrics in enumerate(history, start=1):  # told again: the first time may be lost
         if fabric.is_global_zero:
             job.report(job.stage, epoch, metrics)
@@ -139,7 +139,9 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, Tensor], int]:
         if job.held_out and epoch - 1 - best >= settings.patience:
             break
         # A seed for each epoch and rank, so that a resumed training draws the same numbers.
-        order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(job.seed + epoch))
+        order = torch.randperm(
+            len(inputs), generator=torch.Generator().manual_seed(job.seed + epoch)
+        )
         torch.manual_seed(1000 * job.seed + 100_000 * fabric.global_rank + epoch)
         model.train()
         total = torch.zeros((), device=fabric.device)
@@ -156,7 +158,8 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, Tensor], int]:
             fabric.backward(loss)
             optimizer.step()
             total += loss.detach() * len(mine)
-        metrics = {"train_loss": float(fabric.all_reduce(total, reduce_op="sum")) / len(order)}
+        total = cast(Tensor, fabric.all_reduce(total, reduce_op="sum"))
+        metrics = {"train_loss": float(total) / len(order)}
         if job.held_out:
             metrics["validation_loss"] = loss_on(model, job.held_out, loss_of, fabric)
         metrics["timestamp"] = time.time()
@@ -270,9 +273,9 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Probabilities, or quantities in the target's unit; also what is exported."""
-        scores = self.network_(inputs)
+        scores: Tensor = self.network_(inputs)
         if self.classifies:
-            return torch.softmax(scores, dim=1)
+            return scores.softmax(dim=1)
         return scores * self.deviation_ + self.mean_
 
     @torch.no_grad()
@@ -327,5 +330,5 @@ def launch(job: Job) -> tuple[dict[str, Tensor], int]:
             devices=job.settings.devices,
             strategy="ddp_spawn" if job.settings.devices > 1 else "auto",
         )
-        result: tuple[dict[str, Tensor], int] = fabric.launch(run, job)
+        result: tuple[dict[str, Tensor], int] = fabric.launch(cast(Any, run), job)
     return result

@@ -20,6 +20,7 @@ from .contract import Contract
 from .evaluation import score
 from .scoring import Scorer
 
+KINDS = ("actual_vs_predicted", "residual_vs_predicted")
 IMPORTANCE_ROWS = 2000
 IMPORTANCE_REPEATS = 3
 
@@ -70,7 +71,9 @@ def draw(
                 metrics.PredictionErrorDisplay.from_predictions(
                     target, prediction[:, 0], kind=kind, ax=ax, random_state=seed
                 )
-                for kind, ax in zip(("actual_vs_predicted", "residual_vs_predicted"), axes)
+                for kind, ax in zip(
+                    ("actual_vs_predicted", "residual_vs_predicted"), axes, strict=True
+                )
             ],
         )
     return figures
@@ -84,9 +87,7 @@ def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
     return made
 
 
-def importance(
-    scorer: Scorer, table: pl.DataFrame, target: np.ndarray, seed: int
-) -> Figure:
+def importance(scorer: Scorer, table: pl.DataFrame, target: np.ndarray, seed: int) -> Figure:
     """Draw by how much the primary metric falls when a column's values are shuffled.
 
     References
@@ -106,7 +107,8 @@ def importance(
     falls = {
         name: np.mean(
             [
-                whole - scored({**columns, name: [values[i] for i in random.permutation(len(rows))]})
+                whole
+                - scored({**columns, name: [values[i] for i in random.permutation(len(rows))]})
                 for _ in range(IMPORTANCE_REPEATS)
             ]
         )

@@ -37,9 +37,8 @@ class Examples:
 
     def __add__(self, other: Examples) -> Examples:
         """Return the rows of both."""
-        pairs = zip(self.features, other.features, strict=True)
         return Examples(
-            Matrices(*(np.concatenate(pair) for pair in pairs)),
+            Matrices.stack([self.features, other.features]),
             np.concatenate([self.target, other.target]),
         )
 

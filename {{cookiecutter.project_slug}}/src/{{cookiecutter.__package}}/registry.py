@@ -122,8 +122,10 @@ def merits_missing(new: Scorer, prepared: Prepared) -> list[str]:
         )
     if provenance["data"] != prepared.digest:
         against.append("it was trained on other data than is prepared now (make train)")
-    if metrics["above_baseline"][0] <= 0:
-        against.append("on the test rows it does not beat a model that ignores its input")
+    if metrics["interval"][0] <= metrics["baseline"][metrics["primary"]]:
+        against.append(
+            "on the test rows it does not beat, beyond noise, a model that ignores its input"
+        )
     return against
 
 
@@ -144,7 +146,10 @@ def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
     size = size_of(new) / size_of(old)
     if size <= MUCH:
         return True, f"as good ({gain}) and {1 / size:.1f} times smaller"
-    times = [one_row_time(scorer, features[:1]) for scorer, features in zip((new, old), rows)]
+    times = [
+        one_row_time(scorer, features[:1])
+        for scorer, features in zip((new, old), rows, strict=True)
+    ]
     if times[0] / times[1] <= MUCH:
         return True, f"as good ({gain}) and {times[1] / times[0]:.1f} times faster"
     return False, f"it is not better beyond noise ({gain}), nor smaller or faster"

@@ -61,7 +61,8 @@ class Scorer:
     def labels(self, prediction: np.ndarray) -> np.ndarray:
         """Class numbers that predicted probabilities stand for, shape (n,)."""
         if self.manifest.threshold is None:
-            return prediction.argmax(axis=1)
+            best: np.ndarray = prediction.argmax(axis=1)
+            return best
         return (prediction[:, 1] >= self.manifest.threshold).astype(np.int64)
 
     def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,11 +4,9 @@ This module and those it imports need neither torch, scikit-learn, polars nor
 MLflow: the process is small and starts at once.
 """
 
-from __future__ import annotations
-
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -17,9 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
-from .bundle import CARD
 from .contract import Contract
 from .errors import UserError
 from .scoring import Scorer
@@ -46,12 +43,15 @@ def row_type(contract: Contract) -> Any:
     """Build the type of one row from the contract: its fields, limits and documentation."""
     fields: dict[str, Any] = {}
     for name, column in contract.features.items():
-        kind = column.request_type()
-        kind = kind | None if column.nullable else kind
-        described = Annotated[kind, Field(description=column.description or None)]
-        fields[name] = NotRequired[described] if column.nullable else described
-    row = TypedDict("Row", fields)  # type: ignore[misc]
-    row.__pydantic_config__ = ConfigDict(
+        about = Field(description=column.description or None)
+        kind: Any = column.request_type()
+        if column.nullable:
+            fields[name] = NotRequired[Annotated[kind | None, about]]
+        else:
+            fields[name] = Annotated[kind, about]
+    # A TypedDict, since a column may have any name, and its rows come as they are scored.
+    row: Any = TypedDict("Row", fields)  # type: ignore[misc]
+    row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]
         extra="forbid", json_schema_extra={"examples": [contract.example()]}
     )
     return row
@@ -64,7 +64,7 @@ def create_app(folder: Path) -> FastAPI:
     not ready, and says why with status 503.
     """
     try:
-        return model_app(Scorer(folder), folder)
+        return model_app(Scorer(folder))
     except UserError as error:
         problem = {"detail": str(error)}
 
@@ -81,25 +81,25 @@ def create_app(folder: Path) -> FastAPI:
     return app
 
 
-def model_app(scorer: Scorer, folder: Path) -> FastAPI:
+def model_app(scorer: Scorer) -> FastAPI:
     """Make the API of a loaded bundle."""
     manifest, contract = scorer.manifest, scorer.contract
     version = scorer.version.get("version", "unregistered")
     target = contract.columns[contract.target]
-    Row = row_type(contract)  # noqa: N806, as it is a type
+    row: Any = row_type(contract)
+    answer: Any = Label if manifest.classes else Value
 
     class Rows(BaseModel):
         """One row or many."""
 
-        rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS)]
+        rows: Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS)]
 
     class Predictions(BaseModel):
         """An answer for each row, in order."""
 
-        predictions: list[Label] if manifest.classes else list[Value]  # type: ignore[misc]
+        predictions: list[answer]
         model_version: str
 
-    Rows.model_rebuild(_types_namespace={"Row": Row, "Rows": Rows})
     app = FastAPIOffline(
         title=f"{contract.target} ({manifest.family}, version {version})",
         description=target.description,
@@ -152,7 +152,7 @@ def serve(folder: Path, host: str, port: int) -> None:
     UserError
         If the bundle cannot be loaded or the port is taken.
     """
-    app = model_app(Scorer(folder), folder)
+    app = model_app(Scorer(folder))
     try:
         listener = socket.create_server((host, port), backlog=2048)
     except OSError as error:

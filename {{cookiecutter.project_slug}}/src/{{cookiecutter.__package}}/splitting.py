@@ -52,9 +52,7 @@ def by_time(time: pl.Series, choice: Split) -> pl.Series:
         return day
 
     train_until = choice.train_until or day_at(choice.train)
-    validate_until = choice.validate_until or day_at(
-        min(choice.train + choice.validation, 0.99)
-    )
+    validate_until = choice.validate_until or day_at(min(choice.train + choice.validation, 0.99))
     test_until = choice.test_until or days[-1] + dt.timedelta(days=1)
     if not train_until < validate_until < test_until:
         raise UserError(

@@ -25,6 +25,7 @@ import onnx
 import polars as pl
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from mlflow.data.polars_dataset import from_polars
 from mlflow.entities import Metric
 from mlflow.models import Model, infer_signature
 
@@ -122,7 +123,7 @@ def log_results(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = table.cast({pl.Date: pl.Datetime})  # MLflow has no type for a day
-        dataset = mlflow.data.from_polars(table, source=str(settings.data.table), name="prepared")
+        dataset = from_polars(table, source=str(settings.data.table), name="prepared")
         mlflow.log_input(dataset, context="training")
 
 
@@ -134,7 +135,7 @@ def log_bundle(bundle: Path, example: Matrices, prediction: Any) -> str:
     str
         The logged model's address.
     """
-    inputs = {name: values for name, values in example._asdict().items() if values.shape[1]}
+    inputs = {name: values for name, values in vars(example).items() if values.shape[1]}
 
     def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
         mlflow.onnx.save_model(

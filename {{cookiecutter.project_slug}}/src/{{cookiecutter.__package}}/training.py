@@ -34,7 +34,7 @@ CHECKPOINTS = Path("checkpoints")
 REFERENCE_ROWS = 500
 
 
-class LeakSuspected(UserError):
+class LeakError(UserError):
     """A test score that is too good to be true."""
 
 
@@ -63,7 +63,11 @@ def train(settings: Settings) -> None:
             raise UserError(f"there is no model {name!r}; choose among {', '.join(FAMILIES)}")
     prepared = prepare(settings)
     counts = {part: len(prepared.part(part)) for part in PARTS}
-    print(f"data: {len(prepared.table)} rows", *(f"{n} {part}" for part, n in counts.items()), sep=", ")
+    print(
+        f"data: {len(prepared.table)} rows",
+        *(f"{n} {part}" for part, n in counts.items()),
+        sep=", ",
+    )
     client = tracking.connect(settings)
 
     trained: list[Trained] = []
@@ -73,14 +77,16 @@ def train(settings: Settings) -> None:
             families.set_description(family)
             try:
                 trained.append(train_family(client, settings, prepared, family))
-            except LeakSuspected:
+            except LeakError:
                 raise
             except UserError as error:
                 refused.append(f"{family}: {error}")
     if trained:
         best = max(trained, key=lambda model: model.validation)
         registry.point(client, settings, registry.CHALLENGER, best.version)
-        print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
+        print(
+            f"challenger: version {best.version} ({best.family}), the best on the validation rows"
+        )
         if registry.version_of(client, settings, registry.CHAMPION) is None:
             try:
                 print(f"champion: {registry.promote(client, settings, prepared)}")
@@ -150,13 +156,12 @@ def train_family(
             "test": metrics,
             "interval": interval(test.target, prediction, seed=settings.seed),
             "baseline": measure(test.target, baseline, scorer.labels(baseline)),
-            "above_baseline": interval(test.target, prediction, baseline, settings.seed),
             "validation": score(validation.target, guess),
             "parity": parity,
             "fit_seconds": seconds,
         }
         if settings.too_good is not None and metrics[name] > settings.too_good:
-            raise LeakSuspected(
+            raise LeakError(
                 f"{family}: {name} on the test rows is {metrics[name]:.3f}, above the "
                 f"{settings.too_good} that config.yaml calls too good to be true.\n"
                 "Look for a column that knows the outcome, and give it the role ignore."
@@ -201,8 +206,10 @@ def baseline_prediction(fitted_on: Examples, n: int, prepared: Prepared) -> np.n
 
 
 def reference(prepared: Prepared, scorer: Scorer) -> pl.DataFrame:
-    """Some of the rows that the model was fitted on, with its prediction, to compare later ones with."""
+    """Some rows that the model was fitted on, with its predictions, to compare later ones with."""
     rows = pl.concat([prepared.part("train"), prepared.part("validation")])
-    rows = rows.sample(min(REFERENCE_ROWS, len(rows)), seed=0).select(list(prepared.contract.features))
+    rows = rows.sample(min(REFERENCE_ROWS, len(rows)), seed=0).select(
+        list(prepared.contract.features)
+    )
     prediction = scorer.predict(encode(prepared.contract, rows))
     return rows.with_columns(pl.Series("__prediction__", prediction[:, -1]))

@@ -52,9 +52,7 @@ def give_types(
         With every violation.
     """
     known = raw.select(column.known(pl.col(name)).alias(name) for name, column in columns.items())
-    typed = known.select(
-        column.parse(pl.col(name)).alias(name) for name, column in columns.items()
-    )
+    typed = known.select(column.parse(pl.col(name)).alias(name) for name, column in columns.items())
     violations = []  # (row, column, what is wrong)
     for name, column in columns.items():
         unread = known[name].is_not_null() & typed[name].is_null()

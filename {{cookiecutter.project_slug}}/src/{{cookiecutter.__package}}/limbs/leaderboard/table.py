@@ -7,13 +7,14 @@ import math
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from rich import box
 from rich.table import Table
 
 from ...errors import UserError
 from ...settings import Settings
 from ...tracking import connect
 
-SHOWN = ("average_precision", "roc_auc", "f1_macro", "accuracy", "r2", "rmse", "log_loss")
+SHOWN = ("average_precision", "roc_auc", "f1_macro", "r2", "rmse")
 
 
 def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
@@ -36,30 +37,33 @@ def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
         by_version = client.get_registered_model(settings.experiment).aliases
     except MlflowException:  # nothing is registered yet
         by_version = {}
-    for alias, number in by_version.items():
-        aliases.setdefault(str(number), []).append(alias)
+    for alias, number_ in by_version.items():
+        aliases.setdefault(str(number_), []).append(alias)
     for version in client.search_model_versions(f"name = '{settings.experiment}'"):
-        versions[version.run_id] = str(version.version)
+        versions[str(version.run_id)] = str(version.version)
 
     metrics = [name for name in SHOWN if any(f"test_{name}" in run.data.metrics for run in runs)]
-    table = Table(title=settings.experiment)
-    for heading in ("model", "version", "validation", *metrics):
-        table.add_column(heading, justify="left" if heading in ("model", "version") else "right")
-    for heading in ("fit", "trained", "commit"):
-        table.add_column(heading, justify="right")
+    table = Table(
+        title=settings.experiment, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for heading in ("model", "version", "alias"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("validation", *metrics, "fit", "age", "commit"):
+        table.add_column(heading.replace("_", "\n"), justify="right", no_wrap=True)
     for run in sorted(runs, key=validation_score, reverse=True):
-        version = versions.get(run.info.run_id, "")
+        registered = versions.get(run.info.run_id, "")
         commit = run.data.tags.get("git_commit", "")[:7]
         seconds = run.data.metrics.get("fit_seconds")
         table.add_row(
             run.data.tags.get("family", run.info.run_name),
-            " ".join([version, *aliases.get(version, [])]) or run.info.status.lower(),
+            registered or run.info.status.lower(),
+            "\n".join(aliases.get(registered, [])),
             number(validation_score(run)),
             *(number(run.data.metrics.get(f"test_{name}")) for name in metrics),
             "" if seconds is None else f"{seconds:.1f} s",
             age(now.timestamp() - run.info.start_time / 1000),
             commit + ("+" if run.data.tags.get("git_dirty") == "True" else ""),
-            style="bold" if "champion" in aliases.get(version, []) else None,
+            style="bold" if "champion" in aliases.get(registered, []) else None,
         )
     table.caption = "test metrics; commit+ had uncommitted changes"
     return table
@@ -78,8 +82,8 @@ def number(value: float | None) -> str:
 
 
 def age(seconds: float) -> str:
-    """How long ago, in the largest fitting unit."""
+    """Time in the largest fitting unit."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

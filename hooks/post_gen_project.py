@@ -1,0 +1,23 @@
+"""Put the project under version control, and say what comes next."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def first_commit() -> bool:
+    """Commit everything. Without git, or a name to commit under, leave no repository behind."""
+    steps = (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "First commit"])
+    try:
+        for step in steps:
+            subprocess.run(["git", *step], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        if Path(".git").is_dir():
+            shutil.rmtree(".git")
+        return False
+    return True
+
+
+if not first_commit():
+    print("No git repository was made: git, or your name in it, is missing.")
+print("\nNext:\n  cd {{ cookiecutter.project_slug }} && make train\n  make serve")
