@@ -7,7 +7,6 @@ they run, so that a command waits only for what it uses.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -122,7 +121,7 @@ class Ui(Command):
         store = ["--backend-store-uri", self.tracking_uri]
         print(f"MLflow: http://127.0.0.1:{self.port} (starting; Ctrl-C ends it)", flush=True)
         command = [sys.executable, "-m", "mlflow", "server", *store, *address]
-        subprocess.run(command, env=environment, check=False)
+        os.execve(sys.executable, command, environment)  # a signal then reaches the server itself
 
 
 def current_bundle() -> Path:

@@ -83,7 +83,7 @@ def forest(context: Context) -> Pipeline:
     return make_pipeline(
         features,
         kind(
-            n_estimators=200,
+            n_estimators=100,
             min_samples_leaf=2,
             max_features=0.1,
             n_jobs=-1,

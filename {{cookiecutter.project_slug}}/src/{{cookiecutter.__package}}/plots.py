@@ -21,7 +21,7 @@ from .evaluation import score
 from .scoring import Scorer
 
 KINDS = ("actual_vs_predicted", "residual_vs_predicted")
-IMPORTANCE_ROWS = 2000
+IMPORTANCE_ROWS = 1000
 IMPORTANCE_REPEATS = 3
 
 

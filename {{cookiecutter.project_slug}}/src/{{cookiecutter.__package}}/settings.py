@@ -58,12 +58,12 @@ class Neural(Section):
     """The neural network and its training."""
 
     hidden: list[Annotated[int, Field(gt=0)]] = [64, 32]
-    dropout: float = Field(0.2, ge=0, lt=1)
-    batch_size: int = Field(256, gt=0)
-    learning_rate: float = Field(2e-3, gt=0)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    batch_size: int = Field(512, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     epochs: int = Field(40, gt=0, description="at most")
-    patience: int = Field(4, gt=0, description="epochs without improvement before it stops")
+    patience: int = Field(3, gt=0, description="epochs without improvement before it stops")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
 

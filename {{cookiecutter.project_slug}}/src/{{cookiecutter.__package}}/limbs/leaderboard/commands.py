@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from pydantic import Field
 
 from ...commands import Command
@@ -20,4 +18,4 @@ class Leaderboard(Command):
 
         from .table import leaderboard
 
-        Console().print(leaderboard(self, self.last, dt.datetime.now().astimezone()))
+        Console().print(leaderboard(self, self.last))

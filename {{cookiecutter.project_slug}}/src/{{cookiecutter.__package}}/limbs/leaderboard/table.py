@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 
 from mlflow.entities import Run
@@ -17,7 +16,7 @@ from ...tracking import connect
 SHOWN = ("average_precision", "roc_auc", "f1_macro", "r2", "rmse")
 
 
-def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
+def leaderboard(settings: Settings, last: int) -> Table:
     """Compare the newest runs.
 
     Raises
@@ -37,8 +36,8 @@ def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
         by_version = client.get_registered_model(settings.experiment).aliases
     except MlflowException:  # nothing is registered yet
         by_version = {}
-    for alias, number_ in by_version.items():
-        aliases.setdefault(str(number_), []).append(alias)
+    for alias, registered_version in by_version.items():
+        aliases.setdefault(str(registered_version), []).append(alias)
     for version in client.search_model_versions(f"name = '{settings.experiment}'"):
         versions[str(version.run_id)] = str(version.version)
 
@@ -48,7 +47,7 @@ def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
     )
     for heading in ("model", "version", "alias"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("validation", *metrics, "fit", "age", "commit"):
+    for heading in ("validation", *metrics, "fit", "commit"):
         table.add_column(heading.replace("_", "\n"), justify="right", no_wrap=True)
     for run in sorted(runs, key=validation_score, reverse=True):
         registered = versions.get(run.info.run_id, "")
@@ -61,7 +60,6 @@ def leaderboard(settings: Settings, last: int, now: dt.datetime) -> Table:
             number(validation_score(run)),
             *(number(run.data.metrics.get(f"test_{name}")) for name in metrics),
             "" if seconds is None else f"{seconds:.1f} s",
-            age(now.timestamp() - run.info.start_time / 1000),
             commit + ("+" if run.data.tags.get("git_dirty") == "True" else ""),
             style="bold" if "champion" in aliases.get(registered, []) else None,
         )
@@ -79,11 +77,3 @@ def validation_score(run: Run) -> float:
 def number(value: float | None) -> str:
     """Three decimals, or nothing."""
     return "" if value is None or math.isinf(value) else f"{value:.3f}"
-
-
-def age(seconds: float) -> str:
-    """Time in the largest fitting unit."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

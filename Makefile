@@ -1,0 +1,33 @@
+# The template's own commands. What it bakes has a Makefile of its own.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## the template's environment
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed: make PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "error: Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet uv==0.13.9
+	@UV_SYSTEM_CERTS=1 VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --group dev && touch $@
+
+demo: .venv/ready ## bake it, train on real data, ask the API; KEEP=1 leaves it running
+	@.venv/bin/python infra/demo.py $(if $(filter 1 yes true,$(KEEP)),--keep)
+
+test: .venv/ready ## every test, the baked projects' among them
+	@.venv/bin/python -m pytest
+
+test-fast: .venv/ready ## the tests that install nothing
+	@.venv/bin/python -m pytest -m "not slow"
+
+lint: .venv/ready ## style and types of the template's own code
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+bench: .venv/ready ## speed of serving and training, beside others
+	@.venv/bin/python tests/bench/bench.py $(BENCH)
+
+.PHONY: help setup demo test test-fast lint bench
