@@ -25,7 +25,7 @@ test-fast: .venv/ready ## the tests that install nothing
 	@.venv/bin/python -m pytest -m "not slow"
 
 lint: .venv/ready ## style and types of the template's own code
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@.venv/bin/ruff check hooks infra tests && .venv/bin/ruff format --check hooks infra tests && .venv/bin/mypy
 
 bench: .venv/ready ## speed of serving and training, beside others
 	@.venv/bin/python tests/bench/bench.py $(BENCH)

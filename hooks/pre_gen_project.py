@@ -1,13 +1,14 @@
 """Refuse names that cannot work, before anything is written."""
 
+import json
 import keyword
 import re
 import sys
 
-SLUG = {{ cookiecutter.project_slug|tojson }}
-PACKAGE = {{ cookiecutter.__package|tojson }}
-NAME = {{ cookiecutter.project_name|tojson }}
-TEXTS = {{ [cookiecutter.project_name, cookiecutter.description, cookiecutter.author]|tojson }}
+# JSON escapes quotes and backslashes, so whatever was answered stays inside this string.
+ANSWERS = json.loads(r"""{{ cookiecutter|tojson }}""")
+NAME, SLUG, PACKAGE = (ANSWERS[key] for key in ("project_name", "project_slug", "__package"))
+TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 
 # A package of the same name would hide one that the project needs.
 NEEDED = {
@@ -35,7 +36,7 @@ def problem() -> str | None:
         return f"{PACKAGE!r} is a package that the project itself needs: choose another name"
     for text in TEXTS:
         if not text.isprintable():
-            return f"{text!r} has line breaks or control characters: write it on one line"
+            return f"{text!a} has line breaks or control characters: write it on one line"
     return None
 
 

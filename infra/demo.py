@@ -80,13 +80,15 @@ def bake() -> Path:
         shutil.rmtree(FOLDER)
     cookiecutter = Path(sys.executable).with_name("cookiecutter")
     subprocess.run(
-        [cookiecutter, "--no-input", "--output-dir", FOLDER, ROOT], check=True, stdout=subprocess.DEVNULL
+        [cookiecutter, "--no-input", "--output-dir", FOLDER, ROOT],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     return next(FOLDER.iterdir())
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, without what belongs to the template's own make."""
+    """The process's environment, without what belongs to the template's own make."""
     ours = ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     return {name: value for name, value in os.environ.items() if name not in ours}
 
