@@ -119,7 +119,7 @@ def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> floa
     -------
     float
         The largest difference: in probability, or in standard deviations of the
-        pipeline's own predictions.
+        pipeline's own predictions (in hundredths of their size, if they vary less).
 
     Raises
     ------
@@ -129,8 +129,12 @@ def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> floa
     """
     features = Matrices.stack([held_out, hostile(held_out)])
     expected, found = predict(pipeline, features), scorer.predict(features)
-    scale = np.ones(1) if scorer.manifest.classes else expected[: len(held_out.numbers)].std(0)
-    difference = np.abs(found - expected).max(axis=1) / np.maximum(scale, 1e-9)
+    scale = 1.0
+    if not scorer.manifest.classes:
+        usual = expected[: len(held_out.numbers)]
+        # float32 cannot tell apart values that differ by less than this share of their size.
+        scale = max(float(usual.std()), 0.01 * float(np.abs(usual).mean()), 1e-9)
+    difference = np.abs(found - expected).max(axis=1) / scale
     wrong = ~(difference <= TOLERANCE)  # NaN is wrong, too
     if scorer.manifest.classes:
         margin = np.partition(expected, -2, axis=1)

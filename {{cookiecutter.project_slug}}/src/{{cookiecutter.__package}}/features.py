@@ -23,6 +23,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from .contract import Contract, Matrices
 
+REACH = 20
+
 
 class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Clip outliers, fill missing values with the median, scale, and flag what was missing.
@@ -30,7 +32,8 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     clip
-        Share of values at each end that is clipped to the fitted quantile.
+        Share of values at each end that is clipped to the fitted quantile, or to
+        `REACH` interquartile ranges beyond the quartiles if that is nearer.
     scale
         Whether to subtract the median and divide by the interquartile range
         (by the standard deviation where that range is zero).
@@ -49,11 +52,12 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Find the quantiles, medians and scales of each column."""
         numbers = np.asarray(X, dtype=np.float32)
         self.n_features_in_ = numbers.shape[1]
-        # A column without any value is filled with zero.
-        numbers = np.where(np.isnan(numbers).all(axis=0), np.float32(0), numbers)
-        low, high = np.nanquantile(numbers, [self.clip, 1 - self.clip], axis=0)
+        ends = [self.clip, 0.25, 0.5, 0.75, 1 - self.clip]
+        low, lower, middle, upper, high = np.nanquantile(numbers, ends, axis=0)
+        # Where outliers are so many that the quantile is one of them, the quartiles set the limit.
+        reach = np.where(upper > lower, REACH * (upper - lower), np.inf)
+        low, high = np.maximum(low, lower - reach), np.minimum(high, upper + reach)
         clipped = np.clip(numbers, low, high)
-        lower, middle, upper = np.nanquantile(clipped, [0.25, 0.5, 0.75], axis=0)
         spread = np.where(upper > lower, upper - lower, np.nanstd(clipped, axis=0))
         self.low_, self.high_ = low.astype(np.float32), high.astype(np.float32)
         self.median_ = middle.astype(np.float32)

@@ -98,7 +98,7 @@ class Job(NamedTuple):
     report: Report
 
 
-def run(fabric: Fabric, job: Job) -> tuple[dict[str, Tensor], int]:
+def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
     """Train a network, going on from the job's checkpoint if there is one.
 
     Returns
@@ -171,7 +171,8 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, Tensor], int]:
             job.report(job.stage, epoch, metrics)
         fabric.barrier()  # no rank goes on, or ends, before the checkpoint is in place
         bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items() if "loss" in key})
-    weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    # As arrays, since a tensor's memory goes with the process that shares it.
+    weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     return weights, best_epoch(history)
 
 
@@ -264,7 +265,8 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         _, self.epochs_ = launch(job("search", self.settings.epochs, kept, held_out))
         weights, _ = launch(job("fit", self.epochs_, len(inputs), None))
         self.network_ = Network(*shape, self.settings).eval()
-        self.network_.load_state_dict(weights)
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        self.network_.load_state_dict(tensors)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -320,7 +322,7 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         return program.model_proto
 
 
-def launch(job: Job) -> tuple[dict[str, Tensor], int]:
+def launch(job: Job) -> tuple[dict[str, np.ndarray], int]:
     """Run a job on as many processes as the settings ask for."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -330,5 +332,5 @@ def launch(job: Job) -> tuple[dict[str, Tensor], int]:
             devices=job.settings.devices,
             strategy="ddp_spawn" if job.settings.devices > 1 else "auto",
         )
-        result: tuple[dict[str, Tensor], int] = fabric.launch(cast(Any, run), job)
+        result: tuple[dict[str, np.ndarray], int] = fabric.launch(cast(Any, run), job)
     return result

@@ -94,6 +94,11 @@ def prepare(settings: Settings) -> Prepared:
     contract = Contract.load(settings.contract)
     table = validate(read(settings.data), contract)
     part = split(table, contract, settings.split, settings.seed)
+    for name in contract.features:
+        if table.filter(part == "train")[name].null_count() == (part == "train").sum():
+            raise UserError(
+                f"{name} has no value in the train part: give it the role ignore in the contract"
+            )
     table = table.with_columns(part.alias(PART))
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)

@@ -118,5 +118,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
 
     def choices(self) -> dict[str, Any]:
-        """The settings alone, without the arguments of the command that was run."""
-        return self.model_dump(mode="json", include=set(Settings.model_fields))
+        """Return what decides a training, to be logged with it.
+
+        Without the tracking store's address, which may hold a password.
+        """
+        decisive = set(Settings.model_fields) - {"tracking_uri", "serving"}
+        return self.model_dump(mode="json", include=decisive)

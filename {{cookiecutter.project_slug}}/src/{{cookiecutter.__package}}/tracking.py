@@ -61,14 +61,22 @@ def connect(settings: Settings) -> MlflowClient:
 
 @dataclass(frozen=True)
 class EpochLog:
-    """Logs a stage's metrics of one epoch; usable from another process.
+    """Logs the metrics of one epoch; usable from another process.
 
+    Attributes
+    ----------
+    purpose
+        What the training is for; part of the metrics' names.
+
+    Notes
+    -----
     An epoch told twice, as after an interruption, is stored once: MLflow drops
     points that are the same in key, step, value and time.
     """
 
     tracking_uri: str
     run_id: str
+    purpose: str
 
     def __call__(self, stage: str, epoch: int, metrics: dict[str, float]) -> None:
         """Log in one call: a hundred times faster than a call for each metric."""
@@ -76,7 +84,7 @@ class EpochLog:
         MlflowClient(self.tracking_uri).log_batch(
             self.run_id,
             metrics=[
-                Metric(f"{stage}_{name}", value, at, epoch)
+                Metric(f"{self.purpose}_{stage}_{name}", value, at, epoch)
                 for name, value in metrics.items()
                 if name != "timestamp"
             ],

@@ -23,6 +23,7 @@ from .card import model_card
 from .errors import UserError
 from .evaluation import best_threshold, interval, measure, primary, score
 from .export import check_parity, predict, to_graph
+from .features import as_frame
 from .models import FAMILIES, Context
 from .plots import draw
 from .preparation import Examples, Prepared, encode, prepare
@@ -116,19 +117,25 @@ def train_family(
     with tracking.run(client, settings, family, fingerprint) as run_id:
         tracking.log_choices(settings, family, origin)
         start = time.perf_counter()
-        context = Context(
-            contract=prepared.contract,
-            seed=settings.seed,
-            neural=settings.neural,
-            checkpoints=CHECKPOINTS / fingerprint[:16],
-            report=tracking.EpochLog(settings.tracking_uri, run_id),
-        )
+        checkpoints = CHECKPOINTS / fingerprint[:16]
+
+        def fit(purpose: str, examples: Examples) -> Any:
+            context = Context(
+                contract=prepared.contract,
+                seed=settings.seed,
+                neural=settings.neural,
+                checkpoints=checkpoints,
+                report=tracking.EpochLog(settings.tracking_uri, run_id, purpose),
+            )
+            pipeline = FAMILIES[family](context)
+            return pipeline.fit(as_frame(examples.features), examples.target)
+
         # Chosen by the validation rows, ...
-        chosen = fit(family, context, training)
+        chosen = fit("selection", training)
         guess = predict(chosen, validation.features)
         threshold = best_threshold(validation.target, guess[:, 1]) if guess.shape[1] == 2 else None
         # ... then fitted again with them: the latest rows before the test are worth most.
-        pipeline = fit(family, context, fitted_on)
+        pipeline = fit("final", fitted_on)
         seconds = time.perf_counter() - start
 
         folder = registry.BUNDLES / f".{family}.unfinished"
@@ -179,20 +186,13 @@ def train_family(
         uri = tracking.log_bundle(folder, test.features[:2], prediction[:2])
         version = registry.register(client, settings, uri, run_id)
     shutil.rmtree(folder)
-    shutil.rmtree(context.checkpoints, ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     low, high = manifest.metrics["interval"]
     tqdm.write(
         f"{family:10} {name} {metrics[name]:.3f} ({low:.3f} to {high:.3f}; a model that ignores "
         f"its input {manifest.metrics['baseline'][name]:.3f}), version {version}, {seconds:.1f} s"
     )
     return Trained(family, version, manifest.metrics["validation"])
-
-
-def fit(family: str, context: Context, examples: Examples) -> Any:
-    """Build a family's pipeline and fit it."""
-    from .features import as_frame
-
-    return FAMILIES[family](context).fit(as_frame(examples.features), examples.target)
 
 
 def baseline_prediction(fitted_on: Examples, n: int, prepared: Prepared) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""Loading a server with wrk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import processes
+from project import UserError
+
+SCRIPT = Path(__file__).resolve().parent / "bodies.lua"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows in each request, and requests under way at a time."""
+
+    rows: int
+    concurrency: int
+
+    def __str__(self) -> str:
+        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        return f"{rows}, concurrency {self.concurrency}"
+
+
+CASES = [Case(1, 1), Case(1, 16), Case(32, 1), Case(32, 16)]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement of a server.
+
+    Attributes
+    ----------
+    rate
+        Requests a second.
+    p50, p99
+        Latency in ms.
+    cpu
+        The server's CPU time for one request, in microseconds.
+    """
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+def load(url: str, path: str, bodies: Path, pid: int, concurrency: int, seconds: int) -> Sample:
+    """Post the bodies in turn, as fast as they are answered.
+
+    Raises
+    ------
+    UserError
+        If a request fails: what is fast because it refuses is not fast.
+    """
+    pids = processes.tree(pid)
+    before = processes.cpu_seconds(pids)
+    options = ["--threads=1", f"--connections={concurrency}", f"--duration={seconds}s"]
+    done = subprocess.run(
+        ["wrk", *options, "--timeout=10s", f"--script={SCRIPT}", url, str(bodies), path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    cpu = processes.cpu_seconds(pids) - before
+    last = done.stdout.splitlines()[-1:]
+    if done.returncode or not last or not last[0].startswith("{"):
+        raise UserError(f"wrk failed: {done.stderr or done.stdout}")
+    seen = json.loads(last[0])
+    if seen["errors"] or not seen["requests"]:
+        raise UserError(f"{seen['errors']} of {seen['requests']} requests to {url}{path} failed")
+    time.sleep(0.2)  # what wrk no longer waits for is still being answered
+    return Sample(
+        rate=seen["requests"] / seen["microseconds"] * 1e6,
+        p50=seen["p50"] / 1e3,
+        p99=seen["p99"] / 1e3,
+        cpu=cpu / seen["requests"] * 1e6,
+    )

@@ -1,0 +1,77 @@
+"""Runs in the baked project: writes what the servers are asked, and what is right.
+
+Usage: python ingredients.py PACKAGE BUNDLE FOLDER
+
+api-N.jsonl        bodies of N rows each, for this project's API
+mlflow-N.jsonl     the same rows as the matrices that the model's graph takes
+answers-N.jsonl    the probabilities that the bundle gives for them
+pipeline.joblib    the bundle's model as it was before its export, fitted on DataFrames
+"""
+
+# The baked project's environment has these libraries, the template's has not.
+# mypy: disable-error-code="import-not-found, import-untyped"
+
+import json
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from dataframes import frame
+
+BODIES = {1: 256, 32: 64}  # rows in a body, and how many bodies differ
+LIBRARIES = ["fastapi", "uvicorn", "onnxruntime", "scikit-learn", "torch", "mlflow"]
+
+
+def main(package: str, bundle: Path, folder: Path) -> None:
+    """Write them all, and print the model's family and the libraries' versions."""
+    preparation = import_module(f"{package}.preparation")
+    scorer = import_module(f"{package}.scoring").Scorer(bundle)
+    settings = import_module(f"{package}.settings").Settings()
+    prepared = preparation.load(settings)
+    contract = prepared.contract
+
+    table = prepared.part("test").select(list(contract.features))
+    for size, bodies in BODIES.items():
+        drawn = table.sample(size * bodies, seed=size)
+        parts = [drawn.slice(start, size) for start in range(0, len(drawn), size)]
+        encoded = [preparation.encode(contract, part) for part in parts]
+        write(folder / f"api-{size}.jsonl", [{"rows": part.to_dicts()} for part in parts])
+        write(folder / f"mlflow-{size}.jsonl", [{"inputs": as_lists(part)} for part in encoded])
+        write(folder / f"answers-{size}.jsonl", [scorer.predict(part).tolist() for part in encoded])
+
+    models = import_module(f"{package}.models")
+    family = scorer.manifest.family
+    context = models.Context(
+        contract=contract,
+        seed=settings.seed,
+        neural=settings.neural,
+        checkpoints=folder / "checkpoints",
+        report=lambda stage, epoch, metrics: None,
+    )
+    examples = prepared.examples("train") + prepared.examples("validation")
+    pipeline = models.FAMILIES[family](context)
+    rows = [*prepared.part("train").to_dicts(), *prepared.part("validation").to_dicts()]
+    pipeline.fit(frame(contract, rows), examples.target)
+    joblib.dump(pipeline, folder / "pipeline.joblib")
+    print(json.dumps({"family": family, **{name: version(name) for name in LIBRARIES}}))
+
+
+def as_lists(matrices: Any) -> dict[str, Any]:
+    """Matrices as JSON has them: null for a missing number."""
+    numbers = matrices.numbers.astype(object)
+    numbers[np.isnan(matrices.numbers)] = None
+    both = {"numbers": numbers, "strings": matrices.strings}
+    return {name: values.tolist() for name, values in both.items() if values.shape[1]}
+
+
+def write(path: Path, lines: list[Any]) -> None:
+    """Write values, each as a line of JSON."""
+    path.write_text("".join(json.dumps(line, default=str) + "\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

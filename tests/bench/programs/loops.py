@@ -1,0 +1,113 @@
+"""Runs in the baked project: trains its network with its own loop and with a bare one.
+
+Usage: python loops.py PACKAGE FOLDER ROUNDS EPOCHS
+
+Prints rows a second of both as JSON. Both draw the same random numbers, so that
+the weights they end in show whether they did the same work.
+"""
+
+# The baked project's environment has these libraries, the template's has not.
+# mypy: disable-error-code="import-not-found, import-untyped"
+
+import json
+import os
+import shutil
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the project's `train` does
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
+    """Train in turns, the order reversed each round."""
+    job = make_job(package, folder, epochs)
+    rows = len(job.train[0])
+    launch = import_module(f"{package}.neural").launch
+    network = import_module(f"{package}.neural").Network
+    rates: dict[str, list[float]] = {"project": [], "bare": []}
+    for turn in range(-1, rounds):  # the first round only warms up
+        weights = {}
+        for name in sorted(rates, reverse=turn % 2 == 0):
+            job.checkpoint.unlink(missing_ok=True)
+            began = time.perf_counter()
+            weights[name] = launch(job)[0] if name == "project" else bare(network, job)
+            if turn >= 0:
+                rates[name].append(rows * epochs / (time.perf_counter() - began))
+        for key, tensor in weights["bare"].items():
+            assert torch.allclose(tensor, weights["project"][key], atol=1e-5), f"{key} differs"
+    threads = torch.get_num_threads()
+    print(json.dumps({"rows": rows, "epochs": epochs, "threads": threads, **rates}))
+
+
+def make_job(package: str, folder: Path, epochs: int) -> Any:
+    """Training rows as the project's `fit` prepares them, tracked in a copy of its database."""
+    models, neural = import_module(f"{package}.models"), import_module(f"{package}.neural")
+    preparation = import_module(f"{package}.preparation")
+    features, tracking = import_module(f"{package}.features"), import_module(f"{package}.tracking")
+    settings = import_module(f"{package}.settings").Settings()
+    prepared = preparation.load(settings)
+
+    shutil.copy("mlflow.db", folder)
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    client = tracking.MlflowClient(store)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    run = client.create_run(experiment.experiment_id)
+    report = tracking.EpochLog(store, run.info.run_id)
+
+    context = models.Context(
+        contract=prepared.contract,
+        seed=settings.seed,
+        neural=settings.neural,
+        checkpoints=folder,
+        report=report,
+    )
+    examples = prepared.examples("train") + prepared.examples("validation")
+    pipeline = models.FAMILIES["neural"](context)
+    encoded = pipeline[0].fit_transform(features.as_frame(examples.features), examples.target)
+    inputs = torch.tensor(np.asarray(encoded, dtype=np.float32))
+    n_numbers = inputs.shape[1] - pipeline[-1].n_categories
+    cardinalities = [int(column.max()) + 1 for column in inputs.T[n_numbers:]]
+    return neural.Job(
+        stage="fit",
+        shape=(n_numbers, cardinalities, len(prepared.classes)),
+        settings=settings.neural,
+        seed=settings.seed,
+        epochs=epochs,
+        train=(inputs, torch.tensor(examples.target)),
+        held_out=None,
+        checkpoint=folder / "loop.ckpt",
+        report=report,
+    )
+
+
+def bare(network: Any, job: Any) -> dict[str, torch.Tensor]:
+    """Train as plainly as PyTorch allows: nothing is kept, reported, or made ready for a GPU."""
+    settings, (inputs, targets) = job.settings, job.train
+    torch.manual_seed(job.seed)
+    model = network(*job.shape, settings)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    loss_of = nn.CrossEntropyLoss()
+    for epoch in range(1, job.epochs + 1):
+        generator = torch.Generator().manual_seed(job.seed + epoch)
+        order = torch.randperm(len(inputs), generator=generator)
+        torch.manual_seed(1000 * job.seed + epoch)
+        for start in range(0, len(order), settings.batch_size):
+            batch = order[start : start + settings.batch_size]
+            optimizer.zero_grad()
+            loss_of(model(inputs[batch]), targets[batch]).backward()
+            optimizer.step()
+    weights: dict[str, torch.Tensor] = model.state_dict()
+    return weights
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,135 @@
+"""What was measured, as tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from load import CASES, Case
+from project import ROOT, Project
+from serving import DATAFRAMES, EMPTY, MLFLOW, THIS, Serving
+from training import Training
+
+OTHERS = [MLFLOW, DATAFRAMES, EMPTY]
+
+
+def machine(project: Project, facts: dict[str, Any]) -> str:
+    """Where this ran, and of what."""
+    versions = dict(facts)
+    family = versions.pop("family")
+    bundle = project.bundle.name if project.bundle else "no bundle"
+    lines = [
+        f"machine   {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}",
+        f"template  commit {commit(ROOT)}",
+        f"model     {family} ({bundle})",
+        "versions  " + ", ".join(f"{name} {version}" for name, version in versions.items()),
+    ]
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """Model of the processor."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def commit(folder: Path) -> str:
+    """Commit of a folder under git, and whether files differ from it."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = ", with changes" if git("status", "--porcelain") else ""
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + changed
+
+
+def serving(measured: dict[str, Serving]) -> str:
+    """Tables of the servers: what each does, what it costs, and their ratios."""
+    rates = [
+        [
+            *(str(case), name, number(found.median(case, "rate"))),
+            *(number(found.median(case, what)) for what in ("p50", "p99", "cpu")),
+        ]
+        for case in CASES
+        for name, found in measured.items()
+    ]
+    costs = [[name, f"{found.start:.2f}", f"{found.peak:.0f}"] for name, found in measured.items()]
+    this = measured[THIS.name]
+    ratios = [
+        [str(case), *(spread(this.ratio(measured[other.name], case)) for other in OTHERS)]
+        for case in CASES
+    ]
+    return "\n".join(
+        [
+            "\nServing, one worker each, medians\n",
+            table(["case", "server", "requests/s", "p50 ms", "p99 ms", "CPU µs/request"], rates),
+            "\nStart to the first right answer, and peak memory\n",
+            table(["server", "start s", "peak MiB"], costs),
+            "\nRequests/s of this project divided by others', median (lowest to highest round)\n",
+            table(["case", *(f"/ {other.name}" for other in OTHERS)], ratios),
+        ]
+    )
+
+
+def training(measured: Training) -> str:
+    """Table of the training loops."""
+    ratios = [a / b for a, b in zip(measured.project, measured.bare, strict=True)]
+    rows = [
+        ["this project", number(median(measured.project)), spread(ratios)],
+        ["bare PyTorch", number(median(measured.bare)), "1"],
+    ]
+    title = (
+        f"\nTraining of the network, {measured.rows} rows x {measured.epochs} epochs, "
+        f"{measured.threads} threads\n"
+    )
+    return f"{title}\n{table(['loop', 'rows/s', '/ bare (lowest to highest round)'], rows)}"
+
+
+def targets(servers: dict[str, Serving], loops: Training) -> str:
+    """Table of what is aimed at, and whether it is met."""
+    this, mlflow, empty = (servers[server.name] for server in (THIS, MLFLOW, EMPTY))
+    alone, busy = Case(1, 1), Case(1, 16)
+    rows = [
+        at_least(f"times {MLFLOW.name}, {busy}", 30, median(this.ratio(mlflow, busy))),
+        at_least(f"times the empty endpoint, {alone}", 0.6, median(this.ratio(empty, alone))),
+        at_least(f"times the empty endpoint, {busy}", 0.6, median(this.ratio(empty, busy))),
+        at_least("times the bare training loop", 0.95, loops.ratio),
+        at_most("s from start to the first right answer", 1, this.start),
+        at_most("MiB of memory at the peak", 110, this.peak),
+    ]
+    return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)
+
+
+def at_least(what: str, target: float, found: float) -> list[str]:
+    """Row of a target that is to be reached."""
+    return [what, f">= {target:g}", f"{found:.3g}", "met" if found >= target else "missed"]
+
+
+def at_most(what: str, target: float, found: float) -> list[str]:
+    """Row of a target that is not to be exceeded."""
+    return [what, f"<= {target:g}", f"{found:.3g}", "met" if found <= target else "missed"]
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def spread(values: list[float]) -> str:
+    """Median, lowest and highest."""
+    return f"{median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Draw a table as Markdown has it."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)

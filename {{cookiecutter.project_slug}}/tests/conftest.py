@@ -1,0 +1,195 @@
+"""What the tests share: a small project, the command line, and one real training.
+
+The small project asks whether a fruit is sweet. Its table is made here, so that the
+tests that use it go on passing when the demo's data has made way for yours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import yaml
+
+from {{cookiecutter.__package}} import __main__ as command_line
+from {{cookiecutter.__package}} import bundle
+from {{cookiecutter.__package}}.export import to_graph
+from {{cookiecutter.__package}}.features import as_frame
+from {{cookiecutter.__package}}.models import FAMILIES, Context
+from {{cookiecutter.__package}}.preparation import prepare
+from {{cookiecutter.__package}}.settings import PACKAGE, PREFIX, Settings
+
+PROJECT = Path(__file__).parents[1]
+
+COLUMNS: dict[str, dict[str, Any]] = {
+    "fruit": {"type": "category", "role": "id", "nullable": False},
+    "weight": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1000,
+        "unit": "g",
+        "example": 120,
+        "description": "On our scales",
+    },
+    "length": {"type": "number"},
+    "colour": {"type": "category", "categories": ["red", "green"], "example": "red"},
+    "shop": {"type": "category", "missing_values": ["UNKNOWN"]},
+    "grade": {
+        "type": "category",
+        "categories": ["A", "B"],
+        "unseen": "refuse",
+        "nullable": False,
+        "example": "A",
+    },
+    "bruised": {"type": "boolean", "nullable": False, "example": False},
+    "picked": {"type": "date", "example": "2024-06-30"},
+    "sweet": {"type": "boolean", "role": "target", "nullable": False},
+}
+"""The small project's contract: a column of each kind, with and without nulls."""
+
+
+def fruit(rows: int = 300) -> str:
+    """Make the small project's table: heavy and red fruit are sweet, with some noise."""
+    dice = random.Random(0)
+    lines = [",".join(COLUMNS)]
+    for number in range(rows):
+        weight, colour = dice.randint(50, 250), dice.choice(["red", "green"])
+        sweet = weight + 60 * (colour == "red") + dice.gauss(0, 20) > 180
+        shop, grade = dice.choice(["North", "South", "UNKNOWN", ""]), dice.choice("AB")
+        bruised, day = dice.choice(["yes", "no"]), f"2024-{dice.randint(1, 12):02}-15"
+        shown, length = "" if number % 10 == 0 else str(weight), str(dice.randint(2, 20))
+        row = [
+            f"{number:04}",
+            shown,
+            length,
+            colour,
+            shop,
+            grade,
+            bruised,
+            day,
+            "yes" if sweet else "no",
+        ]
+        lines.append(",".join(row))
+    return "\n".join(lines) + "\n"
+
+
+def write(
+    folder: Path, columns: dict[str, Any] | None = None, table: str | None = None, **config: Any
+) -> Path:
+    """Write a project's contract, its table and its config.yaml."""
+    contract = {"columns": columns or COLUMNS}
+    config = {"data": {"table": "fruit.csv"}, "models": ["linear"]} | config
+    (folder / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
+    (folder / "fruit.csv").write_text(fruit() if table is None else table)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in os.environ:
+        if name.startswith(PREFIX) or name == "MLFLOW_TRACKING_URI":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def write_project() -> Callable[..., Path]:
+    """`write_project(folder, columns=, table=, **config)`: the small project, in a folder."""
+    return write
+
+
+@pytest.fixture
+def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """`small_project(columns=, table=, **config)`: the same in `tmp_path`, and go there."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *args, **kwargs: write(tmp_path, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_command(folder, *arguments, **env)`: a command of the package, in its own process."""
+
+    def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        inherited = (PREFIX, "MLFLOW_TRACKING_URI")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(inherited)}
+        command = [sys.executable, "-m", PACKAGE, *arguments]
+        return subprocess.run(command, cwd=folder, env=clean | env, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`refusal(*arguments)`: what a command says that must fail by the person's mistake.
+
+    It runs here and in this folder, which spares the seconds that a process imports for.
+    An exception that is not told in a line would end the test.
+    """
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        assert command_line.main(list(arguments)) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert len(told.splitlines()) <= 3
+        return told
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed linear model of the small project, where `serve` there looks for it.
+
+    Tests must not change it. Its project is `small_bundle.parents[1]`.
+    """
+    project = write(tmp_path_factory.mktemp("small"))
+    folder = project / "bundles" / "champion"
+    folder.mkdir(parents=True)
+    with contextlib.chdir(project):
+        settings = Settings()
+        prepared = prepare(settings)
+    context = Context(
+        contract=prepared.contract,
+        seed=0,
+        neural=settings.neural,
+        checkpoints=project / "checkpoints",
+        report=lambda *_: None,
+    )
+    rows = prepared.examples("train")
+    model = FAMILIES["linear"](context).fit(as_frame(rows.features), rows.target)
+    onnx.save(to_graph(model, rows.features), folder / bundle.MODEL)
+    shutil.copy(project / "schema.yaml", folder / bundle.CONTRACT)
+    manifest = bundle.Manifest(
+        family="linear", target="sweet", classes=prepared.classes, threshold=0.4
+    )
+    bundle.seal(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+    run_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> Path:
+    """A copy of this project, in which `train --models linear,tree` ran on its real data.
+
+    Tests must not change it: those that would take a copy.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    for name in ("config.yaml", "schema.yaml"):
+        shutil.copy(PROJECT / name, folder)
+    shutil.copytree(PROJECT / "data" / "raw", folder / "data" / "raw")
+    done = run_command(folder, "train", "--models", "linear,tree")
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -1,0 +1,91 @@
+"""What is true of the demo's data and its models. Replace this file with your own claims."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from {{cookiecutter.__package}}.preparation import PREPARED
+from {{cookiecutter.__package}}.scoring import Scorer
+
+
+@pytest.fixture(scope="module")
+def champion(trained: Path) -> Scorer:
+    """The champion of the real training."""
+    return Scorer(trained / "bundles" / "champion")
+
+
+@pytest.fixture(scope="module")
+def disrupted(trained: Path, champion: Scorer) -> Callable[..., np.ndarray]:
+    """`disrupted(phase=, height=, ...)`: probabilities of the test rows, with values replaced."""
+    table = pl.read_parquet(trained / PREPARED).filter(pl.col("__part__") == "test")
+
+    def probabilities(only: pl.Expr | None = None, **changed: Any) -> np.ndarray:
+        rows = table if only is None else table.filter(only)
+        columns = {name: rows[name].to_list() for name in champion.contract.features}
+        columns |= {name: [value] * len(rows) for name, value in changed.items()}
+        return champion.predict(champion.contract.encode(columns))[:, 1]
+
+    return probabilities
+
+
+def test_the_models_are_as_good_as_this_data_allows(trained: Path) -> None:
+    metrics = json.loads((trained / "bundles/champion/bundle.json").read_text())["metrics"]
+    assert metrics["test"]["roc_auc"] > 0.84
+    assert metrics["test"]["average_precision"] > 0.44
+    assert metrics["baseline"]["roc_auc"] == 0.5
+    assert metrics["baseline"]["average_precision"] == pytest.approx(0.1186, abs=1e-4)
+
+
+def test_more_birds_make_a_disruption_likelier(disrupted: Callable[..., np.ndarray]) -> None:
+    one, some, many = (disrupted(birds_struck=n) for n in ("1", "2-10", "11-100"))
+    assert (some >= one).mean() > 0.8
+    assert (many >= some).mean() > 0.8
+    assert one.mean() < some.mean() < many.mean()
+
+
+def test_in_the_climb_a_higher_strike_is_likelier_to_disrupt(
+    disrupted: Callable[..., np.ndarray],
+) -> None:
+    climbing = pl.col("phase_of_flt") == "Climb"
+    low, high = (disrupted(climbing, height=feet) for feet in (50.0, 1000.0))
+    assert (high >= low).mean() > 0.8
+
+
+def test_a_large_bird_disrupts_more_than_a_small_one(disrupted: Callable[..., np.ndarray]) -> None:
+    small, large = (disrupted(species=f"UNKNOWN BIRD - {size}") for size in ("SMALL", "LARGE"))
+    assert (large > small).all()
+
+
+def test_what_the_contract_leaves_out_does_not_reach_the_model(champion: Scorer) -> None:
+    assert {"remarks", "strike_id", "date", "effect", "operator"}.isdisjoint(
+        champion.contract.features
+    )
+    assert champion.contract.columns["remarks"].reason
+
+
+def test_a_model_that_reads_the_remarks_stops_the_training(
+    tmp_path: Path, run_command: Callable[..., Any]
+) -> None:
+    project = Path(__file__).parents[1]
+    for name in ("config.yaml", "schema.yaml"):
+        shutil.copy(project / name, tmp_path)
+    shutil.copytree(project / "data" / "raw", tmp_path / "data" / "raw")
+    contract = yaml.safe_load((tmp_path / "schema.yaml").read_text())
+    contract["columns"]["remarks"] = {"type": "text"}
+    (tmp_path / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
+
+    done = run_command(tmp_path, "train", "--models", "linear")
+
+    assert done.returncode == 2
+    assert "too good to be true" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "bundles" / "challenger").exists()

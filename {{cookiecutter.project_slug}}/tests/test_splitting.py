@@ -1,0 +1,191 @@
+"""The split: every row once, no look-ahead, no group on two sides.
+
+One test counts the demo's own rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from {{cookiecutter.__package}}.contract import Contract
+from {{cookiecutter.__package}}.errors import UserError
+from {{cookiecutter.__package}}.settings import Split
+from {{cookiecutter.__package}}.splitting import PARTS, split
+
+FIRST = dt.date(2020, 1, 1)
+
+
+def contract(**columns: Any) -> Contract:
+    """Return a contract with a feature, a target, and the given columns."""
+    common = {"x": {"type": "number"}, "y": {"type": "boolean", "role": "target"}}
+    return Contract.model_validate({"columns": common | columns})
+
+
+PLAIN = contract()
+TIMED = contract(day={"type": "date", "role": "time", "nullable": False})
+GROUPED = contract(owner={"type": "category", "role": "group"})
+
+
+def table(n: int, **columns: Any) -> pl.DataFrame:
+    """Return n rows, of which every other is positive."""
+    return pl.DataFrame(dict(x=range(n), y=[i % 2 == 0 for i in range(n)], **columns))
+
+
+def days(*numbers: int) -> list[dt.date]:
+    return [FIRST + dt.timedelta(days=number) for number in numbers]
+
+
+def assert_no_look_ahead(time: pl.Series, part: pl.Series) -> None:
+    """Each part begins after the day that the one before it ended on."""
+    spans = [time.filter(part == name) for name in PARTS]
+    spans = [span for span in spans if len(span)]
+    for earlier, later in itertools.pairwise(spans):
+        assert earlier.max() < later.min()  # type: ignore[operator]
+
+
+def test_dates_split_a_shuffled_table_without_look_ahead() -> None:
+    rows = table(100, day=days(*(i * 37 % 100 for i in range(100))))
+    dates = [FIRST + dt.timedelta(days=number) for number in (60, 75, 90)]
+    choice = Split(train_until=dates[0], validate_until=dates[1], test_until=dates[2])
+    part = split(rows, TIMED, choice, seed=0)
+    assert [(part == name).sum() for name in PARTS] == [60, 15, 15, 10]
+    assert_no_look_ahead(rows["day"], part)
+    assert rows["day"].filter(part == "validation").min() == dates[0]  # a date begins the next part
+
+
+def test_fractions_split_by_time_too() -> None:
+    rows = table(100, day=days(*(i * 37 % 100 for i in range(100))))
+    part = split(rows, TIMED, Split(train=0.6, validation=0.2), seed=0)
+    assert [(part == name).sum() for name in PARTS] == [60, 20, 20, 0]
+    assert_no_look_ahead(rows["day"], part)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    numbers=st.lists(st.integers(0, 30), min_size=10, max_size=60),
+    train=st.floats(0.1, 0.8),
+    validation=st.floats(0.1, 0.8),
+)
+def test_every_row_is_in_one_part_and_none_looks_ahead(
+    numbers: list[int], train: float, validation: float
+) -> None:
+    """Whatever the days, ties among them, and the fractions; or the split is refused."""
+    rows = table(len(numbers), day=days(*numbers))
+    try:
+        part = split(rows, TIMED, Split(train=train, validation=validation), seed=0)
+    except UserError:
+        return
+    assert len(part) == len(rows)
+    assert set(part) - set(PARTS) == set()
+    assert set(PARTS[:3]) - set(part) == set()
+    assert_no_look_ahead(rows["day"], part)
+
+
+def test_the_demo_is_split_at_its_years(trained: Path) -> None:
+    """Fitted to 1994, chosen by 1995, judged by 1996-97; 1998 on is kept for drift."""
+    prepared = pl.read_parquet(trained / "data" / "prepared" / "table.parquet")
+    counts = [(prepared["__part__"] == name).sum() for name in PARTS]
+    assert counts == [10273, 2500, 5285, 1244]
+    assert_no_look_ahead(prepared["date"], prepared["__part__"])
+
+
+def test_no_group_is_on_two_sides() -> None:
+    rows = table(300, owner=[f"owner {i // 2 % 40}" for i in range(300)])
+    part = split(rows, GROUPED, Split(), seed=0)
+    sides = rows.with_columns(part=part).group_by("owner").agg(pl.col("part").n_unique())
+    assert sides["part"].to_list() == [1] * 40
+    assert set(part) == set(PARTS[:3])
+
+
+def test_a_random_split_keeps_the_shares_of_the_classes() -> None:
+    rows = table(1000).with_columns(y=pl.int_range(1000) % 10 == 0)
+    part = split(rows, PLAIN, Split(), seed=0)
+    counts = [(part == name).sum() for name in PARTS]
+    assert counts == pytest.approx([700, 150, 150, 0], abs=1)
+    for name in PARTS[:3]:
+        assert rows["y"].filter(part == name).mean() == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_seed_alone_decides_a_random_split(grouped: bool) -> None:
+    rows = table(200, owner=[f"owner {i % 50}" for i in range(200)])
+    agreed = GROUPED if grouped else PLAIN
+    first, again, other = (split(rows, agreed, Split(), seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("dates", "complaint"),
+    [
+        ((0, 10, 20), "no row is in the train part"),
+        ((10, 200, 300), "no row is in the test part"),
+        ((20, 10, 30), "must follow each other"),
+        ((10, 10, 30), "must follow each other"),
+    ],
+)
+def test_dates_that_leave_a_part_empty_are_refused(
+    dates: tuple[int, int, int], complaint: str
+) -> None:
+    train, validate, test = days(*dates)
+    choice = Split(train_until=train, validate_until=validate, test_until=test)
+    with pytest.raises(UserError, match=complaint):
+        split(table(50, day=days(*range(50))), TIMED, choice, seed=0)
+
+
+@pytest.mark.parametrize("part", PARTS[:3])
+def test_a_part_with_one_class_alone_is_refused_by_name(part: str) -> None:
+    begin = {"train": 0, "validation": 60, "test": 80}[part]
+    end = {"train": 60, "validation": 80, "test": 100}[part]
+    rows = table(100, day=days(*range(100)))
+    rows = rows.with_columns(y=pl.col("y") & ~pl.int_range(100).is_between(begin, end - 1))
+    with pytest.raises(UserError, match=f"y is always False in the {part} part"):
+        split(rows, TIMED, Split(train=0.6, validation=0.2), seed=0)
+
+
+def test_a_class_that_training_never_saw_is_refused_by_name() -> None:
+    day = {"type": "date", "role": "time", "nullable": False}
+    agreed = contract(y={"type": "category", "role": "target"}, day=day)
+    rows = table(100, day=days(*range(100))).with_columns(
+        y=pl.when(pl.int_range(100) == 99).then(pl.lit("new")).otherwise(pl.col("y").cast(str))
+    )
+    with pytest.raises(UserError, match="'new' is in test but not in train"):
+        split(rows, agreed, Split(), seed=0)
+
+
+def test_a_class_with_a_single_row_is_refused_clearly() -> None:
+    rows = table(30).with_columns(y=pl.int_range(30) == 3)
+    with pytest.raises(UserError, match="cannot be split"):
+        split(rows, PLAIN, Split(), seed=0)
+
+
+def test_time_and_group_together_are_refused() -> None:
+    day = {"type": "date", "role": "time"}
+    both = contract(day=day, owner={"type": "category", "role": "group"})
+    rows = table(20, day=days(*range(20)), owner=["a", "b"] * 10)
+    with pytest.raises(UserError, match=r"day \(time\) and owner \(group\)"):
+        split(rows, both, Split(), seed=0)
+
+
+def test_fractions_that_leave_nothing_to_test_on_are_refused() -> None:
+    with pytest.raises(UserError, match="no rows to test on"):
+        split(table(50), PLAIN, Split(train=0.8, validation=0.2), seed=0)
+
+
+def test_too_few_groups_are_refused_clearly() -> None:
+    with pytest.raises(UserError, match="owner"):
+        split(table(30, owner=["only one"] * 30), GROUPED, Split(), seed=0)
+
+
+def test_rows_without_a_group_are_refused_clearly() -> None:
+    owners = ["a", "b", "c", "d", "e", None] * 10
+    with pytest.raises(UserError, match="owner"):
+        split(table(60, owner=owners), GROUPED, Split(), seed=0)
