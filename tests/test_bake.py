@@ -125,7 +125,7 @@ def test_it_bakes_from_a_zip_and_from_a_git_address(
         packed.mkdir("template")
         for name in filter(None, listed.stdout.split("\0")):
             packed.write(clone / name, f"template/{name}")
-    for i, source in enumerate((archive, f"file://{clone}")):
+    for i, source in enumerate((archive, f"git+file://{clone}")):
         home = {"HOME": str(tmp_path / str(i))}
         Path(home["HOME"]).mkdir()
         done = cookiecutter_command("--no-input", "-o", tmp_path / f"out{i}", source, **home)
