@@ -89,7 +89,7 @@ def bake() -> Path:
 
 def environment() -> dict[str, str]:
     """The process's environment, without what belongs to the template's own make."""
-    ours = ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    ours = ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 

@@ -15,7 +15,14 @@ import pytest
 from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MLFLOW_TRACKING_URI")
+OURS = (
+    "VIRTUAL_ENV",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+    "MLFLOW_TRACKING_URI",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 COMBINATIONS: dict[str, dict[str, str]] = {
     "default": {},

@@ -30,6 +30,9 @@ from {{cookiecutter.__package}}.settings import PACKAGE, PREFIX, Settings
 
 PROJECT = Path(__file__).parents[1]
 
+# Where it is set, each of the processes that tests start would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 COLUMNS: dict[str, dict[str, Any]] = {
     "fruit": {"type": "category", "role": "id", "nullable": False},
     "weight": {
@@ -67,18 +70,8 @@ def fruit(rows: int = 300) -> str:
         shop, grade = dice.choice(["North", "South", "UNKNOWN", ""]), dice.choice("AB")
         bruised, day = dice.choice(["yes", "no"]), f"2024-{dice.randint(1, 12):02}-15"
         shown, length = "" if number % 10 == 0 else str(weight), str(dice.randint(2, 20))
-        row = [
-            f"{number:04}",
-            shown,
-            length,
-            colour,
-            shop,
-            grade,
-            bruised,
-            day,
-            "yes" if sweet else "no",
-        ]
-        lines.append(",".join(row))
+        row = [f"{number:04}", shown, length, colour, shop, grade, bruised, day]
+        lines.append(",".join([*row, "yes" if sweet else "no"]))
     return "\n".join(lines) + "\n"
 
 

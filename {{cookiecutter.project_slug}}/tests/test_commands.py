@@ -38,6 +38,11 @@ def test_help_lists_every_command_at_once_and_loads_no_library_for_it(tmp_path: 
     assert not loaded & {"torch", "mlflow", "sklearn", "polars", "pandera", "onnx", "fastapi"}
 
 
+def test_no_command_at_all_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "usage: " in capsys.readouterr().out
+
+
 def test_each_command_explains_its_settings(
     small_project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

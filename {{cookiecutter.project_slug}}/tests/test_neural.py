@@ -16,6 +16,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.bundle import MODEL
 from {{cookiecutter.__package}}.neural import NeuralNetwork
 from {{cookiecutter.__package}}.settings import PACKAGE, Neural
@@ -62,16 +63,19 @@ def weights(model: Path) -> dict[str, np.ndarray]:
 
 
 def test_a_training_killed_twice_ends_as_an_unbroken_one(
-    tmp_path: Path, write_project: Callable[..., Path]
+    tmp_path: Path, write_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = {"epochs": 15, "patience": 15, "batch_size": 32}
+    chosen = {"epochs": 15, "patience": 15, "batch_size": 32, "checkpoint_seconds": 0}
     folders = [tmp_path / "unbroken", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()
         write_project(folder, models=["neural"], neural=chosen)
     unbroken, killed = folders
 
-    finish(unbroken)
+    with monkeypatch.context() as here:
+        here.chdir(unbroken)
+        here.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{unbroken}/mlflow.db")
+        assert main(["train"]) == 0
     kill_after_checkpoint(killed, "*-search.ckpt")
     assert not (killed / "bundles" / "challenger").exists()
     kill_after_checkpoint(killed, "*-fit.ckpt")

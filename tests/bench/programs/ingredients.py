@@ -50,7 +50,7 @@ def main(package: str, bundle: Path, folder: Path) -> None:
         seed=settings.seed,
         neural=settings.neural,
         checkpoints=folder / "checkpoints",
-        report=lambda stage, epoch, metrics: None,
+        report=lambda *_: None,
     )
     examples = prepared.examples("train") + prepared.examples("validation")
     pipeline = models.FAMILIES[family](context)

@@ -41,7 +41,8 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
             if turn >= 0:
                 rates[name].append(rows * epochs / (time.perf_counter() - began))
         for key, tensor in weights["bare"].items():
-            assert torch.allclose(tensor, weights["project"][key], atol=1e-5), f"{key} differs"
+            found = torch.from_numpy(weights["project"][key])
+            assert torch.allclose(tensor, found, atol=1e-5), f"{key} differs"
     threads = torch.get_num_threads()
     print(json.dumps({"rows": rows, "epochs": epochs, "threads": threads, **rates}))
 
@@ -59,7 +60,7 @@ def make_job(package: str, folder: Path, epochs: int) -> Any:
     client = tracking.MlflowClient(store)
     experiment = client.get_experiment_by_name(settings.experiment)
     run = client.create_run(experiment.experiment_id)
-    report = tracking.EpochLog(store, run.info.run_id)
+    report = tracking.EpochLog(store, run.info.run_id, "bench")
 
     context = models.Context(
         contract=prepared.contract,

@@ -78,6 +78,8 @@ def build(command: type[Command], arguments: list[str]) -> Command:
         raise UserError(f"settings: {describe(error)}") from None
     except SettingsError as error:
         raise UserError(f"settings: {str(error).removeprefix('error parsing CLI: ')}") from None
+    except ValueError:
+        raise UserError(f"{CONFIG} is not a list of settings, one `name: value` a line") from None
     except yaml.YAMLError as error:
         raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
 

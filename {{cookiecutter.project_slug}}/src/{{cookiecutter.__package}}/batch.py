@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .errors import UserError
 from .preparation import encode
-from .reading import READERS, scan
+from .reading import READERS, UNREADABLE, scan
 from .scoring import Scorer
 from .validation import give_types
 
@@ -63,6 +63,9 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
             name for name in features if name not in present and not features[name].nullable
         ]:
             raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
+        answer = {"label", *(f"probability {name}" for name in scorer.manifest.classes)}
+        if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
+            raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
         nulls = [pl.lit(None, pl.String).alias(name) for name in features if name not in present]
         line = 2
         with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
@@ -81,7 +84,7 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
                     for i, name in enumerate(classes)
                 ]
                 yield rows.with_columns(pl.Series("label", labels), *shares)
-    except pl.exceptions.PolarsError as error:
+    except UNREADABLE as error:
         raise UserError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
 
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 Role = Literal["feature", "target", "id", "time", "group", "ignore"]
 
 MISSING = "__missing__"  # stands for a null string inside the graph, where strings cannot be null
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class BaseColumn(BaseModel):
@@ -59,6 +57,12 @@ class BaseColumn(BaseModel):
     missing_values: list[str] = []
     example: Any = None
 
+    @model_validator(mode="after")
+    def _example_is_one(self) -> Self:
+        if self.example is not None:
+            TypeAdapter(self.request_type()).validate_python(self.example)
+        return self
+
     def known(self, raw: pl.Expr) -> pl.Expr:
         """Strip blanks, and turn empty text and `missing_values` into null."""
         text = raw.str.strip_chars()
@@ -72,22 +76,19 @@ class BaseColumn(BaseModel):
         """Pandera checks on the typed values."""
         return []
 
-    def encoded_names(self, name: str) -> list[str]:
-        """Names of the matrix columns that `encode` returns."""
-        return [name]
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        """Typed values, None where missing, to one or more columns of the matrix.
 
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        """Typed values, None where missing, to the columns that a model's graph takes.
-
-        Returns
-        -------
-        array of shape (len(values), len(encoded_names))
-            float32 with NaN for missing, or strings with `MISSING`.
+        In the matrix of numbers None stays, and becomes NaN there.
         """
-        raise NotImplementedError
+        return [values]
 
     def request_type(self) -> Any:
         """The type, with limits, that the API asks for."""
+        raise NotImplementedError
+
+    def typical(self) -> Any:
+        """A value for the case that the contract gives no example."""
         raise NotImplementedError
 
 
@@ -109,6 +110,12 @@ class Number(BaseColumn):
     minimum: float | None = None
     maximum: float | None = None
 
+    @model_validator(mode="after")
+    def _limits_leave_room(self) -> Self:
+        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
     def parse(self, text: pl.Expr) -> pl.Expr:
         import polars as pl
 
@@ -122,9 +129,8 @@ class Number(BaseColumn):
         at_most = [] if self.maximum is None else [Check.le(self.maximum)]
         return at_least + at_most
 
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        numbers = np.array(values, dtype=np.float64)
-        return np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)[:, None]
+    def typical(self) -> float:
+        return next((limit for limit in (self.minimum, self.maximum) if limit is not None), 0.0)
 
     def request_type(self) -> Any:
         unit: Any = {"unit": self.unit} if self.unit else None
@@ -160,8 +166,11 @@ class Category(BaseColumn):
         closed = self.categories and self.unseen == "refuse"
         return [Check.isin(self.categories)] if closed else []
 
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        return np.array([value or MISSING for value in values], dtype=object)[:, None]
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        return [[value or MISSING for value in values]]
+
+    def typical(self) -> str:
+        return self.categories[0] if self.categories else "text"
 
     def request_type(self) -> Any:
         if self.categories and self.unseen == "refuse":
@@ -195,8 +204,8 @@ class Boolean(BaseColumn):
             return true
         return pl.when(true).then(True).when(false).then(False)
 
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        return np.array(values, dtype=np.float32)[:, None]
+    def typical(self) -> bool:
+        return False
 
     def request_type(self) -> Any:
         return bool
@@ -224,17 +233,17 @@ class Date(BaseColumn):
 
         return text.str.to_datetime(self.format, strict=False).cast(pl.Date)
 
-    def encoded_names(self, name: str) -> list[str]:
-        return [f"{name} season sin", f"{name} season cos", f"{name} weekday"]
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        days: list[dt.date | None] = list(values)
+        angles = [day and 2 * math.pi * day.timetuple().tm_yday / 365.25 for day in days]
+        return [
+            [angle and math.sin(angle) for angle in angles],
+            [angle and math.cos(angle) for angle in angles],
+            [day and day.weekday() for day in days],
+        ]
 
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        def parts(day: dt.date | None) -> tuple[float, float, float]:
-            if day is None:
-                return math.nan, math.nan, math.nan
-            angle = 2 * math.pi * day.timetuple().tm_yday / 365.25
-            return math.sin(angle), math.cos(angle), day.weekday()
-
-        return np.array([parts(day) for day in values], dtype=np.float32).reshape(-1, 3)
+    def typical(self) -> str:
+        return "2024-06-30"
 
     def request_type(self) -> Any:
         return dt.date
@@ -250,8 +259,11 @@ class Text(BaseColumn):
     def parse(self, text: pl.Expr) -> pl.Expr:
         return text
 
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        return np.array([(value or "").lower() for value in values], dtype=object)[:, None]
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        return [[(value or "").lower() for value in values]]
+
+    def typical(self) -> str:
+        return "text"
 
     def request_type(self) -> Any:
         return Annotated[str, Field(max_length=100_000)]

@@ -11,8 +11,8 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline
 
-from .columns import FLOAT32_MAX, MISSING
-from .contract import Matrices
+from .columns import MISSING
+from .contract import FLOAT32_MAX, Matrices
 from .errors import UserError
 from .features import as_frame
 from .scoring import Scorer

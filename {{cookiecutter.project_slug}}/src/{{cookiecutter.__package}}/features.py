@@ -181,34 +181,33 @@ def _frequent_categories_shape(operator: Any) -> None:
 
 def _frequent_categories_to_onnx(scope: Any, operator: Any, container: Any) -> None:
     step: FrequentCategories = operator.raw_operator
-    columns = []
-    for i, categories in enumerate(step.categories_):
-        index = scope.get_unique_variable_name("index")
-        container.add_initializer(index, TensorProto.INT64, [1], [i])
-        column = scope.get_unique_variable_name("column")
-        container.add_node(
-            "Gather",
-            [operator.inputs[0].onnx_name, index],
-            column,
-            name=scope.get_unique_operator_name("Gather"),
-            axis=1,
-        )
-        numbers = scope.get_unique_variable_name("numbers")
+    count = len(step.categories_)
+    columns = [scope.get_unique_variable_name("column") for _ in range(count)]
+    container.add_node(
+        "Split",
+        operator.inputs[0].onnx_name,
+        columns,
+        name=scope.get_unique_operator_name("Split"),
+        axis=1,
+        num_outputs=count,
+    )
+    numbers = []
+    for column, categories in zip(columns, step.categories_, strict=True):
+        numbers.append(scope.get_unique_variable_name("numbers"))
         # onnxruntime refuses an empty table; the entry added here maps to 0 as all others do.
         container.add_node(
             "LabelEncoder",
             column,
-            numbers,
+            numbers[-1],
             name=scope.get_unique_operator_name("LabelEncoder"),
             op_domain="ai.onnx.ml",
             keys_strings=categories or [""],
             values_int64s=list(range(1, len(categories) + 1)) or [0],
             default_int64=0,
         )
-        columns.append(numbers)
     container.add_node(
         "Concat",
-        columns,
+        numbers,
         operator.outputs[0].full_name,
         name=scope.get_unique_operator_name("Concat"),
         axis=1,

@@ -27,7 +27,7 @@ from .contract import Contract
 from .features import FrequentCategories, RobustNumbers, one_hot, preprocess
 from .settings import Neural
 
-Report = Callable[[str, int, dict[str, float]], None]
+Report = Callable[[str, int, list[dict[str, float]]], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Context:
     checkpoints
         Folder for the state of a training that may be interrupted.
     report
-        Called with the stage, the epoch and its metrics, by models that have epochs.
+        Called by models that have epochs: with the stage, an epoch, and the metrics of it
+        and those after it.
     """
 
     contract: Contract

@@ -1,7 +1,7 @@
 """The neural network: a wide and deep model, and its training loop through Lightning Fabric.
 
 The same loop runs on a CPU, on a GPU, or on several processes that share each
-batch. It keeps a checkpoint after each epoch; killed at any moment, the same
+batch. It keeps checkpoints; killed at any moment, the same
 training goes on from there and ends in the same weights, because every epoch
 draws its random numbers from a seed of its own.
 """
@@ -121,10 +121,18 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
     if job.checkpoint.is_file():
         fabric.load(job.checkpoint, state)
     history = cast(list[dict[str, float]], state["history"])
-    for epoch, metrics in enumerate(history, start=1):  # told again: the first time may be lost
-        if fabric.is_global_zero:
-            job.report(job.stage, epoch, metrics)
+    reported = 0  # those of the checkpoint are told again, since the first time may be lost
 
+    def save() -> None:
+        """Put the checkpoint in its place whole, and then report what it holds."""
+        unfinished = job.checkpoint.with_suffix(".unfinished")
+        fabric.save(unfinished, state)
+        if fabric.is_global_zero:
+            unfinished.replace(job.checkpoint)
+            job.report(job.stage, reported + 1, history[reported:])
+        fabric.barrier()  # no rank goes on, or ends, before that is done
+
+    saved = time.monotonic()
     bar = tqdm(
         range(len(history) + 1, job.epochs + 1),
         desc=f"neural {job.stage}",
@@ -164,13 +172,12 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
             metrics["validation_loss"] = loss_on(model, job.held_out, loss_of, fabric)
         metrics["timestamp"] = time.time()
         history.append(metrics)
-        unfinished = job.checkpoint.with_suffix(".unfinished")
-        fabric.save(unfinished, state)
-        if fabric.is_global_zero:
-            unfinished.replace(job.checkpoint)
-            job.report(job.stage, epoch, metrics)
-        fabric.barrier()  # no rank goes on, or ends, before the checkpoint is in place
+        # The first rank's clock decides for all.
+        if fabric.broadcast(time.monotonic() - saved >= settings.checkpoint_seconds):
+            save()
+            reported, saved = len(history), time.monotonic()
         bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items() if "loss" in key})
+    save()
     # As arrays, since a tensor's memory goes with the process that shares it.
     weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     return weights, best_epoch(history)
@@ -206,7 +213,7 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
     checkpoints
         Folder for checkpoints; a checkpoint is found again by the data and settings.
     report
-        Called after each epoch with the stage, the epoch and its metrics.
+        Called with the stage, an epoch, and the metrics of it and those after it.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from .errors import UserError
 from .settings import Data
 
 READERS = {".csv": ",", ".tsv": "\t"}
+UNREADABLE = (pl.exceptions.PolarsError, OSError)  # a broken gzip file is an OSError
 
 
 def scan(path: Path) -> pl.LazyFrame:
@@ -30,10 +31,7 @@ def scan(path: Path) -> pl.LazyFrame:
         return pl.scan_parquet(path).cast(pl.String)
     if suffix not in READERS:
         raise UserError(f"{path}: expected a .csv, .tsv (or .gz of these) or .parquet file")
-    try:
-        return pl.scan_csv(path, separator=READERS[suffix], infer_schema=False)
-    except pl.exceptions.NoDataError:
-        raise UserError(f"{path} is empty") from None
+    return pl.scan_csv(path, separator=READERS[suffix], infer_schema=False)
 
 
 def read(data: Data) -> pl.DataFrame:
@@ -64,5 +62,5 @@ def collect(table: pl.LazyFrame, path: Path) -> pl.DataFrame:
     """Read a lazy table into memory, telling a person what is wrong with the file."""
     try:
         return table.collect()
-    except pl.exceptions.PolarsError as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None

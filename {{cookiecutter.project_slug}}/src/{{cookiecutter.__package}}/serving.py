@@ -4,6 +4,7 @@ This module and those it imports need neither torch, scikit-learn, polars nor
 MLflow: the process is small and starts at once.
 """
 
+import gc
 import socket
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
@@ -14,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from .contract import Contract
@@ -138,7 +139,7 @@ def model_app(scorer: Scorer) -> FastAPI:
     @app.get("/health/ready")
     async def ready() -> dict[str, str]:
         """Answer once the model does."""
-        scorer.score([contract.example()])
+        scorer.score([TypeAdapter(row).validate_python(contract.example())])
         return {"status": "ready"}
 
     return app
@@ -159,6 +160,9 @@ def serve(folder: Path, host: str, port: int) -> None:
         raise UserError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
+    # What is there now stays; the collector need not look at it again with every request.
+    gc.collect()
+    gc.freeze()
     port = listener.getsockname()[1]
     print(f"{app.title}\nAPI:  http://{host}:{port}/docs", flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False)

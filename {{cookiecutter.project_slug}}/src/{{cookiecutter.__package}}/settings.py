@@ -64,6 +64,7 @@ class Neural(Section):
     weight_decay: float = Field(1e-2, ge=0)
     epochs: int = Field(40, gt=0, description="at most")
     patience: int = Field(3, gt=0, description="epochs without improvement before it stops")
+    checkpoint_seconds: float = Field(1.0, ge=0, description="at most one in this time")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
 

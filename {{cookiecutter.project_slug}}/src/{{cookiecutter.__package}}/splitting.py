@@ -81,9 +81,13 @@ def at_random(
     for name, share in shares.items():
         if group:
             groups = table[group[0]][rows]
-            chosen, rest = next(
-                GroupShuffleSplit(1, train_size=share, random_state=seed).split(rows, groups=groups)
-            )
+            if groups.has_nulls():
+                raise UserError(f"{group[0]}: a column with the role group needs nullable: false")
+            shuffle = GroupShuffleSplit(1, train_size=share, random_state=seed)
+            try:
+                chosen, rest = next(shuffle.split(rows, groups=groups))
+            except ValueError:
+                raise UserError(f"{group[0]} has too few groups to split") from None
             chosen, rest = rows[chosen], rows[rest]
         else:
             labels = table[contract.target][rows] if contract.classifies else None

@@ -61,7 +61,7 @@ def connect(settings: Settings) -> MlflowClient:
 
 @dataclass(frozen=True)
 class EpochLog:
-    """Logs the metrics of one epoch; usable from another process.
+    """Logs the metrics of epochs; usable from another process.
 
     Attributes
     ----------
@@ -78,17 +78,16 @@ class EpochLog:
     run_id: str
     purpose: str
 
-    def __call__(self, stage: str, epoch: int, metrics: dict[str, float]) -> None:
+    def __call__(self, stage: str, epoch: int, history: list[dict[str, float]]) -> None:
         """Log in one call: a hundred times faster than a call for each metric."""
-        at = int(metrics["timestamp"] * 1000)
-        MlflowClient(self.tracking_uri).log_batch(
-            self.run_id,
-            metrics=[
-                Metric(f"{self.purpose}_{stage}_{name}", value, at, epoch)
-                for name, value in metrics.items()
-                if name != "timestamp"
-            ],
-        )
+        points = [
+            Metric(f"{self.purpose}_{stage}_{name}", value, int(metrics["timestamp"] * 1000), step)
+            for step, metrics in enumerate(history, start=epoch)
+            for name, value in metrics.items()
+            if name != "timestamp"
+        ]
+        for start in range(0, len(points), 1000):  # the most that MLflow takes at once
+            MlflowClient(self.tracking_uri).log_batch(self.run_id, points[start : start + 1000])
 
 
 @contextmanager
@@ -121,10 +120,19 @@ def log_choices(settings: Settings, family: str, provenance: dict[str, Any]) -> 
 
 
 def log_results(
-    metrics: dict[str, float], figures: dict[str, Figure], table: pl.DataFrame, settings: Settings
+    metrics: dict[str, Any], figures: dict[str, Figure], table: pl.DataFrame, settings: Settings
 ) -> None:
     """Log the metrics, the plots, the contract, and the table that the model was fitted on."""
-    mlflow.log_metrics(metrics)
+    name = metrics["primary"]
+    mlflow.log_metrics({f"test_{key}": value for key, value in metrics["test"].items()})
+    mlflow.log_metrics(
+        {
+            f"validation_{name}": metrics["validation"],
+            f"baseline_{name}": metrics["baseline"][name],
+            "parity": metrics["parity"],
+            "fit_seconds": metrics["fit_seconds"],
+        }
+    )
     for name, figure in figures.items():
         mlflow.log_figure(figure, f"plots/{name}")
     mlflow.log_artifact(str(settings.contract))

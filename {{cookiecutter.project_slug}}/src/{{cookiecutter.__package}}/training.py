@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import onnx
 import polars as pl
 from mlflow import MlflowClient
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from . import provenance, registry, tracking
@@ -26,7 +28,7 @@ from .export import check_parity, predict, to_graph
 from .features import as_frame
 from .models import FAMILIES, Context
 from .plots import draw
-from .preparation import Examples, Prepared, encode, prepare
+from .preparation import Prepared, encode, prepare
 from .scoring import Scorer
 from .settings import Settings
 from .splitting import PARTS
@@ -37,6 +39,24 @@ REFERENCE_ROWS = 500
 
 class LeakError(UserError):
     """A test score that is too good to be true."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A pipeline, fitted on the train and validation rows.
+
+    Attributes
+    ----------
+    threshold
+        Probability of the second of two classes from which it is the answer.
+    validation
+        Score on the validation rows, when fitted on the train rows alone.
+    """
+
+    pipeline: Pipeline
+    threshold: float | None
+    validation: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -103,106 +123,123 @@ def train_family(
     client: MlflowClient, settings: Settings, prepared: Prepared, family: str
 ) -> Trained:
     """Fit, export, judge, log and register one model."""
-    origin = {
-        **provenance.collect(),
-        "data": prepared.digest,
-        "settings": settings.choices(),
-    }
+    origin = {**provenance.collect(), "data": prepared.digest, "settings": settings.choices()}
     identity = json.dumps([family, prepared.digest, settings.choices(), origin["git_commit"]])
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
-    training, validation = prepared.examples("train"), prepared.examples("validation")
+    checkpoints = CHECKPOINTS / fingerprint[:16]
+    folder = registry.BUNDLES / f".{family}.unfinished"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     test_table, test = prepared.part("test"), prepared.examples("test")
-    fitted_on = training + validation
 
     with tracking.run(client, settings, family, fingerprint) as run_id:
         tracking.log_choices(settings, family, origin)
-        start = time.perf_counter()
-        checkpoints = CHECKPOINTS / fingerprint[:16]
 
-        def fit(purpose: str, examples: Examples) -> Any:
-            context = Context(
-                contract=prepared.contract,
-                seed=settings.seed,
-                neural=settings.neural,
-                checkpoints=checkpoints,
-                report=tracking.EpochLog(settings.tracking_uri, run_id, purpose),
-            )
-            pipeline = FAMILIES[family](context)
-            return pipeline.fit(as_frame(examples.features), examples.target)
+        def context(purpose: str) -> Context:
+            report = tracking.EpochLog(settings.tracking_uri, run_id, purpose)
+            return Context(prepared.contract, settings.seed, settings.neural, checkpoints, report)
 
-        # Chosen by the validation rows, ...
-        chosen = fit("selection", training)
-        guess = predict(chosen, validation.features)
-        threshold = best_threshold(validation.target, guess[:, 1]) if guess.shape[1] == 2 else None
-        # ... then fitted again with them: the latest rows before the test are worth most.
-        pipeline = fit("final", fitted_on)
-        seconds = time.perf_counter() - start
+        fitted = fit(family, context, prepared)
 
-        folder = registry.BUNDLES / f".{family}.unfinished"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        onnx.save(to_graph(pipeline, test.features), folder / MODEL)
+        onnx.save(to_graph(fitted.pipeline, test.features), folder / MODEL)
         shutil.copy(settings.contract, folder / CONTRACT)
         manifest = Manifest(
             family=family,
             target=prepared.contract.target,
             classes=prepared.classes,
-            threshold=threshold,
+            threshold=fitted.threshold,
             provenance={**origin, "run_id": run_id},
         )
         seal(folder, manifest)
         scorer = Scorer(folder)
+        parity = check_parity(fitted.pipeline, scorer, test.features)
 
-        parity = check_parity(pipeline, scorer, test.features)
+        # From here on the graph alone is asked: what serves is what is judged.
         prediction = scorer.predict(test.features)
-        baseline = baseline_prediction(fitted_on, len(test.target), prepared)
-        name = primary(len(prepared.classes))
-        metrics = measure(test.target, prediction, scorer.labels(prediction))
         manifest.metrics = {
-            "primary": name,
-            "test": metrics,
-            "interval": interval(test.target, prediction, seed=settings.seed),
-            "baseline": measure(test.target, baseline, scorer.labels(baseline)),
-            "validation": score(validation.target, guess),
+            **judge(scorer, prediction, prepared, settings),
+            "validation": fitted.validation,
             "parity": parity,
-            "fit_seconds": seconds,
+            "fit_seconds": fitted.seconds,
         }
-        if settings.too_good is not None and metrics[name] > settings.too_good:
-            raise LeakError(
-                f"{family}: {name} on the test rows is {metrics[name]:.3f}, above the "
-                f"{settings.too_good} that config.yaml calls too good to be true.\n"
-                "Look for a column that knows the outcome, and give it the role ignore."
-            )
         reference(prepared, scorer).write_csv(folder / REFERENCE)
         (folder / CARD).write_text(model_card(prepared, manifest), encoding="utf-8")
         seal(folder, manifest)
 
-        flat = {f"test_{key}": value for key, value in metrics.items()}
-        flat |= {f"baseline_{name}": manifest.metrics["baseline"][name]}
-        flat |= {f"validation_{name}": manifest.metrics["validation"]}
-        flat |= {"parity": parity, "fit_seconds": seconds}
         figures = draw(scorer, test_table, test.target, prediction, settings.seed)
-        tracking.log_results(flat, figures, prepared.table, settings)
+        tracking.log_results(manifest.metrics, figures, prepared.table, settings)
         uri = tracking.log_bundle(folder, test.features[:2], prediction[:2])
         version = registry.register(client, settings, uri, run_id)
     shutil.rmtree(folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    low, high = manifest.metrics["interval"]
-    tqdm.write(
-        f"{family:10} {name} {metrics[name]:.3f} ({low:.3f} to {high:.3f}; a model that ignores "
-        f"its input {manifest.metrics['baseline'][name]:.3f}), version {version}, {seconds:.1f} s"
+    tqdm.write(f"{family:10} {summary(manifest.metrics)}, version {version}")
+    return Trained(family, version, fitted.validation)
+
+
+def fit(family: str, context: Callable[[str], Context], prepared: Prepared) -> Fitted:
+    """Fit on the train rows to see how good it is on the validation rows, then on both."""
+    start = time.perf_counter()
+    train, validation = prepared.examples("train"), prepared.examples("validation")
+    chosen = FAMILIES[family](context("selection"))
+    chosen.fit(as_frame(train.features), train.target)
+    guess = predict(chosen, validation.features)
+    threshold = best_threshold(validation.target, guess[:, 1]) if guess.shape[1] == 2 else None
+
+    # The validation rows are the latest before the test, and worth fitting on.
+    both = train + validation
+    pipeline = FAMILIES[family](context("final"))
+    pipeline.fit(as_frame(both.features), both.target)
+    seconds = time.perf_counter() - start
+    return Fitted(pipeline, threshold, score(validation.target, guess), seconds)
+
+
+def judge(
+    scorer: Scorer, prediction: np.ndarray, prepared: Prepared, settings: Settings
+) -> dict[str, Any]:
+    """Measure a prediction of the test rows, beside one that ignores its input.
+
+    Raises
+    ------
+    LeakError
+        If it is too good to be true.
+    """
+    target = prepared.examples("test").target
+    baseline = baseline_prediction(prepared)
+    name = primary(len(prepared.classes))
+    metrics: dict[str, Any] = {
+        "primary": name,
+        "test": measure(target, prediction, scorer.labels(prediction)),
+        "interval": interval(target, prediction, seed=settings.seed),
+        "baseline": measure(target, baseline, scorer.labels(baseline)),
+    }
+    found = metrics["test"][name]
+    if settings.too_good is not None and found > settings.too_good:
+        raise LeakError(
+            f"{scorer.manifest.family}: {name} on the test rows is {found:.3f}, above the "
+            f"{settings.too_good} that config.yaml calls too good to be true.\n"
+            "Look for a column that knows the outcome, and give it the role ignore."
+        )
+    return metrics
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """Sum up a model's metrics in a line."""
+    name, (low, high) = metrics["primary"], metrics["interval"]
+    return (
+        f"{name} {metrics['test'][name]:.3f} ({low:.3f} to {high:.3f}; "
+        f"ignoring the input {metrics['baseline'][name]:.3f}), {metrics['fit_seconds']:.1f} s"
     )
-    return Trained(family, version, manifest.metrics["validation"])
 
 
-def baseline_prediction(fitted_on: Examples, n: int, prepared: Prepared) -> np.ndarray:
-    """Predict n rows without looking at them: class shares, or the mean."""
-    nothing = np.zeros((len(fitted_on.target), 1))
+def baseline_prediction(prepared: Prepared) -> np.ndarray:
+    """Predict the test rows without looking at them: class shares, or the mean."""
+    known = prepared.examples("train") + prepared.examples("validation")
+    seen, unseen = np.zeros((len(known.target), 1)), np.zeros((len(prepared.part("test")), 1))
     if prepared.classes:
-        dummy = DummyClassifier(strategy="prior").fit(nothing, fitted_on.target)
-        shares: np.ndarray = dummy.predict_proba(np.zeros((n, 1)))
+        shares: np.ndarray = DummyClassifier().fit(seen, known.target).predict_proba(unseen)
         return shares
-    return np.full((n, 1), DummyRegressor().fit(nothing, fitted_on.target).constant_.item())
+    mean: np.ndarray = DummyRegressor().fit(seen, known.target).predict(unseen)
+    return mean[:, None]
 
 
 def reference(prepared: Prepared, scorer: Scorer) -> pl.DataFrame:
