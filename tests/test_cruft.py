@@ -60,7 +60,7 @@ def test_an_update_brings_the_templates_changes_and_keeps_ones_own(
     card = baked / "src" / "{{cookiecutter.__package}}" / "card.py"
     card.write_text(card.read_text().replace("# Model card: ", "# Card of the model: "))
     choices = baked / "config.yaml"
-    choices.write_text(choices.read_text() + "\nseed: 1\n")
+    choices.write_text(choices.read_text().replace("\ndata:\n", "\nseed: 1\n\ndata:\n"))
     (baked / "data" / "raw" / "NOTE.md").write_text("A new file.\n")
     git(template, "add", "-A")
     git(template, "commit", "-qm", "Newer version")
@@ -70,7 +70,7 @@ def test_an_update_brings_the_templates_changes_and_keeps_ones_own(
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(project.path.rglob("*.rej"))
     assert "too_good: 0.65" in config.read_text()
-    assert config.read_text().endswith("seed: 1\n")
+    assert "\nseed: 1\n" in config.read_text()
     assert "maximum: 50000" in contract.read_text()
     assert (project.path / "data" / "raw" / "NOTE.md").is_file()
     updated = project.path / "src" / project.package / "card.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 from tqdm import tqdm
@@ -71,7 +72,8 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
         with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
             for rows in table.collect_batches(chunk_size=ROWS, lazy=True):
                 typed = give_types(rows.with_columns(nulls), features, line)
-                prediction = scorer.predict(encode(scorer.contract, typed))
+                # As float64, which prints as the API's answers do.
+                prediction = scorer.predict(encode(scorer.contract, typed)).astype(np.float64)
                 line += len(rows)
                 bar.update(len(rows))
                 classes = scorer.manifest.classes

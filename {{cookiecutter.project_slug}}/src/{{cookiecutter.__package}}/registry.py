@@ -38,7 +38,8 @@ def register(client: MlflowClient, settings: Settings, model_uri: str, run_id: s
         client.get_registered_model(name)
     except MlflowException:
         client.create_registered_model(name)
-    return str(client.create_model_version(name, model_uri, run_id).version)
+    model_id = model_uri.removeprefix("models:/")
+    return str(client.create_model_version(name, model_uri, run_id, model_id=model_id).version)
 
 
 def version_of(client: MlflowClient, settings: Settings, alias: str) -> str | None:
