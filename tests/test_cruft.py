@@ -61,7 +61,7 @@ def test_an_update_brings_the_templates_changes_and_keeps_ones_own(
     card.write_text(card.read_text().replace("# Model card: ", "# Card of the model: "))
     choices = baked / "config.yaml"
     choices.write_text(choices.read_text().replace("\ndata:\n", "\nseed: 1\n\ndata:\n"))
-    (baked / "data" / "raw" / "NOTE.md").write_text("A new file.\n")
+    (baked / "NOTE.md").write_text("A new file.\n")
     git(template, "add", "-A")
     git(template, "commit", "-qm", "Newer version")
 
@@ -72,7 +72,7 @@ def test_an_update_brings_the_templates_changes_and_keeps_ones_own(
     assert "too_good: 0.65" in config.read_text()
     assert "\nseed: 1\n" in config.read_text()
     assert "maximum: 50000" in contract.read_text()
-    assert (project.path / "data" / "raw" / "NOTE.md").is_file()
+    assert (project.path / "NOTE.md").is_file()
     updated = project.path / "src" / project.package / "card.py"
     assert "# Card of the model: " in updated.read_text()
     assert cruft(project.path, "check").returncode == 0
