@@ -141,7 +141,7 @@ def cookiecutter_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`cookiecutter_command(*arguments, **env)`: the command as a person types it."""
 
     def run(*arguments: Any, **env: str) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).with_name("cookiecutter"), *map(str, arguments)]
+        command = [str(Path(sys.executable).with_name("cookiecutter")), *map(str, arguments)]
         return subprocess.run(
             command, env=clean_environment() | env, capture_output=True, text=True
         )

@@ -18,7 +18,7 @@ from conftest import COMBINATIONS, ROOT, BakedProject
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=COMBINATIONS.keys())
+@pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=list(COMBINATIONS))
 def project(request: pytest.FixtureRequest, bake: Callable[..., BakedProject]) -> BakedProject:
     """A project of each combination of answers."""
     return bake(**request.param)

@@ -205,13 +205,12 @@ def test_setup_says_what_to_do_when_torchs_index_cannot_be_reached(
         "PIP_FIND_LINKS": "",
         "UV_FIND_LINKS": "",
         "TORCH": "cpu",
-        "UV_TORCH_BACKEND": "cpu",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "HTTP_PROXY": "http://127.0.0.1:9",
     }
     subprocess.run([sys.executable, "-m", "venv", project.path / ".venv"], check=True)
     uv = Path(sys.executable).with_name("uv")
-    install = [uv, "pip", "install", "-q", "--python", project.python, "uv"]
+    install = [str(uv), "pip", "install", "-q", "--python", str(project.python), "uv"]
     subprocess.run(install, check=True, env={**os.environ, "UV_SYSTEM_CERTS": "1"})
     start = time.monotonic()
     done = project.run("make", "setup", **unreachable)

@@ -57,9 +57,9 @@ def parse() -> argparse.Namespace:
     add("--rounds", type=positive, help="how often each thing is measured (7)")
     add("--seconds", type=positive, help="how long one measurement of a server takes (1)")
     add("--starts", type=positive, help="cold starts of each server (3)")
-    add("--epochs", type=positive, help="epochs of one training (10)")
+    add("--epochs", type=positive, help="epochs of one training (40, as the project at most)")
     arguments = parser.parse_args()
-    defaults = (2, 1, 1, 2) if arguments.quick else (7, 1, 3, 10)
+    defaults = (2, 1, 1, 2) if arguments.quick else (7, 1, 3, 40)
     for name, default in zip(("rounds", "seconds", "starts", "epochs"), defaults, strict=True):
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)

@@ -11,10 +11,10 @@ from typing import Any
 
 from load import CASES, Case
 from project import ROOT, Project
-from serving import DATAFRAMES, EMPTY, MLFLOW, THIS, Serving
+from serving import DATAFRAMES, EMPTY, MLFLOW, MLFLOW_ONNX, THIS, Serving
 from training import Training
 
-OTHERS = [MLFLOW, DATAFRAMES, EMPTY]
+OTHERS = [MLFLOW, MLFLOW_ONNX, DATAFRAMES, EMPTY]
 
 
 def machine(project: Project, facts: dict[str, Any]) -> str:

@@ -31,6 +31,12 @@ def ours(answer: Any) -> list[list[float]]:
     return [list(row["probabilities"].values()) for row in answer["predictions"]]
 
 
+def mlflow_pipelines(answer: Any) -> list[list[float]]:
+    """Probabilities in an answer of MLflow's server of the pipeline."""
+    probabilities: list[list[float]] = answer["predictions"]
+    return probabilities
+
+
 def mlflows(answer: Any) -> list[list[float]]:
     """Probabilities in an answer of MLflow's server."""
     probabilities: list[list[float]] = answer["predictions"]["prediction"]
@@ -70,6 +76,11 @@ def mlflow(project: Project, folder: Path, port: int) -> list[str]:
     return [*command, *where, "--model-uri", str(project.bundle)]
 
 
+def mlflow_pipeline(project: Project, folder: Path, port: int) -> list[str]:
+    """Command of MLflow's server for the pipeline as it was before its export."""
+    return [*mlflow(project, folder, port)[:-1], str(folder / "pipeline")]
+
+
 def dataframes(project: Project, folder: Path, port: int) -> list[str]:
     """Command of a FastAPI endpoint with the pickled pipeline."""
     program, pipeline = str(PROGRAMS / "dataframes.py"), str(folder / "pipeline.joblib")
@@ -83,10 +94,13 @@ def empty(project: Project, folder: Path, port: int) -> list[str]:
 
 
 THIS = Server("this project", this_api)
-MLFLOW = Server("mlflow models serve", mlflow, "/invocations", "mlflow", mlflows)
+MLFLOW = Server(
+    "mlflow serve, pipeline", mlflow_pipeline, "/invocations", "frames", mlflow_pipelines
+)
+MLFLOW_ONNX = Server("mlflow serve, our graph", mlflow, "/invocations", "mlflow", mlflows)
 DATAFRAMES = Server("FastAPI, DataFrames", dataframes)
 EMPTY = Server("FastAPI, empty", empty, probabilities=None)
-SERVERS = [THIS, MLFLOW, DATAFRAMES, EMPTY]
+SERVERS = [THIS, MLFLOW, MLFLOW_ONNX, DATAFRAMES, EMPTY]
 
 
 @dataclass
