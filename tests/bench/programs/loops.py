@@ -29,8 +29,8 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
     """Train in turns, the order reversed each round."""
     job = make_job(package, folder, epochs)
     rows = len(job.train[0])
-    launch = import_module(f"{package}.neural").launch
-    network = import_module(f"{package}.neural").Network
+    launch = import_module(f"{package}.network").launch
+    network = import_module(f"{package}.network").Network
     rates: dict[str, list[float]] = {"project": [], "bare": []}
     for turn in range(-1, rounds):  # the first round only warms up
         weights = {}
@@ -49,7 +49,7 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
 
 def make_job(package: str, folder: Path, epochs: int) -> Any:
     """Training rows as the project's `fit` prepares them, tracked in a copy of its database."""
-    models, neural = import_module(f"{package}.models"), import_module(f"{package}.neural")
+    models, network = import_module(f"{package}.models"), import_module(f"{package}.network")
     preparation = import_module(f"{package}.preparation")
     features, tracking = import_module(f"{package}.features"), import_module(f"{package}.tracking")
     settings = import_module(f"{package}.settings").Settings()
@@ -75,7 +75,7 @@ def make_job(package: str, folder: Path, epochs: int) -> Any:
     inputs = torch.tensor(np.asarray(encoded, dtype=np.float32))
     n_numbers = inputs.shape[1] - pipeline[-1].n_categories
     cardinalities = [int(column.max()) + 1 for column in inputs.T[n_numbers:]]
-    return neural.Job(
+    return network.Job(
         stage="fit",
         shape=(n_numbers, cardinalities, len(prepared.classes)),
         settings=settings.neural,

@@ -35,7 +35,7 @@ def draw(
     table, target, prediction
         The test rows: typed, their targets, and the model's predictions of them.
     """
-    classes = scorer.manifest.classes
+    family, classes = scorer.manifest.family, scorer.manifest.classes
     figures = {"importance.png": importance(scorer, table, target, seed)}
     if len(classes) == 2:
         positive = prediction[:, 1]
@@ -43,17 +43,17 @@ def draw(
             2,
             lambda axes: (
                 metrics.RocCurveDisplay.from_predictions(
-                    target, positive, ax=axes[0], plot_chance_level=True
+                    target, positive, name=family, ax=axes[0], plot_chance_level=True
                 ),
                 metrics.PrecisionRecallDisplay.from_predictions(
-                    target, positive, ax=axes[1], plot_chance_level=True
+                    target, positive, name=family, ax=axes[1], plot_chance_level=True
                 ),
             ),
         )
         figures["calibration.png"] = figure(
             1,
             lambda axes: CalibrationDisplay.from_predictions(
-                target, positive, n_bins=10, strategy="quantile", ax=axes[0]
+                target, positive, name=family, n_bins=10, strategy="quantile", ax=axes[0]
             ),
         )
     elif classes:
