@@ -138,9 +138,7 @@ class Contract(BaseModel):
     def example(self) -> dict[str, Any]:
         """One row of examples, as a request would carry it."""
         return {
-            name: column.typical()
-            if column.example is None and not column.nullable
-            else column.example
+            name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
 

@@ -93,6 +93,9 @@ def model_app(scorer: Scorer) -> FastAPI:
     class Rows(BaseModel):
         """One row or many."""
 
+        model_config = ConfigDict(
+            json_schema_extra={"examples": [{"rows": [contract.example()]}]}, extra="forbid"
+        )
         rows: Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS)]
 
     class Predictions(BaseModel):
