@@ -42,10 +42,10 @@ def main() -> int:
         servers.append(start("make", "serve", f"PORT={port}", folder=project))
         api = f"http://127.0.0.1:{port}"
         wait(f"{api}/health/ready", servers[-1])
-        row = get(f"{api}/openapi.json")["components"]["schemas"]["Row"]["examples"][0]
-        answer = get(f"{api}/predict", {"rows": [row]})
+        question = get(f"{api}/openapi.json")["components"]["schemas"]["Rows"]["examples"][0]
+        answer = get(f"{api}/predict", question)
         answered = time.perf_counter()
-        say("a prediction", indent(row), "is answered with", indent(answer))
+        say("a prediction", indent(question), "is answered with", indent(answer))
 
         port = free_port(5001)
         servers.append(start("make", "ui", f"PORT={port}", folder=project))

@@ -226,14 +226,9 @@ def test_the_docs_page_needs_no_other_server(api: httpx2.Client) -> None:
 
 
 def post_the_example(api: httpx2.Client | TestClient) -> dict[str, Any]:
-    """Post the row that the API's own document gives as an example, and return the answer."""
+    """Post what the API's own document gives as an example, and return the answer."""
     schemas = api.get("/openapi.json").json()["components"]["schemas"]
-    (example,) = (
-        schema["examples"][0]
-        for schema in schemas.values()
-        if schema.get("type") == "object" and "examples" in schema
-    )
-    response = api.post("/predict", json={"rows": [example]})
+    response = api.post("/predict", json=schemas["Rows"]["examples"][0])
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer

@@ -52,9 +52,7 @@ def row_type(contract: Contract) -> Any:
             fields[name] = Annotated[kind, about]
     # A TypedDict, since a column may have any name, and its rows come as they are scored.
     row: Any = TypedDict("Row", fields)  # type: ignore[misc]
-    row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]
-        extra="forbid", json_schema_extra={"examples": [contract.example()]}
-    )
+    row.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return row
 
 
