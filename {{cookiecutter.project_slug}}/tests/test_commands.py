@@ -5,6 +5,7 @@ Nothing here reads the demo's data or columns.
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import time
@@ -269,3 +270,14 @@ def test_a_first_preparation_that_fails_leaves_nothing(
     before = sorted(path.name for path in folder.rglob("*"))
     refusal("prepare")
     assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+def test_two_commands_that_write_do_not_run_at_the_same_time(
+    small_project: Project, refusal: Refusal
+) -> None:
+    folder = small_project()
+    with (folder / "config.yaml").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "another command is at work" in refusal("train")
+        assert main(["--help"]) == 0
+    assert main(["prepare"]) == 0

@@ -115,15 +115,6 @@ def test_values_are_encoded_in_the_contract_order_whatever_the_tables(
     assert found.strings.tolist() == [["x"]]
 
 
-def test_the_project_contract_loads_and_explains_what_it_leaves_out() -> None:
-    """The demo's remarks tell the outcome."""
-    contract = Contract.load(SCHEMA)
-    assert contract.columns["remarks"].role == "ignore"
-    assert "leak" in contract.columns["remarks"].reason.lower()
-    assert "remarks" not in contract.features
-    assert contract.target not in contract.features
-
-
 def test_every_example_of_the_project_contract_passes_its_own_request_type() -> None:
     contract = Contract.load(SCHEMA)
     for name, column in contract.features.items():

@@ -65,6 +65,12 @@ def test_a_large_bird_disrupts_more_than_a_small_one(disrupted: Callable[..., np
     assert (large > small).all()
 
 
+def test_the_rows_are_split_at_the_chosen_years(trained: Path) -> None:
+    parts = pl.read_parquet(trained / PREPARED)["__part__"]
+    counts = [(parts == name).sum() for name in ("train", "validation", "test", "later")]
+    assert counts == [10273, 2500, 5285, 1244]
+
+
 def test_what_the_contract_leaves_out_does_not_reach_the_model(champion: Scorer) -> None:
     assert {"remarks", "strike_id", "date", "effect", "operator"}.isdisjoint(
         champion.contract.features

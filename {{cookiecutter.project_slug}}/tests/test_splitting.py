@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -87,14 +86,6 @@ def test_every_row_is_in_one_part_and_none_looks_ahead(
     assert set(part) - set(PARTS) == set()
     assert set(PARTS[:3]) - set(part) == set()
     assert_no_look_ahead(rows["day"], part)
-
-
-def test_the_demo_is_split_at_its_years(trained: Path) -> None:
-    """Fitted to 1994, chosen by 1995, judged by 1996-97; 1998 on is kept for drift."""
-    prepared = pl.read_parquet(trained / "data" / "prepared" / "table.parquet")
-    counts = [(prepared["__part__"] == name).sum() for name in PARTS]
-    assert counts == [10273, 2500, 5285, 1244]
-    assert_no_look_ahead(prepared["date"], prepared["__part__"])
 
 
 def test_no_group_is_on_two_sides() -> None:

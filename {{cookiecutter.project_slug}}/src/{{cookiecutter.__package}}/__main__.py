@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pkgutil
 import re
 import sys
+from collections.abc import Iterator
 
 import yaml
 from pydantic import ValidationError
@@ -40,8 +42,8 @@ def main(arguments: list[str]) -> int:
     found = find_commands()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: python -m {PACKAGE} COMMAND [--help] [--setting value ...]\n")
-        for name, command in sorted(found.items()):
-            print(f"  {name:12} {(command.__doc__ or '').splitlines()[0]}")
+        for name, kind in sorted(found.items()):
+            print(f"  {name:12} {(kind.__doc__ or '').splitlines()[0]}")
         return 0
     name, *rest = arguments
     try:
@@ -49,13 +51,37 @@ def main(arguments: list[str]) -> int:
             raise UserError(
                 f"there is no command {name!r}; choose among {', '.join(sorted(found))}"
             )
-        build(found[name], rest).run()
+        command = build(found[name], rest)
+        with lock() if command.alone else contextlib.nullcontext():
+            command.run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """Hold a lock on the project; the system releases it however the process ends.
+
+    Raises
+    ------
+    UserError
+        If another command holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    with CONFIG.open() as file:  # any file that is always there will do
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError("another command is at work in this folder: wait for its end") from None
+        yield
 
 
 def build(command: type[Command], arguments: list[str]) -> Command:

@@ -40,6 +40,8 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     """
     if out.suffix not in (*READERS, ".parquet"):
         raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
+    if out.exists() and file.exists() and out.samefile(file):
+        raise UserError(f"{out} is the file that is read: choose another name")
     if not out.parent.is_dir():
         raise UserError(f"{out.parent}: there is no such folder")
     scorer = Scorer(bundle)
@@ -64,6 +66,8 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
             name for name in features if name not in present and not features[name].nullable
         ]:
             raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
+        if present.isdisjoint(features):
+            raise UserError(f"{file} has none of the columns {', '.join(features)}")
         answer = {"label", *(f"probability {name}" for name in scorer.manifest.classes)}
         if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
             raise UserError(f"{file} has a column {taken[0]!r} already; rename it")

@@ -81,10 +81,10 @@ def open_bundle(folder: Path) -> Manifest:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise UserError(
-            f"{folder} is not a bundle: it has no {MANIFEST}; run: make train"
+            f"{folder} is not a bundle: it has no {MANIFEST}; run: make pull (or make train)"
         ) from None
     except ValidationError:
-        raise UserError(f"{folder / MANIFEST} is corrupt; run: make train") from None
+        raise UserError(f"{folder / MANIFEST} is corrupt; run: make pull") from None
     for name in {MODEL, CONTRACT, *manifest.files}:
         path = folder / name
         if not path.is_file():

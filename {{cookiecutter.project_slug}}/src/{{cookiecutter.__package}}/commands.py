@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -16,7 +17,15 @@ from .settings import Settings
 
 
 class Command(Settings):
-    """A command: the settings, and what the person asked of this run."""
+    """A command: the settings, and what the person asked of this run.
+
+    Attributes
+    ----------
+    alone
+        Whether it writes what another command may be writing, and so runs alone.
+    """
+
+    alone: ClassVar[bool] = False
 
     def run(self) -> None:
         """Do it."""
@@ -25,6 +34,8 @@ class Command(Settings):
 
 class Prepare(Command):
     """Read, validate and split the data, without training."""
+
+    alone = True
 
     def run(self) -> None:
         """Do it."""
@@ -39,6 +50,8 @@ class Prepare(Command):
 class Train(Command):
     """Prepare the data, train and track every model, register the best."""
 
+    alone = True
+
     def run(self) -> None:
         """Do it."""
         # Threads that spin while they wait halve the speed of a busy machine.
@@ -51,6 +64,8 @@ class Train(Command):
 class Promote(Command):
     """Make the challenger the champion, if it is better."""
 
+    alone = True
+
     def run(self) -> None:
         """Do it."""
         from . import registry, tracking
@@ -62,6 +77,8 @@ class Promote(Command):
 class Rollback(Command):
     """Bring the champion before this one back."""
 
+    alone = True
+
     def run(self) -> None:
         """Do it."""
         from . import registry, tracking
@@ -71,6 +88,8 @@ class Rollback(Command):
 
 class Pull(Command):
     """Copy champion and challenger from the registry to bundles/."""
+
+    alone = True
 
     def run(self) -> None:
         """Do it."""
@@ -115,6 +134,9 @@ class Ui(Command):
 
     def run(self) -> None:
         """Do it."""
+        if self.tracking_uri.startswith("http"):
+            print(f"MLflow: {self.tracking_uri}")
+            return
         # Without job execution it starts in a third of the time, and a quarter of the memory.
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         address = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]

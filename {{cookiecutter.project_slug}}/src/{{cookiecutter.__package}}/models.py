@@ -80,13 +80,14 @@ def svm(context: Context) -> Pipeline:
 def forest(context: Context) -> Pipeline:
     """A random forest. Each split sees few columns, since one-hot columns are many and thin."""
     features = preprocess(context.contract, RobustNumbers(scale=False), one_hot())
-    kind = RandomForestClassifier if context.contract.classifies else RandomForestRegressor
+    classifies = context.contract.classifies
+    kind = RandomForestClassifier if classifies else RandomForestRegressor
     return make_pipeline(
         features,
         kind(
             n_estimators=100,
             min_samples_leaf=2,
-            max_features=0.1,
+            max_features=0.1 if classifies else 0.4,
             n_jobs=-1,
             random_state=context.seed,
         ),

@@ -93,7 +93,9 @@ class Settings(BaseSettings):
     data: Data
     contract: Path = Path("schema.yaml")
     split: Split = Split()
-    models: list[str] = ["linear"]
+    models: list[str] = Field(
+        ["linear", "tree", "svm", "forest", "boosting", "neural"], min_length=1
+    )
     too_good: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
     )

@@ -33,6 +33,10 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
             f"{time[0]} (time) and {group[0]} (group) ask for two different splits: "
             "give one of them another role in the contract"
         )
+    if not time and (choice.train_until or choice.validate_until or choice.test_until):
+        raise UserError(
+            "split in config.yaml has dates, but no column in the contract has the role time"
+        )
     if time:
         part = by_time(table[time[0]], choice)
     else:
@@ -107,6 +111,8 @@ def check(part: pl.Series, target: pl.Series, contract: Contract) -> None:
         if not (part == name).any():
             raise UserError(f"split: no row is in the {name} part; see split in config.yaml")
     if not contract.classifies:
+        if target.filter(part == "train").n_unique() < 2:
+            raise UserError(f"{contract.target} is always the same number in the train part")
         return
     fitted = set(target.filter(part == "train"))
     if len(fitted) < 2:

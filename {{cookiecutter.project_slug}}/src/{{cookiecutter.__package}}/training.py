@@ -225,9 +225,11 @@ def judge(
 def summary(metrics: dict[str, Any]) -> str:
     """Sum up a model's metrics in a line."""
     name, (low, high) = metrics["primary"], metrics["interval"]
+    guess = metrics["baseline"][name]
+    warning = "" if low > guess else "NO BETTER THAN "
     return (
         f"{name} {metrics['test'][name]:.3f} ({low:.3f} to {high:.3f}; "
-        f"ignoring the input {metrics['baseline'][name]:.3f}), {metrics['fit_seconds']:.1f} s"
+        f"{warning}ignoring the input {guess:.3f}), {metrics['fit_seconds']:.1f} s"
     )
 
 
