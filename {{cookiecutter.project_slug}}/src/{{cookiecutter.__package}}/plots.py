@@ -20,7 +20,6 @@ from .contract import Contract
 from .evaluation import score
 from .scoring import Scorer
 
-KINDS = ("actual_vs_predicted", "residual_vs_predicted")
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_REPEATS = 3
 

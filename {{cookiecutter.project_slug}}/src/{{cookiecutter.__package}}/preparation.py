@@ -68,14 +68,15 @@ class Prepared:
 
     def examples(self, name: str) -> Examples:
         """The rows of one part, encoded."""
-        table = self.part(name)
-        target = table[self.contract.target]
-        if self.contract.classifies:
-            number = {label: i for i, label in enumerate(self.classes)}
-            encoded = np.array([number[label] for label in target.cast(pl.String)], dtype=np.int64)
-        else:
-            encoded = target.to_numpy().astype(np.float64)
-        return Examples(encode(self.contract, table), encoded)
+        return Examples(encode(self.contract, self.part(name)), self.target(name))
+
+    def target(self, name: str) -> np.ndarray:
+        """The targets of one part alone: class numbers (int64), or quantities (float64)."""
+        target = self.part(name)[self.contract.target]
+        if not self.contract.classifies:
+            return target.to_numpy().astype(np.float64)
+        number = {label: i for i, label in enumerate(self.classes)}
+        return np.array([number[label] for label in target.cast(pl.String)], dtype=np.int64)
 
 
 def encode(contract: Contract, table: pl.DataFrame) -> Matrices:

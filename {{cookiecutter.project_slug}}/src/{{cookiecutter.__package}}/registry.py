@@ -135,7 +135,7 @@ def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
     test = prepared.part("test")
     if not set(old.contract.features) <= set(test.columns):
         return True, "the champion reads columns that the data no longer has"
-    target = prepared.examples("test").target
+    target = prepared.target("test")
     rows = [encode(scorer.contract, test) for scorer in (new, old)]
     low, high = interval(target, new.predict(rows[0]), old.predict(rows[1]))
     name = primary(len(prepared.classes))

@@ -203,7 +203,7 @@ def judge(
     LeakError
         If it is too good to be true.
     """
-    target = prepared.examples("test").target
+    target = prepared.target("test")
     baseline = baseline_prediction(prepared)
     name = primary(len(prepared.classes))
     metrics: dict[str, Any] = {
@@ -235,12 +235,12 @@ def summary(metrics: dict[str, Any]) -> str:
 
 def baseline_prediction(prepared: Prepared) -> np.ndarray:
     """Predict the test rows without looking at them: class shares, or the mean."""
-    known = prepared.examples("train") + prepared.examples("validation")
-    seen, unseen = np.zeros((len(known.target), 1)), np.zeros((len(prepared.part("test")), 1))
+    known = np.concatenate([prepared.target("train"), prepared.target("validation")])
+    seen, unseen = np.zeros((len(known), 1)), np.zeros((len(prepared.part("test")), 1))
     if prepared.classes:
-        shares: np.ndarray = DummyClassifier().fit(seen, known.target).predict_proba(unseen)
+        shares: np.ndarray = DummyClassifier().fit(seen, known).predict_proba(unseen)
         return shares
-    mean: np.ndarray = DummyRegressor().fit(seen, known.target).predict(unseen)
+    mean: np.ndarray = DummyRegressor().fit(seen, known).predict(unseen)
     return mean[:, None]
 
 
