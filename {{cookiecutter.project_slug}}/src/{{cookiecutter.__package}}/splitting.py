@@ -188,8 +188,6 @@ def at_random(
     target: np.ndarray, unit: np.ndarray, choice: Split, rng: np.random.Generator
 ) -> np.ndarray:
     """Split once, with each class in the same shares as far as it has rows for it."""
-    if choice.train + choice.validation >= 1:
-        raise UserError("split: train and validation leave no rows to test on")
     names, label, number = gather(target, unit, rng)
     part = np.full(len(names), TRAIN, dtype=np.uint8)
     for members in classes(label, rng):
