@@ -12,11 +12,13 @@ from tqdm import tqdm
 
 from .errors import UserError
 from .preparation import encode
-from .reading import READERS, UNREADABLE, scan
+from .reading import UNREADABLE, scan
 from .scoring import Scorer
+from .settings import Dialect
 from .validation import give_types
 
 ROWS = 50_000  # in memory at a time
+WRITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def predict_file(bundle: Path, file: Path, out: Path) -> int:
@@ -38,7 +40,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     UserError
         If a file or the bundle cannot be used, or a value violates the contract.
     """
-    if out.suffix not in (*READERS, ".parquet"):
+    if out.suffix not in (*WRITERS, ".parquet"):
         raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
     if out.exists() and file.exists() and out.samefile(file):
         raise UserError(f"{out} is the file that is read: choose another name")
@@ -58,7 +60,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
 
 def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     """Yield the file's rows with the predictions, slice by slice."""
-    table = scan(file)
+    table = scan(file, Dialect(ragged="refuse")).frame.cast(pl.String)
     features = scorer.contract.features
     try:
         present = set(table.collect_schema().names())
@@ -97,10 +99,10 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
 def write(slices: Iterator[pl.DataFrame], path: Path, suffix: str) -> int:
     """Write slices to a file of the kind that the suffix names; return the number of rows."""
     rows = 0
-    if suffix in READERS:
+    if suffix in WRITERS:
         with path.open("wb") as file:
             for part in slices:
-                part.write_csv(file, separator=READERS[suffix], include_header=rows == 0)
+                part.write_csv(file, separator=WRITERS[suffix], include_header=rows == 0)
                 rows += len(part)
         return rows
     writer = None

@@ -11,7 +11,7 @@ import polars as pl
 
 from .contract import Contract, Matrices
 from .errors import UserError
-from .reading import read
+from .reading import collect, read
 from .settings import Settings
 from .splitting import split
 from .validation import validate
@@ -93,7 +93,10 @@ def prepare(settings: Settings) -> Prepared:
         If the data cannot be read, violates the contract or cannot be split.
     """
     contract = Contract.load(settings.contract)
-    table = validate(read(settings.data), contract)
+    raw = read(settings.data)
+    for finding in raw.findings:
+        print(finding)
+    table = validate(collect(raw.frame.cast(pl.String), settings.data.table), contract)
     part = split(table, contract, settings.split, settings.seed)
     for name in contract.features:
         if table.filter(part == "train")[name].null_count() == (part == "train").sum():
