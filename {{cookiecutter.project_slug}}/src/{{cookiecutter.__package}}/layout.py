@@ -101,7 +101,8 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
     rows = [row for row in rows if len(row) >= width]
     if not rows:
         return True
-    first, others = rows[0], [row for row in rows[1:] if list(row) != list(rows[0])]
+    first = rows[0]
+    others = [row for row in rows[1:] if list(row) != list(first)] or rows[1:]
     alike = []
     for number in range(width):
         kinds = Counter(kind(row[number]) for row in others) - Counter({"": len(others)})
@@ -113,6 +114,8 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
         return numbers[0] in (0, 1) or 1800 < numbers[0] < 2200 or not alike  # years, or counted
     if alike:
         return not all(alike) or not any(first[i].strip() for i in range(width))
+    if len(rows) - len(others) > len(rows) / 4:  # too often for names that files were joined with
+        others = rows[1:]
     below = [{row[number] for row in others} for number in range(width)]
     return len(others) < 10 or any(first[i] not in values for i, values in enumerate(below))
 
