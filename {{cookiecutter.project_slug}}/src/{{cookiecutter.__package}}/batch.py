@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from .errors import UserError
 from .preparation import encode
-from .reading import UNREADABLE, scan
+from .reading import scan
 from .scoring import Scorer
 from .settings import Dialect
-from .validation import give_types
+from .validation import Typing
 
 ROWS = 50_000  # in memory at a time
 WRITERS = {".csv": ",", ".tsv": "\t"}
@@ -60,40 +60,37 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
 
 def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     """Yield the file's rows with the predictions, slice by slice."""
-    table = scan(file, Dialect(ragged="refuse")).frame.cast(pl.String)
+    raw = scan(file, Dialect(ragged="refuse"))
     features = scorer.contract.features
-    try:
-        present = set(table.collect_schema().names())
-        if absent := [
-            name for name in features if name not in present and not features[name].nullable
-        ]:
-            raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
-        if present.isdisjoint(features):
-            raise UserError(f"{file} has none of the columns {', '.join(features)}")
-        answer = {"label", *(f"probability {name}" for name in scorer.manifest.classes)}
-        if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
-            raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
-        nulls = [pl.lit(None, pl.String).alias(name) for name in features if name not in present]
-        line = 2
-        with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
-            for rows in table.collect_batches(chunk_size=ROWS, lazy=True):
-                typed = give_types(rows.with_columns(nulls), features, line)
-                # As float64, which prints as the API's answers do.
-                prediction = scorer.predict(encode(scorer.contract, typed)).astype(np.float64)
-                line += len(rows)
-                bar.update(len(rows))
-                classes = scorer.manifest.classes
-                if not classes:
-                    yield rows.with_columns(pl.Series("value", prediction[:, 0]))
-                    continue
-                labels = [classes[label] for label in scorer.labels(prediction)]
-                shares = [
-                    pl.Series(f"probability {name}", prediction[:, i])
-                    for i, name in enumerate(classes)
-                ]
-                yield rows.with_columns(pl.Series("label", labels), *shares)
-    except UNREADABLE as error:
-        raise UserError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
+    present = set(raw.frame.collect_schema().names())
+    if absent := [
+        name for name in features if name not in present and not features[name].nullable
+    ]:
+        raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
+    if present.isdisjoint(features):
+        raise UserError(f"{file} has none of the columns {', '.join(features)}")
+    answer = {"label", *(f"probability {name}" for name in scorer.manifest.classes)}
+    if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
+        raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
+    nulls = [pl.lit(None, pl.String).alias(name) for name in features if name not in present]
+    typing = Typing(features)
+    with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
+        for rows in raw.slices(ROWS):
+            typed = typing(rows.with_columns(nulls))
+            typing.check(raw.place)
+            # As float64, which prints as the API's answers do.
+            prediction = scorer.predict(encode(scorer.contract, typed)).astype(np.float64)
+            bar.update(len(rows))
+            classes = scorer.manifest.classes
+            if not classes:
+                yield rows.with_columns(pl.Series("value", prediction[:, 0]))
+                continue
+            labels = [classes[label] for label in scorer.labels(prediction)]
+            shares = [
+                pl.Series(f"probability {name}", prediction[:, i])
+                for i, name in enumerate(classes)
+            ]
+            yield rows.with_columns(pl.Series("label", labels), *shares)
 
 
 def write(slices: Iterator[pl.DataFrame], path: Path, suffix: str) -> int:

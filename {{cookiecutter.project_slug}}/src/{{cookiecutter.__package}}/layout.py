@@ -9,7 +9,7 @@ from itertools import pairwise
 
 Row = Sequence[str]
 
-RESERVED = {"__part__"}  # a column that preparation adds
+RESERVED = re.compile(r"__part_\d+__")  # columns that preparation adds
 NUMBER = re.compile(
     r"[-+(]?\s?[$€£]?\s?[-+]?(\d[\d.,' \u00a0\u202f]*|[.,]\d+)([eE][-+]?\d+)?"
     r"\s?([%)$€£]|[a-zA-Z]{1,2})?"
@@ -143,7 +143,7 @@ def unique(names: Sequence[str], said: list[str]) -> list[str]:
             else (name.replace("\ufeff", "").strip())
         )
         wanted = wanted or f"column {number}"
-        wanted += "_" * (wanted in RESERVED)
+        wanted += "_" * (RESERVED.fullmatch(wanted) is not None)
         result, times = wanted, 1
         while result in found or (result != name and result in names[number:]):
             times += 1

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+
+from .errors import UserError
+
+UNREADABLE = (pl.exceptions.PolarsError, OSError)  # a broken file may be found out late
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,20 @@ class RawTable:
     def rows(self) -> int:
         """Number of rows."""
         return sum(part.rows for part in self.parts)
+
+    def slices(self, rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the rows in their order, so many at a time.
+
+        Raises
+        ------
+        UserError
+            If a file cannot be read to its end.
+        """
+        try:
+            yield from self.frame.collect_batches(chunk_size=rows, maintain_order=True, lazy=True)
+        except UNREADABLE as error:
+            name, what = self.parts[0].name, str(error).splitlines()[0]
+            raise UserError(f"{name} cannot be read: {what}") from None
 
     def place(self, row: int) -> str:
         """File and line of a row, by its number in `frame` from 0."""

@@ -9,13 +9,12 @@ import polars as pl
 
 from .errors import UserError
 from .jsons import scan_json
-from .raw import RawTable
+from .raw import UNREADABLE, RawTable
 from .settings import Data, Dialect
 from .texts import scan_text
 from .typed import scan_parquet, scan_workbook
 from .unpacking import NOT_DATA, TABLES, recognise, unpack
 
-UNREADABLE = (pl.exceptions.PolarsError, OSError)  # a broken file may be found out late
 
 
 def read(data: Data) -> RawTable:
