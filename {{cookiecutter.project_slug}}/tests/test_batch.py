@@ -172,7 +172,7 @@ UNUSABLE = {
     "no rows": ("in.csv", TABLE.splitlines()[0] + "\n", "out.csv", "no rows"),
     "empty": ("in.csv", "", "out.csv", "empty"),
     "false gzip": ("in.csv.gz", "not gzip", "out.csv", "cannot be read"),
-    "false parquet": ("in.parquet", "not parquet", "out.csv", "no rows"),
+    "false parquet": ("in.parquet", "not parquet", "out.csv", "cannot be read"),
     "column taken": ("in.csv", TABLE.replace("shop", "label"), "out.csv", "label"),
 }
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 Row = Sequence[str]
 
-RESERVED = {"__part__"}  # a column that preparation adds
+RESERVED = re.compile(r"__part_\d+__")  # columns that preparation adds
 NUMBER = re.compile(
     r"[-+(]?\s?[$€£]?\s?[-+]?(\d[\d.,' \u00a0\u202f]*|[.,]\d+)([eE][-+]?\d+)?"
     r"\s?([%)$€£]|[a-zA-Z]{1,2})?"
@@ -101,7 +101,8 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
     rows = [row for row in rows if len(row) >= width]
     if not rows:
         return True
-    first, others = rows[0], [row for row in rows[1:] if list(row) != list(rows[0])]
+    first = rows[0]
+    others = [row for row in rows[1:] if list(row) != list(first)] or rows[1:]
     alike = []
     for number in range(width):
         kinds = Counter(kind(row[number]) for row in others) - Counter({"": len(others)})
@@ -113,6 +114,8 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
         return numbers[0] in (0, 1) or 1800 < numbers[0] < 2200 or not alike  # years, or counted
     if alike:
         return not all(alike) or not any(first[i].strip() for i in range(width))
+    if len(rows) - len(others) > len(rows) / 4:  # too often for names that files were joined with
+        others = rows[1:]
     below = [{row[number] for row in others} for number in range(width)]
     return len(others) < 10 or any(first[i] not in values for i, values in enumerate(below))
 
@@ -140,7 +143,7 @@ def unique(names: Sequence[str], said: list[str]) -> list[str]:
             else (name.replace("\ufeff", "").strip())
         )
         wanted = wanted or f"column {number}"
-        wanted += "_" * (wanted in RESERVED)
+        wanted += "_" * (RESERVED.fullmatch(wanted) is not None)
         result, times = wanted, 1
         while result in found or (result != name and result in names[number:]):
             times += 1

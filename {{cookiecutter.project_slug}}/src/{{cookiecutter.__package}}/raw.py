@@ -66,18 +66,18 @@ class RawTable:
         return sum(part.rows for part in self.parts)
 
     def slices(self, rows: int) -> Iterator[pl.DataFrame]:
-        """Yield the rows, so many at a time.
+        """Yield the rows in their order, so many at a time.
 
         Raises
         ------
         UserError
-            If a file turns out to be broken.
+            If a file cannot be read to its end.
         """
         try:
-            yield from self.frame.collect_batches(chunk_size=rows, lazy=True)
+            yield from self.frame.collect_batches(chunk_size=rows, maintain_order=True, lazy=True)
         except UNREADABLE as error:
-            name = self.parts[0].name
-            raise UserError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
+            name, what = self.parts[0].name, str(error).splitlines()[0]
+            raise UserError(f"{name} cannot be read: {what}") from None
 
     def place(self, row: int) -> str:
         """File and line of a row, by its number in `frame` from 0."""

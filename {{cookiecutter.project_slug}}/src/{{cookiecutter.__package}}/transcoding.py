@@ -118,8 +118,7 @@ def transcode(file: IO[bytes], found: Found, out: IO[bytes] | None) -> Lines | N
             lines.shifts.append(shifts + lines.rows)
             lines.has_empty_text |= found.quote.encode() * 2 in data
             lines.rows += data.count(b"\n", 0, end) - len(shifts)
-        line += data.count(b"\n", 0, end)
-        rest = data[end:]
+        line, rest = line + data.count(b"\n", 0, end), data[end:]
         if len(lines.ragged) > max(10_000, lines.rows):
             break  # this will be refused
     return lines
@@ -190,23 +189,25 @@ def regular(data: bytes, found: Found) -> tuple[int, np.ndarray] | None:
         shifts = np.empty(0, np.int64)
     else:
         buffer = np.frombuffer(b"\n%b\n" % data, np.uint8)  # so that all have neighbours
-        wanted = np.zeros(256, bool)
-        wanted[[mark, FEED, quote]] = True
-        places = np.flatnonzero(wanted[buffer[1:-1]])
-        kinds = buffer[1:-1][places]
-        is_quote = kinds == quote
-        inside = (np.cumsum(is_quote) & 1).astype(bool)
-        opening, closing = places[is_quote][0::2], places[is_quote][1::2]
-        if not (
-            np.isin(buffer[opening], [mark, FEED, quote]).all()
-            and np.isin(buffer[closing + 2], [mark, FEED, RETURN, quote]).all()
-        ):
+        quotes = np.flatnonzero(buffer == quote)
+        opening, closing = quotes[0::2], quotes[1::2]
+        limits = np.zeros(256, bool)
+        limits[[mark, FEED, quote]] = True
+        if not limits[buffer[opening - 1]].all():
             return None
-        ends = ~inside & (kinds == FEED)
-        end = int(places[ends][-1]) + 1 if ends.any() else 0
-        whole = places < end
-        skeleton = kinds[whole & ~inside & ~is_quote].tobytes()
-        shifts = np.cumsum(ends)[whole & inside & (kinds == FEED)] + 1
+        limits[RETURN] = True
+        if not limits[buffer[closing + 1]].all():
+            return None
+        skeleton = data.translate(None, bytes({*range(256)} - {mark, FEED, quote}))
+        kinds = np.frombuffer(skeleton, np.uint8)
+        is_quote, is_feed = kinds == quote, kinds == FEED
+        inside = (np.cumsum(is_quote, dtype=np.uint8) & 1).astype(bool)
+        ends = np.flatnonzero(is_feed & ~inside)
+        whole = slice(0, ends[-1] + 1 if len(ends) else 0)
+        skeleton = kinds[whole][~(inside | is_quote)[whole]].tobytes()
+        feeds = np.flatnonzero(buffer[1:-1] == FEED)[~inside[is_feed]]
+        end = int(feeds[-1]) + 1 if len(feeds) else 0
+        shifts = np.searchsorted(ends, np.flatnonzero((is_feed & inside)[whole])) + 1
     row = found.delimiter.encode() * (found.width - 1) + b"\n"
     if skeleton != row * (len(skeleton) // len(row)):
         return None

@@ -65,6 +65,8 @@ def recognise(file: Path) -> Kind:
         raise UserError("this is a tar archive: unpack it")
     if head.startswith(b"PAR1"):
         return "parquet"
+    if file.suffix.lower() in (".parquet", ".pq"):
+        raise UserError("it cannot be read: this is no Parquet file")
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "excel"  # only a workbook remains when archives are unpacked
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
