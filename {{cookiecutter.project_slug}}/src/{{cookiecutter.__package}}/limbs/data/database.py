@@ -41,7 +41,7 @@ def run_query(source: Source, into: Path) -> None:
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=timeout)
         with engine.connect() as connection:
             # A server-side cursor: without it the driver fetches the whole answer first.
-            options = {"stream_results": True, "yield_per": ROWS, "no_parameters": True}
+            options = {"stream_results": True, "max_row_buffer": ROWS, "no_parameters": True}
             query = (source.query or "").strip().rstrip(";")
             result = connection.execution_options(**options).exec_driver_sql(query)
             if not result.returns_rows:
@@ -75,13 +75,15 @@ def write(result: sa.CursorResult[Any], into: Path, name: str) -> None:
     batches, schemas = into.with_suffix(".arrow"), []
     with pa.OSFile(str(batches), "wb") as file, tqdm(desc=name, unit="row", unit_scale=True,
                                                      disable=None, leave=False) as bar:  # fmt: skip
-        for rows in result.partitions():
+        for rows in result.partitions(ROWS):
             columns = [as_array(values) for values in zip(*rows, strict=True)]
             table = pa.table(columns, names=names)
             schemas.append((file.tell(), table.schema))
             with pa.ipc.new_stream(file, table.schema) as stream:
                 stream.write_table(table)
             bar.update(len(rows))
+    if not schemas:
+        raise UserError("the query returns no rows")
     schema = unify([kinds for _, kinds in schemas], names)
     with pq.ParquetWriter(into / f"{name}.parquet", schema) as writer:
         for table in stored(batches, [place for place, _ in schemas]):

@@ -40,7 +40,7 @@ def download(source: Source, into: Path) -> None:
     """
     part = into.with_suffix(".part")
     session = requests.Session()
-    waits = Retry(GOES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    waits = Retry(GOES, connect=1, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
     waits.raise_on_status = False
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=waits))
@@ -99,7 +99,7 @@ def receive(session: requests.Session, source: Source, part: Path) -> str:
         bar = tqdm(desc=source.name, total=total, initial=start, unit="B", unit_scale=True,
                    disable=None, leave=False)  # fmt: skip
         with part.open("ab" if more else "wb") as file, bar:
-            for piece in answer.iter_content(1 << 20):
+            for piece in answer.iter_content(1 << 16):
                 file.write(piece)
                 bar.update(len(piece))
         return name_of(answer, source)

@@ -54,7 +54,7 @@ class Memory:
         with path.open(encoding="utf-8") as file:
             for line in file:
                 record = json.loads(line)
-                if self.value(record) == cursor:
+                if not self.api.cursor or self.value(record) == cursor:
                     self.seen.add(self.identity(record))
 
     def add(self, record: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ of where a run was killed: dlt's own pipelines go on from a finished extraction 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -103,17 +104,19 @@ def read_api(source: Source, into: Path, previous: Arrival | None) -> dict[str, 
     if state and state.get("digest") != api.digest():
         print(f"{source.address} has changed: its records are asked for from the beginning")
         state = {}
-    part = into.with_suffix(".part")
+    # Of another description or beginning, what was broken off would be no part of this.
+    begun = hashlib.sha256(f"{api.digest()} {state.get('cursor')}".encode()).hexdigest()[:8]
+    part = into.with_suffix(f".{begun}.part")
+    if not api.cursor:  # nothing says where it was broken off
+        part.unlink(missing_ok=True)
     memory = Memory(api, state, previous, part)
     if memory.rows:
         print(f"{source.address}: going on after {memory.rows} records, where it was broken off")
     bar = tqdm(desc=source.name, initial=memory.rows, unit="record", disable=None, leave=False)
-    with part.open("a", encoding="utf-8") as file, bar:
+    with part.open("a", buffering=1, encoding="utf-8") as file, bar:
         for record in records(api, memory.start, source.address):
             if memory.add(record):
                 file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
-                if memory.rows % 100 == 0:
-                    file.flush()
                 bar.update()
     ends = dict(state.get("ends", {}))
     if memory.rows:
@@ -136,8 +139,10 @@ def load(path: Path) -> Api:
     try:
         described = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(described, dict):
-            raise UserError(f"{path} describes no API: it needs at least `base_url: https://...`")
+            raise UserError("it describes no API: that needs at least `base_url: https://...`")
         return Api.model_validate(filled(described))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -145,11 +150,13 @@ def load(path: Path) -> Api:
 
 
 def filled(part: Any) -> Any:
-    """Put environment variables into all texts of a description."""
+    """Put environment variables into all texts of a description; dates are texts, too."""
     if isinstance(part, dict):
         return {name: filled(value) for name, value in part.items()}
     if isinstance(part, list):
         return [filled(value) for value in part]
+    if isinstance(part, dt.date):  # YAML makes one of 2026-01-31
+        return part.isoformat()
     return fill(part) if isinstance(part, str) else part
 
 
@@ -185,11 +192,11 @@ def records(api: Api, start: Any, address: str) -> Iterator[dict[str, Any]]:
     endpoint: dict[str, Any] = {"path": api.path, "params": api.params, "paginator": api.paginator}
     endpoint |= {"data_selector": api.records} if api.records else {}
     if api.cursor:
+        # A record without the cursor is let through to the one who says so in a line.
+        path = {"cursor_path": api.cursor, "on_cursor_value_missing": "include"}
         order = {"row_order": "desc"} if api.newest_first else {}
         asked = {"start_param": api.since} if api.since and start is not None else {}
-        endpoint["incremental"] = {
-            "cursor_path": api.cursor, "initial_value": start, **order, **asked
-        }  # fmt: skip
+        endpoint["incremental"] = {**path, "initial_value": start, **order, **asked}
     config: Any = {
         "client": {"base_url": api.base_url, "headers": api.headers, "session": client.session},
         "resources": [{"name": "records", "endpoint": endpoint}],

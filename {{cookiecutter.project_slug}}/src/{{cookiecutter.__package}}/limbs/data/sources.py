@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from ...errors import UserError
 
@@ -21,7 +21,7 @@ TABLES = (
     *(".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"),
     *(".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xls"),
 )
-SECRETS = re.compile(
+TOKENS = re.compile(
     r"(?i)([?&][^=&]*(?:token|key|secret|signature|sig|password|passwd|auth|credential)[^=&]*=)"
     r"(?!\$\{)[^&#]*"
 )
@@ -41,6 +41,8 @@ class Source:
         What is asked of a database.
     name
         What its collection is called, unless another one has that name.
+    appends
+        Whether what comes later is added to what came before, or takes its place.
     """
 
     kind: Kind
@@ -48,11 +50,7 @@ class Source:
     secret: str
     query: str | None
     name: str
-
-    @property
-    def appends(self) -> bool:
-        """Whether what comes later is added to what came before, or takes its place."""
-        return self.kind in ("files", "api")
+    appends: bool
 
     @property
     def key(self) -> str:
@@ -76,6 +74,7 @@ def parse(text: str, query: str | None = None) -> Source:
         )
     scheme = text.split("://")[0].lower() if "://" in text else ""
     kind: Kind
+    appends = False
     if scheme in ("http", "https"):
         kind, name = "url", stem(unquote(urlsplit(text).path)) or urlsplit(text).hostname
     elif scheme == "s3":
@@ -88,19 +87,21 @@ def parse(text: str, query: str | None = None) -> Source:
                 "QUERY='select * from orders' (--query on the command line)"
             )
     elif Path(text).is_dir():
-        kind, name = "files", Path(text).resolve().name
+        kind, name, appends = "files", Path(text).resolve().name, True
     elif glob.has_magic(text) and not Path(text).exists():
-        kind, name = "files", Path(text).parent.name or stem(text)
+        kind, name, appends = "files", Path(text).parent.name or stem(text), True
     elif not Path(text).is_file():
         raise UserError(f"{text}: there is no such file, folder, or address")
     elif Path(text).suffix in (".yaml", ".yml"):
-        kind, name = "api", stem(text)
+        from .rest import load
+
+        kind, name, appends = "api", stem(text), load(Path(text)).cursor is not None
     else:
         kind, name = "file", stem(text)
     if query and kind != "database":
         raise UserError(f"a query needs a database address (postgresql://...), not {text}")
     name = re.sub(r"[^\w.-]+", "-", name or "").strip("-.") or "table"
-    return Source(kind, without_secrets(text), fill(text) if scheme else text, query, name)
+    return Source(kind, without_secrets(text), fill(text) if scheme else text, query, name, appends)
 
 
 def fetch(source: Source, into: Path, previous: Any) -> dict[str, Any]:
@@ -205,13 +206,7 @@ def fill(text: str) -> str:
 
 def without_secrets(address: str) -> str:
     """Take passwords and tokens out of an address; `${NAME}` is none, and stays."""
-    if "://" not in address:
-        return address
-    parts = urlsplit(address)
-    user, at, host = parts.netloc.rpartition("@")
-    if at and not re.fullmatch(r"[^:]*:\$\{\w+\}", user):
-        user = user.split(":")[0]
-    address = urlunsplit(parts._replace(netloc=user + at + host))
-    if "://" not in address:  # sqlite:///x has no host
-        address = address.replace(":", "://", 1)
-    return SECRETS.sub(r"\1***", address)
+    # A database's password may hold anything; a path on the web may hold an @.
+    word = "[^/]*" if address.lower().startswith("http") else ".*"
+    address = re.sub(rf"(://[^/:@]*):(?!\$\{{\w+\}}@){word}@", r"\1@", address)
+    return TOKENS.sub(r"\1***", address) if "://" in address else address
