@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterator
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.util import load_yaml_guess_indent
+import yaml
 
 from ...errors import UserError
 from ...settings import CONFIG
@@ -61,17 +60,29 @@ def point_at(table: Path) -> Path | None:
     """
     collection = RAW / table.relative_to(RAW).parts[0]
     text = CONFIG.read_text(encoding="utf-8")
-    config, indent, offset = load_yaml_guess_indent(text)
-    data = config["data"]
-    for part, name in [(data, "table"), *((join, "file") for join in data.get("joins") or [])]:
-        old = Path(str(part.get(name)))
+    # In its place in the text: to load and dump the file would set it anew.
+    new = yaml.safe_dump([table.as_posix()], default_flow_style=True, width=9999).strip()[1:-1]
+    for value in paths_in(yaml.compose(text)):
+        old = Path(value.value)
         if old.is_relative_to(collection):
-            part[name] = table.as_posix()
-            yaml, written = YAML(), io.StringIO()
-            yaml.preserve_quotes, yaml.width = True, 4096
-            yaml.indent(mapping=2, sequence=indent, offset=offset)
-            yaml.dump(config, written)
+            start, end = value.start_mark.index, value.end_mark.index
             if old != table:
-                replace(CONFIG, written.getvalue())
+                replace(CONFIG, text[:start] + new + text[end:])
             return old
     return None
+
+
+def paths_in(config: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """Find what config.yaml names as `data.table` and as the file of each join."""
+    data = value_of(config, "data")
+    joins = value_of(data, "joins")
+    entries = joins.value if isinstance(joins, yaml.SequenceNode) else []
+    for found in (value_of(data, "table"), *(value_of(entry, "file") for entry in entries)):
+        if isinstance(found, yaml.ScalarNode):
+            yield found
+
+
+def value_of(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    """Value of a key, if it is there."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for key, value in pairs if key.value == name), None)

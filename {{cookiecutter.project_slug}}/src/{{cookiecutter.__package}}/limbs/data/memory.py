@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import reduce
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +38,15 @@ class Memory:
         for name, end in state.get("ends", {}).items():
             if previous and end == self.start:
                 self.remember(previous.path / name, self.start)
-        here = list(whole_lines(part))
-        values = [self.value(record) for record in here] if api.cursor else []
-        if api.cursor and here:
-            # In order, everything up to the last one is here; else they may lie anywhere.
-            ordered = all(a <= b for a, b in pairwise(values))
-            if ordered and not api.newest_first:
-                self.start = values[-1]
-        for record in here:
+        ordered, latest = not api.newest_first, None
+        for record in whole_lines(part):
             self.add(record)
+            if api.cursor:
+                value = self.value(record)
+                ordered, latest = ordered and (latest is None or latest <= value), value
+        # In order, all up to the last one is here; else those before it may be missing.
+        if ordered and latest is not None:
+            self.start = latest
 
     def remember(self, path: Path, cursor: Any) -> None:
         """Take note of the records of a file that have this cursor."""

@@ -69,8 +69,8 @@ def parse(text: str, query: str | None = None) -> Source:
     """
     if "***" in text:
         raise UserError(
-            f"{text}: what was secret in it was not kept; give it again, or as ${{NAME}} for an "
-            "environment variable NAME, which is kept"
+            f"{text}: what was secret in it was not kept; give it again, "
+            "or as ${NAME} for an environment variable NAME, which is kept"
         )
     scheme = text.split("://")[0].lower() if "://" in text else ""
     kind: Kind
@@ -208,5 +208,5 @@ def without_secrets(address: str) -> str:
     """Take passwords and tokens out of an address; `${NAME}` is none, and stays."""
     # A database's password may hold anything; a path on the web may hold an @.
     word = "[^/]*" if address.lower().startswith("http") else ".*"
-    address = re.sub(rf"(://[^/:@]*):(?!\$\{{\w+\}}@){word}@", r"\1@", address)
+    address = re.sub(r"(://[^/:@]*):(?!\$\{\w+\}@)" + word + "@", r"\1@", address)
     return TOKENS.sub(r"\1***", address) if "://" in address else address
