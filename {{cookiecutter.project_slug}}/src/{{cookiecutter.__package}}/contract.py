@@ -6,18 +6,19 @@ the split, the features, the API. Nothing else names a column.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .columns import BaseColumn, Boolean, Category, Column, Number
-from .errors import UserError
+from .errors import UserError, describe
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -37,7 +38,7 @@ class Matrices:
     numbers: np.ndarray
     strings: np.ndarray
 
-    def __getitem__(self, rows: slice) -> Matrices:
+    def __getitem__(self, rows: slice | np.ndarray) -> Matrices:
         """Return the given rows."""
         return Matrices(self.numbers[rows], self.strings[rows])
 
@@ -47,6 +48,27 @@ class Matrices:
         return cls(
             np.vstack([part.numbers for part in parts]), np.vstack([part.strings for part in parts])
         )
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which yes and no are words, dates are texts, and a name stands only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{twice[0]!r} is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+SETTINGS = {name for kind in get_args(get_args(Column)[0]) for name in kind.model_fields}
+WORDS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in WORDS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(WORDS[0], re.compile("^(true|false)$", re.IGNORECASE), list("tfTF"))
 
 
 class Contract(BaseModel):
@@ -66,18 +88,18 @@ class Contract(BaseModel):
             If the file is missing or is not a contract; every mistake is named.
         """
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader)
             return cls.model_validate(content)
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such contract") from None
         except yaml.YAMLError as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:
-            raise UserError(f"{path}: {describe(error)}") from None
+            raise UserError(f"{path}: {describe(error, SETTINGS)}") from None
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
-        for role in ("target", "time", "group"):
+        for role in ("target", "time", "group", "series"):
             names = self.names(role)
             if len(names) > 1:
                 raise ValueError(f"only one column can have the role {role}, not {names}")
@@ -87,6 +109,11 @@ class Contract(BaseModel):
             raise ValueError(f"the target {self.target} must be a boolean, category or number")
         if not self.features:
             raise ValueError("at least one column needs the role feature")
+        for name, column in self.lags.items():
+            if not isinstance(self.columns.get(str(column.lag_of)), Number):
+                raise ValueError(f"{name}: lag_of: there is no number {column.lag_of!r}")
+            if not self.names("time"):
+                raise ValueError(f"{name}: a lag needs a column with the role time")
         return self
 
     def names(self, role: str) -> list[str]:
@@ -101,7 +128,16 @@ class Contract(BaseModel):
     @cached_property
     def features(self) -> dict[str, BaseColumn]:
         """The columns that a model is shown."""
-        return {name: self.columns[name] for name in self.names("feature")}
+        return {name: column for name, column in self.columns.items() if column.is_feature}
+
+    @cached_property
+    def lags(self) -> dict[str, Number]:
+        """The columns that are derived from another's earlier values."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if isinstance(column, Number) and column.lag_of
+        }
 
     @property
     def classifies(self) -> bool:
@@ -141,13 +177,3 @@ class Contract(BaseModel):
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
-
-
-def describe(error: ValidationError) -> str:
-    """All mistakes that pydantic found, in one line."""
-    mistakes = []
-    for mistake in error.errors():
-        where = ".".join(str(part) for part in mistake["loc"])
-        what = mistake["msg"].removeprefix("Value error, ")
-        mistakes.append(f"{where}: {what}" if where else what)
-    return "; ".join(mistakes)

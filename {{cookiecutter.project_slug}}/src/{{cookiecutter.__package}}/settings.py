@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,7 +44,8 @@ class Split(Section):
     """How rows are divided.
 
     Dates are the first day that no longer belongs to a part, and need a column
-    with the role time. Without them the fractions count.
+    with the role time. Without them the fractions count. Fewer rows than
+    `cross_validate_below` are split several times.
     """
 
     train_until: dt.date | None = None
@@ -52,6 +53,13 @@ class Split(Section):
     test_until: dt.date | None = None
     train: Fraction = 0.7
     validation: Fraction = 0.15
+    cross_validate_below: int = 1000
+
+    @model_validator(mode="after")
+    def _fractions_leave_room(self) -> Self:
+        if self.train + self.validation >= 1:
+            raise ValueError("train and validation leave no rows to test on")
+        return self
 
 
 class Neural(Section):
@@ -98,6 +106,9 @@ class Settings(BaseSettings):
     )
     too_good: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
+    )
+    training_rows: int = Field(
+        500_000, gt=0, description="of more rows, a random sample of so many is learned from"
     )
     seed: int = 0
     experiment: str = PACKAGE
