@@ -57,8 +57,11 @@ class Arrival(BaseModel):
 
     @property
     def table(self) -> Path:
-        """What config.yaml names: the file, or the folder of several."""
-        return self.path / next(iter(self.content)) if len(self.content) == 1 else self.path
+        """What config.yaml names: the file, the folder of several, or all below it."""
+        if len(self.content) == 1:
+            return self.path / next(iter(self.content))
+        deeper = any("/" in name for name in self.content)
+        return self.path / "**" / "*" if deeper else self.path
 
 
 def load() -> list[Arrival]:

@@ -22,8 +22,7 @@ from requests import ConnectionError, HTTPError, JSONDecodeError, RequestExcepti
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
-from ...contract import describe
-from ...errors import UserError
+from ...errors import UserError, describe
 from ...settings import Section
 from .memory import Memory
 from .sources import Source, fill, without_secrets
@@ -140,24 +139,28 @@ def load(path: Path) -> Api:
         described = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(described, dict):
             raise UserError("it describes no API: that needs at least `base_url: https://...`")
+        if isinstance(described.get("auth"), str):
+            raise UserError("auth should be as in {type: bearer, token: ...}")  # may be the token
+        # With its secrets filled in, it would be shown where something is wrong.
+        Api.model_validate(filled(described, secrets=False))
         return Api.model_validate(filled(described))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}") from None
+        raise UserError(f"{path}: {describe(error, Api.model_fields)}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
-def filled(part: Any) -> Any:
+def filled(part: Any, secrets: bool = True) -> Any:
     """Put environment variables into all texts of a description; dates are texts, too."""
     if isinstance(part, dict):
-        return {name: filled(value) for name, value in part.items()}
+        return {name: filled(value, secrets) for name, value in part.items()}
     if isinstance(part, list):
-        return [filled(value) for value in part]
+        return [filled(value, secrets) for value in part]
     if isinstance(part, dt.date):  # YAML makes one of 2026-01-31
         return part.isoformat()
-    return fill(part) if isinstance(part, str) else part
+    return fill(part) if isinstance(part, str) and secrets else part
 
 
 def records(api: Api, start: Any, address: str) -> Iterator[dict[str, Any]]:

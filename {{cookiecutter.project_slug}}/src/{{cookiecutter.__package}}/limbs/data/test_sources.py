@@ -54,7 +54,8 @@ def refused() -> Refused:
 
 def kept(table: Path) -> dict[str, bytes]:
     """Content of an arrival's files, by their names."""
-    root = table.parent if table.is_file() else table
+    (arrival,) = [arrival for arrival in load() if arrival.table == table]
+    root = arrival.path
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
