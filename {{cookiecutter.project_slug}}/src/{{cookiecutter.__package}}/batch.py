@@ -63,9 +63,7 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     raw = scan(file, Dialect(ragged="refuse"))
     features = scorer.contract.features
     present = set(raw.frame.collect_schema().names())
-    if absent := [
-        name for name in features if name not in present and not features[name].nullable
-    ]:
+    if absent := [name for name in features if name not in present and not features[name].nullable]:
         raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
     if present.isdisjoint(features):
         raise UserError(f"{file} has none of the columns {', '.join(features)}")
@@ -87,8 +85,7 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
                 continue
             labels = [classes[label] for label in scorer.labels(prediction)]
             shares = [
-                pl.Series(f"probability {name}", prediction[:, i])
-                for i, name in enumerate(classes)
+                pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
             ]
             yield rows.with_columns(pl.Series("label", labels), *shares)
 

@@ -16,7 +16,6 @@ from .typed import scan_parquet, scan_workbook
 from .unpacking import NOT_DATA, TABLES, recognise, unpack
 
 
-
 def read(data: Data) -> RawTable:
     """Read the table and add the joined ones, one row for each of the table's, in its order.
 
