@@ -196,10 +196,10 @@ def find_delimiter(lines: list[str]) -> str:
         for delimiter, prior in DELIMITERS.items()
         if any(delimiter in line for line in lines)
     }
+    if is_aligned(lines):
+        scores[" "] = 0.6 * regularity(lines, " ")
     best = max(scores, key=lambda delimiter: scores[delimiter], default="")
-    if best and scores[best] > 0.05:
-        return best
-    return " " if is_aligned(lines) else SEPARATOR  # which no line holds: a single column
+    return best if best and scores[best] > 0.05 else SEPARATOR  # in no line: a single column
 
 
 def regularity(lines: list[str], delimiter: str) -> float:
@@ -226,6 +226,8 @@ def is_decimal(row: list[str]) -> bool:
 
 def sense(cell: str, delimiter: str) -> float:
     """Score a cell: 1 for a known type, less for a text that another delimiter would part."""
+    if "  " in cell.strip():
+        return 0.3
     if kind(cell) != "text":
         return 1
     others = [other for other in ",;\t|" if other != delimiter and other in cell]
@@ -237,10 +239,12 @@ def sense(cell: str, delimiter: str) -> float:
 
 def is_aligned(lines: list[str]) -> bool:
     """Whether blanks part the columns: always the same number of cells, many of them numbers."""
-    rows = [line.split() for line in lines[:SAMPLE]]
+    rows = [row for _, _, row in parse(lines[:SAMPLE], " ", '"')]
     width = find_width(rows)
     full = [row for row in rows if len(row) == width]
     if width == 1 or len(full) < max(0.9 * len(rows) - 2, 2):
+        return False
+    if len(rows[0]) < max(width - 1, 2):  # a column of dates with times, below its name
         return False
     cells = [cell for row in full[1:] for cell in row]
     return sum(kind(cell) in ("number", "date") for cell in cells) > 0.3 * len(cells)

@@ -15,17 +15,18 @@ NUMBER = re.compile(
     r"\s?([%)$€£]|[a-zA-Z]{1,2})?"
 )
 DATE = re.compile(
-    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d.*)?|\d{1,2}:\d\d(:\d\d.*)?"
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d.*)?|\d{4}-\d\d|\d{1,2}:\d\d(:\d\d.*)?"
     r"|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}"
 )
+UNKNOWN = {"", "?", "-", ".", "NA", "N/A", "nan", "NaN", "NULL", "null", "None"}
 NOTE = re.compile(r"(sources?|notes?|quelle|stand|generated|©|\*)\b", re.IGNORECASE)
 TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b.{0,20}", re.IGNORECASE)
 
 
 def kind(cell: str) -> str:
-    """Return "", "number", "date" or "text"."""
+    """Return "number", "date", "text", or nothing for what stands for a missing value."""
     cell = cell.strip()
-    if not cell:
+    if cell in UNKNOWN:
         return ""
     if DATE.fullmatch(cell):
         return "date"
