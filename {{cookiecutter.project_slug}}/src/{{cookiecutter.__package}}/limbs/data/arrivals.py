@@ -47,7 +47,10 @@ def bring(
     folder = ARRIVING / origin.key
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off
     folder.mkdir(parents=True)
-    state = fetch(origin, folder, previous)
+    try:
+        state = fetch(origin, folder, previous)
+    except OSError as error:
+        raise UserError(f"{origin.address} cannot be brought in: {error}") from None
     if previous and previous.state.get("digest") != state.get("digest"):
         previous = None  # other records than before, and no more of the same
     content = hashes(folder)

@@ -200,6 +200,16 @@ def test_a_source_that_fails_does_not_keep_the_others_from_being_collected(
     assert load()[-1].licence == "CC0"
 
 
+def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "a.csv")
+
+    Path("a.csv").write_text("x\n1\n")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(UserError, match="cannot be brought in: .*No space left"):
+        bring("a.csv")
+
+
 def test_collect_says_when_there_is_nothing_to_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect"]) == 2
     assert "make data SOURCE=" in capsys.readouterr().err
