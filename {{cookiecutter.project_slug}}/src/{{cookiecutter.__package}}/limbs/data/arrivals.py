@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from .card import write_card
-from .record import ARRIVING, RAW, Arrival, keep, load
+from .record import ARRIVING, RAW, Arrival, keep, load, save
 from .sources import Source, fetch, parse
 
 
@@ -62,6 +62,10 @@ def bring(
     known = next((a for a in reversed(arrivals) if a.sha256 == digest), None)
     if known and known.path.is_dir():
         shutil.rmtree(folder)
+        if licence and licence != known.licence:
+            known.licence = licence
+            save(arrivals)
+            write_card(arrivals)
         came = "" if known in past else f", which came from {known.source}"
         print(f"{origin.address}: nothing new, all is in {known.folder}{came}")
         return known.table

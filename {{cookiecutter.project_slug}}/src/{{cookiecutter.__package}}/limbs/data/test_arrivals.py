@@ -66,7 +66,9 @@ def test_an_identical_arrival_is_recognised_and_not_stored_twice(
     assert "nothing new" in capsys.readouterr().out
     assert bring("b.csv") == table
     assert "which came from a.csv" in capsys.readouterr().out
-    assert len(load()) == 1
+    assert bring("a.csv", licence="CC0") == table
+    assert [arrival.licence for arrival in load()] == ["CC0"]
+    assert "licence: CC0" in Path("data/README.md").read_text()
     assert len([path for path in Path("data/raw").rglob("*.csv") if path.is_file()]) == 1
 
 
@@ -206,7 +208,7 @@ def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Path("a.csv").write_text("x\n1\n")
     monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(UserError, match="cannot be brought in: .*No space left"):
+    with pytest.raises(UserError, match=r"cannot be brought in: .*No space left"):
         bring("a.csv")
 
 
