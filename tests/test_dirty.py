@@ -16,16 +16,12 @@ from dirty.sheets import customers
 pytestmark = pytest.mark.slow
 Results = dict[str, dict[str, Any]]
 
+NESTED = {"income": "person.money.income", "age": "person.age", "city": "person.city"}
 NAMES: dict[str, list[str]] = {
     "no_header": [f"column {n}" for n in range(1, 9)],
     "odd_names": ["class", "select", "Größe (€)", "📞 calls", "plan[0]", "city", 'a "b"', "churn?"],
     "doubled_and_empty_names": ["value", "value (2)", "column 3", *customers(1).names[3:]],
-    "nested_json": [
-        {"income": "person.money.income", "age": "person.age", "city": "person.city"}.get(
-            name, name
-        )
-        for name in customers(1).names
-    ],
+    "nested_json": [NESTED.get(name, name) for name in customers(1).names],
 }
 """What the customers' columns are called where they are not called as in the clean table."""
 
