@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -54,6 +54,12 @@ class Split(Section):
     train: Fraction = 0.7
     validation: Fraction = 0.15
     cross_validate_below: int = 1000
+
+    @model_validator(mode="after")
+    def _fractions_leave_room(self) -> Self:
+        if self.train + self.validation >= 1:
+            raise ValueError("train and validation leave no rows to test on")
+        return self
 
 
 class Neural(Section):
