@@ -31,6 +31,7 @@ AFTER = set(
     "decision approved rejected writeoff chargeoff post after afterwards followup".split()
 )
 BEFORE = set("last previous prev prior past old initial start first baseline lag before".split())
+SAID_ANYWAY = {"true", "false", "none", "other", "unknown", "positive", "negative", "normal"}
 VAGUE = set(
     "id is has the of in a an no n value values label labels target class type code name number "
     "total count flag status y x var variable col column rate level group max min mean".split()
@@ -232,23 +233,26 @@ class Hunt:
                 return f"It contains the number {target} in {share:.0%} of rows."
             return ""
         seen = []
+        after = bool(set(words(name)) & AFTER)
         for one, label in enumerate(self.target.names[:50]):
-            word = re.sub(r"[\W_]+", "", label.lower())
-            if len(word) < 4 or word in ("true", "false", "none", "other", "unknown"):
-                continue
-            inside = squeezed.str.contains(word, literal=True).to_numpy()
-            of_class = self.target.codes == one
-            if inside.sum() < 5 or of_class.sum() < 5:
-                continue
-            right, base = float(of_class[inside].mean()), float(of_class.mean())
-            caught = float(inside[of_class].mean())
-            if right >= max(0.8, 1 - 0.3 * (1 - base)) and caught >= 0.2:
-                seen.append((caught, label, right))
+            whole = re.sub(r"[\W_]+", "", label.lower())
+            for word in {whole, *(w for w in words(label) if len(w) > 6)} - SAID_ANYWAY:
+                if len(word) < 4:
+                    continue
+                inside = squeezed.str.contains(word, literal=True).to_numpy()
+                of_class = self.target.codes == one
+                if inside.sum() < 5 or of_class.sum() < 5:
+                    continue
+                right, base = float(of_class[inside].mean()), float(of_class.mean())
+                caught = float(inside[of_class].mean())
+                sure = 1 - right <= (0.6 if after else 0.3) * (1 - base)
+                if sure and right > 0.5 and caught >= (0.1 if after else 0.2):
+                    seen.append((caught, word if word != whole else label, right, label))
         if seen:
-            caught, label, right = max(seen)
+            caught, word, right, label = max(seen)
             return (
-                f"It contains the answer: {label!r} stands in {caught:.0%} of its rows, and where "
-                f"it does, {target} is that in {right:.0%}."
+                f"It contains the answer: where it says {word!r}, {target} is {label!r} in "
+                f"{right:.0%} of rows, and so it says in {caught:.0%} of those."
             )
         return ""
 
@@ -309,7 +313,10 @@ class Hunt:
                 "after the outcome" if after else f"from {self.target_look.name}"
             )
             clear = strength >= 0.8 and (1 - self.target.strength(rest)) >= 2.5 * (1 - strength)
-            if clear or (after and gap >= 0.1):
+            written = after and self.looks[name].type == "text" and strength >= 0.5
+            if written and self.target.strength(rest) >= 0.3:
+                self.leak(name, f"{hint}, and it is free text.")
+            elif clear or (after and gap >= 0.1):
                 self.leak(name, f"{hint}, and alone it tells more than all others ({rest:.3f}).")
             elif strength >= 0.6:
                 self.doubt(name, f"{hint}, but other columns tell as much: kept.")

@@ -124,15 +124,11 @@ def look(name: str, column: pl.Series) -> Look:
     elif column.dtype == pl.Boolean:
         seen.settings = {"type": "boolean"}
     elif column.dtype.is_temporal():
-        at_midnight = column.dtype == pl.Date or bool(
-            (column.drop_nulls().cast(pl.Datetime("us")).dt.time() == pl.time(0)).all()
-            if column.dtype != pl.Time and column.dtype != pl.Duration
-            else False
-        )
         if column.dtype in (pl.Time, pl.Duration):
             seen.settings = {"type": "category"}
         else:
-            format = "%Y-%m-%d" if at_midnight else "%Y-%m-%d %H:%M:%S"
+            days = column.cast(pl.Datetime("us"))
+            format = "%Y-%m-%d" if (days.dt.truncate("1d") == days).all() else "%Y-%m-%d %H:%M:%S"
             seen.settings = {"type": "date", "format": format}
     elif column.dtype.is_numeric():
         number(seen, spellings, {"type": "number"})

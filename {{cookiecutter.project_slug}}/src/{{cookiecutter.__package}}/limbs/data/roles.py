@@ -181,7 +181,7 @@ def twice(looks: Mapping[str, Look]) -> None:
             first[key] = look.name
 
 
-def entity(looks: Mapping[str, Look], target: Look) -> tuple[Look, str] | None:
+def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] | None:
     """Find the column whose values repeat because rows come from the same person or thing."""
     candidates: list[tuple[float, Look, str]] = []
     rows = len(target.raw)
@@ -217,8 +217,7 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[Look, str] | None:
                 candidates.append((1.5, look, why))
     if not candidates:
         return None
-    _, look, why = max(candidates, key=lambda one: (one[0], one[1].distinct))
-    return look, why
+    return max(candidates, key=lambda one: (one[0], one[1].distinct))
 
 
 def bound(key: Look, looks: Mapping[str, Look], target: Look) -> str:

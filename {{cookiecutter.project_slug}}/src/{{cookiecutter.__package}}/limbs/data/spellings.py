@@ -104,6 +104,8 @@ def number_style(texts: Collection[str]) -> dict[str, Any] | None:
 
     Whether they do read them is left to the caller: this only proposes.
     """
+    if sum(bool(NUMBER.match(text)) for text in list(texts)[:60]) < ENOUGH * min(60, len(texts)):
+        return None
     found = [match for text in texts if (match := NUMBER.match(text))]
     if not found or len(found) < ENOUGH * len(texts):
         return None
