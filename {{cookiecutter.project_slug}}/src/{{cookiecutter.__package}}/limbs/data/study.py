@@ -82,8 +82,9 @@ def study(raw: RawTable, target: str) -> Study:
     found.missing_target = count_missing(raw.frame, aim) if rows > len(table) else (
         aim.values.null_count()
     )  # fmt: skip
-    found.copies = len(table) - table.n_unique() if len(names) < 500 else 0
     roles.propose({name: one for name, one in looks.items() if name != target}, len(table))
+    told = [name for name, one in looks.items() if one.role != "id"]
+    found.copies = len(table) - table.select(pl.struct(told).hash()).n_unique()
     divide(found, full=rows == len(table))
     hunt(found)
     if rows == len(table):
@@ -206,7 +207,8 @@ def rehearse(found: Study) -> None:
     """Split as training will, and mend what would stop it."""
     aim = found.looks[found.target]
     for _ in range(2):
-        names = [n for n, one in found.looks.items() if one.role != "ignore"]
+        sources = {one.settings.get("lag_of") for one in found.looks.values()}
+        names = [n for n, one in found.looks.items() if one.role != "ignore" or n in sources]
         settings = {n: clean(found.looks[n].settings) for n in names}
         if not any(s.get("role", "feature") in ("feature", "series") for s in settings.values()):
             return

@@ -36,6 +36,7 @@ STEPS = {  # seconds: name, season, longer lags
     7889238: ("quarter", 4, [4]),
     31556952: ("year", 1, []),
 }
+PARTS = ("quarter", "month", "week", "day", "hour", "season", "qtr", "mon", "weekday")
 AHEAD = set(
     "holiday holidays weekend weekday workingday workday promo promotion month hour quarter week "
     "year day dow season school planned scheduled yr mnth hr".split()
@@ -145,6 +146,14 @@ def series_of(
             and look.distinct <= len(at) / 8 and not set(words(look.name)) & ENTITIES
         ]  # fmt: skip
     for key in keys:
+        if key is not None and set(words(key.name)) & set(PARTS):
+            # Year and quarter in two columns are one time; the rows' own order is theirs.
+            part = key.raw.cast(pl.Float64, strict=False)
+            if key.distinct in (4, 12) and not part.null_count():
+                moved = at + (part.to_numpy() - 1) * 31556952 / key.distinct
+                if np.all(np.diff(moved) > 0):
+                    return series_of(time, settings, moved, looks, target)
+            continue
         codes = np.zeros(len(at), dtype=np.int64)
         if key is not None:
             codes = key.raw.fill_null("").rank("dense").to_numpy().astype(np.int64)
@@ -216,7 +225,7 @@ def forecast(found: Series, looks: dict[str, Look], target: Look) -> None:
     time.read()
     has_hours = found.step == "hour" or "minutes" in found.step
     if found.step in ("hour", "day", "week", "month", "quarter") or has_hours:
-        if found.settings["format"] not in ("unix", "year"):
+        if found.settings["format"] != "unix":
             time.settings["calendar"] = True
     if found.settings["format"] == "unix" and not found.settings.get("reason"):
         time.notes.append("steps are counted: only their order matters")
