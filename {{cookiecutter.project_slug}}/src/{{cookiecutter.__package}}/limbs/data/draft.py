@@ -56,6 +56,8 @@ def entry(look: Look) -> str:
         if key not in look.settings or (key == "role" and look.settings[key] == "feature"):
             continue
         value = look.settings[key]
+        if key == "multipliers":
+            value = {ending: int(by) if by == int(by) else by for ending, by in value.items()}
         if key == "reason" and len(value) > 80:
             lines += ["    reason: >-"]
             lines += [f"      {line}" for line in textwrap.wrap(" ".join(value.split()), 88)]

@@ -51,7 +51,7 @@ def draft(
     write_contract(found, settings.contract, kept, PACKAGE)
     Contract.load(settings.contract)  # a draft that cannot be read is a bug: better told here
     write_config(data.table, other_table=data.table != settings.data.table or not kept)
-    write_report(found, raw)
+    write_report(found)
     tell(found, settings, kept, [str(path) for path in aside])
 
 

@@ -86,13 +86,16 @@ class Look:
 
     def read(self) -> None:
         """Type the values by the settings."""
-        _, self.values = typed(self.raw_frame, self.settings)
+        if self.read_by != self.settings:
+            self.read_by = dict(self.settings)
+            _, self.values = typed(self.raw_frame, self.settings)
 
     @property
     def raw_frame(self) -> pl.DataFrame:
         """The rows as the contract's types read them."""
         return pl.DataFrame({"x": self.original})
 
+    read_by: dict[str, Any] = field(default_factory=dict)
     original: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Null))
 
 
@@ -222,6 +225,7 @@ def number(
             return True
     seen.settings = {**style, **({"missing_values": list(blank)} if blank else {})}
     known, values = typed(seen.raw_frame, seen.settings)
+    seen.values, seen.read_by = values, dict(seen.settings)
     unread = known.filter(known.is_not_null() & values.is_null())
     if typed_number:
         unread = unread.cast(pl.String)

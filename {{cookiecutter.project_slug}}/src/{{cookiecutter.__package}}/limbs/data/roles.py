@@ -26,6 +26,7 @@ THINGS = set(
 IDS = {"id", "ids", "uuid", "guid", "key", "pk", "idx", "index", "serial", "ref", "rowid", "hash"}
 IDS |= {"no", "nr", "record", "reference", "sku", "rownames", "rowname", "obs", "identifier", "vin"}
 IDS |= {word for word in ENTITIES if word.endswith("id")} | {"recordid", "orderid", "invoiceid"}
+POSTAL = {"zip", "zipcode", "postal", "postcode", "plz"}
 ROW = re.compile(r"^(unnamed.*|column \d+|index|row.?(names?|id|num(ber)?|no)?|obs|x|\.+1|#|n)$", re.I)
 TIMELIKE = {"t", "time", "year", "month", "day", "week", "period", "date", "quarter", "step", "hour"}
 TIMELIKE |= {"yr", "season", "age", "dose", "rank", "order", "length", "size", "trial"}
@@ -99,11 +100,13 @@ def person(look: Look) -> bool:
     many = look.distinct > max(10, 0.05 * look.known)
     if joined in parts and many:
         return left("a name")
-    if many and look.distinct > 0.3 * look.known:
+    if many:
         named = {"name", "names", "person", "customer", "patient", "author", "owner"} & name
         seen = look.raw.drop_nulls().unique().sample(min(500, look.distinct), seed=0).to_list()
         given = float(np.mean([bool(GIVEN & set(re.findall(r"[a-z]+", one.lower()))) for one in seen]))
-        if (named and share(look, PERSON) >= 0.7 and given >= 0.1) or given >= 0.6:
+        mostly = look.distinct > 0.3 * look.known
+        enough = given >= (0.1 if mostly else 0.5)
+        if (named and share(look, PERSON) >= 0.7 and enough) or (mostly and given >= 0.6):
             return left("a name")
     return False
 
@@ -120,7 +123,7 @@ def identifier(look: Look, rows: int) -> bool:
         look.leave_out("id", reason)
         return True
 
-    unique = look.distinct >= 0.98 * known
+    unique = look.distinct >= 0.98 * known and not set(name) & POSTAL
     if look.type == "number":
         values = look.values.drop_nulls().to_numpy()
         whole = bool(np.all(values == np.round(values)))
@@ -212,7 +215,7 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
             candidates.append((3.0 + code, look, "its name says who the row is about"))
         elif code and distinct >= 10 and not set(name) & THINGS and set(name) & {"id", "uuid", "guid"}:
             candidates.append((2.0, look, "an identifier that repeats"))
-        elif distinct >= 20 and distinct <= 0.5 * rows and look.type in ("category", "number"):
+        elif distinct >= 10 and distinct <= 0.5 * rows and look.type in ("category", "number"):
             if why := bound(look, looks, target):
                 candidates.append((1.5, look, why))
     if not candidates:
@@ -237,13 +240,13 @@ def bound(key: Look, looks: Mapping[str, Look], target: Look) -> str:
     )
     groups = table.group_by("key").agg(pl.len().alias("rows"), pl.exclude("key").n_unique())
     groups = groups.filter(pl.col("rows") > 1)
-    if len(groups) < 15:
+    if len(groups) < 10:
         return ""
     constant = [
         look for i, look in enumerate(others) if float((groups[str(i)] == 1).mean() or 0) >= 0.98
     ]
     if target in constant:
         return f"{target.name} is the same in all rows of one {key.name}"
-    if len(constant) >= max(3, 0.5 * len(others)):
+    if len(groups) >= 20 and len(constant) >= max(3, 0.5 * len(others)):
         return f"{len(constant)} other columns are the same in all rows of one {key.name}"
     return ""
