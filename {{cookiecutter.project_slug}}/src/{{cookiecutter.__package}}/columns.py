@@ -317,7 +317,8 @@ class Date(BaseColumn):
     ----------
     format
         How the text is written, in strftime's letters, or `unix` for seconds since
-        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5). Of several the first that fits counts. One
+        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5).
+        Of several the first that fits counts. One
         that has an hour makes the column a day and a time.
     calendar
         With the role time: whether the calendar is a feature. Elapsed time is not,

@@ -76,7 +76,9 @@ def blocks(text: str) -> dict[str, str]:
     """The entries of a contract by column, as they were written, comments and all."""
     _, _, body = text.partition("\ncolumns:")
     found: dict[str, str] = {}
-    for block in re.split(r"\n(?=  [^\s#])", body.partition("\n")[2] and "\n" + body.partition("\n")[2]):
+    for block in re.split(
+        r"\n(?=  [^\s#])", body.partition("\n")[2] and "\n" + body.partition("\n")[2]
+    ):
         if not block.strip():
             continue
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from ...contract import Contract
 from ...errors import UserError
 from ...reading import read
-from ...settings import PACKAGE, Data, Settings
+from ...settings import CONFIG, PACKAGE, Settings
 from .arrivals import bring
 from .draft import kept_entries, put_aside, write_config, write_contract
+from .profile import Look
 from .report import REPORT, write_report
 from .study import Study, study
 from .target import find_target, listed
@@ -47,7 +51,7 @@ def draft(
     found = study(raw, target)
     respect(found, kept)
 
-    aside = put_aside([settings.contract, *config_if(data, settings)])
+    aside = put_aside([settings.contract, CONFIG])
     write_contract(found, settings.contract, kept, PACKAGE)
     Contract.load(settings.contract)  # a draft that cannot be read is a bug: better told here
     write_config(data.table, other_table=data.table != settings.data.table or not kept)
@@ -55,14 +59,7 @@ def draft(
     tell(found, settings, kept, [str(path) for path in aside])
 
 
-def config_if(data: Data, settings: Settings) -> list[object]:
-    """config.yaml, for it is changed."""
-    from ...settings import CONFIG
-
-    return [CONFIG]
-
-
-def respect(found: Study, kept: dict[str, dict[str, object]]) -> None:
+def respect(found: Study, kept: Mapping[str, Any]) -> None:
     """Leave to the person what the contract says already."""
     if not kept:
         return
@@ -82,7 +79,7 @@ def respect(found: Study, kept: dict[str, dict[str, object]]) -> None:
             found.findings.doubts.append(leak)
 
 
-def tell(found: Study, settings: Settings, kept: dict[str, object], aside: list[str]) -> None:
+def tell(found: Study, settings: Settings, kept: Mapping[str, Any], aside: list[str]) -> None:
     """Print a screenful."""
     for line in found.reading[:SHOWN]:
         print(line)
@@ -121,9 +118,9 @@ def tell(found: Study, settings: Settings, kept: dict[str, object], aside: list[
     print(f"\nNext: read {settings.contract}, look at {REPORT}, then: make train")
 
 
-def kind(aim: object) -> str:
+def kind(aim: Look) -> str:
     """What is predicted, in words."""
-    settings = getattr(aim, "settings")
+    settings = aim.settings
     if settings["type"] == "number":
         return "a number" + (", forecast" if "season" in settings else "")
     if settings["type"] == "boolean":
@@ -131,9 +128,9 @@ def kind(aim: object) -> str:
     return f"one of {len(settings['categories'])} labels"
 
 
-def show(lines: object) -> None:
+def show(lines: Iterable[str]) -> None:
     """Print the first lines, and how many more there are."""
-    every = list(lines)  # type: ignore[call-overload]
+    every = list(lines)
     for line in every[:SHOWN]:
         print(f"  {line if len(line) <= 200 else line[:197] + '...'}")
     if len(every) > SHOWN:

@@ -17,24 +17,25 @@ from scipy.stats import spearmanr
 
 from .profile import Look, words
 from .scores import ROWS, Target, alone, bins, out_of_fold, together
+from .spellings import vocabulary
 
 NEAR_PERFECT = 0.99
 BY_MISSING = 0.95
 BY_CHANCE = 1e-9
 COPY = 0.9995
 SUM = 0.9999
-AFTER = set(
+AFTER = vocabulary(
     "outcome result results resolution resolved closed closing cancelled canceled cancellation "
     "discharge discharged death died deceased settlement settled recovered recovery recoveries "
     "refund refunded chargeback payout verdict final remarks remark reason termination terminated "
     "exit left completed completion ended finish finished returned investigation confirmed "
-    "decision approved rejected writeoff chargeoff post after afterwards followup".split()
+    "decision approved rejected writeoff chargeoff post after afterwards followup"
 )
-BEFORE = set("last previous prev prior past old initial start first baseline lag before".split())
+BEFORE = vocabulary("last previous prev prior past old initial start first baseline lag before")
 SAID_ANYWAY = {"true", "false", "none", "other", "unknown", "positive", "negative", "normal"}
-VAGUE = set(
+VAGUE = vocabulary(
     "id is has the of in a an no n value values label labels target class type code name number "
-    "total count flag status y x var variable col column rate level group max min mean".split()
+    "total count flag status y x var variable col column rate level group max min mean"
 )
 
 
@@ -85,9 +86,7 @@ def find(looks: Mapping[str, Look], target_look: Look) -> Findings:
     values = target_look.values[rows]
     target = Target.of(values)
     found = Findings(metric=target.metric)
-    columns = {
-        name: look.values[rows] for name, look in looks.items() if look.role == "feature"
-    }
+    columns = {name: look.values[rows] for name, look in looks.items() if look.role == "feature"}
     columns = {name: some for name, some in columns.items() if some.null_count() < len(some)}
     found.alone = {name: alone(looks[name], some, target) for name, some in columns.items()}
     hunt = Hunt(looks, target_look, columns, values, target, found)
@@ -113,6 +112,10 @@ class Hunt:
         self.looks, self.target_look, self.columns = looks, target_look, columns
         self.values, self.target, self.found = values, target, found
         self.rows = len(values)
+        spelled = {key: "/".join(target_look.settings.get(f"{key}_values", [])) or key
+                   for key in ("true", "false")}  # fmt: skip
+        boolean = target_look.type == "boolean"
+        self.labels = [spelled[one] if boolean else one for one in target.names]
         self._together: dict[tuple[str, ...], float] = {}
 
     def __call__(self) -> None:
@@ -200,8 +203,8 @@ class Hunt:
         if score >= (BY_MISSING if self.target.classifies else 0.9):
             if min(there, absent) >= 10:
                 kind = self.found.metric
-                self.leak(name, f"Whether it is filled in gives {target} away ({kind} of that "
-                          f"alone: {score:.3f}), so it is filled in afterwards.", score)  # fmt: skip
+                why = f"Whether it is filled in gives {target} away ({kind} of that alone: "
+                self.leak(name, f"{why}{score:.3f}), so it is filled in afterwards.", score)
             return ""
         if not self.target.classifies:
             return ""
@@ -210,7 +213,7 @@ class Hunt:
             main = np.bincount(some).argmax()
             share, base = float((some == main).mean()), float((self.target.codes == main).mean())
             if share >= 0.99 and len(some) >= 15 and base ** len(some) < BY_CHANCE:
-                label = self.target.names[main]
+                label = self.labels[main]
                 return (
                     f"Where it is {word} ({len(some):,} rows) {target} is {label!r} in "
                     f"{share:.1%} of rows, {base:.1%} overall: it is known afterwards."
@@ -227,24 +230,27 @@ class Hunt:
         if not self.target.classifies:
             raw = self.values.cast(pl.Int64, strict=False).cast(pl.String)
             long = raw.str.len_chars().fill_null(0) >= 3
-            inside = squeezed.str.contains(raw.fill_null("?"), literal=True)
+            inside = pl.Series(
+                number is not None and number in text
+                for text, number in zip(squeezed, raw, strict=True)
+            )
             share = float((inside & long).sum()) / max(1, int(long.sum()))
             if long.sum() >= 20 and share >= 0.5:
                 return f"It contains the number {target} in {share:.0%} of rows."
             return ""
         seen = []
         after = bool(set(words(name)) & AFTER)
-        for one, label in enumerate(self.target.names[:50]):
+        for one, label in enumerate(self.labels[:50]):
             whole = re.sub(r"[\W_]+", "", label.lower())
             for word in {whole, *(w for w in words(label) if len(w) > 6)} - SAID_ANYWAY:
                 if len(word) < 4:
                     continue
-                inside = squeezed.str.contains(word, literal=True).to_numpy()
+                there = squeezed.str.contains(word, literal=True).to_numpy()
                 of_class = self.target.codes == one
-                if inside.sum() < 5 or of_class.sum() < 5:
+                if there.sum() < 5 or of_class.sum() < 5:
                     continue
-                right, base = float(of_class[inside].mean()), float(of_class.mean())
-                caught = float(inside[of_class].mean())
+                right, base = float(of_class[there].mean()), float(of_class.mean())
+                caught = float(there[of_class].mean())
                 sure = 1 - right <= (0.6 if after else 0.3) * (1 - base)
                 if sure and right > 0.5 and caught >= (0.1 if after else 0.2):
                     seen.append((caught, word if word != whole else label, right, label))
@@ -289,10 +295,10 @@ class Hunt:
         for name in suspects:
             score = self.found.alone[name]
             others = f"all other columns together reach {rest:.3f}"
-            if self.looks[name].type != "text" and (1 - rest) >= max(0.02, 8 * (1 - score)):
-                if rarest >= 8 and len(self.columns) > 1:
-                    self.leak(name, f"Alone it is all but perfect; {others}.")
-                    continue
+            judged = self.looks[name].type != "text" and rarest >= 8 and len(self.columns) > 1
+            if judged and (1 - rest) >= max(0.02, 8 * (1 - score)):
+                self.leak(name, f"Alone it is all but perfect; {others}.")
+                continue
             self.doubt(name, f"Alone it is all but perfect; {others}. Kept, as it may be so.")
 
     def by_name(self) -> None:
@@ -357,8 +363,8 @@ def adds_up(table: np.ndarray, y: np.ndarray, dates: np.ndarray) -> list[tuple[i
     table = np.where(np.isnan(table), np.nanmean(table, axis=0), table)[known]
     y = y[known] - y[known].mean()
     table = table - table.mean(0)
-    usable = np.flatnonzero(table.std(0) > 0)
-    if not len(usable) or not y.std():
+    usable = np.flatnonzero(table.std(0) > 0).tolist()
+    if not usable or not y.std():
         return []
 
     def fitted(chosen: list[int]) -> tuple[float, np.ndarray]:

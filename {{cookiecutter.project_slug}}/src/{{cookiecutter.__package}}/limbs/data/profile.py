@@ -220,9 +220,9 @@ def number(
             seen.notes.append("seconds since 1970" if max(lengths) < 11 else "ms since 1970")
             lost(seen, blank)
             return True
-    if all(re.fullmatch(r"(19|20)\d{6}", one) for one in present) and len(present) >= 2:
-        if dates(seen, present, blank):
-            return True
+    days = all(re.fullmatch(r"(19|20)\d{6}", one) for one in present) and len(present) >= 2
+    if days and dates(seen, present, blank):
+        return True
     seen.settings = {**style, **({"missing_values": list(blank)} if blank else {})}
     known, values = typed(seen.raw_frame, seen.settings)
     seen.values, seen.read_by = values, dict(seen.settings)
@@ -285,8 +285,8 @@ def dates(seen: Look, present: list[str], blank: Sequence[str]) -> bool:
         seen.notes.append(f"{len(unread)} cell(s) are no date and count as missing: {spelled[0]!r}")
     years = values.drop_nulls().dt.year()
     far = seen.raw.filter(values.dt.year().is_in([1, 1800, 1899, 1900, 1901, 1970, 2099, 9999]))
-    if 0 < len(far) < 0.3 * len(values) and (spelled := far.value_counts(sort=True)).height:
-        one, count = spelled["x"][0], spelled["count"][0]
+    if 0 < len(far) < 0.3 * len(values) and (table := far.value_counts(sort=True)).height:
+        one, count = table["x"][0], table["count"][0]
         others = years.filter(~years.is_in([1, 1800, 1899, 1900, 1901, 1970, 2099, 9999]))
         middle = float(np.median(others.to_numpy())) if len(others) else 0.0
         year = int(typed(pl.DataFrame({"x": [one]}), seen.settings)[1].dt.year()[0])
@@ -347,7 +347,7 @@ def sentinels(seen: Look) -> None:
             gap = abs(float(found[end] - found[inner]))
             value, repeated = float(found[end]), int(count[end])
             figures = f"{abs(value):.10g}".replace(".", "")
-            coded = len(figures) >= 2 and set(figures) <= {"9"} or figures in ("8888", "99998")
+            coded = (len(figures) >= 2 and set(figures) <= {"9"}) or figures in ("8888", "99998")
             coded = coded or value in (-1, -9, -8, 1e20, -1e20) or figures.startswith("99999")
             least = max(2, 0.002 * len(values)) if coded else max(5, 0.01 * len(values))
             minus = value in (-1, -9, -99) and end == low and found[inner] >= 0 and rest >= 10
@@ -366,7 +366,6 @@ def sentinels(seen: Look) -> None:
     spelled = seen.raw.filter(seen.values.is_in(numbers)).unique().to_list()
     seen.missing(sorted(spelled))
     shown = ", ".join(f"{value:.10g} ({rows} rows)" for value, rows in missing)
-    kept = seen.values.drop_nulls()
-    seen.notes.append(
-        f"{shown} stands far outside the rest ({kept.min():g} to {kept.max():g}): missing"
-    )
+    kept = seen.values.drop_nulls().to_numpy()
+    low_end, high_end = float(kept.min()), float(kept.max())
+    seen.notes.append(f"{shown} stands far outside the rest ({low_end:g} to {high_end:g}): missing")

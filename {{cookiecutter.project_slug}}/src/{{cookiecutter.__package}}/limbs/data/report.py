@@ -39,7 +39,8 @@ th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--
 th { background: var(--back); white-space: nowrap; } td.n, th.n { text-align: right; }
 td.why { min-width: 16rem; } td.name { min-width: 8rem; } .out .name { color: var(--soft); }
 .track { display: inline-block; width: 5rem; height: .6rem; background: var(--line); }
-.track i { display: block; height: 100%; background: var(--bar); } .leak i { background: var(--bad); }
+.track i { display: block; height: 100%; background: var(--bar); }
+.leak i { background: var(--bad); }
 """
 
 
@@ -203,8 +204,8 @@ def outliers(one: Look) -> str:
 
 
 def distributions(found: Study) -> str:
-    """skrub's report: distributions, and which columns go together."""
-    from skrub import TableReport
+    """The report of skrub: distributions, and which columns go together."""
+    from skrub import TableReport  # type: ignore[import-untyped]
 
     alone = found.findings.alone
     shown = [

@@ -9,57 +9,75 @@ import numpy as np
 import polars as pl
 
 from .profile import Look, words
+from .spellings import vocabulary
 
-ENTITIES = set(
+ENTITIES = vocabulary(
     "patient customer client user subject person participant player student member household "
     "account session visitor device donor employee driver author speaker respondent child mother "
     "animal volunteer borrower applicant buyer subscriber passenger guest worker teacher couple "
     "family twin rat mouse dog cat chick cow pig sheep subj pid uid cust mrn nhs pt individual "
     "case caseid patientid customerid userid personid memberid accountid custid subjectid "
-    "studentid sessionid deviceid playerid employeeid clientid visitorid houseid hhid".split()
+    "studentid sessionid deviceid playerid employeeid clientid visitorid houseid hhid"
 )
-THINGS = set(
+THINGS = vocabulary(
     "store shop product item category department dept region country state city type location "
     "station route brand genre team vendor supplier channel org branch warehouse zone county "
-    "group class sector industry segment plan model make currency language school site".split()
+    "group class sector industry segment plan model make currency language school site"
 )
 IDS = {"id", "ids", "uuid", "guid", "key", "pk", "idx", "index", "serial", "ref", "rowid", "hash"}
 IDS |= {"no", "nr", "record", "reference", "sku", "rownames", "rowname", "obs", "identifier", "vin"}
 IDS |= {word for word in ENTITIES if word.endswith("id")} | {"recordid", "orderid", "invoiceid"}
 POSTAL = {"zip", "zipcode", "postal", "postcode", "plz"}
-ROW = re.compile(r"^(unnamed.*|column \d+|index|row.?(names?|id|num(ber)?|no)?|obs|x|\.+1|#|n)$", re.I)
-TIMELIKE = {"t", "time", "year", "month", "day", "week", "period", "date", "quarter", "step", "hour"}
+ROW = re.compile(
+    r"^(unnamed.*|column \d+|index|row.?(names?|id|num(ber)?|no)?|obs|x|\.+1|#|n)$", re.I
+)
+TIMELIKE = {
+    "t",
+    "time",
+    "year",
+    "month",
+    "day",
+    "week",
+    "period",
+    "date",
+    "quarter",
+    "step",
+    "hour",
+}
 TIMELIKE |= {"yr", "season", "age", "dose", "rank", "order", "length", "size", "trial"}
 UUID = r"(?i)^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$|^[0-9a-f]{16,64}$"
 EMAIL = r"^[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}$"
-PHONE = r"^\+?[\d\s()./-]{7,20}(x\d+)?$"
+PHONE = r"^\+?([\s()./-]*\d){7,15}(\s?x\d+)?$"
 PHONE_SURE = r"^(\+\d{1,3}[\s-]?[\d\s()-]{7,}|\(\d{3}\)\s?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(\s?x\d+)?$"
 IP = r"^\d{1,3}(\.\d{1,3}){3}$"
 SSN = r"^\d{3}-\d{2}-\d{4}$"
 CARD = r"^(\d{4}[ -]?){3}\d{4}$|^[A-Z]{2}\d{2}[A-Z0-9]{11,30}$"
 STREET = r"(?i)^\d+\w? .*[a-z]|[a-zß.]+ \d+\w?$|(?i)\b(st|street|ave|avenue|road|rd|blvd|lane|ln)\b"
-PERSON = r"^[A-ZÀ-Þ][\w'’.-]+(,? (Mr|Mrs|Miss|Dr|Ms)\.?)?[ ,]+([A-ZÀ-Þ][\w'’.-]*\s?){1,4}(\(.*\))?$"
-GIVEN = set(
+PERSON = (
+    r"^[A-ZÀ-Þ][\w'\u2019.-]+(,? (Mr|Mrs|Miss|Dr|Ms)\.?)?"
+    r"[ ,]+([A-ZÀ-Þ][\w'\u2019.-]*\s?){1,4}(\(.*\))?$"
+)
+GIVEN = vocabulary(
     "james john robert michael william david mary patricia jennifer linda elizabeth barbara susan "
     "jessica sarah karen nancy lisa maria anna emma olivia thomas charles christopher daniel "
     "matthew anthony mark paul steven andrew george kevin brian edward peter laura julia michelle "
     "kimberly emily ashley amanda melissa helen sandra jose juan carlos luis mohammed ali ahmed "
-    "wei hans klaus jan pierre jean marie giovanni marco mr mrs miss ms dr".split()
+    "wei hans klaus jan pierre jean marie giovanni marco mr mrs miss ms dr"
 )
 
 
-def propose(looks: Mapping[str, Look], rows: int) -> None:
+def propose(looks: Mapping[str, Look]) -> None:
     """Find what is no feature: identifiers, what identifies a person, what says the same twice."""
     for look in looks.values():
-        if look.role == "feature":
-            person(look) or identifier(look, rows)  # noqa: B018
+        if look.role == "feature" and not person(look):
+            identifier(look)
     twice(looks)
 
 
 def share(look: Look, pattern: str) -> float:
     """Share of the known spellings that match."""
     known = look.raw.drop_nulls().head(5_000)
-    return float(known.str.contains(pattern).mean() or 0) if len(known) else 0.0
+    return int(known.str.contains(pattern).sum()) / len(known) if len(known) else 0.0
 
 
 def person(look: Look) -> bool:
@@ -86,9 +104,15 @@ def person(look: Look) -> bool:
             return left("a telephone number")
     phone = {"phone", "telephone", "mobile", "tel", "fax", "cell"} & name
     if phone and share(look, PHONE) >= 0.8 and look.distinct > 0.3 * look.known:
-        if int(look.raw.drop_nulls().str.count_matches(r"\d").median() or 0) >= 7:
-            return left("a telephone number")
-    if {"ssn", "passport", "iban", "cpf", "nhs", "social"} & name and look.distinct > 0.5 * look.known:
+        return left("a telephone number")
+    if {
+        "ssn",
+        "passport",
+        "iban",
+        "cpf",
+        "nhs",
+        "social",
+    } & name and look.distinct > 0.5 * look.known:
         return left("an official number")
     if figures:
         return False
@@ -103,7 +127,9 @@ def person(look: Look) -> bool:
     if many:
         named = {"name", "names", "person", "customer", "patient", "author", "owner"} & name
         seen = look.raw.drop_nulls().unique().sample(min(500, look.distinct), seed=0).to_list()
-        given = float(np.mean([bool(GIVEN & set(re.findall(r"[a-z]+", one.lower()))) for one in seen]))
+        given = float(
+            np.mean([bool(GIVEN & set(re.findall(r"[a-z]+", one.lower()))) for one in seen])
+        )
         mostly = look.distinct > 0.3 * look.known
         enough = given >= (0.1 if mostly else 0.5)
         if (named and share(look, PERSON) >= 0.7 and enough) or (mostly and given >= 0.6):
@@ -111,7 +137,7 @@ def person(look: Look) -> bool:
     return False
 
 
-def identifier(look: Look, rows: int) -> bool:
+def identifier(look: Look) -> bool:
     """Leave out row numbers and codes that are unique."""
     name = words(look.name)
     known = look.known
@@ -138,7 +164,7 @@ def identifier(look: Look, rows: int) -> bool:
     if look.type == "category" and unique:
         if share(look, UUID) >= 0.9:
             return left("A code of its own for each row.")
-        several = float((look.raw.drop_nulls().str.count_matches(r"\s") > 0).mean() or 0)
+        several = share(look, r"\s")
         if set(name) & IDS or ROW.match(look.name.strip() or "x"):
             return left("A code of its own for each row.")
         if several < 0.4:
@@ -163,7 +189,9 @@ def twice(looks: Mapping[str, Look]) -> None:
             if look.distinct > 0.8 * look.known or look.distinct < 2:
                 continue
             text = look.values.cast(pl.String).fill_null("\0")
-            _, at, codes = np.unique(text.to_numpy().astype(str), return_index=True, return_inverse=True)
+            _, at, codes = np.unique(
+                text.to_numpy().astype(str), return_index=True, return_inverse=True
+            )
             order = np.empty(len(at), dtype=np.int64)
             order[np.argsort(at)] = np.arange(len(at))
             # Labels numbered as they first appear: equal where two columns are one to one.
@@ -175,7 +203,10 @@ def twice(looks: Mapping[str, Look]) -> None:
                 continue
             scaled = (values - np.nanmean(values)) / spread
             sign = np.sign(scaled[~np.isnan(scaled)][np.argmax(np.abs(scaled[~np.isnan(scaled)]))])
-            key = b"numbers" + np.round(np.nan_to_num(scaled * sign, nan=99), 5).__add__(0.0).tobytes()
+            key = (
+                b"numbers"
+                + np.round(np.nan_to_num(scaled * sign, nan=99), 5).__add__(0.0).tobytes()
+            )
         else:
             key = b"text" + str(look.raw.hash(0).sum()).encode()
         if key in first:
@@ -213,11 +244,15 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
             if look.type == "number" and not code and len(name) > 1:
                 continue
             candidates.append((3.0 + code, look, "its name says who the row is about"))
-        elif code and distinct >= 10 and not set(name) & THINGS and set(name) & {"id", "uuid", "guid"}:
+        elif (
+            code
+            and distinct >= 10
+            and not set(name) & THINGS
+            and set(name) & {"id", "uuid", "guid"}
+        ):
             candidates.append((2.0, look, "an identifier that repeats"))
-        elif distinct >= 10 and distinct <= 0.5 * rows and look.type in ("category", "number"):
-            if why := bound(look, looks, target):
-                candidates.append((1.5, look, why))
+        elif 10 <= distinct <= 0.5 * rows and (why := bound(look, looks, target)):
+            candidates.append((1.5, look, why))
     if not candidates:
         return None
     return max(candidates, key=lambda one: (one[0], one[1].distinct))
@@ -225,9 +260,15 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
 
 def bound(key: Look, looks: Mapping[str, Look], target: Look) -> str:
     """Whether the target, or most other columns, are the same in all rows of one key."""
-    if len(looks) > 100 or (key.type == "number" and key.distinct > 0.3 * key.known):
+    if (
+        len(looks) > 100
+        or key.type == "text"
+        or (key.type == "number" and key.distinct > 0.3 * key.known)
+    ):
         return ""
-    others = [look for look in looks.values() if look is not key and look.known > 0.5 * len(key.raw)]
+    others = [
+        look for look in looks.values() if look is not key and look.known > 0.5 * len(key.raw)
+    ]
     others = [
         look for look in others
         if look.distinct > 1
@@ -243,7 +284,9 @@ def bound(key: Look, looks: Mapping[str, Look], target: Look) -> str:
     if len(groups) < 10:
         return ""
     constant = [
-        look for i, look in enumerate(others) if float((groups[str(i)] == 1).mean() or 0) >= 0.98
+        look
+        for i, look in enumerate(others)
+        if int((groups[str(i)] == 1).sum()) >= 0.98 * len(groups)
     ]
     if target in constant:
         return f"{target.name} is the same in all rows of one {key.name}"

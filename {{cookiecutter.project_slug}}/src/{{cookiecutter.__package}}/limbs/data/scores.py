@@ -97,7 +97,7 @@ def bins(look: Look, values: pl.Series) -> np.ndarray:
     if known.any():
         number = int(np.clip(known.sum() // 15, 2, BINS))
         edges = np.unique(np.quantile(quantity[known], np.linspace(0, 1, number + 1)[1:-1]))
-        common, count = np.unique(quantity[known], return_counts=True)
+        common = np.unique(quantity[known])
         if len(common) <= BINS:
             edges = (common[1:] + common[:-1]) / 2
         codes[known] = 1 + np.searchsorted(edges, quantity[known], side="right")
@@ -130,8 +130,9 @@ def line_out_of_fold(quantity: np.ndarray, target: Target) -> np.ndarray:
     fold = np.random.default_rng(0).permutation(n) % FOLDS
 
     def rest(values: np.ndarray) -> np.ndarray:
-        total = np.bincount(fold, values, FOLDS)
-        return total.sum() - total
+        total: np.ndarray = np.bincount(fold, values, FOLDS)
+        others: np.ndarray = total.sum() - total
+        return others
 
     count, sum_x, sum_xx = rest(np.ones(n)), rest(x), rest(x * x)
     predicted = np.empty((n, k))

@@ -7,13 +7,20 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
+
+def vocabulary(text: str) -> set[str]:
+    """Words that blanks stand between."""
+    return set(text.split())
+
+
 # In lower case. Between numbers or dates each of these means that nothing is known ...
 MISSING = {
     "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "1.#qnan",
     "1.#ind", "null", "(null)", "[null]", "#null!", "nil", "none", "nat", "missing", "(missing)",
     "unknown", "(unknown)", "unk", "undefined", "not available", "not applicable", "not known",
     "no data", "not recorded", "blank", "(blank)", "(empty)", "empty", "?", "??", "???", "-", "--",
-    "---", "–", "—", ".", "..", "...", "_", "*", "**", "/", "x", "xx", "\\n", "#value!", "#ref!",
+    "---", "\u2013", "\u2014", ".", "..", "...", "_", "*", "**", "/", "x", "xx", "\\n", "#value!",
+    "#ref!",
     "#div/0!", "#name?", "#num!", "inf", "-inf", "+inf", "infinity", "n.d.", "nd", "n.b.", "k.a.",
     "k. a.", "keine angabe", "s/d", "n/d", "tbd", "tba", "withheld", "0000-00-00",
     "0000-00-00 00:00:00", "00/00/0000", "'", '""', "''",
@@ -21,14 +28,14 @@ MISSING = {
 # ... but among labels many of them are labels; these are none.
 NO_LABEL = {
     "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>", "nan", "null", "(null)", "[null]", "#null!",
-    "nil", "nat", "?", "??", "-", "--", "---", "–", "—", ".", "..", "...", "\\n", "#value!",
-    "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined", "''", '""',
+    "nil", "nat", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\\n",
+    "#value!", "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined", "''", '""',
 }  # fmt: skip
 CONTINENTS = {"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
-STATES = set(
+STATES = vocabulary(
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM "
     "NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR GU VI AS MP FM PW MH AB BC MB "
-    "NB NL NS NT NU ON PE QC SK YT CQ".split()
+    "NB NL NS NT NU ON PE QC SK YT CQ"
 )
 
 TRUE = {"true", "t", "yes", "y", "1", "1.0", "on", "ja", "oui", "si", "sí", "sim", "wahr", "да"}
@@ -42,7 +49,8 @@ UNIT = re.compile(
     r"miles?|ft\.?|feet|in\.?|inch(?:es)?|\"|'|yd|yards?|s|secs?|seconds?|ms|mins?\.?|minutes?|h|"
     r"hrs?\.?|hours?|days?|d|weeks?|wks?|months?|mos?|yrs?\.?|years?|years? old|y/o|mph|km/h|kmh|"
     r"kph|knots|kn|kts?|m/s|kw|kwh|mw|mwh|w|wh|v|kv|mv|a|ma|hz|khz|mhz|ghz|gb|mb|kb|tb|bytes|l|ml|"
-    r"cl|dl|gal|hp|bhp|ps|cv|cc|ccm|cm3|cm³|nm|rpm|mpg|l/100 ?km|km/l|kmpl|km/kg|m2|m²|sq\.? ?ft\.?|"
+    r"cl|dl|gal|hp|bhp|ps|cv|cc|ccm|cm3|cm³|nm|rpm|mpg|l/100 ?km|km/l|kmpl|km/kg|m2|m²|"
+    r"sq\.? ?ft\.?|"
     r"sqft|sq\.? ?m\.?|sqm|qm|acres?|ha|pts?\.?|points?|psi|pa|hpa|kpa|bar|mbar|kcal|cal|kj|j|"
     r"ppm|ppb|db|px|pcs?|people|persons|units?|x|\+|\*|/5|/10|/100|mmhg|bpm|mg/dl|mmol/l|g/l|g/dl)$",
     re.I,
@@ -65,7 +73,7 @@ BLANKS = "\u00a0\u2009\u202f "
 NUMBER = re.compile(
     r"^(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<prefix>[^\d.,+()-]*?)\s*[+-]?"
     rf"(?P<core>\d(?:[\d.,'_{BLANKS}]*\d)?[.,]?|[.,]\d+)(?P<power>[eE][+-]?\d+)?"
-    r"(?P<gap>\s*)(?P<suffix>/\d+|[^\d\s].*?)?\s*(?P<close>\))?$"
+    r"(?P<gap>\s*)(?P<suffix>/\d+|[^\d\s()].*?)?\s*(?P<close>\))?$"
 )
 ENOUGH = 0.5  # of a column's spellings must look like numbers before a style is sought
 
@@ -83,9 +91,9 @@ def no_labels(texts: Collection[str]) -> list[str]:
         return []
     codes = [text for text in rest if re.fullmatch("[A-Z]{2}", text)]
     countries = len(codes) >= 10 and len(set(codes) & STATES) < 0.8 * len(codes)
-    if "NA" in found and len(codes) >= 0.7 * len(rest):
-        if countries or (len(codes) >= 3 and set(codes) <= CONTINENTS):
-            found.remove("NA")  # Namibia, or North America
+    continents = len(codes) >= 3 and set(codes) <= CONTINENTS
+    if "NA" in found and len(codes) >= 0.7 * len(rest) and (countries or continents):
+        found.remove("NA")  # Namibia, or North America
     return found
 
 

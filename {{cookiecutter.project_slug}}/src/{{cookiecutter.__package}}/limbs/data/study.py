@@ -82,7 +82,7 @@ def study(raw: RawTable, target: str) -> Study:
     found.missing_target = count_missing(raw.frame, aim) if rows > len(table) else (
         aim.values.null_count()
     )  # fmt: skip
-    roles.propose({name: one for name, one in looks.items() if name != target}, len(table))
+    roles.propose({name: one for name, one in looks.items() if name != target})
     told = [name for name, one in looks.items() if one.role != "id"]
     found.copies = len(table) - table.select(pl.struct(told).hash()).n_unique()
     divide(found, full=rows == len(table))
@@ -321,7 +321,7 @@ def warn(found: Study) -> None:
     for one in found.looks.values():
         if one.role == "feature" and one.type == "category" and one.distinct > 0.5 * one.known > 20:
             one.doubts.append("more labels than a model can know: is it an identifier?")
-    lower = {}
+    lower: dict[str, list[str]] = {}
     if aim.type == "category":
         for label in aim.settings.get("categories", []):
             lower.setdefault(" ".join(words(label)), []).append(label)

@@ -13,8 +13,29 @@ from .spellings import FALSE, TRUE
 COUNTS = {"count", "counts", "num", "number", "n", "rating", "score", "quantity", "qty", "age"}
 COUNTS |= {"year", "years", "days", "price", "amount", "visits", "total"}
 CLASSES = CODES | {"label", "labels", "target", "species", "grade", "y", "outcome", "diagnosis"}
-POSITIVE = {"positive", "pos", "malignant", "m+", "bad", "fraud", "spam", "churn", "churned", "sick"}
-POSITIVE |= {"default", "defaulted", "failure", "fail", "failed", "died", "dead", "abnormal", "case"}
+POSITIVE = {
+    "positive",
+    "pos",
+    "malignant",
+    "m+",
+    "bad",
+    "fraud",
+    "spam",
+    "churn",
+    "churned",
+    "sick",
+}
+POSITIVE |= {
+    "default",
+    "defaulted",
+    "failure",
+    "fail",
+    "failed",
+    "died",
+    "dead",
+    "abnormal",
+    "case",
+}
 POSITIVE |= {"present", "accept", "accepted", "success", "won", "win", "poisonous"}
 NEGATIVE = {"negative", "neg", "benign", "good", "legit", "ham", "normal", "healthy", "control"}
 NEGATIVE |= {"retained", "stayed", "ok", "alive", "absent", "lost", "loss", "edible", "none"}

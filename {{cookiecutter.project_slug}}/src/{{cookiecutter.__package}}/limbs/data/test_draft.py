@@ -31,10 +31,15 @@ def dirty(path: Path, rows: int = 120) -> None:
     lines = ["id,income,joined,member,reason,churn"]
     for i in range(rows):
         churn = rng.random() < 0.4
-        income = rng.choice(["NA", "", "-999"]) if rng.random() < 0.1 else f'"${rng.randint(900, 9000):,}"'
+        income = (
+            rng.choice(["NA", "", "-999"])
+            if rng.random() < 0.1
+            else f'"${rng.randint(900, 9000):,}"'
+        )
         joined = f"{rng.randint(1, 28):02}.{rng.randint(1, 12):02}.{rng.randint(2010, 2020)}"
         reason = rng.choice(["price", "moved"]) if churn else ""
-        lines.append(f"{i + 1},{income},{joined},{rng.choice(['YES', 'n', 'y'])},{reason},{'Y' if churn else 'N'}")
+        member = rng.choice(["YES", "n", "y"])
+        lines.append(f"{i + 1},{income},{joined},{member},{reason},{'Y' if churn else 'N'}")
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -46,7 +51,7 @@ def test_a_dirty_file_becomes_a_contract_that_its_rows_fulfil(
     shown = capsys.readouterr().out
     assert shown.index("reason (") < shown.index("No features")  # leaks come first
     contract = Contract.load(Path("schema.yaml"))
-    assert [name for name in contract.features] == ["income", "joined", "member"]
+    assert list(contract.features) == ["income", "joined", "member"]
     assert "# '$" in Path("schema.yaml").read_text()  # the reason stands beside the decision
     config = yaml.safe_load(Path("config.yaml").read_text())
     assert config == {"data": {"table": "data/raw/in.csv"}, "seed": 3}
@@ -62,10 +67,16 @@ def test_what_the_person_wrote_stays_unless_all_is_to_be_fresh(project: Path) ->
     dirty(project / "in.csv")
     command = ["data", "--source", "in.csv", "--target", "churn"]
     assert main(command) == 0
-    mine = Path("schema.yaml").read_text().replace("  income:\n", "  income: # in dollars a month\n")
-    Path("schema.yaml").write_text(mine.replace("role: ignore\n    reason: >-\n      A leak", "reason: >-\n      A leak"))
+    mine = (
+        Path("schema.yaml").read_text().replace("  income:\n", "  income: # in dollars a month\n")
+    )
+    Path("schema.yaml").write_text(
+        mine.replace("role: ignore\n    reason: >-\n      A leak", "reason: >-\n      A leak")
+    )
     text = Path("in.csv").read_text().splitlines()
-    Path("in.csv").write_text("\n".join([text[0] + ",extra", *(f"{t},{i % 7}" for i, t in enumerate(text[1:]))]))
+    Path("in.csv").write_text(
+        "\n".join([text[0] + ",extra", *(f"{t},{i % 7}" for i, t in enumerate(text[1:]))])
+    )
     assert main(command) == 0
     kept = Path("schema.yaml").read_text()
     assert "# in dollars a month" in kept
@@ -90,7 +101,23 @@ def test_a_missing_or_wrong_target_is_one_clear_message(
 
 
 @pytest.mark.parametrize(
-    "text", [*NAMES, "no", "Off", "~", "", " x", "2024-01-01", "1e3", "0x1f", "a\nb", "- x", "\t", "=", "y"]
+    "text",
+    [
+        *NAMES,
+        "no",
+        "Off",
+        "~",
+        "",
+        " x",
+        "2024-01-01",
+        "1e3",
+        "0x1f",
+        "a\nb",
+        "- x",
+        "\t",
+        "=",
+        "y",
+    ],
 )
 def test_any_text_survives_yaml(text: str) -> None:
     assert yaml.safe_load(f"{scalar(text)}: {scalar([text])}") == {text: [text]}
@@ -115,7 +142,9 @@ def test_small_and_wide_tables_are_studied(project: Path, rows: int, columns: in
     rng = random.Random(2)
     lines = [",".join([*(f"g{i}" for i in range(columns - 1)), "ill"])]
     for row in range(rows):
-        lines.append(",".join([*(f"{rng.gauss(0, 1):.3f}" for _ in range(columns - 1)), "ny"[row % 2]]))
+        lines.append(
+            ",".join([*(f"{rng.gauss(0, 1):.3f}" for _ in range(columns - 1)), "ny"[row % 2]])
+        )
     Path("in.csv").write_text("\n".join(lines))
     assert main(["data", "--source", "in.csv", "--target", "ill"]) == 0
     assert len(Contract.load(Path("schema.yaml")).features) == columns - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections.abc import Sequence
 
 import polars as pl
 import pytest
@@ -15,8 +16,8 @@ from {{cookiecutter.__package}}.limbs.data.profile import Look, look
 from {{cookiecutter.__package}}.limbs.data.target import find_target, settle
 
 
-def of(values: list[object], name: str = "x", times: int = 1) -> Look:
-    return look(name, pl.Series(name, values * times, strict=False))
+def of(values: Sequence[object], name: str = "x", times: int = 1) -> Look:
+    return look(name, pl.Series(name, list(values) * times, strict=False))
 
 
 NUMBERS = {
@@ -178,10 +179,27 @@ def test_codes_are_no_quantities() -> None:
 
 def test_free_text_is_told_from_labels() -> None:
     rng = random.Random(0)
-    lexicon = "the bird flew into engine two and we turned back to land at once".split()
+    lexicon = [
+        "the",
+        "bird",
+        "flew",
+        "into",
+        "engine",
+        "two",
+        "and",
+        "we",
+        "turned",
+        "back",
+        "to",
+        "land",
+        "at",
+        "once",
+    ]
     prose = [" ".join(rng.choices(lexicon, k=9)) for _ in range(60)]
     assert of(list(prose)).type == "text"
-    assert of(["Some college, no degree", "High school graduate or less"], times=40).type == "category"
+    assert (
+        of(["Some college, no degree", "High school graduate or less"], times=40).type == "category"
+    )
 
 
 def test_columns_that_say_nothing_are_left_out() -> None:
@@ -209,7 +227,7 @@ def test_typed_columns_keep_their_types() -> None:
         ([str(i / 7) for i in range(30)], "number"),
     ],
 )
-def test_the_target_is_labels_or_a_quantity(values: list[object], kind: str) -> None:
+def test_the_target_is_labels_or_a_quantity(values: Sequence[object], kind: str) -> None:
     seen = of(list(values), "result", 10)
     settle(seen)
     assert seen.type == kind
@@ -232,7 +250,7 @@ def test_the_positive_class_is_named() -> None:
         ([f"2024-01-{i:02}" for i in range(1, 31)], "is a date"),
     ],
 )
-def test_a_hopeless_target_is_refused(values: list[object], complaint: str) -> None:
+def test_a_hopeless_target_is_refused(values: Sequence[object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         settle(of(list(values), "target"))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import random
 
-import polars as pl
-
 from {{cookiecutter.__package}}.limbs.data.study import Study
 from {{cookiecutter.__package}}.limbs.data.test_leaks import studied
 
 RNG = random.Random(0)
 
 
-def base(rows: int = 200, **more: object) -> dict[str, object]:
-    x = [RNG.gauss(0, 1) for _ in range(rows)]
+def base(**more: object) -> dict[str, object]:
+    x = [RNG.gauss(0, 1) for _ in range(200)]
     y = [str(round(a + RNG.gauss(0, 1), 3)) for a in x]
     return {**more, "x": [f"{a:.3f}" for a in x], "y": y}
 
@@ -75,10 +73,9 @@ def test_stores_and_regions_that_repeat_are_features() -> None:
 
 
 def irregular(rows: int = 200) -> list[str]:
-    start = pl.datetime(2020, 1, 1)
+    start = dt.datetime(2020, 1, 1)
     hours = sorted(RNG.randint(0, 20_000) for _ in range(rows))
-    dates = pl.select(start + pl.duration(hours=pl.Series(hours))).to_series()
-    return dates.dt.strftime("%Y-%m-%d %H:%M:%S").to_list()
+    return [str(start + dt.timedelta(hours=one)) for one in hours]
 
 
 def test_the_date_of_the_event_splits_by_time_and_a_birthday_does_not() -> None:
@@ -99,9 +96,8 @@ def test_an_entity_goes_before_time() -> None:
 
 def test_a_date_after_the_event_is_left_out() -> None:
     start = irregular()
-    later = pl.Series(start).str.to_datetime() + dt.timedelta(days=3)
-    end = later.dt.strftime("%Y-%m-%d %H:%M:%S")
-    found = studied(base(opened_date=start, closed_date=end.to_list()))
+    dates = [dt.datetime.fromisoformat(one) + dt.timedelta(days=RNG.randint(1, 9)) for one in start]
+    found = studied(base(opened_date=start, closed_date=[str(one) for one in dates]))
     assert role(found, "opened_date") == "time"
     assert role(found, "closed_date") == "ignore"
     assert "closed_date" in [leak.column for leak in found.findings.leaks]
@@ -176,6 +172,7 @@ def test_of_two_columns_that_say_the_same_one_is_kept() -> None:
 
 
 def test_a_row_number_stays_if_there_is_nothing_else() -> None:
-    found = studied({"n": [str(i) for i in range(50)], "y": [f"{i * 0.5 + RNG.random():.2f}" for i in range(50)]})  # fmt: skip
+    y = [f"{i * 0.5 + RNG.random():.2f}" for i in range(50)]
+    found = studied({"n": [str(i) for i in range(50)], "y": y})
     assert role(found, "n") == "feature"
     assert "all that is left" in " ".join(found.doubts)

@@ -11,22 +11,24 @@ import polars as pl
 
 from .profile import Look, typed, words
 from .roles import ENTITIES
+from .spellings import vocabulary
 
 WHEN = {"date", "datetime", "timestamp", "time", "day", "ts", "month", "datum", "fecha", "week"}
-EVENT = set(
+EVENT = vocabulary(
     "created order ordered purchase purchased transaction event start started begin pickup issue "
     "issued invoice visit admission admitted sale sold posted published reported observation "
-    "departure call application applied checkin arrival opened received".split()
+    "departure call application applied checkin arrival opened received"
 )
-NOT_WHEN = set(
-    "birth dob born birthday birthdate due expiry expires expiration expired end ended close closed "
+NOT_WHEN = vocabulary(
+    "birth dob born birthday birthdate due expiry expires expiration expired end ended close "
+    "closed 
     "closing maturity next until deadline hire hired join joined signup registered registration "
     "since last update updated modified built founded warranty death died dropoff return returned "
-    "discharge discharged delivered delivery completed resolved finish finished".split()
+    "discharge discharged delivered delivery completed resolved finish finished"
 )
-LATER = set(
+LATER = vocabulary(
     "end ended close closed closing death died dropoff return returned discharge discharged "
-    "delivered completed resolved finish finished arrival".split()
+    "delivered completed resolved finish finished arrival"
 )
 STEPS = {  # seconds: name, season, longer lags
     3600: ("hour", 24, [24, 168]),
@@ -37,9 +39,9 @@ STEPS = {  # seconds: name, season, longer lags
     31556952: ("year", 1, []),
 }
 PARTS = ("quarter", "month", "week", "day", "hour", "season", "qtr", "mon", "weekday")
-AHEAD = set(
+AHEAD = vocabulary(
     "holiday holidays weekend weekday workingday workday promo promotion month hour quarter week "
-    "year day dow season school planned scheduled yr mnth hr".split()
+    "year day dow season school planned scheduled yr mnth hr"
 )
 
 
@@ -119,8 +121,8 @@ def indexes(look: Look, target: Look) -> list[tuple[dict[str, Any], np.ndarray]]
     if years and not whole and name & {"year", "time", "date", "t", "index", "yr"}:
         return [({"type": "date", "format": "year"}, (values - 1970) * 31556952)]
     if whole and name & {"t", "time", "period", "step", "index", "week", "day", "month", "trend"}:
-        if len(np.unique(np.diff(np.unique(values)))) == 1:
-            return [({"type": "date", "format": "unix"}, values)]
+        evenly = len(np.unique(np.diff(np.unique(values)))) == 1
+        return [({"type": "date", "format": "unix"}, values)] if evenly else []
     return []
 
 
@@ -142,7 +144,7 @@ def series_of(
         keys = [
             look for look in looks.values()
             if look is not time and look is not target and not look.values.null_count()
-            and look.type in ("category", "boolean", "number") and 2 <= look.distinct
+            and look.type in ("category", "boolean", "number") and look.distinct >= 2
             and look.distinct <= len(at) / 8 and not set(words(look.name)) & ENTITIES
         ]  # fmt: skip
     for key in keys:
@@ -224,9 +226,9 @@ def forecast(found: Series, looks: dict[str, Look], target: Look) -> None:
     time.settings = {**found.settings, "role": "time"}
     time.read()
     has_hours = found.step == "hour" or "minutes" in found.step
-    if found.step in ("hour", "day", "week", "month", "quarter") or has_hours:
-        if found.settings["format"] != "unix":
-            time.settings["calendar"] = True
+    within_years = found.step in ("hour", "day", "week", "month", "quarter") or has_hours
+    if within_years and found.settings["format"] != "unix":
+        time.settings["calendar"] = True
     if found.settings["format"] == "unix" and not found.settings.get("reason"):
         time.notes.append("steps are counted: only their order matters")
     if series:
@@ -302,9 +304,7 @@ def afterwards(looks: Mapping[str, Look], time: Look) -> list[tuple[str, str]]:
             continue
         if not set(words(look.name)) & LATER:
             continue
-        later = (look.values.cast(pl.Datetime("us")) >= time.values.cast(pl.Datetime("us"))).mean()
-        if later is not None and later >= 0.98:
+        order = look.values.cast(pl.Datetime("us")) >= time.values.cast(pl.Datetime("us"))
+        if int(order.sum()) >= 0.98 * max(1, look.known):
             found.append((look.name, f"It is later than {time.name}: known afterwards."))
     return found
-
-
