@@ -174,7 +174,7 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
     columns = {
         name: column
         for name, column in contract.columns.items()
-        if name not in contract.lags and column.role != "ignore"
+        if name not in contract.lags and name in contract.used
     }
     # A row without a target is no mistake; it has nothing to teach.
     columns[contract.target] = columns[contract.target].model_copy(update={"nullable": True})
@@ -230,9 +230,8 @@ def load(settings: Settings) -> Prepared:
     if not EXAMPLES.is_file():
         raise UserError(f"{EXAMPLES}: there is no prepared table; run: make train")
     table = pl.read_parquet(EXAMPLES)
-    used = {name for name, column in contract.columns.items() if column.role != "ignore"}
     parts = [name for name in table.columns if name not in contract.columns]
-    if used != set(table.columns) - set(parts):
+    if contract.used != set(table.columns) - set(parts):
         raise UserError(f"{settings.contract} has changed since {EXAMPLES}; run: make train")
     rounds = [Round.of(table[name].to_numpy()) for name in parts]
     table = table.drop(parts)

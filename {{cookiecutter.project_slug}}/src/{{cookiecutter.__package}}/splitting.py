@@ -109,8 +109,8 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
 
 def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
     """Refuse a target that no split can make learnable."""
-    counts = target.value_counts(sort=True)
-    commonest, others = counts[target.name][0], len(target) - counts["count"][0]
+    counts = target.alias("value").value_counts(sort=True)  # a target may be called count
+    commonest, others = counts["value"][0], len(target) - counts["count"][0]
     if not others:
         raise UserError(f"{target.name} is always {commonest!r}: there is nothing to learn")
     if contract.classifies and counts["count"][1] < LEAST_UNITS:
