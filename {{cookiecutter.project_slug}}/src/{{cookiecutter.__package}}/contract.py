@@ -37,7 +37,7 @@ class Matrices:
     numbers: np.ndarray
     strings: np.ndarray
 
-    def __getitem__(self, rows: slice) -> Matrices:
+    def __getitem__(self, rows: slice | np.ndarray) -> Matrices:
         """Return the given rows."""
         return Matrices(self.numbers[rows], self.strings[rows])
 

@@ -17,24 +17,23 @@ from sklearn import metrics
 from sklearn.calibration import CalibrationDisplay
 
 from .contract import Contract
-from .evaluation import score
+from .evaluation import Held, score
 from .scoring import Scorer
 
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_REPEATS = 3
 
 
-def draw(
-    scorer: Scorer, table: pl.DataFrame, target: np.ndarray, prediction: np.ndarray, seed: int
-) -> dict[str, Figure]:
+def draw(scorer: Scorer, table: pl.DataFrame, held: Held, seed: int) -> dict[str, Figure]:
     """Draw what suits the task, by file name.
 
     Parameters
     ----------
-    table, target, prediction
-        The test rows: typed, their targets, and the model's predictions of them.
+    table, held
+        The test rows, typed, and predictions of them.
     """
     family, classes = scorer.manifest.family, scorer.manifest.classes
+    target, prediction = held.target, held.prediction.mean(axis=0)
     figures = {"importance.png": importance(scorer, table, target, seed)}
     if len(classes) == 2:
         positive = prediction[:, 1]

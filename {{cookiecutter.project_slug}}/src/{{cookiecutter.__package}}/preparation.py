@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +14,11 @@ from .contract import Contract, Matrices
 from .errors import UserError
 from .reading import read
 from .settings import Settings
-from .splitting import split
+from .splitting import Round, divide, split
 from .validation import validate
 
 PREPARED = Path("data/prepared/table.parquet")
 PART = "__part__"
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Rows ready for a model.
-
-    Attributes
-    ----------
-    features
-        Encoded features of n rows.
-    target
-        Shape (n,): class numbers (int64), or quantities (float64).
-    """
-
-    features: Matrices
-    target: np.ndarray
-
-    def __add__(self, other: Examples) -> Examples:
-        """Return the rows of both."""
-        return Examples(
-            Matrices.stack([self.features, other.features]),
-            np.concatenate([self.target, other.target]),
-        )
 
 
 @dataclass(frozen=True)
@@ -61,22 +39,37 @@ class Prepared:
     table: pl.DataFrame
     classes: list[str]
     digest: str
+    seed: int = 0
 
     def part(self, name: str) -> pl.DataFrame:
         """The rows of one part, typed."""
         return self.table.filter(pl.col(PART) == name)
 
-    def examples(self, name: str) -> Examples:
-        """The rows of one part, encoded."""
-        return Examples(encode(self.contract, self.part(name)), self.target(name))
+    @cached_property
+    def encoded(self) -> Matrices:
+        """All rows, encoded once."""
+        return encode(self.contract, self.table)
 
-    def target(self, name: str) -> np.ndarray:
-        """The targets of one part alone: class numbers (int64), or quantities (float64)."""
-        target = self.part(name)[self.contract.target]
+    def features(self, rows: np.ndarray) -> Matrices:
+        """Encoded features of some rows."""
+        return self.encoded[rows]
+
+    def target(self, rows: np.ndarray) -> np.ndarray:
+        """The targets of some rows: class numbers (int64), or quantities (float64)."""
+        target = self.table[self.contract.target][rows]
         if not self.contract.classifies:
             return target.to_numpy().astype(np.float64)
         number = {label: i for i, label in enumerate(self.classes)}
         return np.array([number[label] for label in target.cast(pl.String)], dtype=np.int64)
+
+    def naive(self, rows: np.ndarray) -> np.ndarray | None:
+        """Forecast by the value of a season ago, where the target has one."""
+        return None
+
+    @cached_property
+    def rounds(self) -> list[Round]:
+        """The ways to divide the rows: one, or repeated folds where they are few."""
+        return divide(self.table, self.contract, self.table[PART], self.seed)
 
 
 def encode(contract: Contract, table: pl.DataFrame) -> Matrices:
@@ -127,4 +120,4 @@ def load(settings: Settings) -> Prepared:
     fitted = table.filter(pl.col(PART) == "train")[contract.target]
     classes = sorted(fitted.cast(pl.String).unique().to_list()) if contract.classifies else []
     digest = hashlib.sha256(PREPARED.read_bytes()).hexdigest()
-    return Prepared(contract, table, classes, digest)
+    return Prepared(contract, table, classes, digest, settings.seed)

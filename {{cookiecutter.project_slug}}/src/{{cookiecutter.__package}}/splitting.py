@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    train_test_split,
+)
 
 from .contract import Contract
 from .errors import UserError
 from .settings import Split
 
 PARTS = ("train", "validation", "test", "later")
+FEW = 1000
+
+
+@dataclass(frozen=True)
+class Round:
+    """Row numbers of the parts of one division."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    later: np.ndarray
+
+
+def divide(table: pl.DataFrame, contract: Contract, part: pl.Series, seed: int) -> list[Round]:
+    """One round of the parts, or repeated folds for few rows."""
+    if len(table) >= FEW or contract.names("time") or contract.names("group"):
+        parts = part.to_numpy()
+        return [Round(*(np.flatnonzero(parts == name) for name in PARTS))]
+    rows, none = np.arange(len(table)), np.array([], dtype=np.int64)
+    labels = table[contract.target].to_numpy() if contract.classifies else np.zeros(len(table))
+    kind = RepeatedStratifiedKFold if contract.classifies else RepeatedKFold
+    rounds = []
+    for known, test in kind(n_splits=5, n_repeats=3, random_state=seed).split(rows, labels):
+        stratify = labels[known]
+        if np.unique(stratify, return_counts=True)[1].min() < 2:
+            stratify = None
+        train, validation = train_test_split(
+            known, test_size=0.2, random_state=seed, stratify=stratify
+        )
+        rounds.append(Round(train, validation, test, none))
+    return rounds
 
 
 def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> pl.Series:
