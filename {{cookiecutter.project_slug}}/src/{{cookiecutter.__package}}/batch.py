@@ -14,7 +14,7 @@ from .errors import UserError
 from .preparation import encode
 from .reading import READERS, UNREADABLE, scan
 from .scoring import Scorer
-from .validation import give_types
+from .validation import Typing
 
 ROWS = 50_000  # in memory at a time
 
@@ -72,13 +72,13 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
         if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
             raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
         nulls = [pl.lit(None, pl.String).alias(name) for name in features if name not in present]
-        line = 2
+        typing = Typing(features)
         with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
             for rows in table.collect_batches(chunk_size=ROWS, lazy=True):
-                typed = give_types(rows.with_columns(nulls), features, line)
+                typed = typing(rows.with_columns(nulls))
+                typing.check(lambda row: f"{file}, line {row + 2}")
                 # As float64, which prints as the API's answers do.
                 prediction = scorer.predict(encode(scorer.contract, typed)).astype(np.float64)
-                line += len(rows)
                 bar.update(len(rows))
                 classes = scorer.manifest.classes
                 if not classes:

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 if TYPE_CHECKING:
     import polars as pl
-    from pandera.polars import Check
 
-Role = Literal["feature", "target", "id", "time", "group", "ignore"]
+Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
 
+DAY_0 = dt.date(2000, 1, 1).toordinal()
 MISSING = "__missing__"  # stands for a null string inside the graph, where strings cannot be null
 
 
@@ -32,8 +34,9 @@ class BaseColumn(BaseModel):
     Attributes
     ----------
     role
-        What the column is for. Only a `feature` is shown to a model; `time` and
-        `group` decide the split; `id` and `ignore` are kept out.
+        What the column is for. A `feature` is shown to a model; `time` and `group`
+        decide the split; `series` names the series that a forecasting table holds,
+        and is a feature as well; `id` and `ignore` are kept out.
     description
         Shown in the API's documentation.
     reason
@@ -48,6 +51,7 @@ class BaseColumn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     matrix: ClassVar[Literal["numbers", "strings"]]
+    mend: ClassVar[str] = ""  # what to set where a value cannot be read
 
     type: str
     role: Role = "feature"
@@ -63,18 +67,42 @@ class BaseColumn(BaseModel):
             TypeAdapter(self.request_type()).validate_python(self.example)
         return self
 
-    def known(self, raw: pl.Expr) -> pl.Expr:
-        """Strip blanks, and turn empty text and `missing_values` into null."""
-        text = raw.str.strip_chars()
+    @property
+    def is_feature(self) -> bool:
+        """Whether a model is shown the column."""
+        return self.role in ("feature", "series")
+
+    def is_typed(self, dtype: pl.DataType) -> bool:
+        """Whether a file's column of this type (Parquet has types) needs no parsing."""
+        import polars as pl
+
+        return dtype == pl.String
+
+    def known(self, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        """Null where the value is missing; else the typed value, or text without blanks."""
+        import polars as pl
+
+        if self.is_typed(dtype) and dtype != pl.String:
+            missing = raw.cast(pl.String).is_in(self.missing_values)
+            return pl.when(~missing).then(raw) if self.missing_values else raw
+        text = raw.cast(pl.String).str.strip_chars()
         return text.replace(dict.fromkeys(["", *self.missing_values]))
+
+    def typed(self, known: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        """Known values to typed ones; null where one cannot be read as this type."""
+        return self.convert(known) if self.is_typed(dtype) else self.parse(known)
+
+    def convert(self, values: pl.Expr) -> pl.Expr:
+        """Typed values of a file to this column's type."""
+        return values
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         """Text to typed value; null where the text cannot be read as this type."""
         raise NotImplementedError
 
-    def checks(self) -> list[Check]:
-        """Pandera checks on the typed values."""
-        return []
+    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+        """For each rule on typed values: how it is told, and where it is broken."""
+        return {}
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Typed values, None where missing, to one or more columns of the matrix.
@@ -101,33 +129,97 @@ class Number(BaseColumn):
         Unit of measurement, for people.
     minimum, maximum
         Inclusive limits: a value outside is an error in the data, not an outlier.
+    decimal, thousands
+        How the text is written: the decimal mark, and what stands between thousands
+        (a blank stands for every kind of blank).
+    affixes
+        Texts around the number that say nothing, such as a currency. `()` means that
+        parentheses make a number negative, `-` that a minus may follow it.
+    multipliers
+        Endings that multiply, such as `{k: 1000}`.
+    lag_of, steps
+        Makes this a derived column, which files need not have: the value of another
+        column so many rows earlier, in order of time and within the series.
+    season
+        Of a target: how many rows earlier the value is that a naive forecast repeats.
     """
 
     matrix = "numbers"
+    mend = "how numbers are written (decimal, thousands, affixes, multipliers)"
 
     type: Literal["number"]
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'", "_"] = ""
+    affixes: list[str] = []
+    multipliers: dict[str, float] = {}
+    lag_of: str | None = None
+    steps: int = Field(1, gt=0)
+    season: int | None = Field(None, gt=0)
 
     @model_validator(mode="after")
-    def _limits_leave_room(self) -> Self:
+    def _settings_agree(self) -> Self:
         if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands cannot both be {self.decimal!r}")
         return self
+
+    def is_typed(self, dtype: pl.DataType) -> bool:
+        import polars as pl
+
+        return dtype.is_numeric() or dtype == pl.Boolean
+
+    def convert(self, values: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        number = values.cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number)
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         import polars as pl
 
-        number = text.cast(pl.Float64, strict=False)
+        factor: pl.Expr = pl.lit(1.0)
+        if "()" in self.affixes:
+            factor = pl.when(text.str.starts_with("(")).then(-factor).otherwise(factor)
+            text = text.str.strip_chars("()")
+        for affix in set(self.affixes) - {"()", "-"}:
+            text = text.str.replace(affix, "", literal=True)
+        text = text.str.strip_chars()
+        if "-" in self.affixes:
+            behind = text.str.ends_with("-")
+            factor = pl.when(behind).then(-factor).otherwise(factor)
+            text = text.str.strip_suffix("-")
+        for ending, multiplier in self.multipliers.items():
+            matches = text.str.ends_with(ending)
+            factor = pl.when(matches).then(factor * multiplier).otherwise(factor)
+            text = pl.when(matches).then(text.str.strip_suffix(ending)).otherwise(text)
+            text = text.str.strip_chars_end()
+        if self.thousands:
+            blanks = r"[\s\u00a0\u2009\u202f]"
+            separator = blanks if self.thousands == " " else re.escape(self.thousands)
+            rest = "(" + re.escape(self.decimal) + r"\d*)?([eE][+-]?\d+)?$"
+            # Where the separators are elsewhere than between thousands it is no such number.
+            groups = "(" + separator + r"\d{2,3})*" + separator + r"\d{3}"
+            grouped = r"^[+-]?\d{1,3}" + groups + rest
+            fits = text.str.contains(grouped) | text.str.contains(r"^[+-]?\d*" + rest)
+            text = pl.when(fits).then(text.str.replace_all(separator, ""))
+        if self.decimal == ",":
+            text = pl.when(~text.str.contains(".", literal=True)).then(
+                text.str.replace(",", ".", literal=True)
+            )
+        number = text.cast(pl.Float64, strict=False) * factor
         return pl.when(number.is_finite()).then(number)
 
-    def checks(self) -> list[Check]:
-        from pandera.polars import Check
-
-        at_least = [] if self.minimum is None else [Check.ge(self.minimum)]
-        at_most = [] if self.maximum is None else [Check.le(self.maximum)]
-        return at_least + at_most
+    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+        rules = {}
+        if self.minimum is not None:
+            rules[f"below the minimum {self.minimum:g}"] = values < self.minimum
+        if self.maximum is not None:
+            rules[f"above the maximum {self.maximum:g}"] = values > self.maximum
+        return rules
 
     def typical(self) -> float:
         return next((limit for limit in (self.minimum, self.maximum) if limit is not None), 0.0)
@@ -160,11 +252,10 @@ class Category(BaseColumn):
     def parse(self, text: pl.Expr) -> pl.Expr:
         return text
 
-    def checks(self) -> list[Check]:
-        from pandera.polars import Check
-
-        closed = self.categories and self.unseen == "refuse"
-        return [Check.isin(self.categories)] if closed else []
+    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+        if not self.categories or self.unseen == "allow":
+            return {}
+        return {"not one of the categories": ~values.is_in(self.categories)}
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         return [[value or MISSING for value in values]]
@@ -189,10 +280,16 @@ class Boolean(BaseColumn):
     """
 
     matrix = "numbers"
+    mend = "true_values and false_values"
 
     type: Literal["boolean"]
     true_values: list[str] = ["true", "True", "TRUE", "yes", "Yes", "YES", "1"]
     false_values: list[str] = ["false", "False", "FALSE", "no", "No", "NO", "0"]
+
+    def is_typed(self, dtype: pl.DataType) -> bool:
+        import polars as pl
+
+        return dtype == pl.Boolean
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         import polars as pl
@@ -212,45 +309,100 @@ class Boolean(BaseColumn):
 
 
 class Date(BaseColumn):
-    """A day. As a feature it is the season and the weekday.
+    """A day, or a day and a time. As a feature it is calendar and elapsed time.
 
-    The year is left out on purpose: a model is asked about days later than any
-    it was fitted on.
+    The calendar is the season, the weekday and, where there is one, the time of day.
 
     Attributes
     ----------
     format
-        How the text is written, in strftime's letters.
+        How the text is written, in strftime's letters, or `unix` for seconds since
+        1970 (`unix ms` for milliseconds). Of several the first that fits counts. One
+        that has an hour makes the column a day and a time.
+    calendar
+        With the role time: whether the calendar is a feature. Elapsed time is not,
+        since a model is asked about days later than any it was fitted on.
     """
 
     matrix = "numbers"
+    mend = "format (it may be a list)"
 
     type: Literal["date"]
-    format: str = "%Y-%m-%d"
+    format: str | list[str] = "%Y-%m-%d"
+    calendar: bool = False
+
+    @property
+    def is_feature(self) -> bool:
+        return super().is_feature or (self.role == "time" and self.calendar)
+
+    @property
+    def formats(self) -> list[str]:
+        """All formats."""
+        return [self.format] if isinstance(self.format, str) else self.format
+
+    @property
+    def has_time(self) -> bool:
+        """Whether values have a time of day."""
+        return any(re.search(r"%[HIkcsTRX]|unix", format) for format in self.formats)
+
+    def is_typed(self, dtype: pl.DataType) -> bool:
+        return dtype.is_temporal()
+
+    def convert(self, values: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        return values.cast(pl.Datetime("us")) if self.has_time else values.cast(pl.Date)
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         import polars as pl
 
-        return text.str.to_datetime(self.format, strict=False).cast(pl.Date)
+        return self.convert(pl.coalesce([self._parse(text, format) for format in self.formats]))
+
+    def _parse(self, text: pl.Expr, format: str) -> pl.Expr:
+        import polars as pl
+
+        if format.startswith("unix"):
+            unit: Any = "ms" if format.endswith("ms") else "s"
+            number = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+            return pl.from_epoch(number, unit).cast(pl.Datetime("us"))
+        # What is left out is the first month, the first day, the full hour.
+        for parts, letter, first in (("mbBhjDFxUW", "m", "1"), ("djeDFxua", "d", "1")):
+            if not re.search(f"%-?[{parts}]", format):
+                format, text = f"{format} %{letter}", text + f" 0{first}"
+        if re.search("%-?[HI]", format) and not re.search("%-?M", format):
+            format, text = f"{format} %M", text + " 00"
+        date = text.str.to_datetime(format, time_unit="us", strict=False, ambiguous="null")
+        if "%z" in format or "%:z" in format or "%#z" in format:
+            date = date.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return date
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         days: list[dt.date | None] = list(values)
-        angles = [day and 2 * math.pi * day.timetuple().tm_yday / 365.25 for day in days]
-        return [
-            [angle and math.sin(angle) for angle in angles],
-            [angle and math.cos(angle) for angle in angles],
+        years = [day and 2 * math.pi * day.timetuple().tm_yday / 365.25 for day in days]
+        columns: list[Sequence[Any]] = [
+            [angle and math.sin(angle) for angle in years],
+            [angle and math.cos(angle) for angle in years],
             [day and day.weekday() for day in days],
         ]
+        if self.has_time:
+            columns.append([time and time.hour + time.minute / 60 for time in values])
+        if self.role != "time":
+            columns.append([day and (day.toordinal() - DAY_0) / 365.25 for day in days])
+        return columns
 
     def typical(self) -> str:
-        return "2024-06-30"
+        return "2024-06-30T12:00:00" if self.has_time else "2024-06-30"
 
     def request_type(self) -> Any:
-        return dt.date
+        return dt.datetime if self.has_time else dt.date
 
 
 class Text(BaseColumn):
-    """Free text: as a feature, the weight of each of its words in lower case."""
+    """Free text: as a feature, the weight of each of its words.
+
+    The graph finds words by plain patterns in ASCII only, so letters lose their
+    accents, and each letter of another script is spelled as its code.
+    """
 
     matrix = "strings"
 
@@ -260,13 +412,36 @@ class Text(BaseColumn):
         return text
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        return [[(value or "").lower() for value in values]]
+        return [[plain(value or "") for value in values]]
 
     def typical(self) -> str:
         return "text"
 
     def request_type(self) -> Any:
         return Annotated[str, Field(max_length=100_000)]
+
+
+def plain(text: str) -> str:
+    """Text in lower case and ASCII, the words of other scripts kept apart from each other."""
+    text = text.lower()
+    if text.isascii():
+        return text
+    letters = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    return "".join(
+        letter if letter.isascii() else spelled(letter)
+        for letter in letters
+        if not unicodedata.combining(letter)
+    )
+
+
+def spelled(letter: str) -> str:
+    """Spell a letter that is not ASCII; ideographs, which are words, stand alone."""
+    kind = unicodedata.category(letter)
+    if kind == "Lo" and unicodedata.east_asian_width(letter) == "W":
+        return f" u{ord(letter):x} "
+    return (
+        f"u{ord(letter):x}" if kind[0] in "LN" else f" u{ord(letter):x} " if kind == "So" else " "
+    )
 
 
 Column = Annotated[Number | Category | Boolean | Date | Text, Field(discriminator="type")]

@@ -39,12 +39,9 @@ class Prepare(Command):
 
     def run(self) -> None:
         """Do it."""
-        from .preparation import PREPARED, prepare
-        from .splitting import PARTS
+        from .preparation import PREPARED, counted, prepare
 
-        prepared = prepare(self)
-        counts = ", ".join(f"{len(prepared.part(part))} {part}" for part in PARTS)
-        print(f"{PREPARED}: {len(prepared.table)} rows ({counts})")
+        print(f"{PREPARED}: {counted(prepare(self))}")
 
 
 class Train(Command):

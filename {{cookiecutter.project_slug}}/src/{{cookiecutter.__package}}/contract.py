@@ -77,7 +77,7 @@ class Contract(BaseModel):
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
-        for role in ("target", "time", "group"):
+        for role in ("target", "time", "group", "series"):
             names = self.names(role)
             if len(names) > 1:
                 raise ValueError(f"only one column can have the role {role}, not {names}")
@@ -87,6 +87,11 @@ class Contract(BaseModel):
             raise ValueError(f"the target {self.target} must be a boolean, category or number")
         if not self.features:
             raise ValueError("at least one column needs the role feature")
+        for name, column in self.lags.items():
+            if not isinstance(self.columns.get(str(column.lag_of)), Number):
+                raise ValueError(f"{name}: lag_of: there is no number {column.lag_of!r}")
+            if not self.names("time"):
+                raise ValueError(f"{name}: a lag needs a column with the role time")
         return self
 
     def names(self, role: str) -> list[str]:
@@ -101,7 +106,16 @@ class Contract(BaseModel):
     @cached_property
     def features(self) -> dict[str, BaseColumn]:
         """The columns that a model is shown."""
-        return {name: self.columns[name] for name in self.names("feature")}
+        return {name: column for name, column in self.columns.items() if column.is_feature}
+
+    @cached_property
+    def lags(self) -> dict[str, Number]:
+        """The columns that are derived from another's earlier values."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if isinstance(column, Number) and column.lag_of
+        }
 
     @property
     def classifies(self) -> bool:

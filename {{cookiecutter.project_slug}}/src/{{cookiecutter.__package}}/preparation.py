@@ -1,34 +1,43 @@
-"""Preparation: the first stage. Raw files to data/prepared/table.parquet."""
+"""Preparation: the first stage. Raw files to the typed table, and to the rows to learn from."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from .contract import Contract, Matrices
 from .errors import UserError
-from .reading import read
+from .lags import add_lags, begun
+from .reading import RawTable, read
 from .settings import Settings
-from .splitting import Round, divide, split
-from .validation import validate
+from .splitting import PARTS, Round, split
+from .validation import Typing, check_names
 
-PREPARED = Path("data/prepared/table.parquet")
-PART = "__part__"
+PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
+EXAMPLES = Path("data/prepared/examples.parquet")  # those to learn from, with their parts
+PART = "__part_{}__"
+SLICE = 200_000  # rows in memory at a time
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The typed, split table.
+    """The typed rows to learn from, split.
 
     Attributes
     ----------
     table
-        The contract's columns and the name of each row's part.
+        n rows of the contract's columns but those that are ignored.
+    rounds
+        One split, or where rows are few several.
     classes
         Names of the target's classes in order; empty for regression.
     digest
@@ -37,48 +46,55 @@ class Prepared:
 
     contract: Contract
     table: pl.DataFrame
+    rounds: Sequence[Round]
     classes: list[str]
     digest: str
-    seed: int = 0
-
-    def part(self, name: str) -> pl.DataFrame:
-        """The rows of one part, typed."""
-        return self.table.filter(pl.col(PART) == name)
 
     @cached_property
     def encoded(self) -> Matrices:
-        """All rows, encoded once."""
+        """All rows, encoded."""
         return encode(self.contract, self.table)
 
     def features(self, rows: np.ndarray) -> Matrices:
         """Encoded features of some rows."""
         return self.encoded[rows]
 
-    def target(self, rows: np.ndarray) -> np.ndarray:
-        """The targets of some rows: class numbers (int64), or quantities (float64)."""
-        target = self.table[self.contract.target][rows]
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Targets of all rows, shape (n,): class numbers (int64), or quantities (float64)."""
+        target = self.table[self.contract.target]
         if not self.contract.classifies:
             return target.to_numpy().astype(np.float64)
-        number = {label: i for i, label in enumerate(self.classes)}
-        return np.array([number[label] for label in target.cast(pl.String)], dtype=np.int64)
+        number = target.cast(pl.String).cast(pl.Enum(self.classes), strict=False).to_physical()
+        return number.cast(pl.Int64).fill_null(-1).to_numpy()  # -1: a class that came later
+
+    def target(self, rows: np.ndarray) -> np.ndarray:
+        """Targets of some rows."""
+        chosen: np.ndarray = self.targets[rows]
+        return chosen
 
     def naive(self, rows: np.ndarray) -> np.ndarray | None:
-        """Forecast by the value of a season ago, where the target has one."""
+        """Seasonal naive forecast of some rows, shape (k,), if the target has a season."""
+        season = getattr(self.contract.columns[self.contract.target], "season", None)
+        for name, lag in self.contract.lags.items():
+            if lag.lag_of == self.contract.target and lag.steps == season:
+                earlier = self.table[name].to_numpy()[rows]
+                forecast: np.ndarray = np.where(np.isnan(earlier), np.mean(self.targets), earlier)
+                return forecast
         return None
-
-    @cached_property
-    def rounds(self) -> list[Round]:
-        """The ways to divide the rows: one, or repeated folds where they are few."""
-        return divide(self.table, self.contract, self.table[PART], self.seed)
 
 
 def encode(contract: Contract, table: pl.DataFrame) -> Matrices:
     """Encode the features of a typed table."""
-    return contract.encode({name: table[name].to_list() for name in contract.features})
+    values: dict[str, Any] = {}
+    for name in contract.features:
+        column = table[name]
+        values[name] = column.to_numpy() if column.dtype.is_float() else column.to_list()
+    return contract.encode(values)
 
 
 def prepare(settings: Settings) -> Prepared:
-    """Read, validate, split and save the table that the contract describes.
+    """Read, validate and save the table that the contract describes, and split it.
 
     Raises
     ------
@@ -86,38 +102,125 @@ def prepare(settings: Settings) -> Prepared:
         If the data cannot be read, violates the contract or cannot be split.
     """
     contract = Contract.load(settings.contract)
-    table = validate(read(settings.data), contract)
-    part = split(table, contract, settings.split, settings.seed)
+    raw = read(settings.data)
+    for finding in raw.findings:
+        print(finding)
+    PREPARED.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = PREPARED.with_suffix(".unfinished")
+    try:
+        rows = type_rows(raw, contract, unfinished)
+        unfinished.replace(PREPARED)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+    table = sample(rows, settings)
+    if contract.lags:
+        table = add_lags(table, contract)
+        table = table.filter(begun(table, contract))
+    parts = split(table, contract, settings.split, settings.seed)
     for name in contract.features:
-        if table.filter(part == "train")[name].null_count() == (part == "train").sum():
+        if any(table[name].filter(part == 0).is_null().all() for part in parts):
             raise UserError(
                 f"{name} has no value in the train part: give it the role ignore in the contract"
             )
-    table = table.with_columns(part.alias(PART))
+    table = table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)
-    PREPARED.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = PREPARED.with_suffix(".unfinished")
     table.write_parquet(unfinished)
-    unfinished.replace(PREPARED)
+    unfinished.replace(EXAMPLES)
     return load(settings)
 
 
-def load(settings: Settings) -> Prepared:
-    """Read the prepared table.
+def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
+    """Write the rows that have a target to a file, typed; return their number.
+
+    A slice at a time, so that a table need not fit into memory.
 
     Raises
     ------
     UserError
-        If there is none, or the contract has changed since.
+        If the table has other columns than the contract, or values that it forbids.
+    """
+    check_names(raw.frame.collect_schema().names(), contract)
+    columns = {
+        name: column
+        for name, column in contract.columns.items()
+        if name not in contract.lags and column.role != "ignore"
+    }
+    # A row without a target is no mistake; it has nothing to teach.
+    columns[contract.target] = columns[contract.target].model_copy(update={"nullable": True})
+    typing = Typing(columns)
+    writer, written = None, 0
+    with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
+        for rows in raw.slices(SLICE):
+            typed = typing(rows).drop_nulls(contract.target)
+            table = typed.to_arrow()
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            written += len(typed)
+            bar.update(len(rows))
+    if writer:
+        writer.close()
+    typing.check(raw.place)
+    if not typing.rows:
+        raise UserError("the table has columns but no rows")
+    if not written:
+        raise UserError(f"{contract.target} is missing in every row")
+    if missing := typing.rows - written:
+        print(f"{missing} of {typing.rows} rows have no {contract.target} and are left out")
+    return written
+
+
+def sample(rows: int, settings: Settings) -> pl.DataFrame:
+    """Read the rows to learn from: all, or if they are too many a random part, in order."""
+    if rows <= settings.training_rows:
+        return pl.read_parquet(PREPARED)
+    print(
+        f"learning from {settings.training_rows:,} of {rows:,} rows, drawn at random "
+        "(training_rows in config.yaml)"
+    )
+    drawn = np.random.default_rng(settings.seed).choice(rows, settings.training_rows, replace=False)
+    chosen = np.zeros(rows, dtype=bool)
+    chosen[drawn] = True
+    parts, first = [], 0
+    for part in pl.scan_parquet(PREPARED).collect_batches(chunk_size=SLICE, lazy=True):
+        parts.append(part.filter(chosen[first : first + len(part)]))
+        first += len(part)
+    return pl.concat(parts)
+
+
+def load(settings: Settings) -> Prepared:
+    """Read the prepared rows.
+
+    Raises
+    ------
+    UserError
+        If there are none, or the contract has changed since.
     """
     contract = Contract.load(settings.contract)
-    if not PREPARED.is_file():
-        raise UserError(f"{PREPARED}: there is no prepared table; run: make train")
-    table = pl.read_parquet(PREPARED)
-    if table.columns != [*contract.columns, PART]:
-        raise UserError(f"{settings.contract} has changed since {PREPARED}; run: make train")
-    fitted = table.filter(pl.col(PART) == "train")[contract.target]
-    classes = sorted(fitted.cast(pl.String).unique().to_list()) if contract.classifies else []
-    digest = hashlib.sha256(PREPARED.read_bytes()).hexdigest()
-    return Prepared(contract, table, classes, digest, settings.seed)
+    if not EXAMPLES.is_file():
+        raise UserError(f"{EXAMPLES}: there is no prepared table; run: make train")
+    table = pl.read_parquet(EXAMPLES)
+    used = {name for name, column in contract.columns.items() if column.role != "ignore"}
+    parts = [name for name in table.columns if name not in contract.columns]
+    if used != set(table.columns) - set(parts):
+        raise UserError(f"{settings.contract} has changed since {EXAMPLES}; run: make train")
+    rounds = [Round.of(table[name].to_numpy()) for name in parts]
+    table = table.drop(parts)
+    classes: list[str] = []
+    if contract.classifies:
+        fitted = np.zeros(len(table), dtype=bool)
+        for chosen in rounds:
+            fitted[chosen.train] = fitted[chosen.validation] = True
+        classes = sorted(table[contract.target].filter(fitted).cast(pl.String).unique().to_list())
+    digest = hashlib.sha256(EXAMPLES.read_bytes()).hexdigest()
+    return Prepared(contract, table, rounds, classes, digest)
+
+
+def counted(prepared: Prepared) -> str:
+    """How many rows there are, and in which parts."""
+    rows = f"{len(prepared.table):,} rows"
+    if len(prepared.rounds) > 1:
+        return f"{rows}, split {len(prepared.rounds)} times since they are few"
+    parts = zip(PARTS, vars(prepared.rounds[0]).values(), strict=True)
+    return ", ".join([rows, *(f"{len(part):,} {name}" for name, part in parts if len(part))])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -34,7 +36,27 @@ def scan(path: Path) -> pl.LazyFrame:
     return pl.scan_csv(path, separator=READERS[suffix], infer_schema=False)
 
 
-def read(data: Data) -> pl.DataFrame:
+@dataclass(frozen=True)
+class RawTable:
+    """A table as its file has it."""
+
+    frame: pl.LazyFrame
+    findings: list[str]
+    path: Path
+
+    def slices(self, rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the rows, so many at a time."""
+        try:
+            yield from self.frame.collect_batches(chunk_size=rows, lazy=True)
+        except UNREADABLE as error:
+            raise UserError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from None
+
+    def place(self, row: int) -> str:
+        """File and line of a row."""
+        return f"{self.path}, line {row + 2}"
+
+
+def read(data: Data) -> RawTable:
     """Read the table and add the joined ones, one row for each of the table's, in its order.
 
     Raises
@@ -55,7 +77,7 @@ def read(data: Data) -> pl.DataFrame:
         if both := sorted(set(table.columns) & set(other.columns) - {join.key}):
             raise UserError(f"{join.file} and {data.table} both have a column {both[0]!r}")
         table = table.join(other, on=join.key, how="left", maintain_order="left")
-    return table
+    return RawTable(table.lazy(), [], data.table)
 
 
 def collect(table: pl.LazyFrame, path: Path) -> pl.DataFrame:

@@ -58,7 +58,8 @@ class Split(Section):
     """How rows are divided.
 
     Dates are the first day that no longer belongs to a part, and need a column
-    with the role time. Without them the fractions count.
+    with the role time. Without them the fractions count. Fewer rows than
+    `cross_validate_below` are split several times.
     """
 
     train_until: dt.date | None = None
@@ -66,6 +67,7 @@ class Split(Section):
     test_until: dt.date | None = None
     train: Fraction = 0.7
     validation: Fraction = 0.15
+    cross_validate_below: int = 1000
 
 
 class Neural(Section):
@@ -114,6 +116,9 @@ class Settings(BaseSettings):
     tuned: dict[str, dict[str, Any]] = Field({}, description="settings of models, by make tune")
     too_good: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
+    )
+    training_rows: int = Field(
+        500_000, gt=0, description="of more rows, a random sample of so many is learned from"
     )
     seed: int = 0
     experiment: str = PACKAGE

@@ -1,92 +1,138 @@
-"""The split: which rows a model is fitted on, chosen by, and judged by."""
+"""The split: which rows a model is fitted on, chosen by, and judged by.
+
+One split where rows are many. Where they are few, several: each row is then in
+the test part of one of them, or of one in each repetition.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from sklearn.model_selection import (
-    GroupShuffleSplit,
-    RepeatedKFold,
-    RepeatedStratifiedKFold,
-    train_test_split,
-)
 
 from .contract import Contract
 from .errors import UserError
 from .settings import Split
 
 PARTS = ("train", "validation", "test", "later")
-FEW = 1000
+TRAIN, VALIDATION, TEST, LATER = range(4)
+FOLDS, REPEATS, ROLLING = 5, 3, 5
+LEAST_ROWS = 10
+LEAST_UNITS = 100  # fewer different rows than these are no copies, but few possible values
 
 
 @dataclass(frozen=True)
 class Round:
-    """Row numbers of the parts of one division."""
+    """One split: row numbers (int64) of the table.
+
+    Attributes
+    ----------
+    later
+        Rows that are neither fitted on nor judged by: after the test rows, or of a
+        class that was not known before them.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     later: np.ndarray
 
-
-def divide(table: pl.DataFrame, contract: Contract, part: pl.Series, seed: int) -> list[Round]:
-    """One round of the parts, or repeated folds for few rows."""
-    if len(table) >= FEW or contract.names("time") or contract.names("group"):
-        parts = part.to_numpy()
-        return [Round(*(np.flatnonzero(parts == name) for name in PARTS))]
-    rows, none = np.arange(len(table)), np.array([], dtype=np.int64)
-    labels = table[contract.target].to_numpy() if contract.classifies else np.zeros(len(table))
-    kind = RepeatedStratifiedKFold if contract.classifies else RepeatedKFold
-    rounds = []
-    for known, test in kind(n_splits=5, n_repeats=3, random_state=seed).split(rows, labels):
-        stratify = labels[known]
-        if np.unique(stratify, return_counts=True)[1].min() < 2:
-            stratify = None
-        train, validation = train_test_split(
-            known, test_size=0.2, random_state=seed, stratify=stratify
-        )
-        rounds.append(Round(train, validation, test, none))
-    return rounds
+    @classmethod
+    def of(cls, part: np.ndarray) -> Round:
+        """Return the split that gives each row the part with this number."""
+        return cls(*(np.flatnonzero(part == number) for number in range(len(PARTS))))
 
 
-def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> pl.Series:
-    """Name the part that each row belongs to.
+def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> list[np.ndarray]:
+    """Name the part that each row belongs to, in one or more splits.
 
     By time where a column has the role time, so that no model sees the future of
-    the rows that judge it; by group where a column has the role group, so that no
-    entity is on two sides; else at random, with the classes in the same shares.
+    the rows that judge it; else at random, with the classes in the same shares and
+    with rows of one group, or copies of one row, on the same side.
+
+    Returns
+    -------
+    list of array
+        For each split the number of each row's part, uint8 of shape (n,).
 
     Raises
     ------
     UserError
-        If a part would be empty, or the classes of one part are missing in another.
+        If the rows cannot be split so that a model can be trained and judged.
     """
     time, group = contract.names("time"), contract.names("group")
+    dated = choice.train_until or choice.validate_until or choice.test_until
     if time and group:
         raise UserError(
             f"{time[0]} (time) and {group[0]} (group) ask for two different splits: "
             "give one of them another role in the contract"
         )
-    if not time and (choice.train_until or choice.validate_until or choice.test_until):
+    if not time and dated:
         raise UserError(
             "split in config.yaml has dates, but no column in the contract has the role time"
         )
+    if len(table) < LEAST_ROWS:
+        raise UserError(f"{len(table)} rows with a target are too few: {LEAST_ROWS} are the least")
+    few = len(table) < choice.cross_validate_below
+    target = codes(table[contract.target], contract)
     if time:
-        part = by_time(table[time[0]], choice)
+        days = table[time[0]]
+        if days.has_nulls():
+            raise UserError(f"{days.name}: a column with the role time needs nullable: false")
+        parts = rolling(days) if few and not dated else [by_time(days, choice)]
+        for part in parts:
+            unseen = ~np.isin(target, target[part == TRAIN]) if contract.classifies else False
+            part[unseen & (part != TRAIN)] = LATER
     else:
-        part = at_random(table, contract, choice, seed, group)
-    check(part, table[contract.target], contract)
-    return part
+        unit = units(table, contract)
+        rng = np.random.default_rng(seed)
+        if few:
+            parts = [part for _ in range(REPEATS) for part in cross_validation(target, unit, rng)]
+        else:
+            parts = [at_random(target, unit, choice, rng)]
+        if contract.classifies:
+            for part in parts:
+                known = np.isin(target, target[part == TRAIN])
+                part[np.isin(unit, unit[~known])] = TRAIN
+    for part in parts:
+        check(part, table[contract.target], alone=len(parts) == 1)
+    return parts
 
 
-def by_time(time: pl.Series, choice: Split) -> pl.Series:
-    """Split at the chosen dates, or at the days that leave the chosen fractions before them."""
-    days = time.sort()
-    if days.has_nulls():
-        raise UserError(f"{time.name}: a column with the role time needs nullable: false")
+def codes(target: pl.Series, contract: Contract) -> np.ndarray:
+    """Number classes; for a quantity, the tenth of the rows it falls into."""
+    if contract.classifies:
+        numbers: np.ndarray = target.cast(pl.String).rank("dense").to_numpy()
+        return numbers
+    tenths: np.ndarray = (
+        target.rank("ordinal").cast(pl.Int64) * 10 // (len(target) + 1)
+    ).to_numpy()
+    return tenths
+
+
+def units(table: pl.DataFrame, contract: Contract) -> np.ndarray:
+    """Number what must stay on one side: groups, or copies of one row."""
+    group = contract.names("group")
+    if group:
+        groups = table[group[0]]
+        if groups.has_nulls():
+            raise UserError(f"{groups.name}: a column with the role group needs nullable: false")
+        ranks: np.ndarray = groups.rank("dense").to_numpy()
+        return ranks
+    told = [name for name in table.columns if contract.columns[name].role != "id"]
+    hashes = table.select(pl.struct(told).hash()).to_series()
+    copies: np.ndarray = hashes.rank("dense").to_numpy()
+    if copies.max() >= LEAST_UNITS or copies.max() * 2 > len(table):
+        return copies
+    return np.arange(len(table))
+
+
+def by_time(time: pl.Series, choice: Split) -> np.ndarray:
+    """Split at the chosen dates, or at those that leave the chosen fractions before them."""
+    days = time.dt.date().sort()
 
     def day_at(fraction: float) -> dt.date:
         day: dt.date = days[int(fraction * len(days))]
@@ -99,64 +145,92 @@ def by_time(time: pl.Series, choice: Split) -> pl.Series:
         raise UserError(
             f"split: {train_until}, {validate_until} and {test_until} must follow each other"
         )
-    return pl.select(
-        pl.when(time < train_until)
-        .then(pl.lit("train"))
-        .when(time < validate_until)
-        .then(pl.lit("validation"))
-        .when(time < test_until)
-        .then(pl.lit("test"))
-        .otherwise(pl.lit("later"))
-    ).to_series()
+    limits = np.array([train_until, validate_until, test_until], dtype="datetime64[us]")
+    # How many of the limits a row has reached is the number of its part.
+    return np.searchsorted(limits, time.to_numpy().astype(limits.dtype), side="right")
+
+
+def rolling(time: pl.Series) -> list[np.ndarray]:
+    """Several splits by time, each a step further: all before, the next step, the one after."""
+    rank = time.rank("dense").to_numpy()
+    last = int(rank.max())
+    step = max(1, last // (2 * (ROLLING + 1)))
+    splits = []
+    for back in reversed(range(ROLLING)):
+        end = last - back * step
+        limits = (end - 2 * step, end - step, end)
+        if limits[0] > 0:
+            splits.append(np.searchsorted(limits, rank, side="left"))
+    if not splits:
+        raise UserError(f"{time.name} has {last} different times: too few to split by time")
+    return splits
 
 
 def at_random(
-    table: pl.DataFrame, contract: Contract, choice: Split, seed: int, group: list[str]
-) -> pl.Series:
-    """Split at random; rows of one group stay together."""
+    target: np.ndarray, unit: np.ndarray, choice: Split, rng: np.random.Generator
+) -> np.ndarray:
+    """Split once, with each class in the same shares as far as it has rows for it."""
     if choice.train + choice.validation >= 1:
         raise UserError("split: train and validation leave no rows to test on")
-    part = np.full(len(table), "test", dtype=object)
-    rows = np.arange(len(table))
-    shares = {"train": choice.train, "validation": choice.validation / (1 - choice.train)}
-    for name, share in shares.items():
-        if group:
-            groups = table[group[0]][rows]
-            if groups.has_nulls():
-                raise UserError(f"{group[0]}: a column with the role group needs nullable: false")
-            shuffle = GroupShuffleSplit(1, train_size=share, random_state=seed)
-            try:
-                chosen, rest = next(shuffle.split(rows, groups=groups))
-            except ValueError:
-                raise UserError(f"{group[0]} has too few groups to split") from None
-            chosen, rest = rows[chosen], rows[rest]
-        else:
-            labels = table[contract.target][rows] if contract.classifies else None
-            try:
-                chosen, rest = train_test_split(
-                    rows, train_size=share, random_state=seed, stratify=labels
-                )
-            except ValueError as error:
-                raise UserError(f"the rows cannot be split: {error}") from None
-        part[chosen], rows = name, rest
-    return pl.Series(part, dtype=pl.String)
+    names, label, number = gather(target, unit, rng)
+    part = np.full(len(names), TRAIN, dtype=np.uint8)
+    for members in classes(label, rng):
+        kept = (
+            len(members) * (1 - choice.train - choice.validation),
+            len(members) * choice.validation,
+        )
+        test, validation = (max(1, round(rows)) for rows in kept)
+        if len(members) > 1:
+            part[members[:test]] = TEST
+        if len(members) > 2:
+            part[members[test : test + validation]] = VALIDATION
+    parts: np.ndarray = part[number]
+    return parts
 
 
-def check(part: pl.Series, target: pl.Series, contract: Contract) -> None:
-    """Refuse a split that cannot train or judge a model."""
-    for name in PARTS[:3]:
-        if not (part == name).any():
+def cross_validation(
+    target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Split so often that each row is tested once: three fifths, one fifth, one fifth."""
+    names, label, number = gather(target, unit, rng)
+    folds = min(FOLDS, len(names))
+    if folds < 3:
+        raise UserError(f"{len(names)} different rows or groups are too few to split")
+    fold = np.empty(len(names), dtype=np.int64)
+    for members in classes(label, rng):
+        fold[members] = (np.arange(len(members)) + rng.integers(folds)) % folds
+    for tested in range(folds):
+        part = np.full(len(names), TRAIN, dtype=np.uint8)
+        part[fold == tested] = TEST
+        part[fold == (tested + 1) % folds] = VALIDATION
+        yield part[number]
+
+
+def gather(
+    target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Units, the rarest class (or a tenth) that each holds, and the number of each row's unit."""
+    names, number = np.unique(unit, return_inverse=True)
+    _, place, count = np.unique(target, return_inverse=True, return_counts=True)
+    rarity = np.argsort(np.argsort(-count, kind="stable"))[place]  # 0 is the commonest
+    rarest = np.zeros(len(names), dtype=np.int64)
+    np.maximum.at(rarest, number, rarity)
+    return names, rarest, number
+
+
+def classes(label: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the members of each class in random order."""
+    order = rng.permutation(len(label))
+    order = order[np.argsort(label[order], kind="stable")]
+    yield from np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+
+
+def check(part: np.ndarray, target: pl.Series, alone: bool) -> None:
+    """Refuse a split that cannot train a model or, being the only one, judge it."""
+    for number, name in enumerate(PARTS[:3]):
+        values = target.filter(part == number).unique()
+        if values.is_empty():
             raise UserError(f"split: no row is in the {name} part; see split in config.yaml")
-    if not contract.classifies:
-        if target.filter(part == "train").n_unique() < 2:
-            raise UserError(f"{contract.target} is always the same number in the train part")
-        return
-    fitted = set(target.filter(part == "train"))
-    if len(fitted) < 2:
-        raise UserError(f"{contract.target} is always {fitted.pop()!r} in the train part")
-    for name in PARTS[1:3]:
-        classes = set(target.filter(part == name))
-        if unknown := sorted(classes - fitted):
-            raise UserError(f"{contract.target}: {unknown[0]!r} is in {name} but not in train")
-        if len(classes) < 2:
-            raise UserError(f"{contract.target} is always {classes.pop()!r} in the {name} part")
+        # Few rows are judged by several splits, one of which may well lack a rare class.
+        if len(values) < 2 and (number == TRAIN or alone):
+            raise UserError(f"{target.name} is always {values[0]!r} in the {name} part")

@@ -5,24 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .baselines import Baselines
-from .preparation import Prepared
-from .splitting import PARTS
 
 SHOWN = ("roc_auc", "accuracy", "rmse", "mae", "brier", "calibration_error")
 FEW = 200  # rows that a score says little of
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
-
-
-def describe_data(prepared: Prepared) -> list[str]:
-    """Say how many rows there are, and how they are divided."""
-    rounds, rows = prepared.rounds, len(prepared.table)
-    if len(rounds) > 1:
-        return [
-            f"data: {rows} rows; few, so each is tested by models that did not see it: "
-            f"{len(rounds)} rounds of cross-validation"
-        ]
-    counts = [f"{len(getattr(rounds[0], part))} {part}" for part in PARTS]
-    return [", ".join([f"data: {rows} rows", *counts])]
 
 
 def table(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:

@@ -27,11 +27,11 @@ from .export import check_parity, of_classes, predict, to_graph
 from .features import as_frame
 from .models import FAMILIES, Context, unsuited
 from .plots import draw
-from .preparation import Prepared, prepare
+from .preparation import Prepared, counted, prepare
 from .rounds import Predict, known, test, validate
 from .scoring import Scorer
 from .settings import Settings
-from .summary import describe_data, suspicion, table, verdict
+from .summary import suspicion, table, verdict
 
 CHECKPOINTS = Path("checkpoints")
 REFERENCE_ROWS = 500
@@ -66,7 +66,7 @@ def train(settings: Settings) -> None:
         if name not in FAMILIES:
             raise UserError(f"there is no model {name!r}; choose among {', '.join(FAMILIES)}")
     prepared = prepare(settings)
-    print(*describe_data(prepared), sep="\n")
+    print(f"data: {counted(prepared)}")
     smallest = min((division.train for division in prepared.rounds), key=len)
     unsuitable = unsuited(prepared.contract, prepared.target(smallest))
     families = settings.models or [name for name in FAMILIES if name not in unsuitable]

@@ -1,94 +1,138 @@
-"""Validation: the raw table against the contract, to a typed table."""
+"""Validation: the raw table against the contract, to typed values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-import pandera.polars as pa
 import polars as pl
 
 from .columns import BaseColumn
 from .contract import Contract
 from .errors import UserError
 
-SHOWN = 50
+SHOWN = 20
 
 
-def validate(raw: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Check the raw table and give its columns their types.
+@dataclass
+class Breach:
+    """A rule of the contract that is broken: how often, and where first.
 
-    Returns
-    -------
-    DataFrame
-        The contract's columns in its order, and the table's rows in theirs.
-
-    Raises
-    ------
-    UserError
-        With every violation: line of the file (the header is line 1), column and value.
+    Attributes
+    ----------
+    row
+        Row number of the first breach, from 0.
+    mend
+        What can be done about it in the contract.
     """
-    unknown = sorted(set(raw.columns) - set(contract.columns))
-    absent = [name for name in contract.columns if name not in raw.columns]
-    problems = [f"{name}: in the data but not in the contract" for name in unknown]
-    problems += [f"{name}: in the contract but not in the data" for name in absent]
-    if problems:
-        raise UserError(report(problems))
-    return give_types(raw, contract.columns)
+
+    column: str
+    rule: str
+    mend: str
+    row: int
+    value: str
+    count: int = 0
 
 
-def give_types(
-    raw: pl.DataFrame, columns: Mapping[str, BaseColumn], first_line: int = 2
-) -> pl.DataFrame:
-    """Check and type the given columns, which the table must have.
+class Typing:
+    """Gives a raw table its types, slice by slice, and keeps account of what does not fit.
 
     Parameters
     ----------
-    first_line
-        Line of the file that the table's first row stands on.
+    columns
+        What to type; the slices must have them.
+    """
+
+    def __init__(self, columns: Mapping[str, BaseColumn]) -> None:
+        self.columns = columns
+        self.rows = 0
+        self._breaches: dict[tuple[str, str], Breach] = {}
+
+    def __call__(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Type the next slice. Values that cannot be read become null, and are counted."""
+        dtypes = {name: raw.schema[name] for name in self.columns}
+        known = raw.select(
+            column.known(pl.col(name), dtypes[name]).alias(name)
+            for name, column in self.columns.items()
+        )
+        typed = known.select(
+            column.typed(pl.col(name), dtypes[name]).alias(name)
+            for name, column in self.columns.items()
+        )
+        for name, column in self.columns.items():
+            if known[name].null_count() and not column.nullable:
+                mend = "nullable: true, if that may be"
+                self._note(name, "missing", mend, known[name].is_null(), raw)
+            if typed[name].null_count() > known[name].null_count():
+                unread = typed[name].is_null() & known[name].is_not_null()
+                mend = f"{column.mend}, or missing_values"
+                self._note(name, f"not a {column.type}", mend, unread, raw)
+            rules = column.breaches(pl.col(name))
+            for rule, broken in rules.items():
+                where = typed.select(broken.fill_null(False)).to_series()
+                self._note(name, rule, "that limit, or correct the data", where, raw)
+        self.rows += len(raw)
+        return typed
+
+    def _note(self, name: str, rule: str, mend: str, broken: pl.Series, raw: pl.DataFrame) -> None:
+        """Count the rows that break a rule."""
+        if not broken.any():
+            return
+        row = broken.arg_max()
+        assert row is not None
+        first = Breach(name, rule, mend, self.rows + row, repr(raw[name][row]))
+        self._breaches.setdefault((name, rule), first).count += int(broken.sum())
+
+    def check(self, place: Callable[[int], str]) -> None:
+        """Refuse the table if a rule was broken.
+
+        Parameters
+        ----------
+        place
+            Names the file and line of a row number.
+
+        Raises
+        ------
+        UserError
+            With a line for each column and rule: how often, where first, what to do.
+        """
+        lines = [
+            f"{breach.column}: {breach.count} value(s) {breach.rule}, the first is "
+            f"{breach.value} ({place(breach.row)}); change {breach.mend}"
+            for breach in self._breaches.values()
+        ]
+        if lines:
+            raise UserError(listed("the data and the contract (schema.yaml) disagree:", lines))
+
+
+def check_names(found: Iterable[str], contract: Contract) -> None:
+    """Refuse a table whose columns are not those of the contract.
 
     Raises
     ------
     UserError
-        With every violation.
+        With every column that only one of them has, and the one it may be meant to be.
     """
-    known = raw.select(column.known(pl.col(name)).alias(name) for name, column in columns.items())
-    typed = known.select(column.parse(pl.col(name)).alias(name) for name, column in columns.items())
-    violations = []  # (row, column, what is wrong)
-    for name, column in columns.items():
-        unread = known[name].is_not_null() & typed[name].is_null()
-        violations += [(row, name, f"is not a {column.type}") for row in unread.arg_true()]
-
-    schema = pa.DataFrameSchema(
-        {
-            name: pa.Column(
-                typed.schema[name],
-                column.checks(),
-                nullable=column.nullable and column.role != "target",
-            )
-            for name, column in columns.items()
-        }
-    )
-    try:
-        schema.validate(typed, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        for case in error.failure_cases.iter_rows(named=True):
-            row, name = case["index"], case["column"]
-            if known[name][row] is None:
-                violations.append((row, name, "is missing"))
-            elif typed[name][row] is not None:  # else it is among the unread
-                violations.append((row, name, f"fails {case['check']}"))
-    if violations:
-        problems = [
-            f"line {row + first_line}, {name}: {raw[name][row]!r} {what}"
-            for row, name, what in sorted(violations)
-        ]
-        raise UserError(report(problems))
-    return typed
+    names = list(found)
+    wanted = [
+        name
+        for name, column in contract.columns.items()
+        if name not in contract.lags and column.role != "ignore"
+    ]
+    unknown = [name for name in names if name not in contract.columns]
+    absent = [name for name in wanted if name not in names]
+    problems = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, absent, 1)
+        hint = f"; is it {near[0]}?" if near else "; describe it there (role: ignore, if unused)"
+        problems.append(f"{name}: in the data but not in the contract{hint}")
+    problems += [f"{name}: in the contract but not in the data" for name in absent]
+    if problems:
+        raise UserError(listed("the data and the contract (schema.yaml) disagree:", problems))
 
 
-def report(problems: list[str]) -> str:
-    """All problems, or as many as a screen holds."""
-    more = len(problems) - SHOWN
-    head = f"the data and the contract (schema.yaml) disagree in {len(problems)} place(s):"
-    tail = [f"... and {more} more"] if more > 0 else []
-    return "\n  ".join([head, *problems[:SHOWN], *tail])
+def listed(head: str, lines: list[str]) -> str:
+    """Lines below a heading, as many as a screen holds."""
+    more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n  ".join([head, *lines[:SHOWN], *more])
