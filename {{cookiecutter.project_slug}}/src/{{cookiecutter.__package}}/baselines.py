@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.feature_selection import f_classif, f_regression
-from sklearn.preprocessing import TargetEncoder
+from sklearn.model_selection import KFold
+from sklearn.preprocessing import FunctionTransformer, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from .evaluation import Held
-from .features import WORDS
+from .features import WORDS, places
 from .preparation import Prepared
 from .rounds import Fit, Predict, known, test, validate
+from .scoring import align
 
 ROWS, COLUMNS = 5_000, 200  # that single columns are tried on
 
@@ -90,47 +92,30 @@ def single_column(prepared: Prepared, name: str) -> Fit:
     contract, classes = prepared.contract, len(prepared.classes)
     matrix = contract.features[name].matrix
     values = getattr(prepared.features(np.arange(len(prepared.table))), matrix)
-    values = values[:, places(prepared)[name]]
+    values = values[:, places(contract)[name]]
     kind = DecisionTreeClassifier if classes else DecisionTreeRegressor
 
     def fit(rows: np.ndarray) -> Predict:
         if len(rows) > ROWS:
             rows = np.random.default_rng(0).choice(rows, ROWS, replace=False)
-        target = prepared.target(rows)
-        encode = lambda these: values[these]  # noqa: E731
-        seen = values[rows]
+        target, seen, encoder = prepared.target(rows), values[rows], FunctionTransformer()
         if name in contract.categories:
-            folds = int(np.clip(np.bincount(target).max() if classes else len(rows), 2, 5))
-            encoder = TargetEncoder(cv=folds, random_state=0)
-            seen = encoder.fit_transform(seen, target)
-            encode = lambda these: encoder.transform(values[these])  # noqa: E731
+            encoder = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0))
         elif matrix == "strings":
-            words = TfidfVectorizer(lowercase=False, token_pattern=WORDS, max_features=100)
-            seen = words.fit_transform(seen[:, 0])
-            encode = lambda these: words.transform(values[these, 0])  # noqa: E731
+            hashed = HashingVectorizer(n_features=256, alternate_sign=False, token_pattern=WORDS)
+            encoder = FunctionTransformer(lambda texts: hashed.transform(texts[:, 0]))
         model = kind(max_leaf_nodes=8, min_samples_leaf=max(2, len(rows) // 50), random_state=0)
-        model.fit(seen, target)
+        model.fit(encoder.fit_transform(seen, target), target)
 
         def predict(others: np.ndarray) -> np.ndarray:
+            encoded = encoder.transform(values[others])
             if not classes:
-                return model.predict(encode(others)).reshape(-1, 1)  # type: ignore[no-any-return]
-            shares = np.zeros((len(others), classes))
-            shares[:, model.classes_] = model.predict_proba(encode(others))
-            return shares
+                return np.reshape(model.predict(encoded), (-1, 1))
+            return align(model.predict_proba(encoded), model.classes_.tolist(), range(classes))
 
         return predict
 
     return fit
-
-
-def places(prepared: Prepared) -> dict[str, slice]:
-    """Where each feature's columns are in its matrix."""
-    found, ends = {}, {"numbers": 0, "strings": 0}
-    for name, column in prepared.contract.features.items():
-        start = ends[column.matrix]
-        ends[column.matrix] += len(column.encode([]))
-        found[name] = slice(start, ends[column.matrix])
-    return found
 
 
 def candidates(prepared: Prepared) -> list[str]:
@@ -147,6 +132,6 @@ def candidates(prepared: Prepared) -> list[str]:
     strength = {
         name: np.nan_to_num(tells[place]).max() if contract.features[name].matrix == "numbers"
         else np.inf
-        for name, place in places(prepared).items()
+        for name, place in places(contract).items()
     }  # fmt: skip
     return sorted(names, key=lambda name: strength[name], reverse=True)[:COLUMNS]

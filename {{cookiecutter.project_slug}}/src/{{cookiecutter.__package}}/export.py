@@ -15,7 +15,7 @@ from .columns import MISSING
 from .contract import FLOAT32_MAX, Matrices
 from .errors import UserError
 from .features import as_frame
-from .scoring import Scorer
+from .scoring import Scorer, align
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
@@ -37,9 +37,7 @@ def of_classes(pipeline: Pipeline, features: Matrices, classes: list[str]) -> np
     prediction = predict(pipeline, features)
     if not classes:
         return prediction
-    shares = np.zeros((len(prediction), len(classes)))
-    shares[:, pipeline.classes_] = prediction
-    return shares
+    return align(prediction, pipeline.classes_, range(len(classes)))
 
 
 def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:

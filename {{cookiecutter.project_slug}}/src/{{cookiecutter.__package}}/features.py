@@ -120,6 +120,16 @@ def as_frame(matrices: Matrices) -> pl.DataFrame:
     return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
 
 
+def places(contract: Contract) -> dict[str, slice]:
+    """Where each feature's columns are in its matrix."""
+    found, ends = {}, {"numbers": 0, "strings": 0}
+    for name, column in contract.features.items():
+        start = ends[column.matrix]
+        ends[column.matrix] += len(column.encode([]))
+        found[name] = slice(start, ends[column.matrix])
+    return found
+
+
 def preprocess(
     contract: Contract, numbers: Any, categories: Any, words: int = 0
 ) -> ColumnTransformer:
@@ -144,7 +154,9 @@ def preprocess(
             # Lower case needs a locale in onnxruntime: the column's type has seen to that.
             text = TfidfVectorizer(lowercase=False, token_pattern=WORDS, max_features=2000)
             tells = f_classif if contract.classifies else f_regression
-            steps.append((name, make_pipeline(text, SelectKBest(tells, k=words)) if words else text, i))
+            steps.append(
+                (name, make_pipeline(text, SelectKBest(tells, k=words)) if words else text, i)
+            )
     if labels:
         steps.append(("categories", categories, labels))
     return ColumnTransformer(steps, sparse_threshold=1.0)

@@ -105,7 +105,7 @@ def regularised(context: Context) -> Any:
     folds = StratifiedKFold(min(FOLDS, int(sizes[-2])), shuffle=True, random_state=context.seed)
     # By log loss, which says more about few rows than a metric of ranks or labels.
     return LogisticRegressionCV(
-        Cs=np.logspace(-3.5, 1.5, 6),
+        Cs=np.logspace(-3, 1, 5),
         cv=folds if few else once,
         scoring="neg_log_loss",
         max_iter=1000,
@@ -141,9 +141,7 @@ def boosting(context: Context) -> Pipeline:
 
 def forest(context: Context) -> Pipeline:
     """A random forest. Each split sees few columns, since one-hot columns are many and thin."""
-    features = preprocess(
-        context.contract, RobustNumbers(scale=False), one_hot(context.frequent)
-    )
+    features = preprocess(context.contract, RobustNumbers(scale=False), one_hot(context.frequent))
     kind = RandomForestClassifier if context.classifies else RandomForestRegressor
     settings = {
         "n_estimators": 100,
@@ -176,18 +174,14 @@ def tree(context: Context) -> Pipeline:
     )
     kind = DecisionTreeClassifier if context.classifies else DecisionTreeRegressor
     settings = {"max_depth": 6, "min_samples_leaf": context.scaled(1 / 50, 3, 50)}
-    return make_pipeline(
-        features, kind(random_state=context.seed, **(settings | context.tuned))
-    )
+    return make_pipeline(features, kind(random_state=context.seed, **(settings | context.tuned)))
 
 
 def neural(context: Context) -> Pipeline:
     """A wide and deep network in torch."""
     from .neural import NeuralNetwork  # torch takes seconds to import
 
-    features = preprocess(
-        context.contract, RobustNumbers(), FrequentCategories(context.frequent)
-    )
+    features = preprocess(context.contract, RobustNumbers(), FrequentCategories(context.frequent))
     features.sparse_threshold = 0
     network = NeuralNetwork(
         classifies=context.classifies,

@@ -144,17 +144,21 @@ def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
     if len(prepared.rounds) > 1:
         if old.manifest.provenance.get("data") != prepared.digest:
             return compare_apart(new, old, name)
-        held = [tested(scorer, prepared) for scorer in (new, old)]
-        same = np.intersect1d(*(each.rows for each in held))
-        held = [each[np.isin(each.rows, same)] for each in held]
+        mine, theirs = (tested(scorer, prepared) for scorer in (new, old))
+        same = np.intersect1d(mine.rows, theirs.rows)
+        mine, theirs = (held[np.isin(held.rows, same)] for held in (mine, theirs))
     else:
         rows = prepared.rounds[0].test
-        held = [
-            held_once(rows, prepared.target(rows), answers(scorer, prepared, rows), **how)
+        mine, theirs = (
+            held_once(
+                rows,
+                prepared.target(rows),
+                scorer.predict_as(encode(scorer.contract, prepared.table[rows]), prepared.classes),
+                **decision(scorer, prepared),
+            )
             for scorer in (new, old)
-            for how in [decision(scorer, prepared)]
-        ]
-    low, high = interval(*held)
+        )
+    low, high = interval(mine, theirs)
     gain = f"{name} {low:+.4f} to {high:+.4f} against the champion's, with 95 % confidence"
     if low > 0:
         return True, gain
@@ -178,18 +182,6 @@ def compare_apart(new: Scorer, old: Scorer, name: str) -> tuple[bool, str]:
         "data (too few rows to hold any out that neither saw)"
     )
     return found >= low, what if found >= low else f"it is worse: {what}"
-
-
-def answers(scorer: Scorer, prepared: Prepared, rows: np.ndarray) -> np.ndarray:
-    """Ask a bundle's graph; a column for each class of the prepared table."""
-    prediction = scorer.predict(encode(scorer.contract, prepared.table[rows]))
-    if not prepared.classes:
-        return prediction
-    shares = np.zeros((len(rows), len(prepared.classes)), dtype=prediction.dtype)
-    for column, label in enumerate(scorer.manifest.classes):
-        if label in prepared.classes:
-            shares[:, prepared.classes.index(label)] = prediction[:, column]
-    return shares
 
 
 def decision(scorer: Scorer, prepared: Prepared) -> dict[str, Any]:

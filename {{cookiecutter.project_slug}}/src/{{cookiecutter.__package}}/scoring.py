@@ -38,6 +38,15 @@ def decide(
     return best
 
 
+def align(prediction: np.ndarray, own: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
+    """Probabilities of a model's own classes, as columns of the given classes."""
+    shares = np.zeros((len(prediction), len(classes)), dtype=prediction.dtype)
+    for column, label in enumerate(own):
+        if label in classes:
+            shares[:, classes.index(label)] = prediction[:, column]
+    return shares
+
+
 class Scorer:
     """A bundle, loaded.
 
@@ -79,6 +88,11 @@ class Scorer:
         feed = {name: getattr(features, name) for name in self._inputs}
         prediction: np.ndarray = self._session.run(None, feed)[0]
         return prediction
+
+    def predict_as(self, features: Matrices, classes: Sequence[str]) -> np.ndarray:
+        """Predict as `predict` does, but with a column for each of the given classes."""
+        prediction = self.predict(features)
+        return align(prediction, self.manifest.classes, classes) if classes else prediction
 
     def labels(self, prediction: np.ndarray) -> np.ndarray:
         """Class numbers that predicted probabilities stand for, shape (n,)."""

@@ -6,7 +6,17 @@ from typing import Any
 
 from .baselines import Baselines
 
-SHOWN = ("roc_auc", "accuracy", "rmse", "mae", "brier", "calibration_error")
+SHOWN = {
+    "average_precision": "AP",
+    "roc_auc": "AUC",
+    "f1_macro": "macro F1",
+    "r2": "R²",
+    "accuracy": "accuracy",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "brier": "Brier",
+    "calibration_error": "calibration",
+}
 FEW = 200  # rows that a score says little of
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
 
@@ -22,8 +32,8 @@ def table(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
     first = next(iter(models.values()))
     name = first["primary"]
     others = [other for other in SHOWN if other in first["test"] and other != name]
-    heads = ["validation", f"test {name}", "95 % interval", *others, "fit"]
-    rows: list[list[str]] = [["", *(head.replace("_", " ") for head in heads)]]
+    heads = ["validation", f"test {SHOWN[name]}", "95 % interval"]
+    rows = [["", *heads, *(SHOWN[other] for other in others), "fit"]]
     for title, metrics in models.items():
         low, high = metrics["interval"]
         rows.append(
@@ -45,7 +55,7 @@ def table(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
             [title, "", number(found[name]), "", *(number(found[other]) for other in others), ""]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    widths[0] = min(widths[0], 26)
+    widths[0] = min(widths[0], 30)
     return [
         "  ".join(
             [
@@ -79,7 +89,8 @@ def verdict(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
         lines.append("the value a season ago is as good a forecast as the best model")
     if rows < FEW:
         lines.append(
-            f"{rows} rows: the interval is {number(low)} to {number(high)}; treat the score as a hint"
+            f"{rows} rows: the interval is {number(low)} to {number(high)}; "
+            "treat the score as a hint"
         )
     return lines
 
@@ -96,7 +107,9 @@ def suspicion(models: dict[str, dict[str, Any]], against: Baselines) -> list[str
     if not found:
         return []
     name, value = next(iter(found.items()))
-    columns = ", ".join(f"{column} ({score:.3f})" for column, score in list(against.columns.items())[:3])
+    columns = ", ".join(
+        f"{column} ({score:.3f})" for column, score in list(against.columns.items())[:3]
+    )
     return [
         f"too good to be true? {name} is {value:.4f}. Does a column know the outcome? "
         f"The best alone: {columns}"

@@ -23,10 +23,10 @@ from .bundle import CARD, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, seal
 from .card import model_card
 from .errors import UserError
 from .evaluation import Held, best_decision, interval, primary
-from .export import check_parity, of_classes, predict, to_graph
+from .export import check_parity, of_classes, to_graph
 from .features import as_frame
 from .models import FAMILIES, Context, unsuited
-from .plots import draw
+from .plots import draw, importance
 from .preparation import Prepared, counted, prepare
 from .rounds import Predict, known, test, validate
 from .scoring import Scorer
@@ -35,6 +35,7 @@ from .summary import suspicion, table, verdict
 
 CHECKPOINTS = Path("checkpoints")
 REFERENCE_ROWS = 500
+IMPORTANCE_COLUMNS = 50  # the best alone of more
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 
 
@@ -96,7 +97,7 @@ def train(settings: Settings) -> None:
         print(f"not tried, since the budget of {settings.budget:g} s is spent: {', '.join(left)}")
     if trained:
         trained.sort(key=lambda model: model.metrics["validation"], reverse=True)
-        metrics = {f"{model.family} (version {model.version})": model.metrics for model in trained}
+        metrics = {f"{model.family}, version {model.version}": model.metrics for model in trained}
         print(*table(metrics, against), sep="\n")
         print(*verdict(metrics, against), *suspicion(metrics, against), sep="\n")
         make_challenger(client, settings, prepared, trained[0])
@@ -178,7 +179,9 @@ def train_family(
             # From here on the graph alone is asked: what serves is what is judged.
             held = test(
                 prepared,
-                lambda _: lambda others: registry.answers(scorer, prepared, others),
+                lambda _: (
+                    lambda others: scorer.predict_as(prepared.features(others), prepared.classes)
+                ),
                 validated,
             )
         manifest.metrics = {
@@ -193,7 +196,15 @@ def train_family(
         (folder / CARD).write_text(model_card(prepared, manifest), encoding="utf-8")
         seal(folder, manifest)
 
-        figures = draw(scorer, prepared.table[held.rows], held, settings.seed)
+        falls = importance(
+            lambda features: scorer.predict_as(features, prepared.classes),
+            prepared.contract,
+            prepared.features(held.rows),
+            held.target,
+            list(against.columns)[:IMPORTANCE_COLUMNS],
+            settings.seed,
+        )
+        figures = draw(family, prepared.classes, held, falls)
         tracking.log_results(manifest.metrics, figures, prepared.table, settings)
         example = prepared.features(tested_rows[:2])
         uri = tracking.log_bundle(folder, example, scorer.predict(example))
