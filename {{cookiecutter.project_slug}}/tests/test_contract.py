@@ -34,7 +34,7 @@ def load(write_project: Callable[..., Path], folder: Path, **columns: Any) -> Co
     [
         (
             {"x": {"type": "number", "minimun": 1}, "y": TARGET},
-            r"columns\.x\..*minimun.*not permitted",
+            r"columns\.x\.minimun: there is no such setting; is it minimum",
         ),
         ({"x": {"type": "image"}, "y": TARGET}, r"columns\.x.*'image'.*'number'"),
         ({"x": {"role": "feature"}, "y": TARGET}, r"columns\.x.*type"),
@@ -67,9 +67,10 @@ def test_every_mistake_of_a_contract_is_named_at_once(
     ("content", "complaint"),
     [
         (None, "no such contract"),
-        ("", "valid dictionary"),
+        ("", "should hold settings"),
         ("columns: [", "is not YAML"),
-        ("columns: {}\nextra: 1\n", "extra"),
+        ("columns: {}\nextra: 1\n", "extra: there is no such setting"),
+        ("columns:\n  a: {type: number}\n  a: {type: text}\n", "'a' is there twice"),
     ],
 )
 def test_a_file_that_is_no_contract_is_told_in_a_line(
@@ -82,6 +83,16 @@ def test_a_file_that_is_no_contract_is_told_in_a_line(
     assert len(str(caught.value).splitlines()) <= 2
 
 
+def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> None:
+    (tmp_path / "schema.yaml").write_text(
+        "columns:\n  a: {type: category, categories: [yes, No, on, 12, 2024-01-01]}\n"
+        "  b: {type: boolean, role: target, nullable: false}\n"
+    )
+    columns = Contract.load(tmp_path / "schema.yaml").columns
+    assert columns["a"].categories == ["yes", "No", "on", "12", "2024-01-01"]
+    assert columns["b"].nullable is False
+
+
 def test_missing_values_are_encoded_as_missing_in_each_type(
     write_project: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -90,7 +101,7 @@ def test_missing_values_are_encoded_as_missing_in_each_type(
     contract = load(write_project, tmp_path, **columns, target=TARGET)
     table: dict[str, list[Any]] = {kind: [None] for kind in kinds}
     missing = contract.encode(table)
-    assert missing.numbers.shape == (1, 5)  # a date is three numbers
+    assert missing.numbers.shape == (1, 6)  # a date is four numbers
     assert np.isnan(missing.numbers).all()
     assert missing.strings.tolist() == [[MISSING, ""]]
 
@@ -110,7 +121,7 @@ def test_values_are_encoded_in_the_contract_order_whatever_the_tables(
     found = contract.encode({"flag": [True], "day": [monday], "word": ["x"], "a": [1e300]})
     assert found.numbers.dtype == np.float32
     assert found.numbers[0, 0] == np.finfo(np.float32).max  # not infinite
-    assert found.numbers[0, 3:].tolist() == [0, 1]
+    assert found.numbers[0, [3, 5]].tolist() == [0, 1]
     assert np.hypot(*found.numbers[0, 1:3]) == pytest.approx(1)
     assert found.strings.tolist() == [["x"]]
 

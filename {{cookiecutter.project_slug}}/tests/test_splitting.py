@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from {{cookiecutter.__package}}.contract import Contract
 from {{cookiecutter.__package}}.errors import UserError
 from {{cookiecutter.__package}}.settings import Split
-from {{cookiecutter.__package}}.splitting import PARTS, split
+from {{cookiecutter.__package}}.splitting import PARTS
+from {{cookiecutter.__package}}.splitting import split as splits
 
 FIRST = dt.date(2020, 1, 1)
 
@@ -40,6 +41,15 @@ def table(n: int, **columns: Any) -> pl.DataFrame:
 
 def days(*numbers: int) -> list[dt.date]:
     return [FIRST + dt.timedelta(days=number) for number in numbers]
+
+
+ONCE = {"cross_validate_below": 0}  # whatever the number of rows
+
+
+def split(rows: pl.DataFrame, agreed: Contract, choice: Split, seed: int) -> pl.Series:
+    """Name the part of each row in the only split."""
+    (part,) = splits(rows, agreed, choice.model_copy(update=ONCE), seed)
+    return pl.Series([PARTS[number] for number in part])
 
 
 def assert_no_look_ahead(time: pl.Series, part: pl.Series) -> None:
@@ -71,7 +81,7 @@ def test_fractions_split_by_time_too() -> None:
 @given(
     numbers=st.lists(st.integers(0, 30), min_size=10, max_size=60),
     train=st.floats(0.1, 0.8),
-    validation=st.floats(0.1, 0.8),
+    validation=st.floats(0.1, 0.19),
 )
 def test_every_row_is_in_one_part_and_none_looks_ahead(
     numbers: list[int], train: float, validation: float
@@ -107,7 +117,7 @@ def test_a_random_split_keeps_the_shares_of_the_classes() -> None:
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_the_seed_alone_decides_a_random_split(grouped: bool) -> None:
-    rows = table(200, owner=[f"owner {i % 50}" for i in range(200)])
+    rows = table(200, **{"owner": [f"owner {i % 50}" for i in range(200)]} if grouped else {})
     agreed = GROUPED if grouped else PLAIN
     first, again, other = (split(rows, agreed, Split(), seed) for seed in (1, 1, 2))
     assert first.equals(again)
@@ -142,20 +152,68 @@ def test_a_part_with_one_class_alone_is_refused_by_name(part: str) -> None:
         split(rows, TIMED, Split(train=0.6, validation=0.2), seed=0)
 
 
-def test_a_class_that_training_never_saw_is_refused_by_name() -> None:
+def test_a_class_that_comes_up_later_judges_nothing() -> None:
     day = {"type": "date", "role": "time", "nullable": False}
     agreed = contract(y={"type": "category", "role": "target"}, day=day)
     rows = table(100, day=days(*range(100))).with_columns(
         y=pl.when(pl.int_range(100) == 99).then(pl.lit("new")).otherwise(pl.col("y").cast(str))
     )
-    with pytest.raises(UserError, match="'new' is in test but not in train"):
-        split(rows, agreed, Split(), seed=0)
+    part = split(rows, agreed, Split(), seed=0)
+    assert part.to_list() == ["train"] * 70 + ["validation"] * 15 + ["test"] * 14 + ["later"]
 
 
-def test_a_class_with_a_single_row_is_refused_clearly() -> None:
-    rows = table(30).with_columns(y=pl.int_range(30) == 3)
-    with pytest.raises(UserError, match="cannot be split"):
-        split(rows, PLAIN, Split(), seed=0)
+MANY = contract(y={"type": "category", "role": "target"})
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    below=st.sampled_from([0, 1000]),
+    copies=st.integers(1, 3),
+)
+def test_classes_of_any_size_are_known_wherever_they_judge(
+    sizes: list[int], below: int, copies: int
+) -> None:
+    """Singletons included, and with every row several times: copies stay together."""
+    labels = [name for name, size in enumerate([75, 75, *sizes]) for _ in range(size)]
+    rows = pl.DataFrame({"x": range(len(labels)), "y": [f"class {name}" for name in labels]})
+    rows = pl.concat([rows] * copies)
+    for part in splits(rows, MANY, Split(cross_validate_below=below), seed=0):
+        told = rows.with_columns(part=part)
+        assert set(told.filter(part=0)["y"]) == set(rows["y"])
+        assert told.group_by("x").agg(pl.col("part").n_unique())["part"].max() == 1
+        assert set(part) == {0, 1, 2}
+
+
+def test_few_rows_are_each_tested_once_a_repetition() -> None:
+    parts = splits(table(60), PLAIN, Split(), seed=0)
+    assert len(parts) == 15
+    for i in range(0, 15, 5):
+        tested = sum((part == PARTS.index("test")).astype(int) for part in parts[i : i + 5])
+        assert list(tested) == [1] * 60
+    for part in parts:
+        assert [(part == number).sum() for number in range(4)] == pytest.approx([36, 12, 12, 0])
+
+
+def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
+    rows = table(60, day=days(*(i * 37 % 60 for i in range(60))))
+    parts = splits(rows, TIMED, Split(), seed=0)
+    assert len(parts) == 5
+    for part in parts:
+        assert_no_look_ahead(rows["day"], pl.Series([PARTS[number] for number in part]))
+    ends = [rows["day"].filter(part == PARTS.index("test")).max() for part in parts]
+    assert ends == sorted(set(ends), key=str)
+
+
+def test_a_table_of_few_possible_rows_is_no_table_of_copies() -> None:
+    rows = table(400).with_columns(x=pl.int_range(400) % 3)
+    part = split(rows, PLAIN, Split(), seed=0)
+    assert [(part == name).sum() for name in PARTS] == pytest.approx([280, 60, 60, 0], abs=1)
+
+
+def test_less_than_ten_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="9 rows with a target are too few"):
+        splits(table(9), PLAIN, Split(), seed=0)
 
 
 def test_time_and_group_together_are_refused() -> None:
@@ -167,8 +225,17 @@ def test_time_and_group_together_are_refused() -> None:
 
 
 def test_fractions_that_leave_nothing_to_test_on_are_refused() -> None:
-    with pytest.raises(UserError, match="no rows to test on"):
-        split(table(50), PLAIN, Split(train=0.8, validation=0.2), seed=0)
+    with pytest.raises(ValueError, match="no rows to test on"):
+        Split(train=0.8, validation=0.2)
+
+
+@pytest.mark.parametrize(
+    ("positives", "complaint"), [(0, "nothing to learn"), (2, "in all but 2 row")]
+)
+def test_a_target_that_teaches_nothing_is_refused(positives: int, complaint: str) -> None:
+    rows = table(200).with_columns(y=pl.int_range(200) < positives)
+    with pytest.raises(UserError, match=complaint):
+        splits(rows, PLAIN, Split(), seed=0)
 
 
 def test_too_few_groups_are_refused_clearly() -> None:

@@ -16,8 +16,7 @@ from pydantic_settings import SettingsError
 
 from . import commands, limbs
 from .commands import Command
-from .contract import describe
-from .errors import UserError
+from .errors import UserError, describe
 from .settings import CONFIG, PACKAGE, PREFIX
 
 
@@ -101,7 +100,7 @@ def build(command: type[Command], arguments: list[str]) -> Command:
     try:
         return command(_cli_parse_args=arguments, _cli_prog_name=f"{PACKAGE} {command.__name__}")
     except ValidationError as error:
-        raise UserError(f"settings: {describe(error)}") from None
+        raise UserError(f"settings: {describe(error, command.model_fields)}") from None
     except SettingsError as error:
         raise UserError(f"settings: {str(error).removeprefix('error parsing CLI: ')}") from None
     except ValueError:

@@ -49,7 +49,7 @@ class BaseColumn(BaseModel):
         A typical value, used for the example request.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     matrix: ClassVar[Literal["numbers", "strings"]]
     mend: ClassVar[str] = ""  # what to set where a value cannot be read
 

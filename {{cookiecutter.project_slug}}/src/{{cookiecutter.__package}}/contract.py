@@ -6,18 +6,19 @@ the split, the features, the API. Nothing else names a column.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .columns import BaseColumn, Boolean, Category, Column, Number
-from .errors import UserError
+from .errors import UserError, describe
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -49,6 +50,27 @@ class Matrices:
         )
 
 
+class Loader(yaml.SafeLoader):
+    """YAML in which yes and no are words, dates are texts, and a name stands only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{twice[0]!r} is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+SETTINGS = {name for kind in get_args(get_args(Column)[0]) for name in kind.model_fields}
+WORDS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in WORDS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(WORDS[0], re.compile("^(true|false)$", re.IGNORECASE), list("tfTF"))
+
+
 class Contract(BaseModel):
     """The columns of a table, by name, in order."""
 
@@ -66,14 +88,14 @@ class Contract(BaseModel):
             If the file is missing or is not a contract; every mistake is named.
         """
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader)
             return cls.model_validate(content)
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such contract") from None
         except yaml.YAMLError as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:
-            raise UserError(f"{path}: {describe(error)}") from None
+            raise UserError(f"{path}: {describe(error, SETTINGS)}") from None
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
@@ -155,13 +177,3 @@ class Contract(BaseModel):
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
-
-
-def describe(error: ValidationError) -> str:
-    """All mistakes that pydantic found, in one line."""
-    mistakes = []
-    for mistake in error.errors():
-        where = ".".join(str(part) for part in mistake["loc"])
-        what = mistake["msg"].removeprefix("Value error, ")
-        mistakes.append(f"{where}: {what}" if where else what)
-    return "; ".join(mistakes)

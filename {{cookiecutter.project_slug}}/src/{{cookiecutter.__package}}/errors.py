@@ -1,5 +1,12 @@
 """The one kind of error that is a person's mistake and not ours."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
 
 class UserError(Exception):
     """What was wrong, where, and what to do next, in one or two lines.
@@ -7,3 +14,36 @@ class UserError(Exception):
     The command line prints the message alone and exits with code 2; any other
     exception is a bug of this project and keeps its traceback.
     """
+
+
+def describe(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """All mistakes that pydantic found, in one line and in a person's words.
+
+    Parameters
+    ----------
+    known
+        Names of settings, one of which may be meant by one that does not exist.
+    """
+    mistakes = []
+    for mistake in error.errors():
+        where, kind = [str(part) for part in mistake["loc"]], mistake["type"]
+        if where[:1] == ["columns"] and len(where) > 2:
+            del where[2]  # the type of the column, which pydantic puts there
+        what = mistake["msg"].removeprefix("Value error, ")
+        if kind == "extra_forbidden":
+            near = difflib.get_close_matches(where[-1], known, 1)
+            what = "there is no such setting" + (f"; is it {near[0]}?" if near else "")
+        elif kind == "missing":
+            what = "is missing"
+        elif kind == "union_tag_not_found":
+            what = "needs a type: number, category, boolean, date or text"
+        elif kind == "union_tag_invalid":
+            what = f"there is no type {mistake['ctx']['tag']!r}; choose among " + str(
+                mistake["ctx"]["expected_tags"]
+            )
+        elif kind in ("model_type", "dict_type") or kind.startswith("model_attributes"):
+            what = "should hold settings, one `name: value` a line"
+        elif not what.startswith(("there", "one", "only", "at least", "the ")):
+            what = f"{what[0].lower()}{what[1:]}, not {mistake['input']!r}"
+        mistakes.append(f"{'.'.join(where)}: {what}" if where else what)
+    return "; ".join(mistakes)

@@ -106,29 +106,33 @@ def prepare(settings: Settings) -> Prepared:
     for finding in raw.findings:
         print(finding)
     PREPARED.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = PREPARED.with_suffix(".unfinished")
+    unfinished = [path.with_suffix(".unfinished") for path in (PREPARED, EXAMPLES)]
     try:
-        rows = type_rows(raw, contract, unfinished)
-        unfinished.replace(PREPARED)
+        rows = type_rows(raw, contract, unfinished[0])
+        table = sample(unfinished[0], rows, settings)
+        with_parts(table, contract, settings).write_parquet(unfinished[1])
+        unfinished[0].replace(PREPARED)
+        unfinished[1].replace(EXAMPLES)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+    return load(settings)
 
-    table = sample(rows, settings)
+
+def with_parts(table: pl.DataFrame, contract: Contract, settings: Settings) -> pl.DataFrame:
+    """Add lags, and for each split a column with the number of each row's part."""
     if contract.lags:
         table = add_lags(table, contract)
         table = table.filter(begun(table, contract))
+    if contract.names("time"):
+        table = table.sort(contract.names("time")[0], maintain_order=True)
     parts = split(table, contract, settings.split, settings.seed)
     for name in contract.features:
         if any(table[name].filter(part == 0).is_null().all() for part in parts):
             raise UserError(
                 f"{name} has no value in the train part: give it the role ignore in the contract"
             )
-    table = table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
-    if contract.names("time"):
-        table = table.sort(contract.names("time")[0], maintain_order=True)
-    table.write_parquet(unfinished)
-    unfinished.replace(EXAMPLES)
-    return load(settings)
+    return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
 
 
 def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
@@ -171,10 +175,10 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
     return written
 
 
-def sample(rows: int, settings: Settings) -> pl.DataFrame:
+def sample(path: Path, rows: int, settings: Settings) -> pl.DataFrame:
     """Read the rows to learn from: all, or if they are too many a random part, in order."""
     if rows <= settings.training_rows:
-        return pl.read_parquet(PREPARED)
+        return pl.read_parquet(path)
     print(
         f"learning from {settings.training_rows:,} of {rows:,} rows, drawn at random "
         "(training_rows in config.yaml)"
@@ -183,7 +187,7 @@ def sample(rows: int, settings: Settings) -> pl.DataFrame:
     chosen = np.zeros(rows, dtype=bool)
     chosen[drawn] = True
     parts, first = [], 0
-    for part in pl.scan_parquet(PREPARED).collect_batches(chunk_size=SLICE, lazy=True):
+    for part in pl.scan_parquet(path).collect_batches(chunk_size=SLICE, lazy=True):
         parts.append(part.filter(chosen[first : first + len(part)]))
         first += len(part)
     return pl.concat(parts)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -68,6 +75,12 @@ class Split(Section):
     train: Fraction = 0.7
     validation: Fraction = 0.15
     cross_validate_below: int = 1000
+
+    @model_validator(mode="after")
+    def _fractions_leave_room(self) -> Self:
+        if self.train + self.validation >= 1:
+            raise ValueError("train and validation leave no rows to test on")
+        return self
 
 
 class Neural(Section):

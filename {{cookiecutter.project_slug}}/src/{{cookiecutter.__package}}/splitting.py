@@ -21,7 +21,8 @@ PARTS = ("train", "validation", "test", "later")
 TRAIN, VALIDATION, TEST, LATER = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
 LEAST_ROWS = 10
-LEAST_UNITS = 100  # fewer different rows than these are no copies, but few possible values
+LEAST_UNITS = 3  # one for each part
+COINCIDENCE = 100  # fewer different rows than these are no copies, but few possible values
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
         )
     if len(table) < LEAST_ROWS:
         raise UserError(f"{len(table)} rows with a target are too few: {LEAST_ROWS} are the least")
+    refuse_hopeless(table[contract.target], contract)
     few = len(table) < choice.cross_validate_below
     target = codes(table[contract.target], contract)
     if time:
@@ -88,6 +90,9 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
             part[unseen & (part != TRAIN)] = LATER
     else:
         unit = units(table, contract)
+        if (different := len(np.unique(unit))) < LEAST_UNITS:
+            what = f"{group[0]} has {different} groups" if group else f"{different} different rows"
+            raise UserError(f"{what}: too few to train, choose and judge a model")
         rng = np.random.default_rng(seed)
         if few:
             parts = [part for _ in range(REPEATS) for part in cross_validation(target, unit, rng)]
@@ -100,6 +105,19 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
     for part in parts:
         check(part, table[contract.target], alone=len(parts) == 1)
     return parts
+
+
+def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
+    """Refuse a target that no split can make learnable."""
+    counts = target.value_counts(sort=True)
+    commonest, others = counts[target.name][0], len(target) - counts["count"][0]
+    if not others:
+        raise UserError(f"{target.name} is always {commonest!r}: there is nothing to learn")
+    if contract.classifies and counts["count"][1] < LEAST_UNITS:
+        raise UserError(
+            f"{target.name} is {commonest!r} in all but {others} row(s): of a second class "
+            f"{LEAST_UNITS} are the least, to learn from, choose by and judge by"
+        )
 
 
 def codes(target: pl.Series, contract: Contract) -> np.ndarray:
@@ -126,7 +144,7 @@ def units(table: pl.DataFrame, contract: Contract) -> np.ndarray:
     told = list(contract.features)
     hashes = table.select(pl.struct(told).hash()).to_series()
     copies: np.ndarray = hashes.rank("dense").to_numpy()
-    if copies.max() >= LEAST_UNITS or copies.max() * 2 > len(table):
+    if copies.max() >= COINCIDENCE or copies.max() * 2 > len(table):
         return copies
     return np.arange(len(table))
 
@@ -171,8 +189,6 @@ def at_random(
     target: np.ndarray, unit: np.ndarray, choice: Split, rng: np.random.Generator
 ) -> np.ndarray:
     """Split once, with each class in the same shares as far as it has rows for it."""
-    if choice.train + choice.validation >= 1:
-        raise UserError("split: train and validation leave no rows to test on")
     names, label, number = gather(target, unit, rng)
     part = np.full(len(names), TRAIN, dtype=np.uint8)
     for members in classes(label, rng):
@@ -195,8 +211,6 @@ def cross_validation(
     """Split so often that each row is tested once: three fifths, one fifth, one fifth."""
     names, label, number = gather(target, unit, rng)
     folds = min(FOLDS, len(names))
-    if folds < 3:
-        raise UserError(f"{len(names)} different rows or groups are too few to split")
     fold = np.empty(len(names), dtype=np.int64)
     for members in classes(label, rng):
         fold[members] = (np.arange(len(members)) + rng.integers(folds)) % folds

@@ -150,9 +150,9 @@ def train_family(
         validated = validate(prepared, fitted)
         # The validation rows are the latest before the test, and worth fitting on. Where the
         # rounds have tested every row, by other models, none need be kept from this one.
-        division = prepared.rounds[0]
-        tested_rows = division.test
-        rows = known(division) if once else np.concatenate([known(division), division.test])
+        tested_rows = np.unique(np.concatenate([round.test for round in prepared.rounds]))
+        rows = np.concatenate([known(round) for round in prepared.rounds])
+        rows = rows if once else np.union1d(rows, tested_rows)
         pipeline = fit(rows, "final")
         held = None if once else test(prepared, fitted, validated)
         seconds = time.perf_counter() - start
