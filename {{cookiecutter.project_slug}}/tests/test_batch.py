@@ -16,7 +16,9 @@ import pytest
 from {{cookiecutter.__package}} import batch
 from {{cookiecutter.__package}}.batch import predict_file
 from {{cookiecutter.__package}}.errors import UserError
+from {{cookiecutter.__package}}.preparation import EXAMPLES
 from {{cookiecutter.__package}}.scoring import Scorer
+from {{cookiecutter.__package}}.splitting import TEST
 
 TABLE = """fruit,weight,colour,shop,grade,bruised,picked
 0001,200,red,North,A,yes,2024-06-30
@@ -55,8 +57,8 @@ def test_the_demo_test_rows_get_exactly_the_answers_of_the_api(
 ) -> None:
     bundle = trained / "bundles" / "champion"
     scorer = Scorer(bundle)
-    prepared = pl.read_parquet(trained / "data" / "prepared" / "table.parquet")
-    rows = prepared.filter(pl.col("__part__") == "test").select(list(scorer.contract.features))
+    prepared = pl.read_parquet(trained / EXAMPLES)
+    rows = prepared.filter(pl.col("__part_0__") == TEST).select(list(scorer.contract.features))
     source, out = tmp_path / f"in.{kind}", tmp_path / f"out.{kind}"
     rows.write_csv(source) if kind == "csv" else rows.write_parquet(source)
     assert predict_file(bundle, source, out) == len(rows) > 0

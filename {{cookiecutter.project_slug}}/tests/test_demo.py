@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 import yaml
 
-from {{cookiecutter.__package}}.preparation import PREPARED
+from {{cookiecutter.__package}}.preparation import EXAMPLES
 from {{cookiecutter.__package}}.scoring import Scorer
+from {{cookiecutter.__package}}.splitting import TEST
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def champion(trained: Path) -> Scorer:
 @pytest.fixture(scope="module")
 def disrupted(trained: Path, champion: Scorer) -> Callable[..., np.ndarray]:
     """`disrupted(phase=, height=, ...)`: probabilities of the test rows, with values replaced."""
-    table = pl.read_parquet(trained / PREPARED).filter(pl.col("__part__") == "test")
+    table = pl.read_parquet(trained / EXAMPLES).filter(pl.col("__part_0__") == TEST)
 
     def probabilities(only: pl.Expr | None = None, **changed: Any) -> np.ndarray:
         rows = table if only is None else table.filter(only)
@@ -66,8 +67,8 @@ def test_a_large_bird_disrupts_more_than_a_small_one(disrupted: Callable[..., np
 
 
 def test_the_rows_are_split_at_the_chosen_years(trained: Path) -> None:
-    parts = pl.read_parquet(trained / PREPARED)["__part__"]
-    counts = [(parts == name).sum() for name in ("train", "validation", "test", "later")]
+    parts = pl.read_parquet(trained / EXAMPLES)["__part_0__"]
+    counts = [(parts == number).sum() for number in range(4)]
     assert counts == [10273, 2500, 5285, 1244]
 
 

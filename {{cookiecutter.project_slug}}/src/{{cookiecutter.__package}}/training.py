@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from .errors import UserError
 from .evaluation import Held, best_decision, interval, primary
 from .export import check_parity, of_classes, to_graph
 from .features import as_frame
-from .models import FAMILIES, Context, unsuited
+from .models import FAMILIES, Context, check_choice, unsuited
 from .plots import draw, importance
 from .preparation import Prepared, counted, prepare
 from .rounds import Predict, known, test, validate
@@ -63,9 +64,7 @@ def train(settings: Settings) -> None:
     UserError
         If something the person gave is wrong, or a model was refused.
     """
-    for name in [*(settings.models or []), *settings.tuned]:
-        if name not in FAMILIES:
-            raise UserError(f"there is no model {name!r}; choose among {', '.join(FAMILIES)}")
+    check_choice(settings.models or [], settings.tuned)
     prepared = prepare(settings)
     print(f"data: {counted(prepared)}")
     smallest = min((division.train for division in prepared.rounds), key=len)
@@ -241,7 +240,10 @@ def fit_family(
         **({"report": report} if report else {}),
     )
     try:
-        return FAMILIES[family](context).fit(as_frame(prepared.features(rows)), target)
+        with warnings.catch_warnings():
+            # They tell that a fit may go on, or a class is rare: what it is worth is measured.
+            warnings.simplefilter("ignore", UserWarning)
+            return FAMILIES[family](context).fit(as_frame(prepared.features(rows)), target)
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot be fitted to these rows: {reason}") from error
