@@ -6,19 +6,65 @@ every row is predicted several times, each time by a model that did not see it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
+from .errors import UserError
 from .evaluation import Held, best_decision, held_once
+from .features import as_frame
+from .models import FAMILIES, Context
 from .preparation import Prepared
 from .scoring import decide
+from .settings import Settings
 from .splitting import Round
+
+CHECKPOINTS = Path("checkpoints")
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
 Fit = Callable[[np.ndarray], Predict]
 """Row numbers to fit on, to a function that predicts others."""
+
+
+def fit_family(
+    settings: Settings,
+    prepared: Prepared,
+    family: str,
+    rows: np.ndarray,
+    checkpoints: Path = CHECKPOINTS,
+    report: Any = None,
+    tuned: dict[str, Any] | None = None,
+) -> Pipeline:
+    """Fit a family on some rows of the prepared table.
+
+    Raises
+    ------
+    UserError
+        If the library cannot fit it to these rows.
+    """
+    target = prepared.target(rows)
+    context = Context(
+        contract=prepared.contract,
+        seed=settings.seed,
+        neural=settings.neural,
+        target=target,
+        checkpoints=checkpoints,
+        tuned=settings.tuned.get(family, {}) if tuned is None else tuned,
+        **({"report": report} if report else {}),
+    )
+    try:
+        with warnings.catch_warnings():
+            # They tell that a fit may go on, or a class is rare: what it is worth is measured.
+            warnings.simplefilter("ignore", UserWarning)
+            return FAMILIES[family](context).fit(as_frame(prepared.features(rows)), target)
+    except (ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot be fitted to these rows: {reason}") from error
 
 
 def known(division: Round) -> np.ndarray:

@@ -6,9 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,16 +23,14 @@ from .card import model_card
 from .errors import UserError
 from .evaluation import Held, best_decision, interval, primary
 from .export import check_parity, of_classes, to_graph
-from .features import as_frame
-from .models import FAMILIES, Context, check_choice, unsuited
+from .models import FAMILIES, check_choice, unsuited
 from .plots import draw, importance
 from .preparation import Prepared, counted, prepare
-from .rounds import Predict, known, test, validate
+from .rounds import CHECKPOINTS, Predict, fit_family, known, test, validate
 from .scoring import Scorer
 from .settings import Settings
 from .summary import suspicion, table, verdict
 
-CHECKPOINTS = Path("checkpoints")
 REFERENCE_ROWS = 500
 IMPORTANCE_COLUMNS = 50  # the best alone of more
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
@@ -211,42 +207,6 @@ def train_family(
     shutil.rmtree(folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Trained(family, version, manifest.metrics)
-
-
-def fit_family(
-    settings: Settings,
-    prepared: Prepared,
-    family: str,
-    rows: np.ndarray,
-    checkpoints: Path = CHECKPOINTS,
-    report: Any = None,
-    tuned: dict[str, Any] | None = None,
-) -> Pipeline:
-    """Fit a family on some rows of the prepared table.
-
-    Raises
-    ------
-    UserError
-        If the library cannot fit it to these rows.
-    """
-    target = prepared.target(rows)
-    context = Context(
-        contract=prepared.contract,
-        seed=settings.seed,
-        neural=settings.neural,
-        target=target,
-        checkpoints=checkpoints,
-        tuned=settings.tuned.get(family, {}) if tuned is None else tuned,
-        **({"report": report} if report else {}),
-    )
-    try:
-        with warnings.catch_warnings():
-            # They tell that a fit may go on, or a class is rare: what it is worth is measured.
-            warnings.simplefilter("ignore", UserWarning)
-            return FAMILIES[family](context).fit(as_frame(prepared.features(rows)), target)
-    except (ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot be fitted to these rows: {reason}") from error
 
 
 def judge(family: str, held: Held, against: Baselines, settings: Settings) -> dict[str, Any]:

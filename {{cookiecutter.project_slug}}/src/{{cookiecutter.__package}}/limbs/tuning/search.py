@@ -6,7 +6,9 @@ import hashlib
 import json
 import multiprocessing
 import os
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +25,13 @@ from ...evaluation import interval, primary
 from ...export import of_classes
 from ...models import SPACES, check_choice
 from ...preparation import Prepared, counted, load, prepare
-from ...registry import BUNDLES, CHALLENGER
-from ...rounds import Fit, Predict, test, validate
+from ...rounds import Fit, Predict, fit_family, test, validate
 from ...settings import CONFIG
-from ...training import fit_family
 
 if TYPE_CHECKING:
     from .commands import Tune
 
 DATABASE = Path("tuning.db")
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def tune(command: Tune) -> None:
@@ -50,28 +49,23 @@ def tune(command: Tune) -> None:
     prepared = prepare(command)
     print(f"data: {counted(prepared)}")
     study = open_study(command, prepared, family)
-    finished = len(study.get_trials(deepcopy=False, states=FINISHED))
+    finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
     queue_again(study)
     print(f"{DATABASE}: {finished} of {command.trials} trials of {family} are done")
 
     if finished < command.trials:
-        context = multiprocessing.get_context("spawn")
-        others = [
-            context.Process(target=work, args=(command, family, number, os.getpid()))
-            for number in range(1, command.jobs)
-        ]
-        for process in others:
-            process.start()
-        try:
-            search(command, prepared, study, family, number=0)
-        finally:
-            for process in others:
-                process.join()
+        with tqdm(total=command.trials, unit="trial", disable=None, leave=False) as bar:
+            if command.jobs == 1:
+                search(command, prepared, study, family, bar)
+            else:
+                share(command, study, family, bar)
     report(command, prepared, study, family)
 
 
 def default_family() -> str:
     """Family of the challenger, or the one that most depends on its settings."""
+    from ...registry import BUNDLES, CHALLENGER  # MLflow takes seconds to import
+
     folder = BUNDLES / CHALLENGER
     return open_bundle(folder).family if folder.exists() else "boosting"
 
@@ -102,11 +96,26 @@ def queue_again(study: optuna.Study) -> None:
             study.enqueue_trial(trial.params)
 
 
+def share(command: Tune, study: optuna.Study, family: str, bar: Any) -> None:
+    """Search in several processes, and show how far they are together."""
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=work, args=(command, family, number, os.getpid()))
+        for number in range(command.jobs)
+    ]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        time.sleep(0.5)
+        show(bar, study)
+
+
 def work(command: Tune, family: str, number: int, parent: int) -> None:
     """Search in a process of its own, as long as the one that started it lives."""
     prepared = load(command)
     study = open_study(command, prepared, family)
-    search(command, prepared, study, family, number, parent)
+    bar = tqdm(disable=True)
+    search(command, prepared, study, family, bar, number, lambda: os.getppid() != parent)
 
 
 def search(
@@ -114,25 +123,25 @@ def search(
     prepared: Prepared,
     study: optuna.Study,
     family: str,
-    number: int,
-    parent: int | None = None,
+    bar: Any,
+    number: int = 0,
+    ended: Callable[[], bool] = lambda: False,
 ) -> None:
     """Try settings until there are enough trials, by whichever process.
 
     Parameters
     ----------
     number
-        Of this process; the first one shows the progress.
+        Of this process among those that share the search.
+    ended
+        Asked after each trial whether to stop.
     """
-    before = study.get_trials(deepcopy=False)
+    before = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(
         # Another seed for each process and start, or they would try the same.
-        seed=command.seed + 1000 * len(before) + number,
+        seed=command.seed + 1000 * before + number,
         multivariate=True,
         constant_liar=command.jobs > 1,
-    )
-    bar = tqdm(
-        total=command.trials, unit="trial", disable=None if number == 0 else True, leave=False
     )
 
     def objective(trial: optuna.Trial) -> float:
@@ -140,18 +149,22 @@ def search(
         return validate(prepared, fit).score()
 
     def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        trials = study.get_trials(deepcopy=False)
-        done = [trial for trial in trials if trial.state in FINISHED]
-        bar.n = len(done)
-        bar.set_postfix_str(f"best {study.best_value:.4f}" if done else "")
-        failed = len(trials) - len(done)
-        orphaned = parent is not None and os.getppid() != parent
-        if len(done) >= command.trials or failed > command.trials + 10 or orphaned:
+        finished, failed = show(bar, study)
+        if finished >= command.trials or failed > command.trials + 10 or ended():
             study.stop()
 
     cores = max(1, (os.cpu_count() or 1) // command.jobs)
-    with bar, threadpool_limits(cores):
+    with threadpool_limits(cores):
         study.optimize(objective, timeout=command.stop_after, callbacks=[after], catch=(UserError,))
+
+
+def show(bar: Any, study: optuna.Study) -> tuple[int, int]:
+    """Move the bar; return how many trials came to an end, and how many did not."""
+    trials = study.get_trials(deepcopy=False)
+    scores = [trial.value or 0.0 for trial in trials if trial.state == TrialState.COMPLETE]
+    bar.n = len(scores)
+    bar.set_postfix_str(f"best {max(scores):.4f}" if scores else "")
+    return len(scores), len(trials) - len(scores)
 
 
 def suggest(trial: optuna.Trial, family: str) -> dict[str, Any]:
