@@ -1,4 +1,7 @@
-"""What is true of the demo's data and its models. Replace this file with your own claims."""
+"""What is true of the demo's data and its models. Write your own claims beside it.
+
+Skipped once config.yaml names other data.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ import polars as pl
 import pytest
 import yaml
 
-from {{cookiecutter.__package}}.preparation import EXAMPLES
+from {{cookiecutter.__package}}.preparation import EXAMPLES, PART
 from {{cookiecutter.__package}}.scoring import Scorer
-from {{cookiecutter.__package}}.splitting import TEST
+
+PROJECT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(
+    "strikes.csv" not in (PROJECT / "config.yaml").read_text(encoding="utf-8"),
+    reason="config.yaml names other data than the demo's",
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,7 @@ def champion(trained: Path) -> Scorer:
 @pytest.fixture(scope="module")
 def disrupted(trained: Path, champion: Scorer) -> Callable[..., np.ndarray]:
     """`disrupted(phase=, height=, ...)`: probabilities of the test rows, with values replaced."""
-    table = pl.read_parquet(trained / EXAMPLES).filter(pl.col("__part_0__") == TEST)
+    table = pl.read_parquet(trained / EXAMPLES).filter(pl.col(PART.format(0)) == 2)
 
     def probabilities(only: pl.Expr | None = None, **changed: Any) -> np.ndarray:
         rows = table if only is None else table.filter(only)
@@ -67,7 +75,7 @@ def test_a_large_bird_disrupts_more_than_a_small_one(disrupted: Callable[..., np
 
 
 def test_the_rows_are_split_at_the_chosen_years(trained: Path) -> None:
-    parts = pl.read_parquet(trained / EXAMPLES)["__part_0__"]
+    parts = pl.read_parquet(trained / EXAMPLES)[PART.format(0)]
     counts = [(parts == number).sum() for number in range(4)]
     assert counts == [10273, 2500, 5285, 1244]
 
@@ -84,10 +92,9 @@ def test_a_model_that_reads_the_remarks_stops_the_training(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    project = Path(__file__).parents[1]
     for name in ("config.yaml", "schema.yaml"):
-        shutil.copy(project / name, tmp_path)
-    shutil.copytree(project / "data" / "raw", tmp_path / "data" / "raw")
+        shutil.copy(PROJECT / name, tmp_path)
+    shutil.copytree(PROJECT / "data" / "raw", tmp_path / "data" / "raw")
     contract = yaml.safe_load((tmp_path / "schema.yaml").read_text())
     contract["columns"]["remarks"] = {"type": "text"}
     (tmp_path / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import (
@@ -54,11 +56,42 @@ class Join(Section):
     key: str
 
 
+class Dialect(Section):
+    """How a file is written. What is left open is found out from the file, and said."""
+
+    encoding: str | None = Field(None, description="as Python calls it: utf-8, cp1252, utf-16")
+    delimiter: str | None = Field(None, min_length=1, description="a blank: any run of blanks")
+    quote: str | None = Field(None, min_length=1, max_length=1)
+    header: bool | None = Field(None, description="whether there is a line of names")
+    skip: int | None = Field(None, ge=0, description="lines above the table")
+    footer: int | None = Field(None, ge=0, description="lines below the table")
+    sheet: str | None = Field(None, description="of an Excel file")
+    ragged: Literal["set aside", "refuse"] = Field(
+        "set aside", description="rows with too many or too few fields"
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, name: str | None) -> str | None:
+        try:
+            return name and codecs.lookup(name).name
+        except LookupError:
+            raise ValueError(f"there is no encoding {name!r}; try cp1252 or utf-8") from None
+
+
 class Data(Section):
-    """Where the raw table comes from."""
+    """Where the raw table comes from.
+
+    Attributes
+    ----------
+    table
+        A file, a folder (all tables in it) or a pattern such as `data/raw/*.csv`. Files
+        with the same columns are appended.
+    """
 
     table: Path
     joins: list[Join] = []
+    dialect: Dialect = Dialect()
 
 
 class Split(Section):

@@ -1,0 +1,142 @@
+"""JSON: an array of records, a record a line, or a list of records within an object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import UserError
+from .layout import unique
+from .raw import Part, RawTable
+from .unpacking import cached
+
+ROWS = 20_000  # in memory at a time
+Record = dict[str, Any]
+TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+
+
+def scan_json(file: Path, name: str) -> RawTable:
+    """Read JSON by way of a Parquet file; a key that a record lacks is null.
+
+    Raises
+    ------
+    UserError
+        If this is no JSON, or holds no list of records.
+    """
+    said: list[str] = []
+    types: dict[str, type] = {}
+    rows = 0
+    for record in records(file, said):  # a first time for the types
+        rows += 1
+        for key, value in record.items():
+            kind, known = type(value), types.get(key)
+            if value is None:
+                types.setdefault(key, type(None))
+            elif known in (None, type(None)):
+                types[key] = kind
+            elif known is not kind:
+                types[key] = float if {known, kind} == {int, float} else str
+    if not rows:
+        raise UserError("there are no records")
+    if nested := sorted({key.split(".")[0] for key in types if "." in key}):
+        said.append(f"the keys within {', '.join(map(repr, nested[:5]))} are columns of their own")
+
+    def write(target: Path) -> None:
+        schema = pa.schema([(key, TYPES.get(kind, pa.string())) for key, kind in types.items()])
+        with pq.ParquetWriter(target, schema) as writer:
+            source = records(file, [])
+            while some := list(islice(source, ROWS)):
+                columns = {
+                    key: [convert(record.get(key), types[key]) for record in some] for key in types
+                }
+                writer.write_table(pa.table(columns, schema))
+
+    frame = pl.scan_parquet(cached(file, "JSON", write), glob=False)
+    frame = frame.rename(dict(zip(types, unique(list(types), said), strict=True)))
+    return RawTable(frame, [f"{name}: {line}" for line in said], [Part(name, rows)])
+
+
+def convert(value: Any, kind: type) -> Any:
+    """Give a value its column's type."""
+    if value is None or type(value) is kind:
+        return value
+    return float(value) if kind is float else text(value)
+
+
+def text(value: Any) -> str:
+    """Write a value that is not like the others in its column."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def flatten(record: Any, prefix: str = "") -> Record:
+    """Objects within objects to `outer.inner`, lists to JSON text."""
+    if not isinstance(record, dict):
+        raise UserError(f"expected records, but there is {text(record)[:50]!r}")
+    flat: Record = {}
+    for key, value in record.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | dict) or (type(value) is int and abs(value) >= 2**63):
+            flat[prefix + key] = text(value)
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def records(file: Path, said: list[str]) -> Iterator[Record]:
+    """Yield flat records."""
+    with file.open(encoding="utf-8-sig") as opened:
+        try:
+            first = next(line for line in opened if line.strip())
+            json.loads(first)
+            by_line = first.lstrip().startswith("{")
+        except (ValueError, StopIteration):
+            by_line = False
+        if by_line:
+            second = next((line for line in opened if line.strip()), None)
+            by_line = second is not None or not lists(json.loads(first))
+        opened.seek(0)
+        number = 0
+        try:
+            if not by_line:
+                whole = json.load(opened)
+                yield from map(flatten, only_list(whole, said))
+                return
+            for line in opened:
+                number += 1
+                if line.strip():
+                    yield flatten(json.loads(line))
+        except UnicodeDecodeError as error:
+            raise UserError(f"this is no JSON in UTF-8: {error}") from None
+        except json.JSONDecodeError as error:
+            where = f"line {number if by_line else error.lineno}"
+            raise UserError(f"{where} is no JSON: {error.msg}; mend or remove it") from None
+
+
+def lists(whole: Any) -> list[str]:
+    """Return the keys that hold lists of records."""
+    return [
+        key
+        for key, value in (whole.items() if isinstance(whole, dict) else ())
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+    ]
+
+
+def only_list(whole: Any, said: list[str]) -> list[Any]:
+    """Return the records of a whole document."""
+    if isinstance(whole, list):
+        return whole
+    keys = lists(whole)
+    if len(keys) != 1:
+        what = f"the lists {', '.join(keys)}" if keys else "no list of records"
+        raise UserError(f"expected one list of records, but this object holds {what}")
+    said.append(f"the records are those under {keys[0]!r}")
+    found: list[Any] = whole[keys[0]]
+    return found

@@ -1,0 +1,1 @@
+"""Data: brings sources in, and finds out what is in them."""

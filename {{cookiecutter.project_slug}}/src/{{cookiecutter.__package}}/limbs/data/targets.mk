@@ -1,0 +1,4 @@
+# SOURCE as it was written: a ${NAME} in it is for the program, not for make.
+collect: .venv/ready ## bring in what is new at the recorded sources; SOURCE=... for one
+	@$(RUN) collect $(if $(SOURCE),--source '$(value SOURCE)') $(if $(QUERY),--query "$$QUERY") $(if $(LICENCE),--licence "$$LICENCE")
+.PHONY: collect
