@@ -5,6 +5,7 @@ The tests that use `trained` read the demo's own table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,8 @@ def test_the_demo_test_rows_get_exactly_the_answers_of_the_api(
 ) -> None:
     bundle = trained / "bundles" / "champion"
     scorer = Scorer(bundle)
-    prepared = pl.read_parquet(trained / "data" / "prepared" / "table.parquet")
-    rows = prepared.filter(pl.col("__part__") == "test").select(list(scorer.contract.features))
+    prepared = pl.read_parquet(trained / "data" / "prepared" / "examples.parquet")
+    rows = prepared.filter(pl.col("__part_0__") == 2).select(list(scorer.contract.features))
     source, out = tmp_path / f"in.{kind}", tmp_path / f"out.{kind}"
     rows.write_csv(source) if kind == "csv" else rows.write_parquet(source)
     assert predict_file(bundle, source, out) == len(rows) > 0
@@ -115,11 +116,27 @@ def test_typed_parquet_columns_are_read_as_their_text(small_bundle: Path, tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("90,violet", "heavy,violet", "line 4, weight: 'heavy' is not a number"),
-        ("200,red", "1001,red", "line 2, weight: '1001'"),
-        ("UNKNOWN,B", "UNKNOWN,C", "line 3, grade: 'C'"),
-        ("A,yes", ",yes", "line 2, grade: None is missing"),
-        ("A,no,2024-01-01", "A,no,2024-13-01", "line 4, picked: '2024-13-01' is not a date"),
+        (
+            "90,violet",
+            "heavy,violet",
+            "weight: 1 value(s) not a number, the first is 'heavy'",
+        ),
+        (
+            "200,red",
+            "1001,red",
+            "weight: 1 value(s) above the maximum 1000, the first is '1001'",
+        ),
+        (
+            "UNKNOWN,B",
+            "UNKNOWN,C",
+            "grade: 1 value(s) not one of the categories, the first is 'C'",
+        ),
+        ("A,yes", ",yes", "grade: 1 value(s) missing, the first is None"),
+        (
+            "A,no,2024-01-01",
+            "A,no,2024-13-01",
+            "picked: 1 value(s) not a date, the first is '2024-13-01'",
+        ),
     ],
 )
 def test_a_bad_value_is_named_by_line_and_nothing_is_left_behind(
@@ -129,6 +146,7 @@ def test_a_bad_value_is_named_by_line_and_nothing_is_left_behind(
     with pytest.raises(UserError) as caught:
         predict(small_bundle, tmp_path, TABLE.replace(old, new))
     assert complaint in str(caught.value)
+    assert re.search(r"in\.csv, line [234]\)", str(caught.value))
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -140,7 +158,7 @@ def test_a_bad_value_far_down_keeps_its_line_and_the_file_that_was_there(
     (tmp_path / out).write_text("from before")
     head, *rows = TABLE.splitlines()
     table = "\n".join([head, *rows * 10, "x,high,red,North,A,yes,"])
-    with pytest.raises(UserError, match="line 32, weight: 'high' is not a number"):
+    with pytest.raises(UserError, match=r"the first is 'high' \(.*, line 32\)"):
         predict(small_bundle, tmp_path, table, out)
     assert (tmp_path / out).read_text() == "from before"
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", out}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import polars as pl
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from .columns import BaseColumn
+from .contract import Contract
 from .errors import UserError
+from .lags import add_lags
 from .preparation import encode
 from .reading import scan
 from .scoring import Scorer
@@ -61,25 +65,26 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
 def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     """Yield the file's rows with the predictions, slice by slice."""
     raw = scan(file, Dialect(ragged="refuse"))
-    features = scorer.contract.features
-    present = set(raw.frame.collect_schema().names())
-    if absent := [name for name in features if name not in present and not features[name].nullable]:
-        raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
-    if present.isdisjoint(features):
-        raise UserError(f"{file} has none of the columns {', '.join(features)}")
-    answer = {"label", *(f"probability {name}" for name in scorer.manifest.classes)}
-    if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
+    contract = scorer.contract
+    present = raw.frame.collect_schema().names()
+    columns = needed(contract, present, file)
+    classes = scorer.manifest.classes
+    answer = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
+    if taken := [name for name in present if name in answer]:
         raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
-    nulls = [pl.lit(None, pl.String).alias(name) for name in features if name not in present]
-    typing = Typing(features)
+    nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
+    # Lags look back over the whole table, which is not long where there are any.
+    size = max(raw.rows, 1) if contract.lags else ROWS
+    typing = Typing(columns)
     with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
-        for rows in raw.slices(ROWS):
+        for rows in raw.slices(size):
             typed = typing(rows.with_columns(nulls))
             typing.check(raw.place)
+            if contract.lags:
+                typed = add_lags(typed, contract)
             # As float64, which prints as the API's answers do.
-            prediction = scorer.predict(encode(scorer.contract, typed)).astype(np.float64)
+            prediction = scorer.predict(encode(contract, typed)).astype(np.float64)
             bar.update(len(rows))
-            classes = scorer.manifest.classes
             if not classes:
                 yield rows.with_columns(pl.Series("value", prediction[:, 0]))
                 continue
@@ -88,6 +93,34 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
                 pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
             ]
             yield rows.with_columns(pl.Series("label", labels), *shares)
+
+
+def needed(contract: Contract, present: list[str], file: Path) -> dict[str, BaseColumn]:
+    """Columns to read: the features, and for lags that are not given what they come from.
+
+    Raises
+    ------
+    UserError
+        If the file lacks one that must be there, or has none.
+    """
+    columns: dict[str, BaseColumn] = {}
+    for name, column in contract.features.items():
+        lag = contract.lags.get(name)
+        if lag is None or name in present:
+            columns[name] = column
+        elif lag.lag_of in present:
+            sources = [lag.lag_of, *contract.names("time"), *contract.names("series")]
+            for source in map(str, sources):
+                columns[source] = contract.columns[source].model_copy(update={"nullable": True})
+    absent = [name for name in {**contract.features, **columns} if name not in present]
+    absent = [name for name in absent if name in columns or name not in contract.lags]
+    if must := [name for name in absent if not contract.columns[name].nullable]:
+        raise UserError(f"{file} has no column {', '.join(must)}, which the model needs")
+    if set(present).isdisjoint(columns):
+        raise UserError(f"{file} has none of the columns {', '.join(contract.features)}")
+    if absent:
+        print(f"{file} has no column {', '.join(absent)}: taken as missing", file=sys.stderr)
+    return columns
 
 
 def write(slices: Iterator[pl.DataFrame], path: Path, suffix: str) -> int:

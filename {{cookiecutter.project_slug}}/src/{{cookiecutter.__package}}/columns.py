@@ -317,7 +317,8 @@ class Date(BaseColumn):
     ----------
     format
         How the text is written, in strftime's letters, or `unix` for seconds since
-        1970 (`unix ms` for milliseconds). Of several the first that fits counts. One
+        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5).
+        Of several the first that fits counts. One
         that has an hour makes the column a day and a time.
     calendar
         With the role time: whether the calendar is a feature. Elapsed time is not,
@@ -365,6 +366,11 @@ class Date(BaseColumn):
             unit: Any = "ms" if format.endswith("ms") else "s"
             number = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
             return pl.from_epoch(number, unit).cast(pl.Datetime("us"))
+        if format == "year":
+            decimal = text.cast(pl.Float64, strict=False)
+            months = (decimal - decimal.floor()) * 12 + 0.01  # 1949.083 is written for 1949 1/12
+            day = ((months - months.floor()) * 30).floor() + 1
+            return pl.datetime(decimal.floor().cast(pl.Int32), months.floor() + 1, day)
         # What is left out is the first month, the first day, the full hour.
         for parts, letter, first in (("mbBhjDFxUW", "m", "1"), ("djeDFxua", "d", "1")):
             if not re.search(f"%-?[{parts}]", format):

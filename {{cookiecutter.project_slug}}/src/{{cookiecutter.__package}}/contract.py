@@ -131,6 +131,16 @@ class Contract(BaseModel):
         return {name: column for name, column in self.columns.items() if column.is_feature}
 
     @cached_property
+    def used(self) -> set[str]:
+        """Names of all columns but those to ignore; one of these may still have a lag."""
+        lagged = {lag.lag_of for lag in self.lags.values()}
+        return {
+            name
+            for name, column in self.columns.items()
+            if column.role != "ignore" or name in lagged
+        }
+
+    @cached_property
     def lags(self) -> dict[str, Number]:
         """The columns that are derived from another's earlier values."""
         return {

@@ -109,8 +109,8 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
 
 def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
     """Refuse a target that no split can make learnable."""
-    counts = target.value_counts(sort=True)
-    commonest, others = counts[target.name][0], len(target) - counts["count"][0]
+    counts = target.alias("value").value_counts(sort=True)  # a target may be called count
+    commonest, others = counts["value"][0], len(target) - counts["count"][0]
     if not others:
         raise UserError(f"{target.name} is always {commonest!r}: there is nothing to learn")
     if contract.classifies and counts["count"][1] < LEAST_UNITS:
@@ -140,7 +140,8 @@ def units(table: pl.DataFrame, contract: Contract) -> np.ndarray:
             raise UserError(f"{groups.name}: a column with the role group needs nullable: false")
         ranks: np.ndarray = groups.rank("dense").to_numpy()
         return ranks
-    told = [name for name in table.columns if contract.columns[name].role != "id"]
+    # Without the target: of two rows alike in all else, one would teach the wrong answer.
+    told = list(contract.features)
     hashes = table.select(pl.struct(told).hash()).to_series()
     copies: np.ndarray = hashes.rank("dense").to_numpy()
     if copies.max() >= COINCIDENCE or copies.max() * 2 > len(table):

@@ -115,11 +115,7 @@ def check_names(found: Iterable[str], contract: Contract) -> None:
         With every column that only one of them has, and the one it may be meant to be.
     """
     names = list(found)
-    wanted = [
-        name
-        for name, column in contract.columns.items()
-        if name not in contract.lags and column.role != "ignore"
-    ]
+    wanted = [name for name in contract.columns if name in contract.used - set(contract.lags)]
     unknown = [name for name in names if name not in contract.columns]
     absent = [name for name in wanted if name not in names]
     problems = []

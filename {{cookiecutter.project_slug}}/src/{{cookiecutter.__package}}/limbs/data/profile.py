@@ -1,0 +1,371 @@
+"""The profile: what each column of a table is, told from its name and its values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import TypeAdapter
+
+from ...columns import BaseColumn, Column
+from .dates import date_formats
+from .spellings import booleans, is_missing, no_labels, number_style
+
+COLUMN: TypeAdapter[BaseColumn] = TypeAdapter(Column)
+DETAIL = 200_000  # rows that are looked at in detail
+PROBE = 3_000  # spellings of a column that a style is sought for
+STRAY = 0.02  # share of cells that may be slips of the pen
+LISTED = 30  # categories up to which they are listed
+CODES = {"zip", "zipcode", "postal", "postcode", "plz", "code", "codes", "type", "class", "cluster"}
+CODES |= {"category", "fips", "sic", "naics", "icd", "iso", "kind", "ndc", "cpt", "isbn", "ean"}
+WHEN = {"time", "timestamp", "ts", "epoch", "date", "datetime", "created", "updated", "at", "unix"}
+TWO_DIGITS = {"month", "day", "hour", "minute", "week", "min", "hr", "mon", "dow", "year", "second"}
+
+
+@dataclass
+class Look:
+    """One column, as it was looked at.
+
+    Attributes
+    ----------
+    raw
+        The rows in detail, as text; null where empty.
+    dtype
+        The type in the file: text, but for Parquet, Excel and JSON.
+    settings
+        The column in the contract.
+    values
+        The rows in detail, typed; null where missing or not to be read.
+    notes
+        Reasons, for the comment beside the draft.
+    doubts
+        What a person should look at.
+    """
+
+    name: str
+    raw: pl.Series
+    dtype: pl.DataType
+    settings: dict[str, Any] = field(default_factory=dict)
+    values: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Null))
+    notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    @property
+    def type(self) -> str:
+        """Its type in the contract."""
+        return str(self.settings["type"])
+
+    @property
+    def role(self) -> str:
+        """Its role in the contract."""
+        return str(self.settings.get("role", "feature"))
+
+    @property
+    def known(self) -> int:
+        """How many of the rows in detail have a value."""
+        return len(self.values) - self.values.null_count()
+
+    @property
+    def distinct(self) -> int:
+        """How many different values there are."""
+        return self.values.n_unique() - (self.values.null_count() > 0)
+
+    def leave_out(self, role: str, reason: str) -> None:
+        """Give it a role that keeps it from the model."""
+        self.settings.update(role=role, reason=reason)
+
+    def missing(self, spellings: Iterable[str]) -> None:
+        """Count these spellings as missing."""
+        spelled = [*self.settings.get("missing_values", []), *spellings]
+        self.settings["missing_values"] = list(dict.fromkeys(spelled))
+        self.read()
+
+    def read(self) -> None:
+        """Type the values by the settings."""
+        if self.read_by != self.settings:
+            self.read_by = dict(self.settings)
+            _, self.values = typed(self.raw_frame, self.settings)
+
+    @property
+    def raw_frame(self) -> pl.DataFrame:
+        """The rows as the contract's types read them."""
+        return pl.DataFrame({"x": self.original})
+
+    read_by: dict[str, Any] = field(default_factory=dict)
+    original: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Null))
+
+
+def typed(frame: pl.DataFrame, settings: dict[str, Any]) -> tuple[pl.Series, pl.Series]:
+    """The only column of a frame by the contract's own types: known values, and typed ones."""
+    column, dtype = COLUMN.validate_python(settings), frame.dtypes[0]
+    known = frame.select(column.known(pl.col("x"), dtype))
+    return known.to_series(), known.select(column.typed(pl.col("x"), dtype)).to_series()
+
+
+def words(name: str) -> list[str]:
+    """The words of a column's name, in small letters."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return [word for word in re.split(r"[^\w]+|_|(?<=\D)(?=\d)", apart.lower()) if word]
+
+
+def look(name: str, column: pl.Series) -> Look:
+    """Look at one column."""
+    if column.dtype == pl.Categorical or column.dtype == pl.Enum:
+        column = column.cast(pl.String)
+    column = column.alias("x")
+    raw = column.cast(pl.String, strict=False).str.strip_chars().replace("", None)
+    seen = Look(name, raw, column.dtype, original=column)
+    counts = raw.drop_nulls().value_counts(sort=True)
+    spellings: list[str] = counts["x"].to_list() if len(counts) <= 2 * PROBE else probe(counts["x"])
+    if not spellings:
+        seen.settings = {"type": "category"}
+        seen.leave_out("ignore", "It is empty.")
+    elif column.dtype == pl.Boolean:
+        seen.settings = {"type": "boolean"}
+    elif column.dtype.is_temporal():
+        if column.dtype in (pl.Time, pl.Duration):
+            seen.settings = {"type": "category"}
+        else:
+            days = column.cast(pl.Datetime("us"))
+            format = "%Y-%m-%d" if (days.dt.truncate("1d") == days).all() else "%Y-%m-%d %H:%M:%S"
+            seen.settings = {"type": "date", "format": format}
+    elif column.dtype.is_numeric():
+        number(seen, spellings, {"type": "number"})
+    else:
+        text(seen, spellings, counts)
+    seen.read()
+    if seen.type == "number" and seen.role == "feature":
+        sentinels(seen)
+    if seen.role == "feature" and seen.distinct <= 1 and seen.values.null_count() == 0:
+        value = seen.raw.drop_nulls()[0]
+        seen.leave_out("ignore", f"It is {value[:40]!r} in every row.")
+    if seen.type == "category" and 1 < seen.distinct <= LISTED:
+        seen.settings["categories"] = labels(seen)
+    return seen
+
+
+def probe(spellings: pl.Series) -> list[str]:
+    """The commonest spellings and some of the others."""
+    first, rest = spellings.head(PROBE), spellings.tail(-PROBE)
+    return [*first.to_list(), *rest.sample(min(PROBE, len(rest)), seed=0).to_list()]
+
+
+def labels(seen: Look) -> list[str]:
+    """The categories in a natural order."""
+    found = seen.values.drop_nulls().unique().to_list()
+    return sorted(found, key=lambda one: [(not p.isdigit(), int(p) if p.isdigit() else 0, p.lower())
+                                          for p in re.split(r"(\d+)", one) if p])  # fmt: skip
+
+
+def text(seen: Look, spellings: list[str], counts: pl.DataFrame) -> None:
+    """Decide what a column of text is."""
+    present = [spelled for spelled in spellings if not is_missing(spelled)]
+    blank = [spelled for spelled in spellings if spelled not in set(present)]
+    told = booleans(present) if len(counts) <= 20 else None
+    numeric = {"0", "1", "0.0", "1.0"}
+    if told and (len(seen.raw) >= 100 or not set(present) <= numeric):
+        seen.settings = {"type": "boolean", "true_values": told[0], "false_values": told[1]}
+        lost(seen, blank)
+        return
+    style = number_style(present) if present else None
+    if style and not is_code(seen, present) and number(seen, present, style, blank):
+        return
+    if present and any(char.isdigit() for char in present[0]) and dates(seen, present, blank):
+        return
+    labels_or_prose(seen, spellings)
+
+
+def lost(seen: Look, blank: Sequence[str]) -> None:
+    """Note spellings of "missing"."""
+    if blank:
+        seen.settings["missing_values"] = list(blank)
+
+
+def is_code(seen: Look, present: list[str]) -> bool:
+    """Whether figures are a code's and not a quantity's."""
+    name = set(words(seen.name))
+    zeros = [one for one in present if re.fullmatch(r"0\d+", one)]
+    figures = all(one.isdigit() for one in present)
+    if zeros and len(zeros) >= 0.01 * len(present):
+        short = all(len(one) <= 2 for one in present)
+        if not (short and name & TWO_DIGITS):
+            seen.notes.append(f"a code and no quantity: {zeros[0]!r} begins with a zero")
+            return True
+    if figures and max(map(len, present)) > 16:
+        seen.notes.append("a code and no quantity: it has more than 16 figures")
+        return True
+    if name & CODES and all(re.fullmatch(r"-?\d+(\.0)?", one) for one in present):
+        seen.notes.append("a code and no quantity, by its name")
+        return True
+    return False
+
+
+def number(
+    seen: Look, present: list[str], style: dict[str, Any], blank: Sequence[str] = ()
+) -> bool:
+    """Settle that a column is a number, if nearly all of it can be read as one."""
+    typed_number = seen.dtype != pl.String
+    if typed_number and seen.dtype.is_integer() and is_code(seen, present):
+        seen.settings = {"type": "category"}
+        return True
+    name = words(seen.name)
+    if set(name) & WHEN and all(re.fullmatch(r"\d{9,13}(\.\d+)?", one) for one in present):
+        lengths = {len(one.split(".")[0]) for one in present}
+        if lengths <= {9, 10} or lengths <= {12, 13}:
+            seen.settings = {"type": "date", "format": "unix" if max(lengths) < 11 else "unix ms"}
+            seen.notes.append("seconds since 1970" if max(lengths) < 11 else "ms since 1970")
+            lost(seen, blank)
+            return True
+    days = all(re.fullmatch(r"(19|20)\d{6}", one) for one in present) and len(present) >= 2
+    if days and dates(seen, present, blank):
+        return True
+    seen.settings = {**style, **({"missing_values": list(blank)} if blank else {})}
+    known, values = typed(seen.raw_frame, seen.settings)
+    seen.values, seen.read_by = values, dict(seen.settings)
+    unread = known.filter(known.is_not_null() & values.is_null())
+    if typed_number:
+        unread = unread.cast(pl.String)
+    total = max(1, len(known) - known.null_count())
+    if len(unread):
+        spelled = unread.value_counts(sort=True)["x"].to_list()
+        share = len(unread) / total
+        wordy = len(spelled) <= 2 and not any(re.search(r"\d", one) for one in spelled)
+        if not typed_number and not (
+            share <= STRAY
+            or (len(unread) == 1 and total >= 20)
+            or (wordy and share <= 0.3 and values.n_unique() > 10)
+        ):
+            if share < 0.5:
+                seen.doubts.append(
+                    f"{share:.0%} of the values are no numbers, such as {spelled[0]!r}: labels"
+                )
+            seen.settings = {}
+            return False
+        seen.missing(spelled)
+        shown = ", ".join(repr(one) for one in spelled[:3])
+        some = "cell is" if len(unread) == 1 else "cells are"
+        seen.notes.append(f"{len(unread)} {some} no number and count as missing: {shown}")
+    written = {key: value for key, value in style.items() if key != "type"}
+    if written:
+        sample = max(present[:50], key=len)
+        value, _ = typed(pl.DataFrame({"x": [sample]}), style)[1], None
+        seen.notes.append(f"{sample!r} is read as {value[0]:.10g}")
+    affixes = style.get("affixes", [])
+    if "%" in affixes:
+        seen.settings["unit"] = "%"
+    elif len(units := [one for one in affixes if one not in ("()", "-", "+", "<", ">", "~")]) == 1:
+        seen.settings["unit"] = units[0]
+    if {"<", ">", "~"} & set(affixes):
+        seen.doubts.append("values such as '<5' are read as the number alone")
+    if style.get("decimal") == "," or style.get("thousands") in (".",):
+        seen.notes.append("decimal comma" if style.get("decimal") == "," else "")
+    return True
+
+
+def dates(seen: Look, present: list[str], blank: Sequence[str]) -> bool:
+    """Settle that a column is a date, if nearly all of it has the shape of one."""
+    found = date_formats(present)
+    if found.matched < 1 - 5 * STRAY or not found.formats:
+        return False
+    formats = found.formats[0] if len(found.formats) == 1 else found.formats
+    seen.settings = {"type": "date", "format": formats}
+    lost(seen, blank)
+    known, values = typed(seen.raw_frame, seen.settings)
+    unread = known.filter(known.is_not_null() & values.is_null())
+    if len(unread) > STRAY * len(known) and len(unread) > 1:
+        seen.settings = {}
+        return False
+    if len(unread):
+        spelled = unread.cast(pl.String).unique().to_list()
+        seen.missing(spelled)
+        seen.notes.append(f"{len(unread)} cell(s) are no date and count as missing: {spelled[0]!r}")
+    years = values.drop_nulls().dt.year()
+    far = seen.raw.filter(values.dt.year().is_in([1, 1800, 1899, 1900, 1901, 1970, 2099, 9999]))
+    if 0 < len(far) < 0.3 * len(values) and (table := far.value_counts(sort=True)).height:
+        one, count = table["x"][0], table["count"][0]
+        others = years.filter(~years.is_in([1, 1800, 1899, 1900, 1901, 1970, 2099, 9999]))
+        middle = float(np.median(others.to_numpy())) if len(others) else 0.0
+        year = int(typed(pl.DataFrame({"x": [one]}), seen.settings)[1].dt.year()[0])
+        spread = float(others.max() or 0) - float(others.min() or 0)  # type: ignore[arg-type]
+        if count >= 3 and abs(year - middle) > max(20.0, 1.5 * spread):
+            seen.missing([one])
+            seen.notes.append(f"{one!r} ({count} rows) is far from the other dates: missing")
+    if isinstance(formats, list):
+        seen.notes.append(f"written in {len(formats)} ways")
+    seen.doubts += found.doubts
+    return True
+
+
+def labels_or_prose(seen: Look, spellings: list[str]) -> None:
+    """Decide between labels and free text."""
+    distinct, rows = seen.raw.drop_nulls().n_unique(), len(seen.raw) - seen.raw.null_count()
+    length = float(np.mean([len(one) for one in spellings]))
+    count = float(np.mean([len(one.split()) for one in spellings]))
+    several = distinct > max(20, 0.2 * rows)
+    parts = [re.split(r"\s*[|;,]\s*", one) for one in spellings]
+    listing = (
+        distinct > 50
+        and sum(len(one) > 1 for one in parts) > 0.3 * len(parts)
+        and len({part for one in parts for part in one}) < 0.7 * distinct
+    )
+    if several and (count >= 3.5 or length >= 40):
+        seen.settings = {"type": "text"}
+        seen.notes.append(f"free text: {count:.0f} words on average, {distinct:,} different")
+    elif listing:
+        seen.settings = {"type": "text"}
+        seen.notes.append("lists of labels, read as words")
+    else:
+        seen.settings = {"type": "category"}
+        if distinct > LISTED:
+            seen.notes.append(f"{distinct:,} different labels")
+    if missing := no_labels(spellings):
+        seen.settings["missing_values"] = missing
+        kept = [one for one in spellings if is_missing(one) and one not in missing]
+        if kept and seen.type == "category":
+            seen.notes.append(f"{', '.join(map(repr, kept[:3]))} stays a label")
+    elif any(one == "NA" for one in spellings):
+        seen.notes.append("'NA' is a label here, and not a missing value")
+
+
+def sentinels(seen: Look) -> None:
+    """Count numbers as missing that stand for "missing": repeated, and far outside the rest."""
+    values = seen.values.drop_nulls()
+    if len(values) < 20:
+        return
+    counts = values.alias("v").value_counts().sort("v")
+    found, count = counts["v"].to_numpy(), counts["count"].to_numpy()
+    missing = []
+    low, high = 0, len(found) - 1
+    while high - low >= 4:
+        spread = float(found[high - 1] - found[low + 1])
+        for end, inner, lowest in ((high, high - 1, found[low]), (low, low + 1, found[high])):
+            rest = abs(float(found[inner] - lowest))
+            gap = abs(float(found[end] - found[inner]))
+            value, repeated = float(found[end]), int(count[end])
+            figures = f"{abs(value):.10g}".replace(".", "")
+            coded = (len(figures) >= 2 and set(figures) <= {"9"}) or figures in ("8888", "99998")
+            coded = coded or value in (-1, -9, -8, 1e20, -1e20) or figures.startswith("99999")
+            least = max(2, 0.002 * len(values)) if coded else max(5, 0.01 * len(values))
+            minus = value in (-1, -9, -99) and end == low and found[inner] >= 0 and rest >= 10
+            far = gap > (0.5 if coded else 5.0) * rest
+            if minus:
+                least = max(3, 0.01 * len(values))
+            if repeated >= least and ((coded and (far or minus)) or (far and gap > 10 * spread)):
+                missing.append((value, repeated))
+                high, low = (high - 1, low) if end == high else (high, low + 1)
+                break
+        else:
+            break
+    if not missing:
+        return
+    numbers = [value for value, _ in missing]
+    spelled = seen.raw.filter(seen.values.is_in(numbers)).unique().to_list()
+    seen.missing(sorted(spelled))
+    shown = ", ".join(f"{value:.10g} ({rows} rows)" for value, rows in missing)
+    kept = seen.values.drop_nulls().to_numpy()
+    low_end, high_end = float(kept.min()), float(kept.max())
+    seen.notes.append(f"{shown} stands far outside the rest ({low_end:g} to {high_end:g}): missing")

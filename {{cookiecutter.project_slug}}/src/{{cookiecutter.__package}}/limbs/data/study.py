@@ -1,0 +1,330 @@
+"""The study of a table: every column looked at, with a role, and held against the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from ...contract import Contract
+from ...errors import UserError
+from ...lags import add_lags, begun
+from ...reading import RawTable
+from ...settings import Split
+from ...splitting import split
+from . import roles, times
+from .leaks import Findings, Leak, find
+from .profile import COLUMN, DETAIL, Look, look, words
+from .target import settle
+
+SPELLINGS = 60  # of unreadable values, in all rows
+
+
+@dataclass
+class Study:
+    """What was found out about a table.
+
+    Attributes
+    ----------
+    rows, detail
+        How many rows there are, and how many of them were looked at in detail.
+    missing_target, copies
+        Rows without a target, and rows that are exact copies of another (in detail).
+    reading
+        How the files are written.
+    doubts
+        What a person should look at, about the table as a whole.
+    split
+        How rows will be divided, and why.
+    """
+
+    looks: dict[str, Look]
+    target: str
+    rows: int
+    detail: int
+    reading: list[str]
+    findings: Findings = field(default_factory=Findings)
+    missing_target: int = 0
+    copies: int = 0
+    doubts: list[str] = field(default_factory=list)
+    split: str = ""
+
+    def with_role(self, *names: str) -> list[Look]:
+        """Columns that have one of some roles."""
+        return [look for look in self.looks.values() if look.role in names]
+
+
+def study(raw: RawTable, target: str) -> Study:
+    """Look at a table.
+
+    Raises
+    ------
+    UserError
+        If it has no rows, or its target cannot be predicted.
+    """
+    names = raw.frame.collect_schema().names()
+    rows = int(raw.frame.select(pl.len()).collect(engine="streaming").item())
+    if not rows:
+        raise UserError("the table has columns but no rows")
+    table = detail(raw.frame, rows)
+    looks = {name: look(name, table[name]) for name in names}
+    aim = looks[target]
+    settle(aim)
+    found = Study(looks, target, rows, len(table), list(raw.findings))
+    if rows > len(table):
+        found.doubts.append(
+            f"{len(table):,} of {rows:,} rows, drawn at random, were looked at in detail; "
+            "all of them were checked against the draft"
+        )
+        check_all(raw.frame, looks)
+    found.missing_target = count_missing(raw.frame, aim) if rows > len(table) else (
+        aim.values.null_count()
+    )  # fmt: skip
+    roles.propose({name: one for name, one in looks.items() if name != target})
+    told = [name for name, one in looks.items() if one.role != "id"]
+    found.copies = len(table) - table.select(pl.struct(told).hash()).n_unique()
+    divide(found, full=rows == len(table))
+    hunt(found)
+    if rows == len(table):
+        rehearse(found)
+    something_to_learn(found)
+    for one in looks.values():
+        example(one)
+    warn(found)
+    return found
+
+
+def detail(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
+    """All rows, or if they are too many a random part of them, in order."""
+    if rows <= DETAIL:
+        return frame.collect(engine="streaming")
+    every = rows / DETAIL
+    chosen = pl.int_range(pl.len()).hash(seed=1) % 1_000_000 < int(1_000_000 / every)
+    return frame.filter(chosen).collect(engine="streaming")
+
+
+def check_all(frame: pl.LazyFrame, looks: Mapping[str, Look]) -> None:
+    """Find spellings in all rows that the draft cannot read, and count them as missing."""
+    schema = frame.collect_schema()
+    unread = []
+    for name, one in looks.items():
+        if one.type in ("category", "text") or one.role == "ignore":
+            continue
+        column = COLUMN.validate_python(one.settings)
+        known = column.known(pl.col(name), schema[name])
+        wrong = known.is_not_null() & column.typed(known, schema[name]).is_null()
+        spelled = known.filter(wrong).cast(pl.String).unique().head(SPELLINGS + 1)
+        unread.append(spelled.implode().alias(name))
+    if not unread:
+        return
+    table = frame.select(unread).collect(engine="streaming")
+    for name in table.columns:
+        spelled = table[name][0].to_list()
+        if len(spelled) > SPELLINGS:
+            looks[name].settings = {"type": "category"}
+            looks[name].read()
+            looks[name].notes.append(f"many values are no {name}, such as {spelled[0]!r}: labels")
+        elif spelled:
+            looks[name].missing(spelled)
+            looks[name].notes.append(f"counts as missing: {', '.join(map(repr, spelled[:3]))}")
+
+
+def count_missing(frame: pl.LazyFrame, aim: Look) -> int:
+    """Rows without a target."""
+    column, dtype = COLUMN.validate_python(aim.settings), frame.collect_schema()[aim.name]
+    known = column.known(pl.col(aim.name), dtype)
+    return int(frame.select(known.is_null().sum()).collect(engine="streaming").item())
+
+
+def divide(found: Study, full: bool) -> None:
+    """Choose what decides the split: entities that repeat, a regular series, or time."""
+    looks, aim = found.looks, found.looks[found.target]
+    who = roles.entity(looks, aim)
+    if who and who[0] >= 2:
+        group(found, who[1], who[2])
+    elif full and (series := times.regular(looks, aim)):
+        times.forecast(series, looks, aim)
+        found.split = f"by time ({series.time.name}): a forecast is judged by later rows"
+    elif who:
+        group(found, who[1], who[2])
+    elif when := times.moment(looks, aim):
+        by_time(found, when)
+    else:
+        found.split = "at random, with the classes in the same shares; copies stay together"
+        if aim.type == "number":
+            found.split = "at random; copies of one row stay together"
+
+
+def group(found: Study, key: Look, why: str) -> None:
+    """Keep the rows of one entity on the same side of the split."""
+    missing = {k: v for k, v in key.settings.items() if k == "missing_values"}
+    key.settings = {"type": "category", "role": "group", "nullable": False, **missing}
+    key.read()
+    key.notes.append(
+        f"group: {why} ({key.distinct:,} in {len(key.raw):,} rows), so none may be on both sides"
+    )
+    found.split = f"by {key.name}: all rows of one are on the same side"
+
+
+def by_time(found: Study, when: Look) -> None:
+    """Split by time."""
+    when.settings.update(role="time", nullable=False)
+    days = when.values.cast(pl.Datetime("us"))
+    span = (days.max() - days.min()).total_seconds() / 86400  # type: ignore[operator, union-attr]
+    hours = bool((days.dt.truncate("1d") != days).any())
+    if span > 365 or hours:
+        when.settings["calendar"] = True
+    when.notes.append("time: later rows judge a model that was fitted on earlier ones")
+    found.split = f"by time ({when.name}): later rows judge what was fitted on earlier ones"
+    for name, why in times.afterwards(found.looks, when):
+        found.looks[name].leave_out("ignore", f"A leak. {why}")
+        found.findings.leaks.append(Leak(name, float("nan"), why))
+
+
+def hunt(found: Study) -> None:
+    """Leave leaks out."""
+    late = found.findings.leaks
+    features = {
+        name: one
+        for name, one in found.looks.items()
+        if one.role == "feature" and "lag_of" not in one.settings
+    }
+    found.findings = find(features, found.looks[found.target])
+    for leak in found.findings.leaks:
+        if leak.column in found.looks:
+            found.looks[leak.column].leave_out("ignore", reason(leak, found.findings.metric))
+    found.findings.leaks += late
+
+
+def reason(leak: Leak, metric: str) -> str:
+    """Why a leak is left out, for the contract."""
+    return f"A leak. {leak.why} It would fake a {metric} of {leak.score:.3f}."
+
+
+def rehearse(found: Study) -> None:
+    """Split as training will, and mend what would stop it."""
+    aim = found.looks[found.target]
+    for _ in range(2):
+        sources = {one.settings.get("lag_of") for one in found.looks.values()}
+        names = [n for n, one in found.looks.items() if one.role != "ignore" or n in sources]
+        settings = {n: clean(found.looks[n].settings) for n in names}
+        if not any(s.get("role", "feature") in ("feature", "series") for s in settings.values()):
+            return
+        contract = Contract.model_validate({"columns": settings})
+        own = [n for n in names if n not in contract.lags]
+        table = pl.DataFrame({n: found.looks[n].values for n in own})
+        table = table.filter(aim.values.is_not_null())
+        if contract.lags:
+            table = add_lags(table, contract)
+            table = table.filter(begun(table, contract))
+        try:
+            parts = split(table, contract, Split(), 0)
+            break
+        except UserError as error:
+            times_ = found.with_role("time")
+            if not times_ or contract.lags:
+                if len(table) < 10:
+                    raise
+                return
+            times_[0].settings.pop("calendar", None)
+            times_[0].settings.pop("nullable", None)
+            times_[0].settings["role"] = "feature"
+            times_[0].notes[-1:] = [f"no split by it: {error}"]
+            found.doubts.append(f"{times_[0].name} cannot decide the split: {error}")
+            found.split = "at random; copies of one row stay together"
+    else:
+        return
+    for name in contract.features:
+        absent = table[name].is_null().to_numpy()
+        if any(absent[part == 0].all() for part in parts):
+            count = int((~absent).sum())
+            found.looks[name].leave_out(
+                "ignore", f"Only {count:,} of {len(absent):,} rows have a value, too few to split."
+            )
+
+
+def clean(settings: dict[str, object]) -> dict[str, object]:
+    """Settings as the contract takes them."""
+    return dict(settings)
+
+
+def something_to_learn(found: Study) -> None:
+    """Bring the least bad column back if none is left."""
+    if found.with_role("feature", "series"):
+        return
+    if any(one.settings.get("calendar") for one in found.with_role("time")):
+        return
+    for one in found.looks.values():
+        if one.role in ("id", "ignore", "group", "time") and one.distinct > 1:
+            one.settings["role"] = "feature"
+            one.settings.pop("reason", None)
+            one.settings.pop("calendar", None)
+            if one.raw.cast(pl.Float64, strict=False).null_count() == one.raw.null_count():
+                one.settings = {"type": "number"}
+            one.read()
+            one.notes.append("kept, since nothing else is left to learn from")
+            found.doubts.append(f"{one.name} is all that is left to learn from")
+            return
+    raise UserError(
+        f"no column is left to learn {found.target} from: "
+        + "; ".join(f"{n}: {one.settings.get('reason', '')}" for n, one in
+                    list(found.looks.items())[:5] if n != found.target)
+    )  # fmt: skip
+
+
+def example(one: Look) -> None:
+    """Give a feature a typical value."""
+    if one.role not in ("feature", "series") and not one.settings.get("calendar"):
+        return
+    values = one.values.drop_nulls()
+    if values.is_empty():
+        return
+    if one.type == "number":
+        middle = float(np.sort(values.to_numpy())[len(values) // 2])
+        value: object = int(middle) if middle == int(middle) else float(f"{middle:.6g}")
+    elif one.type == "boolean":
+        value = bool(values.mode()[0])
+    elif one.type == "date":
+        middle_day = values.sort()[len(values) // 2]
+        value = middle_day.isoformat()
+    elif one.type == "category":
+        value = str(values.value_counts(sort=True)[values.name][0])[:1000]
+    else:
+        short = values.filter(values.str.len_chars() <= 80)
+        value = str((short if len(short) else values)[len(short) // 2])[:80]
+    one.settings["example"] = value
+
+
+def warn(found: Study) -> None:
+    """Say what is doubtful about the table as a whole."""
+    rows = found.rows - found.missing_target
+    features = len(found.with_role("feature", "series"))
+    if rows < 100:
+        found.doubts.append(f"{rows} rows can tell little: scores will be uncertain")
+    if features > rows:
+        found.doubts.append(f"{features:,} features for {rows:,} rows: many will fit by chance")
+    when = found.with_role("time")
+    aim = found.looks[found.target]
+    if when and aim.type != "category" and "season" not in aim.settings:
+        y = aim.values.cast(pl.Float64).to_numpy()
+        t = when[0].values.cast(pl.Datetime("us")).rank().to_numpy()
+        fine = ~np.isnan(y)
+        if fine.sum() > 50 and np.std(y[fine]):
+            r = float(np.corrcoef(y[fine], t[fine])[0, 1])
+            if abs(r) > 0.3:
+                found.doubts.append(
+                    f"{found.target} {'rises' if r > 0 else 'falls'} over time (correlation "
+                    f"{r:.2f} with {when[0].name}): what is learned may not last"
+                )
+    for one in found.looks.values():
+        if one.role == "feature" and one.type == "category" and one.distinct > 0.5 * one.known > 20:
+            one.doubts.append("more labels than a model can know: is it an identifier?")
+    lower: dict[str, list[str]] = {}
+    if aim.type == "category":
+        for label in aim.settings.get("categories", []):
+            lower.setdefault(" ".join(words(label)), []).append(label)
+        for labels in lower.values():
+            if len(labels) > 1:
+                aim.doubts.append(f"{' and '.join(labels)} are different labels: the same?")
