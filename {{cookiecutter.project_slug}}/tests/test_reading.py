@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 from {{cookiecutter.__package}}.errors import UserError
-from {{cookiecutter.__package}}.raw import RawTable
 from {{cookiecutter.__package}}.reading import read, scan
+from {{cookiecutter.__package}}.reading.raw import RawTable
 from {{cookiecutter.__package}}.settings import Data, Dialect, Join
 
 TABLE = "id,effect,code\n1,None,007\n2,NA,1e3\n3,,nan\n"

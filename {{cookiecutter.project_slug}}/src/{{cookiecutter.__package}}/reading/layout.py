@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .errors import UserError
+from ..errors import UserError
 
 Row = Sequence[str]
 
