@@ -7,7 +7,6 @@ from pydantic import Field
 from ...commands import Command
 
 
-<<<<<<< HEAD
 class Data(Command):
     """Bring a source in, find out what its columns are, and draft the contract."""
 
@@ -26,7 +25,8 @@ class Data(Command):
         from .drafting import draft
 
         draft(self, self.source, self.target, self.query, self.licence, self.fresh)
-=======
+
+
 class Collect(Command):
     """Bring in what is new at the recorded sources; schema.yaml stays as it is."""
 
@@ -42,4 +42,3 @@ class Collect(Command):
         from .collecting import collect
 
         collect(self.source, self.query, self.licence, self.append)
->>>>>>> main
