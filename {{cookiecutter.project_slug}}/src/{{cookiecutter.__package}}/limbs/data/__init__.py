@@ -1,1 +1,1 @@
-"""Data: brings sources in, and finds out what is in them."""
+"""Data: brings a person's own data in, finds out what it is, and drafts the contract."""
