@@ -29,7 +29,8 @@ MISSING = {
 NO_LABEL = {
     "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>", "nan", "null", "(null)", "[null]", "#null!",
     "nil", "nat", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\\n",
-    "#value!", "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined", "''", '""',
+    "#value!", "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined",
+    "''", '""',
 }  # fmt: skip
 CONTINENTS = {"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
 STATES = vocabulary(
