@@ -152,16 +152,11 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.chdir(project):
         settings = Settings()
         prepared = prepare(settings)
-    context = Context(
-        contract=prepared.contract,
-        seed=0,
-        neural=settings.neural,
-        checkpoints=project / "checkpoints",
-        report=lambda *_: None,
-    )
-    rows = prepared.examples("train")
-    model = FAMILIES["linear"](context).fit(as_frame(rows.features), rows.target)
-    onnx.save(to_graph(model, rows.features), folder / bundle.MODEL)
+    rows = prepared.rounds[0].train
+    features, target = prepared.features(rows), prepared.target(rows)
+    context = Context(prepared.contract, seed=0, neural=settings.neural, target=target)
+    model = FAMILIES["linear"](context).fit(as_frame(features), target)
+    onnx.save(to_graph(model, features), folder / bundle.MODEL)
     shutil.copy(project / "schema.yaml", folder / bundle.CONTRACT)
     manifest = bundle.Manifest(
         family="linear", target="sweet", classes=prepared.classes, threshold=0.4

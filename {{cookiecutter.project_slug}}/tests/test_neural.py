@@ -69,7 +69,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
     folders = [tmp_path / "unbroken", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()
-        write_project(folder, models=["neural"], neural=chosen)
+        write_project(folder, models=["neural"], neural=chosen, split={"cross_validate_below": 0})
     unbroken, killed = folders
 
     with monkeypatch.context() as here:

@@ -26,7 +26,7 @@ from {{cookiecutter.__package}} import bundle, registry, tracking
 from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.errors import UserError
 from {{cookiecutter.__package}}.export import OUTPUT, rename
-from {{cookiecutter.__package}}.preparation import encode, load
+from {{cookiecutter.__package}}.preparation import load
 from {{cookiecutter.__package}}.settings import Settings
 
 GIT = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
@@ -70,14 +70,14 @@ class Registry:
         manifest = bundle.open_bundle(champion)
         shutil.rmtree(changed, ignore_errors=True)
         changed.mkdir()
-        for name in (bundle.CONTRACT, bundle.REFERENCE, bundle.CARD):
+        for name in (bundle.CONTRACT, bundle.REFERENCE, bundle.TESTED, bundle.CARD):
             shutil.copy(champion / name, changed)
         model = onnx.load(champion / bundle.MODEL)
         change(model)
         onnx.save(model, changed / bundle.MODEL)
         bundle.seal(changed, manifest)
         prepared = load(settings)
-        rows = encode(prepared.contract, prepared.part("test"))[:2]
+        rows = prepared.features(prepared.rounds[0].test[:2])
         with tracking.run(client, settings, "changed", "changed") as run_id:
             uri = tracking.log_bundle(changed, rows, np.ones((2, 2), np.float32))
         version = registry.register(client, settings, uri, run_id)
@@ -118,7 +118,7 @@ def first_training(
     """The small project, committed and trained once."""
     folder = tmp_path_factory.mktemp("registry") / "project"
     folder.mkdir()
-    write_project(folder)
+    write_project(folder, split={"cross_validate_below": 0})
     ignored = ["bundles", "data", "mlruns", "mlflow.db*", "changed", "checkpoints"]
     (folder / ".gitignore").write_text("\n".join(ignored))
     commit(folder)
@@ -279,7 +279,9 @@ def test_a_store_that_is_no_database_is_told(
     assert "false.db cannot be used" in told
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "schema.yaml", "reference.csv", "MODEL_CARD.md"])
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "schema.yaml", "reference.csv", "tested.csv", "MODEL_CARD.md"]
+)
 @pytest.mark.parametrize("change", ["appended", "removed"])
 def test_a_bundle_of_which_a_file_was_changed_is_refused(
     first_training: Path, tmp_path: Path, name: str, change: str

@@ -38,7 +38,8 @@ def main(package: str, bundle: Path, folder: Path) -> None:
     prepared = preparation.load(settings)
     contract = prepared.contract
 
-    table = prepared.part("test").select(list(contract.features))
+    division = prepared.rounds[0]
+    table = prepared.table[division.test].select(list(contract.features))
     for size, bodies in BODIES.items():
         drawn = table.sample(size * bodies, seed=size)
         parts = [drawn.slice(start, size) for start in range(0, len(drawn), size)]
@@ -51,17 +52,17 @@ def main(package: str, bundle: Path, folder: Path) -> None:
 
     models = import_module(f"{package}.models")
     family = scorer.manifest.family
+    fitted = np.concatenate([division.train, division.validation])
+    target, rows = prepared.target(fitted), prepared.table[fitted].to_dicts()
     context = models.Context(
         contract=contract,
         seed=settings.seed,
         neural=settings.neural,
+        target=target,
         checkpoints=folder / "checkpoints",
-        report=lambda *_: None,
     )
-    examples = prepared.examples("train") + prepared.examples("validation")
     pipeline = models.FAMILIES[family](context)
-    rows = [*prepared.part("train").to_dicts(), *prepared.part("validation").to_dicts()]
-    pipeline.fit(frame(contract, rows), examples.target)
+    pipeline.fit(frame(contract, rows), target)
     joblib.dump(pipeline, folder / "pipeline.joblib")
     mlflow.sklearn.save_model(
         pipeline,

@@ -62,16 +62,19 @@ def make_job(package: str, folder: Path, epochs: int) -> Any:
     run = client.create_run(experiment.experiment_id)
     report = tracking.EpochLog(store, run.info.run_id, "bench")
 
+    division = prepared.rounds[0]
+    rows = np.concatenate([division.train, division.validation])
+    target = prepared.target(rows)
     context = models.Context(
         contract=prepared.contract,
         seed=settings.seed,
         neural=settings.neural,
+        target=target,
         checkpoints=folder,
         report=report,
     )
-    examples = prepared.examples("train") + prepared.examples("validation")
     pipeline = models.FAMILIES["neural"](context)
-    encoded = pipeline[0].fit_transform(features.as_frame(examples.features), examples.target)
+    encoded = pipeline[0].fit_transform(features.as_frame(prepared.features(rows)), target)
     inputs = torch.tensor(np.asarray(encoded, dtype=np.float32))
     n_numbers = inputs.shape[1] - pipeline[-1].n_categories
     cardinalities = [int(column.max()) + 1 for column in inputs.T[n_numbers:]]
@@ -81,7 +84,7 @@ def make_job(package: str, folder: Path, epochs: int) -> Any:
         settings=settings.neural,
         seed=settings.seed,
         epochs=epochs,
-        train=(inputs, torch.tensor(examples.target)),
+        train=(inputs, torch.tensor(target)),
         held_out=None,
         checkpoint=folder / "loop.ckpt",
         report=report,

@@ -65,23 +65,12 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
 def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     """Yield the file's rows with the predictions, slice by slice."""
     raw = scan(file, Dialect(ragged="refuse"))
-<<<<<<< HEAD
     contract = scorer.contract
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
     classes = scorer.manifest.classes
     answer = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
     if taken := [name for name in present if name in answer]:
-=======
-    features = scorer.contract.features
-    present = set(raw.frame.collect_schema().names())
-    if absent := [name for name in features if name not in present and not features[name].nullable]:
-        raise UserError(f"{file} has no column {', '.join(absent)}, which the model needs")
-    if present.isdisjoint(features):
-        raise UserError(f"{file} has none of the columns {', '.join(features)}")
-    answer = {"label", *(f"probability {name}" for name in scorer.manifest.classes)}
-    if taken := sorted(present & (answer if scorer.manifest.classes else {"value"})):
->>>>>>> read
         raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.

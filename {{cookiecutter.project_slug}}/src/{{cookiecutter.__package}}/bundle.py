@@ -4,6 +4,7 @@
     schema.yaml     the contract
     bundle.json     classes, threshold, metrics, provenance, and the files' checksums
     reference.csv   some of the rows that the model was fitted on, with its prediction
+    tested.csv      predictions of the test rows by models that did not see them
     MODEL_CARD.md   the same for people
 
 There is no pickle in it, so loading a model runs nobody's code.
@@ -22,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .errors import UserError
 
 MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
-REFERENCE, CARD, VERSION = "reference.csv", "MODEL_CARD.md", "version.json"
+REFERENCE, TESTED, CARD = "reference.csv", "tested.csv", "MODEL_CARD.md"
+VERSION = "version.json"
 
 
 class Manifest(BaseModel):
@@ -34,9 +36,13 @@ class Manifest(BaseModel):
         Names of the classes, in the order of the prediction's columns; empty for regression.
     threshold
         Probability of the second of two classes from which it is the answer.
+    weights
+        Of many classes, in their order: the answer is the one whose probability times
+        its weight is largest.
     metrics
-        On the test rows: `test` of the model, `baseline` of the dummy, `interval` of the
-        primary metric, `parity` as the largest difference between graph and pipeline.
+        On the test rows: `test` of the model, `baseline` of the dummy, `column` of the best
+        single column, `naive` of the seasonal forecast, `interval` of the primary metric;
+        and `parity` as the largest difference between graph and pipeline.
     provenance
         Where the model comes from: run, git commit, data, settings and library versions.
     files
@@ -49,6 +55,7 @@ class Manifest(BaseModel):
     target: str
     classes: list[str] = []
     threshold: float | None = None
+    weights: list[float] | None = None
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     files: dict[str, str] = {}

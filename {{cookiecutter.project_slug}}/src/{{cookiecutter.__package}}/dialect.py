@@ -226,6 +226,8 @@ def is_decimal(row: list[str]) -> bool:
 
 def sense(cell: str, delimiter: str) -> float:
     """Score a cell: 1 for a known type, less for a text that another delimiter would part."""
+    if "\t" in cell:  # which hardly stands in a text
+        return 0
     if "  " in cell.strip():
         return 0.3
     if kind(cell) != "text":
@@ -254,7 +256,7 @@ def find_quote(text: str, delimiter: str) -> str:
     """Return the character that fields are quoted with."""
     mark, parts = re.escape(delimiter), {}
     for quote in "\"'":
-        field = f"(?:^|{mark}){quote}(?:[^{quote}\n]|{quote}{quote})*{quote}(?=\r?$|{mark})"
+        field = f"(?:^|{mark}) *{quote}(?:[^{quote}\n]|{quote}{quote})*{quote}(?=\r?$|{mark})"
         parts[quote] = len(re.findall(field, text, re.MULTILINE))
     single = parts["'"] > 0.5 * text.count("\n") and parts["'"] > 2
     return "'" if single and not parts['"'] else '"'

@@ -3,13 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap
 from sklearn import metrics
 
+from .scoring import decide
+
 RESAMPLES = 200
 LEVEL = 0.95
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Held:
+    """Predictions of rows by models that were not fitted on them.
+
+    Attributes
+    ----------
+    rows
+        Row numbers in the prepared table, shape (n,).
+    target
+        Class numbers or values, shape (n,).
+    prediction
+        Probabilities (repeats, n, classes) or values (repeats, n, 1): few rows are
+        predicted several times, each time by another model.
+    labels
+        Class numbers that the probabilities stand for, shape (repeats, n).
+    """
+
+    rows: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+    labels: np.ndarray
+
+    def score(self, among: np.ndarray | slice = slice(None)) -> float:
+        """Return the primary metric, as the mean of the repeats."""
+        return float(
+            np.mean(
+                [
+                    score(self.target[among], prediction[among], labels[among])
+                    for prediction, labels in zip(self.prediction, self.labels, strict=True)
+                ]
+            )
+        )
+
+    def measure(self) -> dict[str, float]:
+        """All metrics, each the mean of the repeats."""
+        repeats = [
+            measure(self.target, prediction, labels)
+            for prediction, labels in zip(self.prediction, self.labels, strict=True)
+        ]
+        return {name: float(np.mean([found[name] for found in repeats])) for name in repeats[0]}
+
+    def __getitem__(self, among: np.ndarray) -> Held:
+        """Return the given ones of the rows."""
+        return Held(
+            self.rows[among], self.target[among], self.prediction[:, among], self.labels[:, among]
+        )
+
+
+def held_once(rows: np.ndarray, target: np.ndarray, prediction: np.ndarray, **how: Any) -> Held:
+    """Rows that were predicted once: probabilities (n, classes) or values (n, 1)."""
+    return Held(rows, target, prediction[None], decide(prediction, **how)[None])
 
 
 def primary(n_classes: int) -> str:
@@ -21,7 +79,7 @@ def primary(n_classes: int) -> str:
     return {0: "r2", 2: "average_precision"}.get(n_classes, "f1_macro")
 
 
-def score(target: np.ndarray, prediction: np.ndarray) -> float:
+def score(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray | None = None) -> float:
     """Return the primary metric.
 
     Parameters
@@ -30,23 +88,23 @@ def score(target: np.ndarray, prediction: np.ndarray) -> float:
         Class numbers or values, shape (n,).
     prediction
         Probabilities (n, classes) or values (n, 1).
+    labels
+        Class numbers, shape (n,), where they are not the likeliest.
     """
     n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
     if n_classes == 0:
         return float(metrics.r2_score(target, prediction[:, 0]))
     if n_classes == 2:
+        if not target.any():
+            return 0.0  # without a row of the second class, as scikit-learn has it with a warning
         return float(metrics.average_precision_score(target, prediction[:, 1]))
-    return float(metrics.f1_score(target, prediction.argmax(axis=1), average="macro"))
+    if labels is None:
+        labels = prediction.argmax(axis=1)
+    return float(metrics.f1_score(target, labels, average="macro", zero_division=0))
 
 
 def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """All metrics of some predictions.
-
-    Parameters
-    ----------
-    labels
-        Class numbers that the predictions stand for, shape (n,); unused for regression.
-    """
+    """All metrics of some predictions; see `score`."""
     n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
     if n_classes == 0:
         values = prediction[:, 0]
@@ -55,44 +113,94 @@ def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> d
             "rmse": metrics.root_mean_squared_error(target, values),
             "mae": metrics.mean_absolute_error(target, values),
         }
+    truth = np.eye(n_classes)[target]
     common = {
         "accuracy": metrics.accuracy_score(target, labels),
-        "log_loss": metrics.log_loss(target, prediction, labels=range(n_classes)),
+        "log_loss": metrics.log_loss(truth, np.clip(prediction, 1e-7, 1)),
+        "calibration_error": calibration_error(target, prediction),
     }
     if n_classes == 2:
         positive = prediction[:, 1]
+        both = len(np.unique(target)) == 2
         return {
-            "average_precision": metrics.average_precision_score(target, positive),
-            "roc_auc": metrics.roc_auc_score(target, positive),
-            "brier": metrics.brier_score_loss(target, positive),
+            "average_precision": score(target, prediction),
+            "roc_auc": metrics.roc_auc_score(target, positive) if both else 0.5,
+            "brier": float(np.mean((positive - target) ** 2)),
+            "f1": metrics.f1_score(target, labels, zero_division=0),
             "precision": metrics.precision_score(target, labels, zero_division=0),
             "recall": metrics.recall_score(target, labels, zero_division=0),
             **common,
         }
-    return {"f1_macro": metrics.f1_score(target, labels, average="macro"), **common}
+    return {
+        "f1_macro": score(target, prediction, labels),
+        "brier": float(np.mean(np.sum((prediction - truth) ** 2, axis=1))),
+        **common,
+    }
+
+
+def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean distance between what was said and what came true, over bins of equally many rows.
+
+    Of the probability of the second of two classes, or of the likeliest of many.
+
+    References
+    ----------
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015
+    (there with bins of equal width).
+    """
+    if prediction.shape[1] == 2:
+        said, true = prediction[:, 1], target == 1
+    else:
+        said, true = prediction.max(axis=1), prediction.argmax(axis=1) == target
+    bins = np.array_split(np.argsort(said, kind="stable"), min(BINS, len(said)))
+    return float(sum(abs(said[b].mean() - true[b].mean()) * len(b) for b in bins) / len(said))
+
+
+def best_decision(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
+    """How to get labels from probabilities: what makes F1 best on these rows.
+
+    Returns
+    -------
+    dict
+        `threshold` of the second of two classes, or `weights` of many; see `decide`.
+    """
+    n_classes = prediction.shape[1]
+    if n_classes == 1:
+        return {}
+    if n_classes == 2:
+        return {"threshold": best_threshold(target, prediction[:, 1])}
+    # Classes never seen here count as half a row.
+    shares = np.maximum(np.bincount(target, minlength=n_classes), 0.5) / len(target)
+    candidates = [(shares**-power) / (shares**-power).min() for power in (0.0, 0.5, 1.0)]
+    scores = [score(target, prediction, decide(prediction, None, w)) for w in candidates]
+    return {"weights": candidates[int(np.argmax(scores))].tolist()}
 
 
 def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
     """Probability from which to answer the second of two classes: the best F1 on these rows."""
+    if len(np.unique(target)) < 2:
+        return 0.5
     precision, recall, thresholds = metrics.precision_recall_curve(target, positive)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[f1[:-1].argmax()])
 
 
-def interval(
-    target: np.ndarray, prediction: np.ndarray, other: np.ndarray | None = None, seed: int = 0
-) -> tuple[float, float]:
+def interval(held: Held, other: Held | None = None, seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of the primary metric, over the rows.
 
-    With a second prediction of the same rows, the interval of how much the first
-    one's metric is above the second one's.
+    With predictions of the same rows by another model, the interval of how much the
+    first one's metric is above the other one's.
+
+    Notes
+    -----
+    It covers which rows happened to be judged, not which the models were fitted on.
     """
 
     def statistic(rows: np.ndarray) -> float:
-        value = score(target[rows], prediction[rows])
-        return value if other is None else value - score(target[rows], other[rows])
+        value = held.score(rows)
+        return value if other is None else value - other.score(rows)
 
-    return resample(statistic, len(target), seed)
+    return resample(statistic, len(held.target), seed)
 
 
 def resample(statistic: Callable[[np.ndarray], float], n: int, seed: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from .columns import MISSING
 from .contract import FLOAT32_MAX, Matrices
 from .errors import UserError
 from .features import as_frame
-from .scoring import Scorer
+from .scoring import Scorer, align
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
@@ -30,6 +30,14 @@ def predict(pipeline: Pipeline, features: Matrices) -> np.ndarray:
         probabilities: np.ndarray = pipeline.predict_proba(frame)
         return probabilities
     return np.asarray(pipeline.predict(frame)).reshape(-1, 1)
+
+
+def of_classes(pipeline: Pipeline, features: Matrices, classes: list[str]) -> np.ndarray:
+    """Predict as `predict` does, with a column for each class, also one that was never seen."""
+    prediction = predict(pipeline, features)
+    if not classes:
+        return prediction
+    return align(prediction, pipeline.classes_, range(len(classes)))
 
 
 def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:
@@ -137,8 +145,9 @@ def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> floa
     difference = np.abs(found - expected).max(axis=1) / scale
     wrong = ~(difference <= TOLERANCE)  # NaN is wrong, too
     if scorer.manifest.classes:
-        margin = np.partition(expected, -2, axis=1)
-        tie = margin[:, -1] - margin[:, -2] <= 2 * TOLERANCE
+        weights = np.asarray(scorer.manifest.weights or [1.0])
+        margin = np.partition(expected * weights, -2, axis=1)
+        tie = margin[:, -1] - margin[:, -2] <= 2 * TOLERANCE * weights.max()
         if scorer.manifest.threshold is not None:
             tie = np.abs(expected[:, 1] - scorer.manifest.threshold) <= TOLERANCE
         wrong |= (scorer.labels(found) != scorer.labels(expected)) & ~tie

@@ -13,17 +13,19 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 from onnx import TensorProto
-from skl2onnx import update_registered_converter
+from skl2onnx import get_model_alias, update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from .contract import Contract, Matrices
 
-REACH = 20
+NEAR, FAR = 3, 20  # interquartile ranges beyond the quartiles: still usual, and never usual
+WORDS = "[a-z0-9]+"  # onnxruntime finds words by plain patterns only
 
 
 class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -32,8 +34,9 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     clip
-        Share of values at each end that is clipped to the fitted quantile, or to
-        `REACH` interquartile ranges beyond the quartiles if that is nearer.
+        Share of values at each end that may be outliers. A value is clipped to the
+        fitted quantile, but not within `NEAR` interquartile ranges of the quartiles (so
+        that a series may go on rising), and always beyond `FAR` of them.
     scale
         Whether to subtract the median and divide by the interquartile range
         (by the standard deviation where that range is zero).
@@ -54,8 +57,10 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = numbers.shape[1]
         ends = [self.clip, 0.25, 0.5, 0.75, 1 - self.clip]
         low, lower, middle, upper, high = np.nanquantile(numbers, ends, axis=0)
+        usual = upper - lower
+        low, high = np.minimum(low, lower - NEAR * usual), np.maximum(high, upper + NEAR * usual)
         # Where outliers are so many that the quantile is one of them, the quartiles set the limit.
-        reach = np.where(upper > lower, REACH * (upper - lower), np.inf)
+        reach = np.where(usual > 0, FAR * usual, np.inf)
         low, high = np.maximum(low, lower - reach), np.minimum(high, upper + reach)
         clipped = np.clip(numbers, low, high)
         spread = np.where(upper > lower, upper - lower, np.nanstd(clipped, axis=0))
@@ -115,8 +120,28 @@ def as_frame(matrices: Matrices) -> pl.DataFrame:
     return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
 
 
-def preprocess(contract: Contract, numbers: Any, categories: Any) -> ColumnTransformer:
-    """Apply one step to the number columns, TF-IDF to texts, and one step to the categories."""
+def places(contract: Contract) -> dict[str, slice]:
+    """Where each feature's columns are in its matrix."""
+    found, ends = {}, {"numbers": 0, "strings": 0}
+    for name, column in contract.features.items():
+        start = ends[column.matrix]
+        ends[column.matrix] += len(column.encode([]))
+        found[name] = slice(start, ends[column.matrix])
+    return found
+
+
+def preprocess(
+    contract: Contract, numbers: Any, categories: Any, words: int = 0
+) -> ColumnTransformer:
+    """Apply one step to the number columns, TF-IDF to texts, and one step to the categories.
+
+    Parameters
+    ----------
+    words
+        Of each text, keep the words that tell most of the target alone, so many at most;
+        0 keeps all. (Sums of words, as TruncatedSVD makes them, differ in the last digit
+        between scikit-learn and the graph, and a tree may send such a row another way.)
+    """
     width = contract.encode({name: [] for name in contract.features}).numbers.shape[1]
     steps: list[tuple[str, Any, Any]] = []
     if width:
@@ -126,18 +151,41 @@ def preprocess(contract: Contract, numbers: Any, categories: Any) -> ColumnTrans
         if name in contract.categories:
             labels.append(i)
         else:
-            # onnxruntime finds words by plain patterns only, and lower case needs a locale
-            # there: the column's type has seen to that.
-            words = TfidfVectorizer(lowercase=False, token_pattern="[a-z0-9]+", max_features=2000)
-            steps.append((name, words, i))
+            # Lower case needs a locale in onnxruntime: the column's type has seen to that.
+            text = TfidfVectorizer(lowercase=False, token_pattern=WORDS, max_features=2000)
+            tells = f_classif if contract.classifies else f_regression
+            steps.append(
+                (name, make_pipeline(text, SelectKBest(tells, k=words)) if words else text, i)
+            )
     if labels:
         steps.append(("categories", categories, labels))
     return ColumnTransformer(steps, sparse_threshold=1.0)
 
 
-def one_hot() -> Any:
+def one_hot(min_frequency: int) -> Any:
     """One column for each frequent category, one for all others."""
-    return make_pipeline(FrequentCategories(), OneHotEncoder(handle_unknown="ignore"))
+    return make_pipeline(FrequentCategories(min_frequency), OneHotEncoder(handle_unknown="ignore"))
+
+
+class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Fit a regressor to the standardised target; answer in the target's own unit.
+
+    For models whose penalty or margin has the target's unit.
+    """
+
+    def __init__(self, regressor: Any) -> None:
+        self.regressor = regressor
+
+    def fit(self, X: Any, y: np.ndarray) -> Self:
+        """Fit on the target, less its mean, in standard deviations."""
+        self.mean_, self.deviation_ = float(np.mean(y)), float(np.std(y)) or 1.0
+        self.regressor_ = clone(self.regressor).fit(X, (y - self.mean_) / self.deviation_)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return values of shape (n,)."""
+        values: np.ndarray = self.regressor_.predict(X) * self.deviation_ + self.mean_
+        return values
 
 
 def _robust_numbers_shape(operator: Any) -> None:
@@ -214,6 +262,30 @@ def _frequent_categories_to_onnx(scope: Any, operator: Any, container: Any) -> N
     )
 
 
+def _scaled_target_shape(operator: Any) -> None:
+    rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = FloatTensorType([rows, 1])
+
+
+def _scaled_target_to_onnx(scope: Any, operator: Any, container: Any) -> None:
+    step: ScaledTarget = operator.raw_operator
+    inner = scope.declare_local_operator(get_model_alias(type(step.regressor_)), step.regressor_)
+    inner.inputs.append(operator.inputs[0])
+    scaled = scope.declare_local_variable("scaled", FloatTensorType())
+    inner.outputs.append(scaled)
+    last = scaled.onnx_name
+    for kind, value in (("Mul", step.deviation_), ("Add", step.mean_)):
+        name = str(scope.get_unique_variable_name("constant"))
+        container.add_initializer(name, TensorProto.FLOAT, [1], [value])
+        output = (
+            operator.outputs[0].full_name
+            if kind == "Add"
+            else str(scope.get_unique_variable_name("product"))
+        )
+        container.add_node(kind, [last, name], output, name=scope.get_unique_operator_name(kind))
+        last = output
+
+
 update_registered_converter(
     RobustNumbers, "RobustNumbers", _robust_numbers_shape, _robust_numbers_to_onnx
 )
@@ -222,4 +294,7 @@ update_registered_converter(
     "FrequentCategories",
     _frequent_categories_shape,
     _frequent_categories_to_onnx,
+)
+update_registered_converter(
+    ScaledTarget, "ScaledTarget", _scaled_target_shape, _scaled_target_to_onnx
 )

@@ -19,7 +19,7 @@ DATE = re.compile(
     r"|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}"
 )
 UNKNOWN = {"", "?", "-", ".", "NA", "N/A", "nan", "NaN", "NULL", "null", "None"}
-NOTE = re.compile(r"(sources?|notes?|quelle|stand|generated|©|\*)\b", re.IGNORECASE)
+NOTE = re.compile(r"(sources?|notes?|quelle|stand|generated)\b|©|\*", re.IGNORECASE)
 TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b.{0,20}", re.IGNORECASE)
 
 
@@ -117,8 +117,12 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
         return not all(alike) or not any(first[i].strip() for i in range(width))
     if len(rows) - len(others) > len(rows) / 4:  # too often for names that files were joined with
         others = rows[1:]
-    below = [{row[number] for row in others} for number in range(width)]
-    return len(others) < 10 or any(first[i] not in values for i, values in enumerate(below))
+    if len(others) < 10:
+        return True
+    # A name is hardly ever one of the usual values below it.
+    below = [Counter(row[number] for row in others) for number in range(width)]
+    shares = [times[first[number]] / len(others) for number, times in enumerate(below)]
+    return min(shares) == 0 and max(shares) < 0.1
 
 
 def fit_names(names: list[str], rows: Sequence[Row], width: int, said: list[str]) -> list[str]:
@@ -180,7 +184,7 @@ def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) ->
         alone = filled(row) == 1 < width and bool(row[0].strip())
         is_said = NOTE.match(words) is not None or TOTAL.match(words) is not None
         wordy = kind(words) == "text" and (" " in words or is_said)
-        note = not fits and (parted or (filled(row) <= width / 2 and wordy))
+        note = not fits and (parted or is_said or (filled(row) <= width / 2 and wordy))
         note = note or (alone and (parted or is_said))
         if filled(row) == 0 and len(row) <= 1:
             continue  # an empty line: whether it is a part shows above it

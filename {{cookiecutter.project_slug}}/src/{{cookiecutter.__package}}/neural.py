@@ -62,8 +62,8 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         inputs = torch.tensor(np.asarray(X, dtype=np.float32))
         self.mean_, self.deviation_ = 0.0, 1.0
         if self.classifies:
-            self.classes_ = np.unique(y)
-            targets = torch.tensor(y)
+            self.classes_, numbers = np.unique(y, return_inverse=True)
+            targets = torch.tensor(numbers)
         else:
             self.mean_, self.deviation_ = float(np.mean(y)), float(np.std(y)) or 1.0
             scaled = (y - self.mean_) / self.deviation_

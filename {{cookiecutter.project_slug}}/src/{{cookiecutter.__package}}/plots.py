@@ -11,31 +11,32 @@ import numpy as np
 mpl.use("Agg")  # draws to files; a screen is not needed
 
 import matplotlib.pyplot as plt
-import polars as pl
 from matplotlib.figure import Figure
 from sklearn import metrics
 from sklearn.calibration import CalibrationDisplay
 
-from .contract import Contract
-from .evaluation import score
-from .scoring import Scorer
+from .contract import Contract, Matrices
+from .evaluation import Held, score
+from .features import places
 
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_REPEATS = 3
+SHOWN = 30  # columns
+CONFUSABLE = 30  # classes
 
 
-def draw(
-    scorer: Scorer, table: pl.DataFrame, target: np.ndarray, prediction: np.ndarray, seed: int
-) -> dict[str, Figure]:
+def draw(family: str, classes: list[str], held: Held, falls: dict[str, float]) -> dict[str, Figure]:
     """Draw what suits the task, by file name.
 
     Parameters
     ----------
-    table, target, prediction
-        The test rows: typed, their targets, and the model's predictions of them.
+    held
+        Predictions of the test rows.
+    falls
+        See `importance`.
     """
-    family, classes = scorer.manifest.family, scorer.manifest.classes
-    figures = {"importance.png": importance(scorer, table, target, seed)}
+    target, prediction = held.target, held.prediction.mean(axis=0)
+    figures = {"importance.png": bars(falls)}
     if len(classes) == 2:
         positive = prediction[:, 1]
         figures["ranking.png"] = figure(
@@ -55,11 +56,13 @@ def draw(
                 target, positive, name=family, n_bins=10, strategy="quantile", ax=axes[0]
             ),
         )
+    elif len(classes) > CONFUSABLE:
+        pass  # nobody reads so many squares
     elif classes:
         figures["confusion.png"] = figure(
             1,
             lambda axes: metrics.ConfusionMatrixDisplay.from_predictions(
-                target, prediction.argmax(axis=1), ax=axes[0], normalize="true",
+                target, held.labels[0], ax=axes[0], normalize="true",
                 labels=range(len(classes)), display_labels=classes, xticks_rotation="vertical",
             ),
         )  # fmt: skip
@@ -68,7 +71,7 @@ def draw(
             2,
             lambda axes: [
                 metrics.PredictionErrorDisplay.from_predictions(
-                    target, prediction[:, 0], kind=kind, ax=ax, random_state=seed
+                    target, prediction[:, 0], kind=kind, ax=ax, random_state=0
                 )
                 for kind, ax in zip(
                     ("actual_vs_predicted", "residual_vs_predicted"), axes, strict=True
@@ -86,37 +89,55 @@ def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
     return made
 
 
-def importance(scorer: Scorer, table: pl.DataFrame, target: np.ndarray, seed: int) -> Figure:
-    """Draw by how much the primary metric falls when a column's values are shuffled.
+def bars(falls: dict[str, float]) -> Figure:
+    """Draw the importance of columns, the largest on top."""
+    names = sorted(falls, key=lambda name: falls[name])[-SHOWN:]
+
+    def fill(axes: Any) -> None:
+        axes[0].barh(names, [falls[name] for name in names])
+        axes[0].set_xlabel("fall of the metric when the column is shuffled")
+
+    return figure(1, fill)
+
+
+def importance(
+    predict: Callable[[Matrices], np.ndarray],
+    contract: Contract,
+    features: Matrices,
+    target: np.ndarray,
+    names: list[str],
+    seed: int,
+) -> dict[str, float]:
+    """By how much the primary metric falls when a column's values are shuffled.
+
+    Parameters
+    ----------
+    features, target
+        The rows to ask about; at most `IMPORTANCE_ROWS` of them are.
+    names
+        The columns to ask about.
 
     References
     ----------
     Breiman, "Random Forests", Machine Learning 45, 2001, section 10.
     """
     random = np.random.default_rng(seed)
-    rows = random.permutation(len(table))[:IMPORTANCE_ROWS]
-    table, target = table[rows], target[rows]
-    contract: Contract = scorer.contract
-    columns = {name: table[name].to_list() for name in contract.features}
+    rows = random.permutation(len(target))[:IMPORTANCE_ROWS]
+    features, target = features[rows], target[rows]
+    whole = score(target, predict(features))
+    where = places(contract)
 
-    def scored(values: dict[str, list[Any]]) -> float:
-        return score(target, scorer.predict(contract.encode(values)))
+    def shuffled(name: str) -> Matrices:
+        matrices = {kind: values.copy() for kind, values in vars(features).items()}
+        values = matrices[contract.features[name].matrix][:, where[name]]
+        values[:] = random.permutation(values)
+        return Matrices(**matrices)
 
-    whole = scored(columns)
-    falls = {
-        name: np.mean(
-            [
-                whole
-                - scored({**columns, name: [values[i] for i in random.permutation(len(rows))]})
-                for _ in range(IMPORTANCE_REPEATS)
-            ]
+    return {
+        name: float(
+            np.mean(
+                [whole - score(target, predict(shuffled(name))) for _ in range(IMPORTANCE_REPEATS)]
+            )
         )
-        for name, values in columns.items()
+        for name in names
     }
-    names = sorted(falls, key=lambda name: falls[name])
-
-    def fill(axes: Any) -> None:
-        axes[0].barh(names, [falls[name] for name in names])
-        axes[0].set_xlabel("fall of the test metric when the column is shuffled")
-
-    return figure(1, fill)

@@ -30,20 +30,6 @@ SLICE = 200_000  # rows in memory at a time
 
 
 @dataclass(frozen=True)
-class Examples:  # TODO goes with the one split
-    """Rows ready for a model."""
-
-    features: Matrices
-    target: np.ndarray
-
-    def __add__(self, other: Examples) -> Examples:
-        return Examples(
-            Matrices.stack([self.features, other.features]),
-            np.concatenate([self.target, other.target]),
-        )
-
-
-@dataclass(frozen=True)
 class Prepared:
     """The typed rows to learn from, split.
 
@@ -83,20 +69,10 @@ class Prepared:
         number = target.cast(pl.String).cast(pl.Enum(self.classes), strict=False).to_physical()
         return number.cast(pl.Int64).fill_null(-1).to_numpy()  # -1: a class that came later
 
-    def target(self, rows: np.ndarray | str) -> np.ndarray:
+    def target(self, rows: np.ndarray) -> np.ndarray:
         """Targets of some rows."""
-        if isinstance(rows, str):
-            rows = getattr(self.rounds[0], rows)
         chosen: np.ndarray = self.targets[rows]
         return chosen
-
-    def part(self, name: str) -> pl.DataFrame:  # TODO goes with the one split
-        table: pl.DataFrame = self.table[getattr(self.rounds[0], name)]
-        return table
-
-    def examples(self, name: str) -> Examples:  # TODO goes with the one split
-        rows = getattr(self.rounds[0], name)
-        return Examples(self.features(rows), self.target(rows))
 
     def naive(self, rows: np.ndarray) -> np.ndarray | None:
         """Seasonal naive forecast of some rows, shape (k,), if the target has a season."""

@@ -35,7 +35,7 @@ def parse(
     elif len(delimiter) > 1:
         lines = [line.replace(delimiter, SEPARATOR) for line in lines]
         delimiter = SEPARATOR
-    options: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": delimiter == " "}
+    options: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": True}
     start = position = 0
 
     def feed() -> Iterator[str]:

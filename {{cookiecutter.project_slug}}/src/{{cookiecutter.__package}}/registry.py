@@ -11,16 +11,18 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
+import polars as pl
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from .bundle import MODEL, VERSION, open_bundle, replace_folder
+from .bundle import MODEL, TESTED, VERSION, open_bundle, replace_folder
 from .contract import Matrices
 from .errors import UserError
-from .evaluation import interval, primary
+from .evaluation import Held, held_once, interval, primary
 from .preparation import Prepared, encode
 from .scoring import Scorer
 from .settings import Settings
@@ -131,14 +133,32 @@ def merits_missing(new: Scorer, prepared: Prepared) -> list[str]:
 
 
 def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
-    """Decide between challenger and champion on the same test rows, and say why."""
-    test = prepared.part("test")
-    if not set(old.contract.features) <= set(test.columns):
+    """Decide between challenger and champion on the same test rows, and say why.
+
+    Where no rows were held out, since they were few, the predictions that each bundle
+    keeps are compared: those of its rounds, by models that did not see the row.
+    """
+    if not set(old.contract.features) <= set(prepared.table.columns):
         return True, "the champion reads columns that the data no longer has"
-    target = prepared.target("test")
-    rows = [encode(scorer.contract, test) for scorer in (new, old)]
-    low, high = interval(target, new.predict(rows[0]), old.predict(rows[1]))
     name = primary(len(prepared.classes))
+    if len(prepared.rounds) > 1:
+        if old.manifest.provenance.get("data") != prepared.digest:
+            return compare_apart(new, old, name)
+        mine, theirs = (tested(scorer, prepared) for scorer in (new, old))
+        same = np.intersect1d(mine.rows, theirs.rows)
+        mine, theirs = (held[np.isin(held.rows, same)] for held in (mine, theirs))
+    else:
+        rows = prepared.rounds[0].test
+        mine, theirs = (
+            held_once(
+                rows,
+                prepared.target(rows),
+                scorer.predict_as(encode(scorer.contract, prepared.table[rows]), prepared.classes),
+                **decision(scorer, prepared),
+            )
+            for scorer in (new, old)
+        )
+    low, high = interval(mine, theirs)
     gain = f"{name} {low:+.4f} to {high:+.4f} against the champion's, with 95 % confidence"
     if low > 0:
         return True, gain
@@ -147,13 +167,60 @@ def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
     size = size_of(new) / size_of(old)
     if size <= MUCH:
         return True, f"as good ({gain}) and {1 / size:.1f} times smaller"
-    times = [
-        one_row_time(scorer, features[:1])
-        for scorer, features in zip((new, old), rows, strict=True)
-    ]
+    one = prepared.table[:1]
+    times = [one_row_time(scorer, encode(scorer.contract, one)) for scorer in (new, old)]
     if times[0] / times[1] <= MUCH:
         return True, f"as good ({gain}) and {times[1] / times[0]:.1f} times faster"
     return False, f"it is not better beyond noise ({gain}), nor smaller or faster"
+
+
+def compare_apart(new: Scorer, old: Scorer, name: str) -> tuple[bool, str]:
+    """Decide between models of different data, neither of which kept rows from itself."""
+    found, (low, high) = new.manifest.metrics["test"][name], old.manifest.metrics["interval"]
+    what = (
+        f"{name} {found:.4f} on its own data; the champion's was {low:.4f} to {high:.4f} on other "
+        "data (too few rows to hold any out that neither saw)"
+    )
+    return found >= low, what if found >= low else f"it is worse: {what}"
+
+
+def decision(scorer: Scorer, prepared: Prepared) -> dict[str, Any]:
+    """How a bundle gets labels from the probabilities of the prepared table's classes."""
+    if not scorer.manifest.weights:
+        return {"threshold": scorer.manifest.threshold}
+    weight = dict(zip(scorer.manifest.classes, scorer.manifest.weights, strict=True))
+    return {"weights": [weight.get(label, 1.0) for label in prepared.classes]}
+
+
+def keep_tested(held: Held, path: Path, numbers: int) -> None:
+    """Write predictions of the test rows, of a random part of them if they are very many."""
+    repeats, rows, width = held.prediction.shape
+    kept = min(rows, max(1, numbers // (repeats * width)))
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[:kept])
+    held = held[chosen]
+    columns = {f"prediction {i}": held.prediction[:, :, i].ravel() for i in range(width)}
+    pl.DataFrame(
+        {
+            "repeat": np.repeat(np.arange(repeats), kept),
+            "row": np.tile(held.rows, repeats),
+            **{name: values.astype(np.float32) for name, values in columns.items()},
+            "label": held.labels.ravel(),
+        }
+    ).write_csv(path)
+
+
+def tested(scorer: Scorer, prepared: Prepared) -> Held:
+    """Read what `keep_tested` wrote."""
+    table = pl.read_csv(scorer.folder / TESTED).sort("repeat", "row")
+    repeats = table["repeat"].n_unique()
+    rows = table["row"].to_numpy().reshape(repeats, -1)[0]
+    prediction = table.select(pl.col("^prediction .*$")).to_numpy()
+    return Held(
+        rows,
+        prepared.target(rows),
+        prediction.reshape(repeats, len(rows), -1),
+        table["label"].to_numpy().reshape(repeats, -1),
+    )
 
 
 def size_of(scorer: Scorer) -> int:

@@ -5,6 +5,7 @@ Nothing here needs the library that trained the model, nor polars.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,36 @@ import onnxruntime
 from .bundle import CONTRACT, MODEL, open_bundle, registered_version
 from .contract import Contract, Matrices
 from .errors import UserError
+
+
+def decide(
+    prediction: np.ndarray,
+    threshold: float | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
+) -> np.ndarray:
+    """Class numbers that probabilities stand for, shape (n,).
+
+    Parameters
+    ----------
+    threshold
+        Probability of the second of two classes from which it is the answer.
+    weights
+        Of each class; the answer is the class of the largest product of both.
+    """
+    if threshold is not None:
+        return (prediction[:, 1] >= threshold).astype(np.int64)
+    weighted = prediction if weights is None else prediction * np.asarray(weights)
+    best: np.ndarray = weighted.argmax(axis=1)
+    return best
+
+
+def align(prediction: np.ndarray, own: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
+    """Probabilities of a model's own classes, as columns of the given classes."""
+    shares = np.zeros((len(prediction), len(classes)), dtype=prediction.dtype)
+    for column, label in enumerate(own):
+        if label in classes:
+            shares[:, classes.index(label)] = prediction[:, column]
+    return shares
 
 
 class Scorer:
@@ -58,12 +89,14 @@ class Scorer:
         prediction: np.ndarray = self._session.run(None, feed)[0]
         return prediction
 
+    def predict_as(self, features: Matrices, classes: Sequence[str]) -> np.ndarray:
+        """Predict as `predict` does, but with a column for each of the given classes."""
+        prediction = self.predict(features)
+        return align(prediction, self.manifest.classes, classes) if classes else prediction
+
     def labels(self, prediction: np.ndarray) -> np.ndarray:
         """Class numbers that predicted probabilities stand for, shape (n,)."""
-        if self.manifest.threshold is None:
-            best: np.ndarray = prediction.argmax(axis=1)
-            return best
-        return (prediction[:, 1] >= self.manifest.threshold).astype(np.int64)
+        return decide(prediction, self.manifest.threshold, self.manifest.weights)
 
     def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Answer typed rows, as the API does.

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +27,19 @@ from pydantic_settings import (
 PACKAGE = __name__.split(".")[0]
 PREFIX = f"{PACKAGE.upper()}_"
 CONFIG = Path("config.yaml")
+
+
+def seconds(value: Any) -> Any:
+    """Read a time such as 90, 90s, 5m or 1h."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", value)
+        if not found:
+            raise ValueError(f"expected a time such as 90s, 5m or 1h, not {value!r}")
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -133,9 +155,11 @@ class Settings(BaseSettings):
     data: Data
     contract: Path = Path("schema.yaml")
     split: Split = Split()
-    models: list[str] = Field(
-        ["linear", "tree", "svm", "forest", "boosting", "neural"], min_length=1
+    models: list[str] | None = Field(
+        None, min_length=1, description="all of these; by default those that suit, in the budget"
     )
+    budget: Seconds = Field(60.0, description="for trying models that were not asked for by name")
+    tuned: dict[str, dict[str, Any]] = Field({}, description="settings of models, by make tune")
     too_good: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
     )

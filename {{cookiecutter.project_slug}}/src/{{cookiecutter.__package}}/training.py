@@ -6,57 +6,38 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import polars as pl
 from mlflow import MlflowClient
-from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from . import provenance, registry, tracking
-from .bundle import CARD, CONTRACT, MODEL, REFERENCE, Manifest, seal
+from .baselines import Baselines, baselines
+from .bundle import CARD, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, seal
 from .card import model_card
 from .errors import UserError
-from .evaluation import best_threshold, interval, measure, primary, score
-from .export import check_parity, predict, to_graph
-from .features import as_frame
-from .models import FAMILIES, Context
-from .plots import draw
-from .preparation import Prepared, encode, prepare
+from .evaluation import Held, best_decision, interval, primary
+from .export import check_parity, of_classes, to_graph
+from .models import FAMILIES, check_choice, unsuited
+from .plots import draw, importance
+from .preparation import Prepared, counted, prepare
+from .rounds import CHECKPOINTS, Predict, fit_family, known, test, validate
 from .scoring import Scorer
 from .settings import Settings
-from .splitting import PARTS
+from .summary import suspicion, table, verdict
 
-CHECKPOINTS = Path("checkpoints")
 REFERENCE_ROWS = 500
+IMPORTANCE_COLUMNS = 50  # the best alone of more
+TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 
 
 class LeakError(UserError):
     """A test score that is too good to be true."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A pipeline, fitted on the train and validation rows.
-
-    Attributes
-    ----------
-    threshold
-        Probability of the second of two classes from which it is the answer.
-    validation
-        Score on the validation rows, when fitted on the train rows alone.
-    """
-
-    pipeline: Pipeline
-    threshold: float | None
-    validation: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,11 +46,11 @@ class Trained:
 
     family: str
     version: str
-    validation: float
+    metrics: dict[str, Any]
 
 
 def train(settings: Settings) -> None:
-    """Train every chosen family, and make the best one the challenger.
+    """Train the chosen families, or those that suit, and make the best one the challenger.
 
     The challenger is the best on the validation rows; the test rows judge it, and
     choose nothing. If there is no champion yet, it goes through the gate at once.
@@ -79,48 +60,63 @@ def train(settings: Settings) -> None:
     UserError
         If something the person gave is wrong, or a model was refused.
     """
-    for name in settings.models:
-        if name not in FAMILIES:
-            raise UserError(f"there is no model {name!r}; choose among {', '.join(FAMILIES)}")
+    check_choice(settings.models or [], settings.tuned)
     prepared = prepare(settings)
-    counts = {part: len(prepared.part(part)) for part in PARTS}
-    print(
-        f"data: {len(prepared.table)} rows",
-        *(f"{n} {part}" for part, n in counts.items()),
-        sep=", ",
-    )
+    print(f"data: {counted(prepared)}")
+    smallest = min((division.train for division in prepared.rounds), key=len)
+    unsuitable = unsuited(prepared.contract, prepared.target(smallest))
+    families = settings.models or [name for name in FAMILIES if name not in unsuitable]
+    if not settings.models and unsuitable:
+        print("not tried:", "; ".join(f"{name}: {why}" for name, why in unsuitable.items()))
     client = tracking.connect(settings)
 
+    start = time.monotonic()
+    against = baselines(prepared)
     trained: list[Trained] = []
     refused: list[str] = []
-    with tqdm(settings.models, unit="model", disable=None, leave=False) as families:
-        for family in families:
-            families.set_description(family)
+    left = list(families)
+    with tqdm(total=len(families), unit="model", disable=None, leave=False) as bar:
+        while left and (
+            settings.models or not trained or time.monotonic() - start < settings.budget
+        ):
+            family = left.pop(0)
+            bar.set_description(family)
             try:
-                trained.append(train_family(client, settings, prepared, family))
+                trained.append(train_family(client, settings, prepared, family, against))
             except LeakError:
                 raise
             except UserError as error:
                 refused.append(f"{family}: {error}")
+            bar.update()
+    if left:
+        print(f"not tried, since the budget of {settings.budget:g} s is spent: {', '.join(left)}")
     if trained:
-        best = max(trained, key=lambda model: model.validation)
-        registry.point(client, settings, registry.CHALLENGER, best.version)
-        print(
-            f"challenger: version {best.version} ({best.family}), the best on the validation rows"
-        )
-        if registry.version_of(client, settings, registry.CHAMPION) is None:
-            try:
-                print(f"champion: {registry.promote(client, settings, prepared)}")
-            except UserError as error:
-                print(f"no champion yet: {error}")
-        else:
-            print("to make it the champion, if it is better: make promote")
+        trained.sort(key=lambda model: model.metrics["validation"], reverse=True)
+        metrics = {f"{model.family}, version {model.version}": model.metrics for model in trained}
+        print(*table(metrics, against), sep="\n")
+        print(*verdict(metrics, against), *suspicion(metrics, against), sep="\n")
+        make_challenger(client, settings, prepared, trained[0])
     if refused:
         raise UserError("\n".join(refused))
 
 
+def make_challenger(
+    client: MlflowClient, settings: Settings, prepared: Prepared, best: Trained
+) -> None:
+    """Point the registry to the best model, which is the champion if there was none."""
+    registry.point(client, settings, registry.CHALLENGER, best.version)
+    print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
+    if registry.version_of(client, settings, registry.CHAMPION) is None:
+        try:
+            print(f"champion: {registry.promote(client, settings, prepared)}")
+        except UserError as error:
+            print(f"no champion yet: {error}")
+    else:
+        print("to make it the champion, if it is better: make promote")
+
+
 def train_family(
-    client: MlflowClient, settings: Settings, prepared: Prepared, family: str
+    client: MlflowClient, settings: Settings, prepared: Prepared, family: str, against: Baselines
 ) -> Trained:
     """Fit, export, judge, log and register one model."""
     origin = {**provenance.collect(), "data": prepared.digest, "settings": settings.choices()}
@@ -130,125 +126,122 @@ def train_family(
     folder = registry.BUNDLES / f".{family}.unfinished"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    test_table, test = prepared.part("test"), prepared.examples("test")
+    once = len(prepared.rounds) == 1
 
     with tracking.run(client, settings, family, fingerprint) as run_id:
         tracking.log_choices(settings, family, origin)
+        start = time.perf_counter()
 
-        def context(purpose: str) -> Context:
+        def fit(rows: np.ndarray, purpose: str = "") -> Pipeline:
             report = tracking.EpochLog(settings.tracking_uri, run_id, purpose)
-            return Context(prepared.contract, settings.seed, settings.neural, checkpoints, report)
+            return fit_family(
+                settings, prepared, family, rows, checkpoints, report if purpose else None
+            )
 
-        fitted = fit(family, context, prepared)
+        def fitted(rows: np.ndarray) -> Predict:
+            pipeline = fit(rows, "selection" if once else "")
+            return lambda others: of_classes(pipeline, prepared.features(others), prepared.classes)
 
-        onnx.save(to_graph(fitted.pipeline, test.features), folder / MODEL)
+        validated = validate(prepared, fitted)
+        # The validation rows are the latest before the test, and worth fitting on. Where the
+        # rounds have tested every row, by other models, none need be kept from this one.
+        tested_rows = np.unique(np.concatenate([round.test for round in prepared.rounds]))
+        rows = np.concatenate([known(round) for round in prepared.rounds])
+        rows = rows if once else np.union1d(rows, tested_rows)
+        pipeline = fit(rows, "final")
+        held = None if once else test(prepared, fitted, validated)
+        seconds = time.perf_counter() - start
+
+        features = prepared.features(tested_rows)
+        onnx.save(to_graph(pipeline, features), folder / MODEL)
         shutil.copy(settings.contract, folder / CONTRACT)
+        numbers = getattr(pipeline, "classes_", [])
+        decision = best_decision(validated.target, validated.prediction[0])
+        if "weights" in decision:
+            decision["weights"] = [decision["weights"][number] for number in numbers]
         manifest = Manifest(
             family=family,
             target=prepared.contract.target,
-            classes=prepared.classes,
-            threshold=fitted.threshold,
+            classes=[prepared.classes[number] for number in numbers],
             provenance={**origin, "run_id": run_id},
+            **decision,
         )
         seal(folder, manifest)
         scorer = Scorer(folder)
-        parity = check_parity(fitted.pipeline, scorer, test.features)
+        parity = check_parity(pipeline, scorer, features)
 
-        # From here on the graph alone is asked: what serves is what is judged.
-        prediction = scorer.predict(test.features)
+        if held is None:
+            # From here on the graph alone is asked: what serves is what is judged.
+            held = test(
+                prepared,
+                lambda _: (
+                    lambda others: scorer.predict_as(prepared.features(others), prepared.classes)
+                ),
+                validated,
+            )
         manifest.metrics = {
-            **judge(scorer, prediction, prepared, settings),
-            "validation": fitted.validation,
+            **judge(family, held, against, settings),
+            "validation": validated.score(),
+            "rounds": len(prepared.rounds),
             "parity": parity,
-            "fit_seconds": fitted.seconds,
+            "fit_seconds": seconds,
         }
-        reference(prepared, scorer).write_csv(folder / REFERENCE)
+        registry.keep_tested(held, folder / TESTED, TESTED_NUMBERS)
+        reference(prepared, scorer, rows).write_csv(folder / REFERENCE)
         (folder / CARD).write_text(model_card(prepared, manifest), encoding="utf-8")
         seal(folder, manifest)
 
-        figures = draw(scorer, test_table, test.target, prediction, settings.seed)
+        falls = importance(
+            lambda features: scorer.predict_as(features, prepared.classes),
+            prepared.contract,
+            prepared.features(held.rows),
+            held.target,
+            list(against.columns)[:IMPORTANCE_COLUMNS],
+            settings.seed,
+        )
+        figures = draw(family, prepared.classes, held, falls)
         tracking.log_results(manifest.metrics, figures, prepared.table, settings)
-        uri = tracking.log_bundle(folder, test.features[:2], prediction[:2])
+        example = prepared.features(tested_rows[:2])
+        uri = tracking.log_bundle(folder, example, scorer.predict(example))
         version = registry.register(client, settings, uri, run_id)
     shutil.rmtree(folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    tqdm.write(f"{family:10} {summary(manifest.metrics)}, version {version}")
-    return Trained(family, version, fitted.validation)
+    return Trained(family, version, manifest.metrics)
 
 
-def fit(family: str, context: Callable[[str], Context], prepared: Prepared) -> Fitted:
-    """Fit on the train rows to see how good it is on the validation rows, then on both."""
-    start = time.perf_counter()
-    train, validation = prepared.examples("train"), prepared.examples("validation")
-    chosen = FAMILIES[family](context("selection"))
-    chosen.fit(as_frame(train.features), train.target)
-    guess = predict(chosen, validation.features)
-    threshold = best_threshold(validation.target, guess[:, 1]) if guess.shape[1] == 2 else None
-
-    # The validation rows are the latest before the test, and worth fitting on.
-    both = train + validation
-    pipeline = FAMILIES[family](context("final"))
-    pipeline.fit(as_frame(both.features), both.target)
-    seconds = time.perf_counter() - start
-    return Fitted(pipeline, threshold, score(validation.target, guess), seconds)
-
-
-def judge(
-    scorer: Scorer, prediction: np.ndarray, prepared: Prepared, settings: Settings
-) -> dict[str, Any]:
-    """Measure a prediction of the test rows, beside one that ignores its input.
+def judge(family: str, held: Held, against: Baselines, settings: Settings) -> dict[str, Any]:
+    """Measure predictions of the test rows, beside those that need no model.
 
     Raises
     ------
     LeakError
-        If it is too good to be true.
+        If they are better than what config.yaml calls too good.
     """
-    target = prepared.target("test")
-    baseline = baseline_prediction(prepared)
-    name = primary(len(prepared.classes))
+    name = primary(0 if held.prediction.shape[2] == 1 else held.prediction.shape[2])
     metrics: dict[str, Any] = {
         "primary": name,
-        "test": measure(target, prediction, scorer.labels(prediction)),
-        "interval": interval(target, prediction, seed=settings.seed),
-        "baseline": measure(target, baseline, scorer.labels(baseline)),
+        "test": held.measure(),
+        "interval": interval(held, seed=settings.seed),
+        "baseline": against.dummy.measure(),
+        "column": {"name": next(iter(against.columns)), **against.column.measure()},
     }
+    if against.naive:
+        metrics["naive"] = against.naive.measure()
     found = metrics["test"][name]
     if settings.too_good is not None and found > settings.too_good:
         raise LeakError(
-            f"{scorer.manifest.family}: {name} on the test rows is {found:.3f}, above the "
+            f"{family}: {name} on the test rows is {found:.3f}, above the "
             f"{settings.too_good} that config.yaml calls too good to be true.\n"
-            "Look for a column that knows the outcome, and give it the role ignore."
+            "Look for a column that knows the outcome, and give it the role ignore; the best "
+            f"alone: {', '.join(list(against.columns)[:3])}"
         )
     return metrics
 
 
-def summary(metrics: dict[str, Any]) -> str:
-    """Sum up a model's metrics in a line."""
-    name, (low, high) = metrics["primary"], metrics["interval"]
-    guess = metrics["baseline"][name]
-    warning = "" if low > guess else "NO BETTER THAN "
-    return (
-        f"{name} {metrics['test'][name]:.3f} ({low:.3f} to {high:.3f}; "
-        f"{warning}ignoring the input {guess:.3f}), {metrics['fit_seconds']:.1f} s"
-    )
-
-
-def baseline_prediction(prepared: Prepared) -> np.ndarray:
-    """Predict the test rows without looking at them: class shares, or the mean."""
-    known = np.concatenate([prepared.target("train"), prepared.target("validation")])
-    seen, unseen = np.zeros((len(known), 1)), np.zeros((len(prepared.part("test")), 1))
-    if prepared.classes:
-        shares: np.ndarray = DummyClassifier().fit(seen, known).predict_proba(unseen)
-        return shares
-    mean: np.ndarray = DummyRegressor().fit(seen, known).predict(unseen)
-    return mean[:, None]
-
-
-def reference(prepared: Prepared, scorer: Scorer) -> pl.DataFrame:
+def reference(prepared: Prepared, scorer: Scorer, fitted: np.ndarray) -> pl.DataFrame:
     """Some rows that the model was fitted on, with its predictions, to compare later ones with."""
-    rows = pl.concat([prepared.part("train"), prepared.part("validation")])
-    rows = rows.sample(min(REFERENCE_ROWS, len(rows)), seed=0).select(
-        list(prepared.contract.features)
-    )
-    prediction = scorer.predict(encode(prepared.contract, rows))
-    return rows.with_columns(pl.Series("__prediction__", prediction[:, -1]))
+    dice = np.random.default_rng(0)
+    rows = dice.choice(fitted, min(REFERENCE_ROWS, len(fitted)), replace=False)
+    table = prepared.table[rows].select(list(prepared.contract.features))
+    prediction = scorer.predict(prepared.features(rows))
+    return table.with_columns(pl.Series("__prediction__", prediction[:, -1]))

@@ -106,19 +106,22 @@ def transcode(file: IO[bytes], found: Found, out: IO[bytes] | None) -> Lines | N
             kept = data.rstrip(b"\r\n")
             lines.blank_end = data.count(b"\n", len(kept)) > 1
             data = kept + b"\n" if kept else b""
-        end, shifts = regular(data, found) or (-1, None)
-        if shifts is None or (final and end < len(data)) or repeats(data[:end], names):
+        end, rows, shifts = regular(data, found) or (-1, 0, None)
+        if shifts is None or (final and end < len(data)) or repeats(data, names):
             if out is None:
                 return None
             end = mend(data, found, final, line, lines, out)
+            line += data.count(b"\n", 0, end)
         else:
-            data[:end].decode()  # to see that it can be
+            text = data[:end]
+            text.decode()  # to see that it can be
             if out:
-                out.write(data[:end])
+                out.write(text)
             lines.shifts.append(shifts + lines.rows)
-            lines.has_empty_text |= found.quote.encode() * 2 in data
-            lines.rows += data.count(b"\n", 0, end) - len(shifts)
-        line, rest = line + data.count(b"\n", 0, end), data[end:]
+            lines.has_empty_text |= found.quote.encode() * 2 in text
+            lines.rows += rows
+            line += rows + len(shifts)
+        rest = data[end:]
         if len(lines.ragged) > max(10_000, lines.rows):
             break  # this will be refused
     return lines
@@ -167,7 +170,7 @@ def repeats(data: bytes, names: bytes) -> bool:
     return bool(names) and (data.startswith(names) or b"\n" + names in data)
 
 
-def regular(data: bytes, found: Found) -> tuple[int, np.ndarray] | None:
+def regular(data: bytes, found: Found) -> tuple[int, int, np.ndarray] | None:
     """See whether all rows have the same number of fields, and quotes are where they belong.
 
     Parameters
@@ -177,8 +180,9 @@ def regular(data: bytes, found: Found) -> tuple[int, np.ndarray] | None:
 
     Returns
     -------
-    int, array
-        Where the last whole record ends, and `Lines.shifts`; None if it is not so.
+    int, int, array
+        Where the last whole record ends, the number of records, and `Lines.shifts`; None if
+        it is not so.
     """
     if written(found) != found.delimiter or not found.quote.isascii() or len(data) > 4 * BLOCK:
         return None
@@ -205,13 +209,15 @@ def regular(data: bytes, found: Found) -> tuple[int, np.ndarray] | None:
         ends = np.flatnonzero(is_feed & ~inside)
         whole = slice(0, ends[-1] + 1 if len(ends) else 0)
         skeleton = kinds[whole][~(inside | is_quote)[whole]].tobytes()
-        feeds = np.flatnonzero(buffer[1:-1] == FEED)[~inside[is_feed]]
-        end = int(feeds[-1]) + 1 if len(feeds) else 0
+        end = data.rfind(b"\n") + 1
+        if len(quotes) % 2 or end <= quotes[-1]:  # this line feed may be quoted
+            feeds = np.flatnonzero(buffer[1:-1] == FEED)[~inside[is_feed]]
+            end = int(feeds[-1]) + 1 if len(feeds) else 0
         shifts = np.searchsorted(ends, np.flatnonzero((is_feed & inside)[whole])) + 1
     row = found.delimiter.encode() * (found.width - 1) + b"\n"
     if skeleton != row * (len(skeleton) // len(row)):
         return None
-    return end, shifts
+    return end, len(skeleton) // len(row), shifts
 
 
 def mend(data: bytes, found: Found, final: bool, line: int, lines: Lines, out: IO[bytes]) -> int:

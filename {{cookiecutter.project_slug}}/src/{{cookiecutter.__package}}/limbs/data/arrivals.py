@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from .card import write_card
-from .record import ARRIVING, RAW, Arrival, keep, load
+from .record import ARRIVING, RAW, Arrival, keep, load, save
 from .sources import Source, fetch, parse
 
 
@@ -47,7 +47,10 @@ def bring(
     folder = ARRIVING / origin.key
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off
     folder.mkdir(parents=True)
-    state = fetch(origin, folder, previous)
+    try:
+        state = fetch(origin, folder, previous)
+    except OSError as error:
+        raise UserError(f"{origin.address} cannot be brought in: {error}") from None
     if previous and previous.state.get("digest") != state.get("digest"):
         previous = None  # other records than before, and no more of the same
     content = hashes(folder)
@@ -59,6 +62,10 @@ def bring(
     known = next((a for a in reversed(arrivals) if a.sha256 == digest), None)
     if known and known.path.is_dir():
         shutil.rmtree(folder)
+        if licence and licence != known.licence:
+            known.licence = licence
+            save(arrivals)
+            write_card(arrivals)
         came = "" if known in past else f", which came from {known.source}"
         print(f"{origin.address}: nothing new, all is in {known.folder}{came}")
         return known.table

@@ -40,7 +40,8 @@ def download(source: Source, into: Path) -> None:
     """
     part = into.with_suffix(".part")
     session = requests.Session()
-    waits = Retry(GOES, connect=1, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    busy = (429, 500, 502, 503, 504)
+    waits = Retry(GOES, connect=1, backoff_factor=0.5, status_forcelist=busy, retry_after_max=60)
     waits.raise_on_status = False
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=waits))

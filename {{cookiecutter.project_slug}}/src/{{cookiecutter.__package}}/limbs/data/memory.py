@@ -38,7 +38,7 @@ class Memory:
         for name, end in state.get("ends", {}).items():
             if previous and end == self.start:
                 self.remember(previous.path / name, self.start)
-        ordered, latest = not api.newest_first, None
+        ordered, latest = api.order == "ascending", None
         for record in whole_lines(part):
             self.add(record)
             if api.cursor:

@@ -85,9 +85,14 @@ def load() -> list[Arrival]:
         arrival = Arrival.model_validate_json(pending.read_bytes())
         if arrival.path.is_dir() and all(a.folder != arrival.folder for a in arrivals):
             arrivals.append(arrival)
-            replace(RECORD, "".join(f"{a.model_dump_json()}\n" for a in arrivals))
+            save(arrivals)
         pending.unlink()
     return arrivals
+
+
+def save(arrivals: list[Arrival]) -> None:
+    """Write the record."""
+    replace(RECORD, "".join(f"{arrival.model_dump_json()}\n" for arrival in arrivals))
 
 
 def keep(folder: Path, arrival: Arrival) -> None:

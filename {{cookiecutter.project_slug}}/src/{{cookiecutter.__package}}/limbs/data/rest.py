@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -45,9 +45,10 @@ class Api(Section):
     since
         Parameter that asks for records from a cursor on. Without it every page is asked
         for, and what was there before is left out.
-    newest_first
-        Whether the cursor falls from record to record: pages are asked for until a
-        known one comes.
+    order
+        Whether the cursor rises or falls from record to record, if it is sure to. Rising,
+        a run that was killed goes on at its last record; falling, pages are asked for
+        until a known record comes.
     key
         Fields that name a record; without them two that are alike are one.
     """
@@ -62,7 +63,7 @@ class Api(Section):
     cursor: str | None = None
     since: str | None = None
     start: int | float | str | None = None
-    newest_first: bool = False
+    order: Literal["ascending", "descending"] | None = None
     key: list[str] = Field([])
     requests_per_second: float = Field(5, gt=0)
 
@@ -197,7 +198,7 @@ def records(api: Api, start: Any, address: str) -> Iterator[dict[str, Any]]:
     if api.cursor:
         # A record without the cursor is let through to the one who says so in a line.
         path = {"cursor_path": api.cursor, "on_cursor_value_missing": "include"}
-        order = {"row_order": "desc"} if api.newest_first else {}
+        order = {"row_order": "desc"} if api.order == "descending" else {}
         asked = {"start_param": api.since} if api.since and start is not None else {}
         endpoint["incremental"] = {**path, "initial_value": start, **order, **asked}
     config: Any = {

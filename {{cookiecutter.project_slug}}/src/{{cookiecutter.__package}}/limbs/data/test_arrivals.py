@@ -66,7 +66,9 @@ def test_an_identical_arrival_is_recognised_and_not_stored_twice(
     assert "nothing new" in capsys.readouterr().out
     assert bring("b.csv") == table
     assert "which came from a.csv" in capsys.readouterr().out
-    assert len(load()) == 1
+    assert bring("a.csv", licence="CC0") == table
+    assert [arrival.licence for arrival in load()] == ["CC0"]
+    assert "licence: CC0" in Path("data/README.md").read_text()
     assert len([path for path in Path("data/raw").rglob("*.csv") if path.is_file()]) == 1
 
 
@@ -198,6 +200,16 @@ def test_a_source_that_fails_does_not_keep_the_others_from_being_collected(
     assert "a.csv: there is no such file" in capsys.readouterr().err
     assert load()[-1].source == "b.csv"
     assert load()[-1].licence == "CC0"
+
+
+def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "a.csv")
+
+    Path("a.csv").write_text("x\n1\n")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(UserError, match=r"cannot be brought in: .*No space left"):
+        bring("a.csv")
 
 
 def test_collect_says_when_there_is_nothing_to_repeat(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def description(service: Service, **more: Any) -> str:
     paginator: Any = {"type": "page_number", "base_page": 1, "total_path": None}
     api: dict[str, Any] = {"base_url": service.address, "path": "records", "records": "data"}
     api |= {"key": ["id"], "paginator": paginator, "cursor": "day", "since": "since"}
-    api |= {"requests_per_second": 1000}
+    api |= {"order": "ascending", "requests_per_second": 1000}
     Path("api.yaml").write_text(yaml.safe_dump(api | more))
     return "api.yaml"
 
@@ -167,7 +167,7 @@ def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
     assert "going on after" in done.stdout
     (arrival,) = load()
     assert collected(arrival.table) == list(range(214))
-    assert int(service.calls[calls]["since"]) > 30  # not from the beginning
+    assert int(service.calls[calls]["since"]) > 20  # not from the beginning
 
     # dlt wrote nothing beside it, not in the home directory either, and said nothing.
     assert not list(home.iterdir())
@@ -189,6 +189,16 @@ def test_a_line_that_was_half_written_is_asked_for_again(service: Service) -> No
     assert collected(bring(source)) == list(range(95))
 
 
+def test_records_in_no_order_are_not_lost_after_a_break(service: Service) -> None:
+    service.rows = service.rows[60:] + service.rows[:60]
+    service.fails, service.down_from = False, 4
+    source = description(service, order=None)
+    with pytest.raises(UserError, match="answers 404"):
+        bring(source)
+    service.down_from = None
+    assert sorted(collected(bring(source))) == list(range(95))
+
+
 def test_without_a_parameter_for_it_what_is_known_is_left_out(service: Service) -> None:
     service.fails = False
     source = description(service, since=None, key=[])
@@ -199,7 +209,7 @@ def test_without_a_parameter_for_it_what_is_known_is_left_out(service: Service) 
 
 def test_newest_first_is_read_until_a_known_record_comes(service: Service) -> None:
     service.newest_first, service.fails = True, False
-    source = description(service, since=None, newest_first=True)
+    source = description(service, since=None, order="descending")
     bring(source)
     service.grow(12)
     calls = len(service.calls)
@@ -256,6 +266,17 @@ def test_what_is_wrong_is_one_clear_line(
     assert str(refused.value).startswith("api.yaml") or "a record has no" in str(refused.value)
     assert len(str(refused.value)) < 400
     assert "sesame-9" not in str(refused.value)
+
+
+def test_without_dlt_it_is_told_what_to_run(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = description(service)
+    for name in [name for name in sys.modules if name.split(".")[0] == "dlt"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "dlt", None)
+    with pytest.raises(UserError, match=r"pip install .*\[train,api\]"):
+        bring(source)
 
 
 def test_a_token_reaches_the_api_and_no_file(

@@ -1,0 +1,1 @@
+"""Tuning: a search for better settings of a model."""

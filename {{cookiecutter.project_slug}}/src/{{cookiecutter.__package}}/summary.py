@@ -1,0 +1,116 @@
+"""What a training tells the person: the models side by side, and what to make of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .baselines import Baselines
+
+SHOWN = {
+    "average_precision": "AP",
+    "roc_auc": "AUC",
+    "f1_macro": "macro F1",
+    "r2": "R²",
+    "accuracy": "accuracy",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "brier": "Brier",
+    "calibration_error": "calibration",
+}
+FEW = 200  # rows that a score says little of
+IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
+
+
+def table(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
+    """Lines of the models, the best on the validation rows first, and what they are held against.
+
+    Parameters
+    ----------
+    models
+        Metrics of each, by what it is called, in order.
+    """
+    first = next(iter(models.values()))
+    name = first["primary"]
+    others = [other for other in SHOWN if other in first["test"] and other != name]
+    heads = ["validation", f"test {SHOWN[name]}", "95 % interval"]
+    rows = [["", *heads, *(SHOWN[other] for other in others), "fit"]]
+    for title, metrics in models.items():
+        low, high = metrics["interval"]
+        rows.append(
+            [
+                title,
+                number(metrics["validation"]),
+                number(metrics["test"][name]),
+                f"{number(low)} to {number(high)}",
+                *(number(metrics["test"][other]) for other in others),
+                f"{metrics['fit_seconds']:.1f} s",
+            ]
+        )
+    held = {f"{first['column']['name']} alone": first["column"]}
+    if "naive" in first:
+        held["the value a season ago"] = first["naive"]
+    held["ignoring the input"] = first["baseline"]
+    for title, found in held.items():
+        rows.append(
+            [title, "", number(found[name]), "", *(number(found[other]) for other in others), ""]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[0] = min(widths[0], 30)
+    return [
+        "  ".join(
+            [
+                row[0][: widths[0]].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def number(value: float) -> str:
+    """Three decimals, or as many digits as a large number is worth."""
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.5g}"
+
+
+def verdict(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
+    """What the best model's score is worth."""
+    metrics = next(iter(models.values()))
+    name, (low, high) = metrics["primary"], metrics["interval"]
+    rows = len(against.dummy.target)
+    lines = []
+    if all(each["interval"][0] <= each["baseline"][name] for each in models.values()):
+        lines.append(
+            "no signal: no model beats, beyond noise, one that ignores its input; these columns "
+            "do not tell the target, or the rows are too few"
+        )
+    elif metrics["test"][name] <= metrics["column"][name]:
+        lines.append(f"{metrics['column']['name']} alone says as much as the best model")
+    if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
+        lines.append("the value a season ago is as good a forecast as the best model")
+    if rows < FEW:
+        lines.append(
+            f"{rows} rows: the interval is {number(low)} to {number(high)}; "
+            "treat the score as a hint"
+        )
+    return lines
+
+
+def suspicion(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
+    """Say where a score is too good to be true, and which columns to look at."""
+    metrics = next(iter(models.values()))
+    found = {
+        name: metrics["test"][name]
+        for name, limit in IMPLAUSIBLE.items()
+        if metrics["test"].get(name, 0) >= limit
+        and not (name == "accuracy" and metrics["primary"] == "average_precision")
+    }
+    if not found:
+        return []
+    name, value = next(iter(found.items()))
+    columns = ", ".join(
+        f"{column} ({score:.3f})" for column, score in list(against.columns.items())[:3]
+    )
+    return [
+        f"too good to be true? {name} is {value:.4f}. Does a column know the outcome? "
+        f"The best alone: {columns}"
+    ]
