@@ -11,7 +11,7 @@ import polars as pl
 from ...contract import Contract
 from ...errors import UserError
 from ...lags import add_lags, begun
-from ...reading import RawTable
+from ...raw import RawTable
 from ...settings import Split
 from ...splitting import split
 from . import roles, times
