@@ -15,6 +15,8 @@ from .texts import scan_text
 from .typed import scan_parquet, scan_workbook
 from .unpacking import NOT_DATA, TABLES, recognise, unpack
 
+__all__ = ["RawTable", "read", "scan"]
+
 
 def read(data: Data) -> RawTable:
     """Read the table and add the joined ones, one row for each of the table's, in its order.
