@@ -177,7 +177,8 @@ def marks(cores: Collection[str]) -> tuple[str, str]:
     """Decimal mark and thousands separator of unsigned numbers without anything around them."""
     blank = f"[{BLANKS}]"
     for mark, pattern in ((" ", blank), ("'", "'"), ("_", "_")):
-        grouped = [core for core in cores if re.search(rf"^\d{{1,3}}(?:{pattern}\d{{3}})+", core)]
+        groups = r"^\d{1,3}(?:" + pattern + r"\d{3})+"
+        grouped = [core for core in cores if re.search(groups, core)]
         if grouped:
             rest = [re.sub(pattern, "", core) for core in cores]
             return (",", mark) if _decimal(rest) == "," else (".", mark)
