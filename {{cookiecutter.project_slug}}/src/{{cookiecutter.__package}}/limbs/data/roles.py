@@ -268,6 +268,8 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
             and set(name) & {"id", "uuid", "guid"}
         ):
             candidates.append((2.0, look, "an identifier that repeats"))
+        elif look.type == "number" and not set(name) & (IDS | ENTITIES):
+            continue
         elif 10 <= distinct <= 0.5 * rows and (why := bound(look, looks, target)):
             candidates.append((1.5, look, why))
     if not candidates:
