@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{cookiecutter.__package}} import transcoding
-from {{cookiecutter.__package}}.raw import RawTable
-from {{cookiecutter.__package}}.reading import scan
+from {{cookiecutter.__package}}.reading import scan, transcoding
+from {{cookiecutter.__package}}.reading.raw import RawTable
 from {{cookiecutter.__package}}.settings import Dialect
 
 QUICK = settings(deadline=None, max_examples=40)

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 from {{cookiecutter.__package}}.errors import UserError
-from {{cookiecutter.__package}}.raw import RawTable
 from {{cookiecutter.__package}}.reading import read, scan
+from {{cookiecutter.__package}}.reading.raw import RawTable
 from {{cookiecutter.__package}}.settings import Data, Dialect, Join
 
 TABLE = "id,effect,code\n1,None,007\n2,NA,1e3\n3,,nan\n"
@@ -130,6 +130,7 @@ FOUND_OUT = {
     "comments": ("# one, two\n# three\na,b\n1,2\n", ["a", "b"], [("1", "2")], "2 lines"),
     "commented names": ("#a\tb\n1\t2\n3\t4\n", ["a", "b"], [("1", "2")], "tab"),
     "total": ("a,b\nx,1\ny,2\nTotal,3\n", ["a", "b"], [("x", "1"), ("y", "2")], "'Total,3'"),
+    "no total": ("a,b\nx,1\nTotal War,3\n", ["a", "b"], [("x", "1"), ("Total War", "3")], ""),
     "note": ("a,b\nx,1\ny,2\n\nSource: us\n", ["a", "b"], [("x", "1"), ("y", "2")], "Source"),
     "old Mac": ("a,b\r1,x\r2,y\r", ["a", "b"], [("1", "x")], "carriage return"),
     "names over lines": ('"a\nb",c\n1,2\n', ["a b", "c"], [("1", "2")], "'a b'"),
@@ -323,6 +324,7 @@ HOPELESS: dict[str, tuple[bytes | None, str]] = {
     "empty.csv": (b"", "empty"),
     "blank.csv": (b" \n\n", "empty"),
     "header.csv": (b"a,b\n", "no rows"),
+    "names.csv": (b"a,b,c\n1,2\n3,4\n5,6\n", "there are 3 names, but most rows have 2 fields"),
     "cut.csv.gz": (gzip.compress(TABLE.encode() * 1000)[:60], "cannot be read"),
     "false.csv.gz": (b"\x1f\x8bnot gzip at all", "cannot be read"),
     "false.parquet": (b"PAR1 not parquet at all PAR1", "cannot be read"),

@@ -17,8 +17,7 @@ from tqdm import tqdm
 from .contract import Contract, Matrices
 from .errors import UserError
 from .lags import add_lags, begun
-from .raw import RawTable
-from .reading import read
+from .reading import RawTable, read
 from .settings import Settings
 from .splitting import PARTS, Round, split
 from .validation import Typing, check_names

@@ -1,12 +1,3 @@
-<<<<<<< HEAD
-"""A stand-in: one local file, copied."""
-
-from __future__ import annotations
-
-import shutil
-from pathlib import Path
-
-=======
 """Arrivals: each is kept as it came, once, and read-only."""
 
 from __future__ import annotations
@@ -22,19 +13,10 @@ from .card import write_card
 from .record import ARRIVING, RAW, Arrival, keep, load, save
 from .sources import Source, fetch, parse
 
->>>>>>> main
 
 def bring(
     source: str, licence: str | None = None, query: str | None = None, append: bool | None = None
 ) -> Path:
-<<<<<<< HEAD
-    """Copy a file to data/raw."""
-    path = Path("data/raw") / Path(source).name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.resolve() != Path(source).resolve():
-        shutil.copy(source, path)
-    return path
-=======
     """Bring in what a source has, and say what arrived.
 
     Nothing is stored that is here already. Files, addresses, objects and queries are
@@ -164,4 +146,3 @@ def free_name(origin: Source, arrivals: list[Arrival]) -> str:
     while name in taken or (RAW / name).exists():
         name, number = f"{origin.name}-{number}", number + 1
     return name
->>>>>>> main

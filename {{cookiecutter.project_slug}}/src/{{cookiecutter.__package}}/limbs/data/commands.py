@@ -7,14 +7,13 @@ from pydantic import Field
 from ...commands import Command
 
 
-<<<<<<< HEAD
 class Data(Command):
     """Bring a source in, find out what its columns are, and draft the contract."""
 
     alone = True
 
     source: str | None = Field(
-        None, description="file, folder, address or query's database; as in config.yaml if left out"
+        None, description="file, folder, address, ...; if left out, the table in config.yaml"
     )
     target: str | None = Field(None, description="the column to predict")
     query: str | None = Field(None, description="SQL, for a database")
@@ -26,7 +25,8 @@ class Data(Command):
         from .drafting import draft
 
         draft(self, self.source, self.target, self.query, self.licence, self.fresh)
-=======
+
+
 class Collect(Command):
     """Bring in what is new at the recorded sources; schema.yaml stays as it is."""
 
@@ -42,4 +42,3 @@ class Collect(Command):
         from .collecting import collect
 
         collect(self.source, self.query, self.licence, self.append)
->>>>>>> main

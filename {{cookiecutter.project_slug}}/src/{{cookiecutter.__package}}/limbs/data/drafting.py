@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ...contract import Contract
@@ -37,8 +38,8 @@ def draft(
     data = settings.data
     if source:
         table = bring(source, licence=licence, query=query)
-        if table != data.table:
-            data = data.model_copy(update={"table": table, "joins": []})
+        joins = data.joins if same_collection(table, data.table) else []
+        data = data.model_copy(update={"table": table, "joins": joins})
     raw = read(data)
     names = raw.frame.collect_schema().names()
     if not target:
@@ -54,9 +55,14 @@ def draft(
     aside = put_aside([settings.contract, CONFIG])
     write_contract(found, settings.contract, kept, PACKAGE)
     Contract.load(settings.contract)  # a draft that cannot be read is a bug: better told here
-    write_config(data.table, other_table=data.table != settings.data.table or not kept)
+    write_config(data.table, other_table=not same_collection(data.table, settings.data.table))
     write_report(found)
     tell(found, settings, kept, [str(path) for path in aside])
+
+
+def same_collection(one: Path, other: Path) -> bool:
+    """Whether two tables are arrivals of one source: data/raw/<collection>/..."""
+    return one == other or (len(one.parts) > 3 and one.parts[:3] == other.parts[:3])
 
 
 def respect(found: Study, kept: Mapping[str, Any]) -> None:

@@ -348,7 +348,7 @@ def sentinels(seen: Look) -> None:
             value, repeated = float(found[end]), int(count[end])
             figures = f"{abs(value):.10g}".replace(".", "")
             coded = (len(figures) >= 2 and set(figures) <= {"9"}) or figures in ("8888", "99998")
-            coded = coded or value in (-1, -9, -8, 1e20, -1e20) or figures.startswith("99999")
+            coded = coded or value in (-1, -9, -8, 1e20, -1e20)
             least = max(2, 0.002 * len(values)) if coded else max(5, 0.01 * len(values))
             minus = value in (-1, -9, -99) and end == low and found[inner] >= 0 and rest >= 10
             far = gap > (0.5 if coded else 5.0) * rest

@@ -197,22 +197,39 @@ def twice(looks: Mapping[str, Look]) -> None:
             # Labels numbered as they first appear: equal where two columns are one to one.
             key = b"labels" + order[codes].astype(np.int32).tobytes()
         elif look.type in ("number", "date"):
-            values = look.values.to_physical().cast(pl.Float64).to_numpy()
-            spread = np.nanstd(values)
-            if not spread or look.distinct < 3:
-                continue
-            scaled = (values - np.nanmean(values)) / spread
-            sign = np.sign(scaled[~np.isnan(scaled)][np.argmax(np.abs(scaled[~np.isnan(scaled)]))])
-            key = (
-                b"numbers"
-                + np.round(np.nan_to_num(scaled * sign, nan=99), 5).__add__(0.0).tobytes()
-            )
+            continue
         else:
             key = b"text" + str(look.raw.hash(0).sum()).encode()
         if key in first:
             look.leave_out("ignore", f"Says the same as {first[key]}.")
         else:
             first[key] = look.name
+    on_one_line(looks)
+
+
+def on_one_line(looks: Mapping[str, Look]) -> None:
+    """Of numbers that are one number on several scales, keep the first."""
+    numbers = [
+        look
+        for look in looks.values()
+        if look.role == "feature" and look.type in ("number", "date") and look.distinct > 2
+    ]
+    if len(numbers) < 2:
+        return
+    rows = np.random.default_rng(0).permutation(len(numbers[0].values))[:5_000]
+    table = np.stack([look.values.to_physical().cast(pl.Float64).to_numpy() for look in numbers])
+    table = table[:, rows]
+    missing = np.isnan(table)
+    table = np.where(missing, np.nanmean(table, axis=1, keepdims=True), table)
+    table = np.nan_to_num(table)
+    table -= table.mean(1, keepdims=True)
+    table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-300)
+    alike = np.abs(table @ table.T) > 1 - 1e-6
+    for j, look in enumerate(numbers):
+        for i in np.flatnonzero(alike[j, :j]):
+            if numbers[i].role == "feature" and bool((missing[i] == missing[j]).all()):
+                look.leave_out("ignore", f"Says the same as {numbers[i].name}, on another scale.")
+                break
 
 
 def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] | None:
@@ -251,6 +268,8 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
             and set(name) & {"id", "uuid", "guid"}
         ):
             candidates.append((2.0, look, "an identifier that repeats"))
+        elif look.type == "number" and not set(name) & (IDS | ENTITIES):
+            continue
         elif 10 <= distinct <= 0.5 * rows and (why := bound(look, looks, target)):
             candidates.append((1.5, look, why))
     if not candidates:

@@ -29,7 +29,8 @@ MISSING = {
 NO_LABEL = {
     "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>", "nan", "null", "(null)", "[null]", "#null!",
     "nil", "nat", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\\n",
-    "#value!", "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined", "''", '""',
+    "#value!", "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined",
+    "''", '""',
 }  # fmt: skip
 CONTINENTS = {"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
 STATES = vocabulary(
@@ -176,7 +177,8 @@ def marks(cores: Collection[str]) -> tuple[str, str]:
     """Decimal mark and thousands separator of unsigned numbers without anything around them."""
     blank = f"[{BLANKS}]"
     for mark, pattern in ((" ", blank), ("'", "'"), ("_", "_")):
-        grouped = [core for core in cores if re.search(rf"^\d{{1,3}}(?:{pattern}\d{{3}})+", core)]
+        groups = r"^\d{1,3}(?:" + pattern + r"\d{3})+"
+        grouped = [core for core in cores if re.search(groups, core)]
         if grouped:
             rest = [re.sub(pattern, "", core) for core in cores]
             return (",", mark) if _decimal(rest) == "," else (".", mark)

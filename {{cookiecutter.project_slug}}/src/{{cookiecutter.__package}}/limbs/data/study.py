@@ -11,7 +11,7 @@ import polars as pl
 from ...contract import Contract
 from ...errors import UserError
 from ...lags import add_lags, begun
-from ...reading import RawTable
+from ...reading.raw import RawTable
 from ...settings import Split
 from ...splitting import split
 from . import roles, times
@@ -209,7 +209,7 @@ def rehearse(found: Study) -> None:
     for _ in range(2):
         sources = {one.settings.get("lag_of") for one in found.looks.values()}
         names = [n for n, one in found.looks.items() if one.role != "ignore" or n in sources]
-        settings = {n: clean(found.looks[n].settings) for n in names}
+        settings = {n: dict(found.looks[n].settings) for n in names}
         if not any(s.get("role", "feature") in ("feature", "series") for s in settings.values()):
             return
         contract = Contract.model_validate({"columns": settings})
@@ -243,11 +243,6 @@ def rehearse(found: Study) -> None:
             found.looks[name].leave_out(
                 "ignore", f"Only {count:,} of {len(absent):,} rows have a value, too few to split."
             )
-
-
-def clean(settings: dict[str, object]) -> dict[str, object]:
-    """Settings as the contract takes them."""
-    return dict(settings)
 
 
 def something_to_learn(found: Study) -> None:

@@ -7,7 +7,7 @@ import difflib
 import polars as pl
 
 from ...errors import UserError
-from .profile import CODES, Look, labels, typed, words
+from .profile import CODES, Look, labels, words
 from .spellings import FALSE, TRUE
 
 COUNTS = {"count", "counts", "num", "number", "n", "rating", "score", "quantity", "qty", "age"}
@@ -173,9 +173,3 @@ def positive(look: Look) -> None:
     if numbers or sorted(names) != [other, chosen]:
         keep(look, {"type": "boolean", "true_values": [chosen], "false_values": [other]})
     look.notes.append(f"{chosen!r} counts as positive: {why}")
-
-
-def check_typed(look: Look) -> None:
-    """Make sure that the settings read every value."""
-    known, values = typed(look.raw_frame, look.settings)
-    assert not (known.is_not_null() & values.is_null()).any(), look.name

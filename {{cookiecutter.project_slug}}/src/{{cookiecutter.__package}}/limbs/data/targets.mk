@@ -1,11 +1,9 @@
-<<<<<<< HEAD
-data: .venv/ready ## your own data: SOURCE=file, folder, address TARGET=column
-	@$(RUN) data $(if $(SOURCE),--source "$(SOURCE)") $(if $(TARGET),--target "$(TARGET)") \
-		$(if $(QUERY),--query "$(QUERY)") $(if $(LICENCE),--licence "$(LICENCE)") $(if $(FRESH),--fresh)
-.PHONY: data
-=======
 # SOURCE as it was written: a ${NAME} in it is for the program, not for make.
+data: .venv/ready ## your own data: SOURCE=file, folder, address TARGET=column
+	@$(RUN) data $(if $(SOURCE),--source '$(value SOURCE)') $(if $(TARGET),--target "$(TARGET)") \
+		$(if $(QUERY),--query "$$QUERY") $(if $(LICENCE),--licence "$$LICENCE") $(if $(FRESH),--fresh)
+.PHONY: data
+
 collect: .venv/ready ## bring in what is new at the recorded sources; SOURCE=... for one
 	@$(RUN) collect $(if $(SOURCE),--source '$(value SOURCE)') $(if $(QUERY),--query "$$QUERY") $(if $(LICENCE),--licence "$$LICENCE")
 .PHONY: collect
->>>>>>> main

@@ -57,7 +57,9 @@ STYLES = st.sampled_from(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    numbers=st.lists(st.integers(-(10**9), 10**9).map(lambda n: n / 100), min_size=30, max_size=60),
+    numbers=st.lists(
+        st.integers(-(10**9), 10**9).map(lambda n: n / 100), min_size=30, max_size=60, unique=True
+    ),
     style=STYLES,
     before=st.sampled_from(["", "$", "€ "]),
     after=st.sampled_from(["", "%", " kg"]),

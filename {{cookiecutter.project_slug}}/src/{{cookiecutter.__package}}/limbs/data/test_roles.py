@@ -67,6 +67,12 @@ def test_a_key_within_which_the_target_is_the_same_makes_a_group_split() -> None
     assert role(studied(table), "vessel") == "group"
 
 
+def test_a_quantity_that_the_target_follows_from_is_no_key() -> None:
+    table = base(drinks=[str(i // 4) for i in range(200)])
+    table["y"] = [f"{(i // 4) ** 0.5:.2f}" for i in range(200)]
+    assert role(studied(table), "drinks") != "group"
+
+
 def test_stores_and_regions_that_repeat_are_features() -> None:
     found = studied(base(store_id=[f"S{RNG.randint(0, 20)}" for _ in range(200)]))
     assert role(found, "store_id") == "feature"

@@ -21,7 +21,7 @@ EVENT = vocabulary(
 )
 NOT_WHEN = vocabulary(
     "birth dob born birthday birthdate due expiry expires expiration expired end ended close "
-    "closed 
+    "closed "
     "closing maturity next until deadline hire hired join joined signup registered registration "
     "since last update updated modified built founded warranty death died dropoff return returned "
     "discharge discharged delivered delivery completed resolved finish finished"

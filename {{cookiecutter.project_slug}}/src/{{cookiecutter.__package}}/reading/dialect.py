@@ -7,10 +7,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .errors import UserError
+from ..errors import UserError
+from ..settings import Dialect
 from .layout import find_footer, find_table, find_width, fit_names, kind, names_columns
 from .records import SEPARATOR, parse
-from .settings import Dialect
 
 SAMPLE = 300  # records that are looked at
 # What a delimiter is believed before anything is seen. A colon is no candidate: it is in times.

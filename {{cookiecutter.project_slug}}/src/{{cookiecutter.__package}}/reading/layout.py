@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ..errors import UserError
+
 Row = Sequence[str]
 
 RESERVED = re.compile(r"__part_\d+__")  # columns that preparation adds
@@ -20,7 +22,7 @@ DATE = re.compile(
 )
 UNKNOWN = {"", "?", "-", ".", "NA", "N/A", "nan", "NaN", "NULL", "null", "None"}
 NOTE = re.compile(r"(sources?|notes?|quelle|stand|generated)\b|©|\*", re.IGNORECASE)
-TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b.{0,20}", re.IGNORECASE)
+TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b\W*", re.IGNORECASE)
 
 
 def kind(cell: str) -> str:
@@ -62,6 +64,11 @@ def find_table(
     -------
     int, bool
         Index of the row, and whether it holds the names.
+
+    Raises
+    ------
+    UserError
+        If there are more names than fields.
     """
     first = next((i for i, row in enumerate(rows) if begins(rows, i, width, comments)), None)
     if first is None:  # nothing that looks like a table: then all that is no comment
@@ -73,6 +80,9 @@ def find_table(
     commented = first > 0 and comments[comment] and len(rows[comment]) == width > 1
     if commented and not named:  # "# id,weight"
         return comment, True
+    above = rows[first - 1] if first else []
+    if not named and len(above) > width and all(kind(cell) == "text" for cell in above):
+        raise UserError(f"there are {len(above)} names, but most rows have {width} fields")
     return first, named
 
 
@@ -142,11 +152,7 @@ def unique(names: Sequence[str], said: list[str]) -> list[str]:
     """Make names unique and none of them empty; say which were changed."""
     found: list[str] = []
     for number, name in enumerate(names, 1):
-        wanted = (
-            " ".join(name.replace("\ufeff", "").split())
-            if "\n" in name or "\r" in name
-            else (name.replace("\ufeff", "").strip())
-        )
+        wanted = re.sub(r"\s*[\r\n]\s*", " ", name.replace("\ufeff", "").strip())
         wanted = wanted or f"column {number}"
         wanted += "_" * (RESERVED.fullmatch(wanted) is not None)
         result, times = wanted, 1

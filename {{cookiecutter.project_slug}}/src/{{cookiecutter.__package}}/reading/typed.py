@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from polars import selectors as cs
 
-from .errors import UserError
+from ..errors import UserError
+from ..settings import Dialect
 from .layout import Row, filled, find_footer, find_table, find_width, names_columns, unique
 from .raw import Part, RawTable
-from .settings import Dialect
 
 
 def scan_parquet(file: Path, name: str) -> RawTable:

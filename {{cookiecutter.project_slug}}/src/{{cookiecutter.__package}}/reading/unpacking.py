@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from .errors import UserError
+from ..errors import UserError
 
 CACHE = Path("data/prepared/.cache")
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)

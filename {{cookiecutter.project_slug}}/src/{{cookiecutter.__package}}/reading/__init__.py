@@ -7,13 +7,15 @@ from pathlib import Path
 
 import polars as pl
 
-from .errors import UserError
+from ..errors import UserError
+from ..settings import Data, Dialect
 from .jsons import scan_json
 from .raw import UNREADABLE, RawTable
-from .settings import Data, Dialect
 from .texts import scan_text
 from .typed import scan_parquet, scan_workbook
 from .unpacking import NOT_DATA, TABLES, recognise, unpack
+
+__all__ = ["RawTable", "read", "scan"]
 
 
 def read(data: Data) -> RawTable:

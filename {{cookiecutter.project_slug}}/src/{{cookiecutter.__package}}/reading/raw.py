@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from .errors import UserError
+from ..errors import UserError
 
 UNREADABLE = (pl.exceptions.PolarsError, OSError)  # a broken file may be found out late
 

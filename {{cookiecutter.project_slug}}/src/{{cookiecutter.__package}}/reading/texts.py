@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ..errors import UserError
+from ..settings import Dialect
 from .dialect import Found, find_out, not_utf8
-from .errors import UserError
 from .layout import unique
 from .raw import Part, RawTable
-from .settings import Dialect
 from .transcoding import Lines, is_plain, transcode, written
 from .unpacking import cached
 
