@@ -202,8 +202,8 @@ def neural(context: Context) -> Pipeline:
 
 # In the order of what they are worth in a second.
 FAMILIES: dict[str, Callable[[Context], Pipeline]] = {
-    "linear": linear,
     "boosting": boosting,
+    "linear": linear,
     "forest": forest,
     "svm": svm,
     "tree": tree,
