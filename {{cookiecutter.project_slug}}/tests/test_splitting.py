@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from {{cookiecutter.__package}}.contract import Contract
 from {{cookiecutter.__package}}.errors import UserError
 from {{cookiecutter.__package}}.settings import Split
-from {{cookiecutter.__package}}.splitting import PARTS
+from {{cookiecutter.__package}}.splitting import COPY, PARTS
 from {{cookiecutter.__package}}.splitting import split as splits
 
 FIRST = dt.date(2020, 1, 1)
@@ -177,7 +177,7 @@ def test_classes_of_any_size_are_known_wherever_they_judge(
     """Singletons included, and with every row several times: copies stay together."""
     labels = [name for name, size in enumerate([75, 75, *sizes]) for _ in range(size)]
     rows = pl.DataFrame({"x": range(len(labels)), "y": [f"class {name}" for name in labels]})
-    rows = pl.concat([rows] * copies)
+    rows = pl.concat([rows] * copies).with_columns(pl.col("x").alias(COPY))
     for part in splits(rows, MANY, Split(cross_validate_below=below), seed=0):
         told = rows.with_columns(part=part)
         assert set(told.filter(part=0)["y"]) == set(rows["y"])
@@ -206,9 +206,19 @@ def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
 
 
 def test_a_table_of_few_possible_rows_is_no_table_of_copies() -> None:
-    rows = table(400).with_columns(x=pl.int_range(400) % 3)
-    part = split(rows, PLAIN, Split(), seed=0)
-    assert [(part == name).sum() for name in PARTS] == pytest.approx([280, 60, 60, 0], abs=1)
+    rows = table(2000).with_columns(x=pl.int_range(2000) % 3)
+    rows = rows.with_columns(pl.struct("x", "y").hash().alias(COPY))
+    (part,) = splits(rows, PLAIN, Split(), seed=0, chance=1 / 6)
+    counts = [(part == number).sum() for number in range(4)]
+    assert counts == pytest.approx([1400, 300, 300, 0], abs=1)
+
+
+def test_copies_stay_together_where_coincidence_does_not_explain_them() -> None:
+    rows = table(2000).with_columns(x=pl.int_range(2000) % 3)
+    rows = rows.with_columns((pl.int_range(2000) // 2).alias(COPY))
+    (part,) = splits(rows, PLAIN, Split(), seed=0, chance=1e-6)
+    sides = rows.with_columns(part=part).group_by(COPY).agg(pl.col("part").n_unique())
+    assert sides["part"].max() == 1
 
 
 def test_less_than_ten_rows_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,13 @@ def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:
 def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
     """Convert scikit-learn steps, keeping the last output alone."""
     options = {id(pipeline): {"zipmap": False}} if hasattr(pipeline, "classes_") else None
-    model: onnx.ModelProto = to_onnx(
-        pipeline, initial_types=inputs, options=options, target_opset=OPSET
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # skl2onnx asks for what scikit-learn renames
+        model: onnx.ModelProto = to_onnx(
+            pipeline, initial_types=inputs, options=options, target_opset=OPSET
+        )
     model.ir_version = IR_VERSION
     rename(model, model.graph.output[-1].name, OUTPUT)
     shape = [None, None]

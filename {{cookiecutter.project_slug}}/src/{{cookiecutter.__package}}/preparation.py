@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from .errors import UserError
 from .lags import add_lags, begun
 from .reading import RawTable, read
 from .settings import Settings
-from .splitting import PARTS, Round, split
+from .splitting import COPY, PARTS, Round, split
 from .validation import Typing, check_names
 
 PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
@@ -108,9 +109,9 @@ def prepare(settings: Settings) -> Prepared:
     PREPARED.parent.mkdir(parents=True, exist_ok=True)
     unfinished = [path.with_suffix(".unfinished") for path in (PREPARED, EXAMPLES)]
     try:
-        rows = type_rows(raw, contract, unfinished[0])
+        rows, chance = type_rows(raw, contract, unfinished[0])
         table = sample(unfinished[0], rows, settings)
-        with_parts(table, contract, settings).write_parquet(unfinished[1])
+        with_parts(table, contract, settings, chance).write_parquet(unfinished[1])
         unfinished[0].replace(PREPARED)
         unfinished[1].replace(EXAMPLES)
     finally:
@@ -119,24 +120,32 @@ def prepare(settings: Settings) -> Prepared:
     return load(settings)
 
 
-def with_parts(table: pl.DataFrame, contract: Contract, settings: Settings) -> pl.DataFrame:
+def with_parts(
+    table: pl.DataFrame, contract: Contract, settings: Settings, chance: float
+) -> pl.DataFrame:
     """Add lags, and for each split a column with the number of each row's part."""
     if contract.lags:
         table = add_lags(table, contract)
         table = table.filter(begun(table, contract))
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)
-    parts = split(table, contract, settings.split, settings.seed)
+    parts = split(table, contract, settings.split, settings.seed, chance)
     for name in contract.features:
         if any(table[name].filter(part == 0).is_null().all() for part in parts):
             raise UserError(
                 f"{name} has no value in the train part: give it the role ignore in the contract"
             )
+    table = table.drop(COPY)
     return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
 
 
-def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
-    """Write the rows that have a target to a file, typed; return their number.
+def type_rows(raw: RawTable, contract: Contract, path: Path) -> tuple[int, float]:
+    """Write the rows that have a target to a file, typed, with a column `COPY`.
+
+    Returns
+    -------
+    int, float
+        How many rows they are, and how probable it is that two are the same by coincidence.
 
     A slice at a time, so that a table need not fit into memory.
 
@@ -145,7 +154,8 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
     UserError
         If the table has other columns than the contract, or values that it forbids.
     """
-    check_names(raw.frame.collect_schema().names(), contract)
+    names = raw.frame.collect_schema().names()
+    check_names(names, contract)
     columns = {
         name: column
         for name, column in contract.columns.items()
@@ -154,10 +164,16 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
     # A row without a target is no mistake; it has nothing to teach.
     columns[contract.target] = columns[contract.target].model_copy(update={"nullable": True})
     typing = Typing(columns)
-    writer, written = None, 0
+    # A number of the row would make every copy another row.
+    told = [name for name in names if contract.columns[name].role != "id"]
+    writer, written, chance = None, 0, 0.0
     with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
         for rows in raw.slices(SLICE):
-            typed = typing(rows).drop_nulls(contract.target)
+            if typing.rows == 0:
+                shares = (rows[name].unique_counts() / len(rows) for name in told)
+                chance = math.prod(float((share**2).sum()) for share in shares)
+            copy = pl.struct(told).hash().alias(COPY)
+            typed = typing(rows).hstack(rows.select(copy)).drop_nulls(contract.target)
             table = typed.to_arrow()
             writer = writer or pq.ParquetWriter(path, table.schema)
             writer.write_table(table)
@@ -172,7 +188,7 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> int:
         raise UserError(f"{contract.target} is missing in every row")
     if missing := typing.rows - written:
         print(f"{missing} of {typing.rows} rows have no {contract.target} and are left out")
-    return written
+    return written, chance
 
 
 def sample(path: Path, rows: int, settings: Settings) -> pl.DataFrame:

@@ -22,7 +22,8 @@ TRAIN, VALIDATION, TEST, LATER = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
 LEAST_ROWS = 10
 LEAST_UNITS = 3  # one for each part
-COINCIDENCE = 100  # fewer different rows than these are no copies, but few possible values
+COPY = "__copy__"  # column that is the same in rows that were brought as the same
+COINCIDENCE = 100  # times as many equal pairs as by chance, and rows are copies
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,21 @@ class Round:
         return cls(*(np.flatnonzero(part == number) for number in range(len(PARTS))))
 
 
-def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> list[np.ndarray]:
+def split(
+    table: pl.DataFrame, contract: Contract, choice: Split, seed: int, chance: float = 0
+) -> list[np.ndarray]:
     """Name the part that each row belongs to, in one or more splits.
 
     By time where a column has the role time, so that no model sees the future of
     the rows that judge it; else at random, with the classes in the same shares and
     with rows of one group, or copies of one row, on the same side.
+
+    Parameters
+    ----------
+    table
+        Typed rows; with a column `COPY`, copies are told by it.
+    chance
+        Probability that two rows are the same by coincidence.
 
     Returns
     -------
@@ -89,7 +99,7 @@ def split(table: pl.DataFrame, contract: Contract, choice: Split, seed: int) -> 
             unseen = ~np.isin(target, target[part == TRAIN]) if contract.classifies else False
             part[unseen & (part != TRAIN)] = LATER
     else:
-        unit = units(table, contract)
+        unit = units(table, contract, chance)
         if (different := len(np.unique(unit))) < LEAST_UNITS:
             what = f"{group[0]} has {different} groups" if group else f"{different} different rows"
             raise UserError(f"{what}: too few to train, choose and judge a model")
@@ -131,8 +141,12 @@ def codes(target: pl.Series, contract: Contract) -> np.ndarray:
     return tenths
 
 
-def units(table: pl.DataFrame, contract: Contract) -> np.ndarray:
-    """Number what must stay on one side: groups, or copies of one row."""
+def units(table: pl.DataFrame, contract: Contract, chance: float) -> np.ndarray:
+    """Number what must stay on one side: groups, or copies of one row.
+
+    A table of a few columns with a few values each has many equal rows that are no
+    copies. Kept together, they would make parts that are unlike each other.
+    """
     group = contract.names("group")
     if group:
         groups = table[group[0]]
@@ -140,12 +154,11 @@ def units(table: pl.DataFrame, contract: Contract) -> np.ndarray:
             raise UserError(f"{groups.name}: a column with the role group needs nullable: false")
         ranks: np.ndarray = groups.rank("dense").to_numpy()
         return ranks
-    # Without the target: of two rows alike in all else, one would teach the wrong answer.
-    told = list(contract.features)
-    hashes = table.select(pl.struct(told).hash()).to_series()
-    copies: np.ndarray = hashes.rank("dense").to_numpy()
-    if copies.max() >= COINCIDENCE or copies.max() * 2 > len(table):
-        return copies
+    if COPY in table.columns:
+        copies: np.ndarray = table[COPY].rank("dense").to_numpy()
+        count = np.bincount(copies).astype(np.int64)
+        if (count * (count - 1)).sum() > COINCIDENCE * len(table) ** 2 * chance:
+            return copies
     return np.arange(len(table))
 
 

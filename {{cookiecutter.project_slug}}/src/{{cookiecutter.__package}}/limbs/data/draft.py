@@ -127,7 +127,8 @@ def write_config(table: Path, other_table: bool) -> None:
     config["data"]["table"] = table.as_posix()
     if other_table:
         config["data"].pop("joins", None)
-        config.pop("too_good", None)
+        for key in ("too_good", "models", "tuned"):
+            config.pop(key, None)
         for key in ("train_until", "validate_until", "test_until"):
             if isinstance(config.get("split"), dict):
                 config["split"].pop(key, None)

@@ -19,7 +19,7 @@ from .profile import Look, words
 from .scores import ROWS, Target, alone, bins, out_of_fold, together
 from .spellings import vocabulary
 
-NEAR_PERFECT = 0.99
+NEAR_PERFECT, STRONG = 0.99, 0.95
 BY_MISSING = 0.95
 BY_CHANCE = 1e-9
 COPY = 0.9995
@@ -130,6 +130,7 @@ class Hunt:
             self.sums()
         self.too_good()
         self.by_name()
+        self.stands_out()
         self.last_feature()
 
     def leak(self, name: str, why: str, score: float | None = None) -> None:
@@ -300,6 +301,18 @@ class Hunt:
                 self.leak(name, f"Alone it is all but perfect; {others}.")
                 continue
             self.doubt(name, f"Alone it is all but perfect; {others}. Kept, as it may be so.")
+
+    def stands_out(self) -> None:
+        """Doubt a strong column that all others together are far from."""
+        strong = [name for name in self.kept if STRONG <= self.found.alone[name] < NEAR_PERFECT]
+        if self.rows < 50 or len(self.columns) < 2:
+            return
+        for name in strong:
+            score = self.found.alone[name]
+            rest = self.together(tuple(other for other in self.kept if other != name))
+            if 1 - rest >= max(0.05, 4 * (1 - score)):
+                others = f"all other columns together reach {rest:.3f}"
+                self.doubt(name, f"Alone it tells {score:.3f}; {others}. Is it known in time?")
 
     def by_name(self) -> None:
         """Judge columns whose name tells that they come after the target, or from it."""

@@ -130,6 +130,13 @@ def test_nothing_is_left_out_of_tables_with_strong_honest_features(load: object)
     assert len(found.with_role("feature")) == len(bunch.feature_names)
 
 
+def test_a_column_that_stands_out_far_is_kept_and_told() -> None:
+    severity = [label ^ (RNG.random() < 0.015) for label in LABELS]
+    found = studied(classes(severity=[str(3 + one) for one in severity]))
+    assert found.looks["severity"].role == "feature"
+    assert "severity" in [doubt.column for doubt in found.findings.doubts]
+
+
 def test_a_text_that_is_the_task_is_kept() -> None:
     spam, ham = (
         ["win", "cash", "prize", "now", "click", "free", "offer"],
