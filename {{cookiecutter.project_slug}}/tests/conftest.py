@@ -32,6 +32,7 @@ PROJECT = Path(__file__).parents[1]
 
 # Where it is set, each of the processes that tests start would compile all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the commands do: see commands.py
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "fruit": {"type": "category", "role": "id", "nullable": False},

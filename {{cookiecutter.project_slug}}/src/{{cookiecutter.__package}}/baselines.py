@@ -116,7 +116,8 @@ def single_column(prepared: Prepared, name: str) -> Fit:
             rows = np.random.default_rng(0).choice(rows, ROWS, replace=False)
         target, seen, encoder = prepared.target(rows), values[rows], FunctionTransformer()
         if name in contract.categories:
-            encoder = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0))
+            folds = KFold(5, shuffle=True, random_state=0)
+            encoder = TargetEncoder(target_type="auto" if classes else "continuous", cv=folds)
         elif matrix == "strings":
             hashed = HashingVectorizer(n_features=256, alternate_sign=False, token_pattern=WORDS)
             encoder = FunctionTransformer(lambda texts: hashed.transform(texts[:, 0]))

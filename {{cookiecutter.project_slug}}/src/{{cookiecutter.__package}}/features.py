@@ -19,8 +19,9 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, f_classif, f_regression
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
 from .contract import Contract, Matrices
 
@@ -131,7 +132,7 @@ def places(contract: Contract) -> dict[str, slice]:
 
 
 def preprocess(
-    contract: Contract, numbers: Any, categories: Any, words: int = 0
+    contract: Contract, numbers: Any, categories: Any, words: int = 0, means: bool = False
 ) -> ColumnTransformer:
     """Apply one step to the number columns, TF-IDF to texts, and one step to the categories.
 
@@ -141,6 +142,10 @@ def preprocess(
         Of each text, keep the words that tell most of the target alone, so many at most;
         0 keeps all. (Sums of words, as TruncatedSVD makes them, differ in the last digit
         between scikit-learn and the graph, and a tree may send such a row another way.)
+    means
+        Give the mean target (not of more than two classes) of each category as well, since
+        codes of many categories say little. A row's own target has no part in the means
+        that a model is fitted to.
     """
     width = contract.encode({name: [] for name in contract.features}).numbers.shape[1]
     steps: list[tuple[str, Any, Any]] = []
@@ -159,6 +164,10 @@ def preprocess(
             )
     if labels:
         steps.append(("categories", categories, labels))
+        if means:
+            folds = KFold(5, shuffle=True, random_state=0)
+            kind = "binary" if contract.classifies else "continuous"
+            steps.append(("means", TargetEncoder(target_type=kind, cv=folds), labels))
     return ColumnTransformer(steps, sparse_threshold=1.0)
 
 

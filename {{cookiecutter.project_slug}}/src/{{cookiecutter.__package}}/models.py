@@ -118,13 +118,17 @@ def regularised(context: Context) -> Any:
 
 def boosting(context: Context) -> Pipeline:
     """Gradient boosting on histograms. It has its own way with missing numbers."""
+    # Each iteration grows a tree for each class.
+    trees = len(context.class_sizes) if context.classifies and len(context.class_sizes) > 2 else 1
     features = preprocess(
-        context.contract, "passthrough", FrequentCategories(context.frequent), words=200
+        context.contract,
+        "passthrough",
+        FrequentCategories(context.frequent),
+        words=200,
+        means=trees == 1,
     )
     features.sparse_threshold = 0
     kind = HistGradientBoostingClassifier if context.classifies else HistGradientBoostingRegressor
-    # Each iteration grows a tree for each class.
-    trees = len(context.class_sizes) if context.classifies and len(context.class_sizes) > 2 else 1
     settings = {
         "learning_rate": 0.05,
         "max_iter": 200,
@@ -202,8 +206,8 @@ def neural(context: Context) -> Pipeline:
 
 # In the order of what they are worth in a second.
 FAMILIES: dict[str, Callable[[Context], Pipeline]] = {
-    "linear": linear,
     "boosting": boosting,
+    "linear": linear,
     "forest": forest,
     "svm": svm,
     "tree": tree,

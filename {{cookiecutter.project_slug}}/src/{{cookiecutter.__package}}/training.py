@@ -65,7 +65,10 @@ def train(settings: Settings) -> None:
     print(f"data: {counted(prepared)}")
     smallest = min((division.train for division in prepared.rounds), key=len)
     unsuitable = unsuited(prepared.contract, prepared.target(smallest))
-    families = settings.models or [name for name in FAMILIES if name not in unsuitable]
+    suited = [name for name in FAMILIES if name not in unsuitable]
+    if len(prepared.rounds) > 1:  # for few rows it is the slowest, and rarely the best
+        suited.sort(key=lambda name: name == "boosting")
+    families = settings.models or suited
     if not settings.models and unsuitable:
         print("not tried:", "; ".join(f"{name}: {why}" for name, why in unsuitable.items()))
     client = tracking.connect(settings)
