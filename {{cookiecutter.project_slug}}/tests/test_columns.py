@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{cookiecutter.__package}}.columns import BaseColumn, Boolean, Category, Date, Number, plain
+from {{cookiecutter.__package}}.columns import BaseColumn, Boolean, Category, Date, Number, Text, plain
 
 
 def read(column: BaseColumn, values: list[Any]) -> list[Any]:
@@ -124,3 +124,10 @@ def test_words_of_every_script_stay_words() -> None:
     assert plain("東京").split() == ["u6771", "u4eac"]
     assert plain("да нет").split() == ["u434u430", "u43du435u442"]
     assert plain("good🐦bird").split() == ["good", "u1f426", "bird"]
+
+
+def test_a_text_is_its_words_and_pairs_of_words_each_once() -> None:
+    ((found, missing),) = Text(type="text").encode(["Not good, not GOOD!", None])
+    assert found.split() == ["not", "good", "not_good", "good_not"]
+    assert missing == "_missing"
+    assert Text(type="text").encode(["?!"]) == [["_wordless"]]

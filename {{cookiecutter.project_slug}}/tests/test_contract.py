@@ -103,7 +103,7 @@ def test_missing_values_are_encoded_as_missing_in_each_type(
     missing = contract.encode(table)
     assert missing.numbers.shape == (1, 6)  # a date is four numbers
     assert np.isnan(missing.numbers).all()
-    assert missing.strings.tolist() == [[MISSING, ""]]
+    assert missing.strings.tolist() == [[MISSING, "_missing"]]
 
 
 def test_values_are_encoded_in_the_contract_order_whatever_the_tables(

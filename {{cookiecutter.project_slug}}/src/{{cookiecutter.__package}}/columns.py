@@ -11,6 +11,7 @@ the methods that training calls.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import re
 import unicodedata
@@ -404,10 +405,11 @@ class Date(BaseColumn):
 
 
 class Text(BaseColumn):
-    """Free text: as a feature, the weight of each of its words.
+    """Free text: as a feature, the weights of its words and of its pairs of words.
 
     The graph finds words by plain patterns in ASCII only, so letters lose their
-    accents, and each letter of another script is spelled as its code.
+    accents, and each letter of another script is spelled as its code. Each word counts
+    once a text, and a pair becomes a word of its own.
     """
 
     matrix = "strings"
@@ -418,13 +420,20 @@ class Text(BaseColumn):
         return text
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        return [[plain(value or "") for value in values]]
+        return [[words_and_pairs(value) if value else "_missing" for value in values]]
 
     def typical(self) -> str:
         return "text"
 
     def request_type(self) -> Any:
         return Annotated[str, Field(max_length=100_000)]
+
+
+def words_and_pairs(text: str) -> str:
+    """Each word of a text, and each two that follow each other, joined by `_`."""
+    words = re.findall("[a-z0-9]+", plain(text))
+    pairs = map("_".join, itertools.pairwise(words))
+    return " ".join(dict.fromkeys([*words, *pairs])) or "_wordless"
 
 
 def plain(text: str) -> str:

@@ -26,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from .contract import Contract, Matrices
 
 NEAR, FAR = 3, 20  # interquartile ranges beyond the quartiles: still usual, and never usual
-WORDS = "[a-z0-9]+"  # onnxruntime finds words by plain patterns only
+WORDS = "[a-z0-9_]+"  # onnxruntime finds words by plain patterns only
 
 
 class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -139,13 +139,9 @@ def preprocess(
     Parameters
     ----------
     words
-        Of each text, keep the words that tell most of the target alone, so many at most;
-        0 keeps all. (Sums of words, as TruncatedSVD makes them, differ in the last digit
-        between scikit-learn and the graph, and a tree may send such a row another way.)
-    means
-        Give the mean target (not of more than two classes) of each category as well, since
-        codes of many categories say little. A row's own target has no part in the means
-        that a model is fitted to.
+        For trees: of each text, whether these words are there that tell most of the target
+        alone, so many at most. (Weights differ in the last digit between scikit-learn and the
+        graph, and a tree may send such a row another way.) 0: the weights of all words.
     """
     width = contract.encode({name: [] for name in contract.features}).numbers.shape[1]
     steps: list[tuple[str, Any, Any]] = []
@@ -157,11 +153,13 @@ def preprocess(
             labels.append(i)
         else:
             # Lower case needs a locale in onnxruntime: the column's type has seen to that.
-            text = TfidfVectorizer(lowercase=False, token_pattern=WORDS, max_features=2000)
-            tells = f_classif if contract.classifies else f_regression
-            steps.append(
-                (name, make_pipeline(text, SelectKBest(tells, k=words)) if words else text, i)
-            )
+            how = {"lowercase": False, "token_pattern": WORDS, "max_features": 10_000}
+            if words:
+                there = TfidfVectorizer(**how, use_idf=False, norm=None)
+                tells = SelectKBest(f_classif if contract.classifies else f_regression, k=words)
+                steps.append((name, make_pipeline(there, tells), i))
+            else:
+                steps.append((name, TfidfVectorizer(**how), i))
     if labels:
         steps.append(("categories", categories, labels))
         if means:

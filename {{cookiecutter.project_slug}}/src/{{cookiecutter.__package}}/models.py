@@ -151,7 +151,9 @@ def boosting(context: Context) -> Pipeline:
 
 def forest(context: Context) -> Pipeline:
     """A random forest. Each split sees few columns, since one-hot columns are many and thin."""
-    features = preprocess(context.contract, RobustNumbers(scale=False), one_hot(context.frequent))
+    features = preprocess(
+        context.contract, RobustNumbers(scale=False), one_hot(context.frequent), words=500
+    )
     kind = RandomForestClassifier if context.classifies else RandomForestRegressor
     settings = {
         "n_estimators": 100,
@@ -180,7 +182,7 @@ def svm(context: Context) -> Pipeline:
 def tree(context: Context) -> Pipeline:
     """A single decision tree."""
     features = preprocess(
-        context.contract, RobustNumbers(scale=False), FrequentCategories(context.frequent)
+        context.contract, RobustNumbers(scale=False), FrequentCategories(context.frequent), words=200
     )
     kind = DecisionTreeClassifier if context.classifies else DecisionTreeRegressor
     settings = {"max_depth": 6, "min_samples_leaf": context.scaled(1 / 50, 3, 50)}
@@ -191,7 +193,9 @@ def neural(context: Context) -> Pipeline:
     """A wide and deep network in torch."""
     from .neural import NeuralNetwork  # torch takes seconds to import
 
-    features = preprocess(context.contract, RobustNumbers(), FrequentCategories(context.frequent))
+    features = preprocess(
+        context.contract, RobustNumbers(), FrequentCategories(context.frequent), words=500
+    )
     features.sparse_threshold = 0
     network = NeuralNetwork(
         classifies=context.classifies,

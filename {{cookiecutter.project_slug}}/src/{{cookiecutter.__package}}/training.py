@@ -99,8 +99,10 @@ def train(settings: Settings) -> None:
         print(*table(metrics, against), sep="\n")
         print(*verdict(metrics, against), *suspicion(metrics, against), sep="\n")
         make_challenger(client, settings, prepared, trained[0])
-    if refused:
+    if refused and (settings.models or not trained):
         raise UserError("\n".join(refused))
+    if refused:
+        print("refused:", *refused, sep="\n  ")
 
 
 def make_challenger(
