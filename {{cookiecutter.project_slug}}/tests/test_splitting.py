@@ -222,7 +222,7 @@ def test_copies_stay_together_where_coincidence_does_not_explain_them() -> None:
 
 
 def test_less_than_ten_rows_are_refused() -> None:
-    with pytest.raises(UserError, match="9 rows with a target are too few"):
+    with pytest.raises(UserError, match="9 rows with y are too few"):
         splits(table(9), PLAIN, Split(), seed=0)
 
 

@@ -182,7 +182,10 @@ def svm(context: Context) -> Pipeline:
 def tree(context: Context) -> Pipeline:
     """A single decision tree."""
     features = preprocess(
-        context.contract, RobustNumbers(scale=False), FrequentCategories(context.frequent), words=200
+        context.contract,
+        RobustNumbers(scale=False),
+        FrequentCategories(context.frequent),
+        words=200,
     )
     kind = DecisionTreeClassifier if context.classifies else DecisionTreeRegressor
     settings = {"max_depth": 6, "min_samples_leaf": context.scaled(1 / 50, 3, 50)}

@@ -86,7 +86,9 @@ def split(
             "split in config.yaml has dates, but no column in the contract has the role time"
         )
     if len(table) < LEAST_ROWS:
-        raise UserError(f"{len(table)} rows with a target are too few: {LEAST_ROWS} are the least")
+        raise UserError(
+            f"{len(table)} rows with {contract.target} are too few: {LEAST_ROWS} are the least"
+        )
     refuse_hopeless(table[contract.target], contract)
     few = len(table) < choice.cross_validate_below
     target = codes(table[contract.target], contract)

@@ -21,6 +21,7 @@ PROBE = 3_000  # spellings of a column that a style is sought for
 STRAY = 0.02  # share of cells that may be slips of the pen
 LISTED = 30  # categories up to which they are listed
 CODES = {"zip", "zipcode", "postal", "postcode", "plz", "code", "codes", "type", "class", "cluster"}
+KINDS, LABELS = {"type", "class", "cluster", "category", "kind"}, 30  # more are a quantity
 CODES |= {"category", "fips", "sic", "naics", "icd", "iso", "kind", "ndc", "cpt", "isbn", "ean"}
 WHEN = {"time", "timestamp", "ts", "epoch", "date", "datetime", "created", "updated", "at", "unix"}
 TWO_DIGITS = {"month", "day", "hour", "minute", "week", "min", "hr", "mon", "dow", "year", "second"}
@@ -198,7 +199,8 @@ def is_code(seen: Look, present: list[str]) -> bool:
     if figures and max(map(len, present)) > 16:
         seen.notes.append("a code and no quantity: it has more than 16 figures")
         return True
-    if name & CODES and all(re.fullmatch(r"-?\d+(\.0)?", one) for one in present):
+    labels = len(set(present)) <= LABELS or not name & KINDS
+    if name & CODES and labels and all(re.fullmatch(r"-?\d+(\.0)?", one) for one in present):
         seen.notes.append("a code and no quantity, by its name")
         return True
     return False

@@ -68,9 +68,11 @@ GIVEN = vocabulary(
 
 def propose(looks: Mapping[str, Look]) -> None:
     """Find what is no feature: identifiers, what identifies a person, what says the same twice."""
+    # Of copies each code is there twice, and is still a row's own.
+    different = pl.DataFrame([look.raw.alias(name) for name, look in looks.items()]).n_unique()
     for look in looks.values():
         if look.role == "feature" and not person(look):
-            identifier(look)
+            identifier(look, different)
     twice(looks)
 
 
@@ -122,7 +124,9 @@ def person(look: Look) -> bool:
     parts |= {"middlename", "maidenname", "nachname", "vorname", "patientname", "customername"}
     parts |= {"username", "login", "employeename", "studentname", "passengername", "lname", "fname"}
     many = look.distinct > max(10, 0.05 * look.known)
-    if joined in parts and many:
+    if many and any(joined.endswith(part) for part in parts):
+        return left("a name")
+    if many and joined == "name" and share(look, r"^[A-ZÀ-Þ][\w'.-]+ [A-ZÀ-Þ][\w'.-]+$") >= 0.9:
         return left("a name")
     if many:
         named = {"name", "names", "person", "customer", "patient", "author", "owner"} & name
@@ -137,8 +141,8 @@ def person(look: Look) -> bool:
     return False
 
 
-def identifier(look: Look) -> bool:
-    """Leave out row numbers and codes that are unique."""
+def identifier(look: Look, different: int) -> bool:
+    """Leave out row numbers and codes that are unique in so many different rows."""
     name = words(look.name)
     known = look.known
     if known < 0.95 * len(look.raw) or known < 10:
@@ -149,7 +153,7 @@ def identifier(look: Look) -> bool:
         look.leave_out("id", reason)
         return True
 
-    unique = look.distinct >= 0.98 * known and not set(name) & POSTAL
+    unique = look.distinct >= 0.98 * min(known, different) and not set(name) & POSTAL
     if look.type == "number":
         values = look.values.drop_nulls().to_numpy()
         whole = bool(np.all(values == np.round(values)))
@@ -252,7 +256,7 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
         name = words(look.name)
         code = bool(set(name) & IDS) or name[-1:] == ["id"]
         counting = set(name) & {"count", "number", "num", "age", "n", "type", "size", "total"}
-        person_like = set(name) & ENTITIES and not counting
+        person_like = set(name) & ENTITIES and not counting and name[-1] not in THINGS
         if look.role == "ignore":
             kind = "mail" in look.settings["reason"] or "number" in look.settings["reason"]
             if kind and distinct < 0.7 * rows:
@@ -282,6 +286,7 @@ def bound(key: Look, looks: Mapping[str, Look], target: Look) -> str:
     if (
         len(looks) > 100
         or key.type == "text"
+        or share(key, r"\S\s+\S") > 0.5  # words are said of a thing, and are not its name
         or (key.type == "number" and key.distinct > 0.3 * key.known)
     ):
         return ""
