@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from .columns import BaseColumn
@@ -19,10 +18,11 @@ from .preparation import encode
 from .reading import scan
 from .scoring import Scorer
 from .settings import Dialect
+from .streams import write_csv, write_parquet
 from .validation import Typing
 
 ROWS = 50_000  # in memory at a time
-WRITERS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def predict_file(bundle: Path, file: Path, out: Path) -> int:
@@ -44,7 +44,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     UserError
         If a file or the bundle cannot be used, or a value violates the contract.
     """
-    if out.suffix not in (*WRITERS, ".parquet"):
+    if out.suffix not in (*SEPARATORS, ".parquet"):
         raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
     if out.exists() and file.exists() and out.samefile(file):
         raise UserError(f"{out} is the file that is read: choose another name")
@@ -53,7 +53,11 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     scorer = Scorer(bundle)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        rows = write(answers(scorer, file), unfinished, out.suffix)
+        slices = answers(scorer, file)
+        if out.suffix in SEPARATORS:
+            rows = write_csv(slices, unfinished, SEPARATORS[out.suffix])
+        else:
+            rows = write_parquet(slices, unfinished)
         if not rows:
             raise UserError(f"{file} has no rows")
         unfinished.replace(out)
@@ -121,25 +125,3 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
     if absent:
         print(f"{file} has no column {', '.join(absent)}: taken as missing", file=sys.stderr)
     return columns
-
-
-def write(slices: Iterator[pl.DataFrame], path: Path, suffix: str) -> int:
-    """Write slices to a file of the kind that the suffix names; return the number of rows."""
-    rows = 0
-    if suffix in WRITERS:
-        with path.open("wb") as file:
-            for part in slices:
-                part.write_csv(file, separator=WRITERS[suffix], include_header=rows == 0)
-                rows += len(part)
-        return rows
-    writer = None
-    try:
-        for part in slices:
-            table = part.to_arrow()
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-            rows += len(part)
-    finally:
-        if writer:
-            writer.close()
-    return rows
