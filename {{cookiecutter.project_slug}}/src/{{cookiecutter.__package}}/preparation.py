@@ -86,12 +86,21 @@ class Prepared:
 
 
 def encode(contract: Contract, table: pl.DataFrame) -> Matrices:
-    """Encode the features of a typed table."""
-    values: dict[str, Any] = {}
-    for name in contract.features:
-        column = table[name]
-        values[name] = column.to_numpy() if column.dtype.is_float() else column.to_list()
-    return contract.encode(values)
+    """Encode the features of a typed table: of a column that repeats, each value once."""
+    encoded: dict[str, list[Any]] = {}
+    for name, column in contract.features.items():
+        values = table[name]
+        if values.dtype.is_float():
+            array: Any = values.to_numpy()
+            encoded[name] = column.encode(array)
+            continue
+        distinct = values.unique()
+        numbered = values.replace_strict(distinct, pl.Series(np.arange(len(distinct))))
+        place = numbered.cast(pl.Int64).to_numpy()
+        kind = np.float64 if column.matrix == "numbers" else object
+        parts = column.encode(distinct.to_list())
+        encoded[name] = [np.array(part, dtype=kind)[place] for part in parts]
+    return contract.stack(encoded)
 
 
 def prepare(settings: Settings) -> Prepared:
