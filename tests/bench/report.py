@@ -95,7 +95,6 @@ def training(measured: Training) -> str:
 
 def scale(measured: Scale) -> str:
     """Table of large tables: what each does with them, beside polars, and what a row costs."""
-    smallest = measured.sizes[0]
     rows = []
     for size, kind, who in sorted(measured.costs):
         seconds, cpu, peak = (
@@ -104,17 +103,20 @@ def scale(measured: Scale) -> str:
         row = [f"{size:,}", kind, who, number(seconds), number(cpu), f"{peak:.2f}"]
         row += [number(size / seconds)]
         row += [spread(measured.ratios(size, kind, who, what)) for what in ("seconds", "cpu")]
-        row += [f"{growth(measured, kind, who, smallest, size):.2f}"]
+        row += [f"{grown:.2f}" if (grown := growth(measured, kind, who, size)) else ""]
         rows.append(row)
     header = ["rows", "file", "who", "s", "CPU s", "GiB", "rows/s", "s / polars"]
-    header += ["CPU s / polars", f"CPU a row / at {smallest:,}"]
+    header += ["CPU s / polars", "CPU a row / of the size before"]
     lines = [f"\nLarge tables, medians; 1-minute load {os.getloadavg()[0]:.1f}\n"]
     return "\n".join([*lines, table(header, rows), *measured.skipped])
 
 
-def growth(measured: Scale, kind: str, who: str, smaller: int, larger: int) -> float:
-    """CPU time of a row of the larger table divided by that of the smaller."""
-    one, other = (measured.median(size, kind, who, "cpu") / size for size in (larger, smaller))
+def growth(measured: Scale, kind: str, who: str, size: int) -> float | None:
+    """CPU time of a row divided by that in the table that is next in size, if there is one."""
+    smaller = [other for other in measured.sizes if other < size]
+    if not smaller:
+        return None
+    one, other = (measured.median(rows, kind, who, "cpu") / rows for rows in (size, smaller[-1]))
     return one / other
 
 
@@ -140,15 +142,15 @@ def targets(
         rows.append(at_most("MiB of memory at the peak", 110, this.peak))
     for kind in KINDS if scale else ():
         assert scale
-        smallest, *_, largest = scale.sizes
+        largest = scale.sizes[-1]
         ratios = scale.ratios(largest, kind, PREPARE, "seconds")
         rows.append(at_most(f"times polars, prepare, {largest:,} rows, {kind}", 2, median(ratios)))
         for who in (PREPARE, PREDICT):
             name = f"{who}, {kind}"
             peak = max(cost.peak for cost in scale.costs[largest, kind, who])
             rows.append(at_most(f"GiB at the peak, {name}", 4, peak))
-            grown = growth(scale, kind, who, smallest, largest)
-            rows.append(at_most(f"growth of the cost of a row, {name}", 1.1, grown))
+            if grown := growth(scale, kind, who, largest):
+                rows.append(at_most(f"growth of the cost of a row, {name}", 1.1, grown))
     return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)
 
 

@@ -11,14 +11,14 @@ import polars as pl
 from tqdm import tqdm
 
 from .columns import BaseColumn
-from .contract import Contract
+from .contract import Contract, Matrices
 from .errors import UserError
 from .lags import add_lags
 from .preparation import encode
 from .reading import scan
 from .scoring import Scorer
 from .settings import Dialect
-from .streams import write_csv, write_parquet
+from .streams import ahead, write_csv, write_parquet
 from .validation import Typing
 
 ROWS = 50_000  # in memory at a time
@@ -80,19 +80,24 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     # Lags look back over the whole table, which is not long where there are any.
     size = max(raw.rows, 1) if contract.lags else ROWS
     typing = Typing(columns)
-    with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
+
+    def read() -> Iterator[tuple[pl.DataFrame, Matrices]]:
         for rows in raw.slices(size):
             typed = typing(rows.with_columns(nulls))
             typing.check(raw.place)
             if contract.lags:
                 typed = add_lags(typed, contract)
+            yield rows, encode(contract, typed)
+
+    with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
+        for rows, features in ahead(read()):
             # As float64, which prints as the API's answers do.
-            prediction = scorer.predict(encode(contract, typed)).astype(np.float64)
+            prediction = scorer.predict(features).astype(np.float64)
             bar.update(len(rows))
             if not classes:
                 yield rows.with_columns(pl.Series("value", prediction[:, 0]))
                 continue
-            labels = [classes[label] for label in scorer.labels(prediction)]
+            labels = np.array(classes)[scorer.labels(prediction)]
             shares = [
                 pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
             ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
 
+T = TypeVar("T")
 
-def ahead(slices: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+
+def ahead(slices: Iterable[T]) -> Iterator[T]:
     """Yield slices, each of them made in a thread while the one before it is used."""
     waiting = iter(slices)
     with ThreadPoolExecutor(1) as thread:
