@@ -27,7 +27,7 @@ test-fast: .venv/ready ## the tests that install nothing
 lint: .venv/ready ## style and types of the template's own code
 	@.venv/bin/ruff check hooks infra tests && .venv/bin/ruff format --check hooks infra tests && .venv/bin/mypy
 
-bench: .venv/ready ## speed of serving and training, beside others
+bench: .venv/ready ## speed of serving, training and large tables, beside others
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
 .PHONY: help setup demo test test-fast lint bench

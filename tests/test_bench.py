@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ BENCH = [sys.executable, str(ROOT / "tests" / "bench" / "bench.py")]
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt-get install wrk")
-def test_the_benchmark_measures_every_server_and_both_loops(trained: BakedProject) -> None:
+def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
+    trained: BakedProject,
+) -> None:
     done = subprocess.run(
         [*BENCH, "--quick", "--project", str(trained.path)],
         env=clean_environment(),
@@ -23,10 +26,13 @@ def test_the_benchmark_measures_every_server_and_both_loops(trained: BakedProjec
     )
     assert done.returncode == 0, done.stderr
     targets = done.stdout.partition("Targets")[2]
-    assert targets.count(" met ") + targets.count(" missed ") == 6
+    assert targets.count(" met ") + targets.count(" missed ") == 6 + 10
     for server in ("this project", "mlflow serve, pipeline", "mlflow serve, our graph"):
         assert f"| {server}" in done.stdout
     assert "bare PyTorch" in done.stdout
+    for who in ("prepare", "predict", "polars", "pandas"):
+        for kind in ("csv", "parquet"):
+            assert re.search(rf"\| 20,000 +\| {kind} +\| {who} ", done.stdout)
 
 
 def test_without_wrk_it_says_what_to_install() -> None:

@@ -1,6 +1,7 @@
-"""The benchmark: a baked project's API and training loop beside others, measured in turns.
+"""The benchmark: a baked project's API, training loop and large tables beside others, in turns.
 
     python tests/bench/bench.py                   bakes and trains the default project first
+    python tests/bench/bench.py --parts scale     only the large tables, which take longest
     python tests/bench/bench.py --project DIR     keeps it in DIR, and takes it from there again
     python tests/bench/bench.py --quick           only shows that the benchmark works
 
@@ -15,36 +16,57 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import report
 from project import UserError, find_project, ingredients
+from scale import measure_scale
 from serving import measure_serving
 from training import measure_training
+
+PARTS = ("serving", "training", "scale")
+THOROUGH = {
+    "rounds": 7,
+    "seconds": 1,
+    "starts": 3,
+    "epochs": 40,
+    "rows": [300_000, 3_000_000, 20_000_000],
+}
+QUICK = {"rounds": 2, "seconds": 1, "starts": 1, "epochs": 2, "rows": [10_000, 20_000]}
 
 
 def main() -> int:
     """Measure and print; a missed target is a finding, not an error."""
     arguments = parse()
+    parts: dict[str, Any] = {}
     try:
-        check_machine()
+        check_machine(arguments.parts)
         with tempfile.TemporaryDirectory(prefix="coldstart-bench-") as temporary:
             folder = Path(temporary)
             project = find_project(arguments.project or folder / "project")
             facts = ingredients(project, folder)
-            training = measure_training(project, folder, arguments.rounds, arguments.epochs)
-            serving = measure_serving(
-                project, folder, arguments.rounds, arguments.seconds, arguments.starts
-            )
+            if "training" in arguments.parts:
+                parts["training"] = measure_training(
+                    project, folder, arguments.rounds, arguments.epochs
+                )
+            if "serving" in arguments.parts:
+                parts["serving"] = measure_serving(
+                    project, folder, arguments.rounds, arguments.seconds, arguments.starts
+                )
+            if "scale" in arguments.parts:
+                parts["scale"] = measure_scale(project, folder, arguments.rows, arguments.rounds)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     print(report.machine(project, facts))
-    print(report.serving(serving))
-    print(report.training(training))
-    print(report.targets(serving, training))
+    for part in PARTS:
+        if part in parts:
+            print(getattr(report, part)(parts[part]))
+    print(report.targets(**parts))
     return 0
 
 
@@ -53,14 +75,16 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--project", type=Path, metavar="DIR", help="baked project; made there if there is none")
-    add("--quick", action="store_true", help="2 rounds of 1 s, 1 start, 2 epochs")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all)")
+    add("--quick", action="store_true", help="2 rounds of 1 s, 1 start, 2 epochs, few rows")
     add("--rounds", type=positive, help="how often each thing is measured (7)")
     add("--seconds", type=positive, help="how long one measurement of a server takes (1)")
     add("--starts", type=positive, help="cold starts of each server (3)")
     add("--epochs", type=positive, help="epochs of one training (40, as the project at most)")
+    add("--rows", type=positive, nargs="+", help="sizes of tables (300000 3000000 20000000)")
     arguments = parser.parse_args()
-    defaults = (2, 1, 1, 2) if arguments.quick else (7, 1, 3, 40)
-    for name, default in zip(("rounds", "seconds", "starts", "epochs"), defaults, strict=True):
+    defaults = QUICK if arguments.quick else THOROUGH
+    for name, default in defaults.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
     return arguments
@@ -74,7 +98,7 @@ def positive(text: str) -> int:
     return number
 
 
-def check_machine() -> None:
+def check_machine(parts: Sequence[str]) -> None:
     """Refuse a machine that the benchmark cannot measure on.
 
     Raises
@@ -82,7 +106,7 @@ def check_machine() -> None:
     UserError
         If wrk or /proc is missing.
     """
-    if shutil.which("wrk") is None:
+    if "serving" in parts and shutil.which("wrk") is None:
         raise UserError("wrk, which loads the servers, is missing: apt-get install wrk")
     if not Path("/proc/self/stat").is_file():
         raise UserError("CPU time and memory are read from /proc: run this on Linux")

@@ -11,6 +11,7 @@ from typing import Any
 
 from load import CASES, Case
 from project import ROOT, Project
+from scale import KINDS, PREDICT, PREPARE, Scale
 from serving import DATAFRAMES, EMPTY, MLFLOW, MLFLOW_ONNX, THIS, Serving
 from training import Training
 
@@ -92,18 +93,64 @@ def training(measured: Training) -> str:
     return f"{title}\n{table(['loop', 'rows/s', '/ bare (lowest to highest round)'], rows)}"
 
 
-def targets(servers: dict[str, Serving], loops: Training) -> str:
+def scale(measured: Scale) -> str:
+    """Table of large tables: what each does with them, beside polars, and what a row costs."""
+    rows = []
+    for size, kind, who in sorted(measured.costs):
+        seconds, cpu, peak = (
+            measured.median(size, kind, who, what) for what in ("seconds", "cpu", "peak")
+        )
+        row = [f"{size:,}", kind, who, number(seconds), number(cpu), f"{peak:.2f}"]
+        row += [number(size / seconds)]
+        row += [spread(measured.ratios(size, kind, who, what)) for what in ("seconds", "cpu")]
+        row += [f"{grown:.2f}" if (grown := growth(measured, kind, who, size)) else ""]
+        rows.append(row)
+    header = ["rows", "file", "who", "s", "CPU s", "GiB", "rows/s", "s / polars"]
+    header += ["CPU s / polars", "CPU a row / of the size before"]
+    lines = [f"\nLarge tables, medians; 1-minute load {os.getloadavg()[0]:.1f}\n"]
+    return "\n".join([*lines, table(header, rows), *measured.skipped])
+
+
+def growth(measured: Scale, kind: str, who: str, size: int) -> float | None:
+    """CPU time of a row divided by that in the table that is next in size, if there is one."""
+    smaller = [other for other in measured.sizes if other < size]
+    if not smaller:
+        return None
+    one, other = (measured.median(rows, kind, who, "cpu") / rows for rows in (size, smaller[-1]))
+    return one / other
+
+
+def targets(
+    serving: dict[str, Serving] | None = None,
+    training: Training | None = None,
+    scale: Scale | None = None,
+) -> str:
     """Table of what is aimed at, and whether it is met."""
-    this, mlflow, empty = (servers[server.name] for server in (THIS, MLFLOW, EMPTY))
-    alone, busy = Case(1, 1), Case(1, 16)
-    rows = [
-        at_least(f"times {MLFLOW.name}, {busy}", 30, median(this.ratio(mlflow, busy))),
-        at_least(f"times the empty endpoint, {alone}", 0.6, median(this.ratio(empty, alone))),
-        at_least(f"times the empty endpoint, {busy}", 0.6, median(this.ratio(empty, busy))),
-        at_least("times the bare training loop", 0.95, loops.ratio),
-        at_most("s from start to the first right answer", 1, this.start),
-        at_most("MiB of memory at the peak", 110, this.peak),
-    ]
+    rows = []
+    if serving:
+        this, mlflow, empty = (serving[server.name] for server in (THIS, MLFLOW, EMPTY))
+        alone, busy = Case(1, 1), Case(1, 16)
+        rows += [
+            at_least(f"times {MLFLOW.name}, {busy}", 30, median(this.ratio(mlflow, busy))),
+            at_least(f"times the empty endpoint, {alone}", 0.6, median(this.ratio(empty, alone))),
+            at_least(f"times the empty endpoint, {busy}", 0.6, median(this.ratio(empty, busy))),
+        ]
+    if training:
+        rows.append(at_least("times the bare training loop", 0.95, training.ratio))
+    if serving:
+        rows.append(at_most("s from start to the first right answer", 1, this.start))
+        rows.append(at_most("MiB of memory at the peak", 110, this.peak))
+    for kind in KINDS if scale else ():
+        assert scale
+        largest = scale.sizes[-1]
+        ratios = scale.ratios(largest, kind, PREPARE, "seconds")
+        rows.append(at_most(f"times polars, prepare, {largest:,} rows, {kind}", 2, median(ratios)))
+        for who in (PREPARE, PREDICT):
+            name = f"{who}, {kind}"
+            peak = max(cost.peak for cost in scale.costs[largest, kind, who])
+            rows.append(at_most(f"GiB at the peak, {name}", 4, peak))
+            if grown := growth(scale, kind, who, largest):
+                rows.append(at_most(f"growth of the cost of a row, {name}", 1.1, grown))
     return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from .columns import BaseColumn
-from .contract import Contract
+from .contract import Contract, Matrices
 from .errors import UserError
 from .lags import add_lags
 from .preparation import encode
 from .reading import scan
 from .scoring import Scorer
 from .settings import Dialect
+from .streams import ahead, write_csv, write_parquet
 from .validation import Typing
 
 ROWS = 50_000  # in memory at a time
-WRITERS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def predict_file(bundle: Path, file: Path, out: Path) -> int:
@@ -44,7 +44,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     UserError
         If a file or the bundle cannot be used, or a value violates the contract.
     """
-    if out.suffix not in (*WRITERS, ".parquet"):
+    if out.suffix not in (*SEPARATORS, ".parquet"):
         raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
     if out.exists() and file.exists() and out.samefile(file):
         raise UserError(f"{out} is the file that is read: choose another name")
@@ -53,7 +53,11 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     scorer = Scorer(bundle)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        rows = write(answers(scorer, file), unfinished, out.suffix)
+        slices = answers(scorer, file)
+        if out.suffix in SEPARATORS:
+            rows = write_csv(slices, unfinished, SEPARATORS[out.suffix])
+        else:
+            rows = write_parquet(slices, unfinished)
         if not rows:
             raise UserError(f"{file} has no rows")
         unfinished.replace(out)
@@ -76,19 +80,24 @@ def answers(scorer: Scorer, file: Path) -> Iterator[pl.DataFrame]:
     # Lags look back over the whole table, which is not long where there are any.
     size = max(raw.rows, 1) if contract.lags else ROWS
     typing = Typing(columns)
-    with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
+
+    def read() -> Iterator[tuple[pl.DataFrame, Matrices]]:
         for rows in raw.slices(size):
             typed = typing(rows.with_columns(nulls))
             typing.check(raw.place)
             if contract.lags:
                 typed = add_lags(typed, contract)
+            yield rows, encode(contract, typed)
+
+    with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
+        for rows, features in ahead(read()):
             # As float64, which prints as the API's answers do.
-            prediction = scorer.predict(encode(contract, typed)).astype(np.float64)
+            prediction = scorer.predict(features).astype(np.float64)
             bar.update(len(rows))
             if not classes:
                 yield rows.with_columns(pl.Series("value", prediction[:, 0]))
                 continue
-            labels = [classes[label] for label in scorer.labels(prediction)]
+            labels = np.array(classes)[scorer.labels(prediction)]
             shares = [
                 pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
             ]
@@ -121,25 +130,3 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
     if absent:
         print(f"{file} has no column {', '.join(absent)}: taken as missing", file=sys.stderr)
     return columns
-
-
-def write(slices: Iterator[pl.DataFrame], path: Path, suffix: str) -> int:
-    """Write slices to a file of the kind that the suffix names; return the number of rows."""
-    rows = 0
-    if suffix in WRITERS:
-        with path.open("wb") as file:
-            for part in slices:
-                part.write_csv(file, separator=WRITERS[suffix], include_header=rows == 0)
-                rows += len(part)
-        return rows
-    writer = None
-    try:
-        for part in slices:
-            table = part.to_arrow()
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-            rows += len(part)
-    finally:
-        if writer:
-            writer.close()
-    return rows

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
 
 DAY_0 = dt.date(2000, 1, 1).toordinal()
+NOT_FINITE = [math.nan, math.inf, -math.inf]
 MISSING = "__missing__"  # stands for a null string inside the graph, where strings cannot be null
 
 
@@ -176,19 +177,19 @@ class Number(BaseColumn):
     def convert(self, values: pl.Expr) -> pl.Expr:
         import polars as pl
 
-        number = values.cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite()).then(number)
+        return values.cast(pl.Float64, strict=False).replace(NOT_FINITE, None)
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         import polars as pl
 
-        factor: pl.Expr = pl.lit(1.0)
+        factor: pl.Expr | float = 1.0
         if "()" in self.affixes:
             factor = pl.when(text.str.starts_with("(")).then(-factor).otherwise(factor)
             text = text.str.strip_chars("()")
         for affix in set(self.affixes) - {"()", "-"}:
             text = text.str.replace(affix, "", literal=True)
-        text = text.str.strip_chars()
+        if self.affixes:
+            text = text.str.strip_chars()
         if "-" in self.affixes:
             behind = text.str.ends_with("-")
             factor = pl.when(behind).then(-factor).otherwise(factor)
@@ -211,8 +212,10 @@ class Number(BaseColumn):
             text = pl.when(~text.str.contains(".", literal=True)).then(
                 text.str.replace(",", ".", literal=True)
             )
-        number = text.cast(pl.Float64, strict=False) * factor
-        return pl.when(number.is_finite()).then(number)
+        number = text.cast(pl.Float64, strict=False)
+        if isinstance(factor, pl.Expr):
+            number = number * factor
+        return number.replace(NOT_FINITE, None)
 
     def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
         rules = {}
@@ -378,7 +381,13 @@ class Date(BaseColumn):
                 format, text = f"{format} %{letter}", text + f" 0{first}"
         if re.search("%-?[HI]", format) and not re.search("%-?M", format):
             format, text = f"{format} %M", text + " 00"
-        date = text.str.to_datetime(format, time_unit="us", strict=False, ambiguous="null")
+        date = text.str.to_datetime(
+            format,
+            time_unit="us",
+            strict=False,
+            ambiguous="null",
+            cache=False,  # looking a text up takes longer than reading it
+        )
         if "%z" in format or "%:z" in format or "%#z" in format:
             date = date.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return date

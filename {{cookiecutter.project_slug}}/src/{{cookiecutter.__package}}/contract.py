@@ -169,10 +169,16 @@ class Contract(BaseModel):
         Training, batch prediction and the API all come through here, so that a
         row means the same to each of them.
         """
-        rows = len(next(iter(table.values())))
+        return self.stack(
+            {name: column.encode(table[name]) for name, column in self.features.items()}
+        )
+
+    def stack(self, encoded: Mapping[str, Sequence[Sequence[Any]]]) -> Matrices:
+        """Put the encoded columns of each feature side by side."""
         columns: dict[str, list[Sequence[Any]]] = {"numbers": [], "strings": []}
         for name, column in self.features.items():
-            columns[column.matrix] += column.encode(table[name])
+            columns[column.matrix] += encoded[name]
+        rows = len((columns["numbers"] or columns["strings"])[0])
         # A matrix at a time: a column at a time takes twice as long for a single row.
         numbers = np.array(columns["numbers"], dtype=np.float64)
         np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX, out=numbers)

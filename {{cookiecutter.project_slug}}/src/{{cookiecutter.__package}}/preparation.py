@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from .contract import Contract, Matrices
@@ -21,6 +20,7 @@ from .lags import add_lags, begun
 from .reading import RawTable, read
 from .settings import Settings
 from .splitting import COPY, PARTS, Round, split
+from .streams import write_parquet
 from .validation import Typing, check_names
 
 PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
@@ -86,12 +86,21 @@ class Prepared:
 
 
 def encode(contract: Contract, table: pl.DataFrame) -> Matrices:
-    """Encode the features of a typed table."""
-    values: dict[str, Any] = {}
-    for name in contract.features:
-        column = table[name]
-        values[name] = column.to_numpy() if column.dtype.is_float() else column.to_list()
-    return contract.encode(values)
+    """Encode the features of a typed table: of a column that repeats, each value once."""
+    encoded: dict[str, list[Any]] = {}
+    for name, column in contract.features.items():
+        values = table[name]
+        if values.dtype.is_float():
+            array: Any = values.to_numpy()
+            encoded[name] = column.encode(array)
+            continue
+        distinct = values.unique()
+        numbered = values.replace_strict(distinct, pl.Series(np.arange(len(distinct))))
+        place = numbered.cast(pl.Int64).to_numpy()
+        kind = np.float64 if column.matrix == "numbers" else object
+        parts = column.encode(distinct.to_list())
+        encoded[name] = [np.array(part, dtype=kind)[place] for part in parts]
+    return contract.stack(encoded)
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -166,21 +175,20 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> tuple[int, float
     typing = Typing(columns)
     # A number of the row would make every copy another row.
     told = [name for name in names if contract.columns[name].role != "id"]
-    writer, written, chance = None, 0, 0.0
-    with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
-        for rows in raw.slices(SLICE):
-            if typing.rows == 0:
-                shares = (rows[name].unique_counts() / len(rows) for name in told)
-                chance = math.prod(float((share**2).sum()) for share in shares)
-            copy = pl.struct(told).hash().alias(COPY)
-            typed = typing(rows).hstack(rows.select(copy)).drop_nulls(contract.target)
-            table = typed.to_arrow()
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-            written += len(typed)
-            bar.update(len(rows))
-    if writer:
-        writer.close()
+    copy = pl.struct(told).hash().alias(COPY)
+    chance = 0.0
+
+    def typed() -> Iterator[pl.DataFrame]:
+        nonlocal chance
+        with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
+            for rows in raw.slices(SLICE):
+                if typing.rows == 0:
+                    shares = (rows[name].unique_counts() / len(rows) for name in told)
+                    chance = math.prod(float((share**2).sum()) for share in shares)
+                yield typing(rows).hstack(rows.select(copy)).drop_nulls(contract.target)
+                bar.update(len(rows))
+
+    written = write_parquet(typed(), path)
     typing.check(raw.place)
     if not typing.rows:
         raise UserError("the table has columns but no rows")
