@@ -31,6 +31,7 @@ from .contract import Contract
 from .errors import UserError
 from .features import FrequentCategories, RobustNumbers, ScaledTarget, one_hot, preprocess
 from .settings import Neural
+from .splitting import WIDE
 
 Report = Callable[[str, int, list[dict[str, float]]], None]
 
@@ -103,7 +104,8 @@ def regularised(context: Context) -> Any:
     sizes = np.sort(context.class_sizes)
     if strength or sizes[-2] < 2:  # no second class that could be on both sides
         return LogisticRegression(C=strength or 0.3, max_iter=300)
-    folds = StratifiedKFold(min(FOLDS, int(sizes[-2])), shuffle=True, random_state=context.seed)
+    most = 3 if len(context.contract.features) > WIDE else FOLDS
+    folds = StratifiedKFold(min(most, int(sizes[-2])), shuffle=True, random_state=context.seed)
     # By log loss, which says more about few rows than a metric of ranks or labels.
     return LogisticRegressionCV(
         Cs=(0.003, 0.03, 0.3, 3.0),

@@ -20,6 +20,7 @@ from .settings import Split
 PARTS = ("train", "validation", "test", "later")
 TRAIN, VALIDATION, TEST, LATER = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
+WIDE = 300  # more columns take too long to be learned from again and again
 LEAST_ROWS = 10
 LEAST_UNITS = 3  # one for each part
 COPY = "__copy__"  # column that is the same in rows that were brought as the same
@@ -107,7 +108,8 @@ def split(
             raise UserError(f"{what}: too few to train, choose and judge a model")
         rng = np.random.default_rng(seed)
         if few:
-            parts = [part for _ in range(REPEATS) for part in cross_validation(target, unit, rng)]
+            repeats = 1 if len(contract.features) > WIDE else REPEATS
+            parts = [part for _ in range(repeats) for part in cross_validation(target, unit, rng)]
         else:
             parts = [at_random(target, unit, choice, rng)]
         if contract.classifies:

@@ -151,7 +151,7 @@ def find_encoding(head: bytes, tail: bytes, said: list[str]) -> tuple[str, bool]
             name = "utf-16-be" if evens > odds else "utf-16-le"
             said.append(f"the encoding is {name.upper()}")
             return name, False
-    if b"\0" in head or len(CONTROL.findall(head)) > 0.01 * len(head):
+    if b"\0" in head or len(CONTROL.findall(head)) > 0.04 * len(head):
         raise UserError("this is neither text nor another kind of table that can be read")
     sample = head + tail[tail.find(b"\n") + 1 :]
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample)  # the end may be cut

@@ -48,14 +48,15 @@ def draft(
             f"{listed(names)} ({data.table} is here already)"
         )
     target = find_target(target, names)
-    kept = {} if fresh else kept_entries(settings.contract, target, names)
+    same = same_collection(data.table, settings.data.table)
+    kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
     found = study(raw, target)
     respect(found, kept)
 
     aside = put_aside([settings.contract, CONFIG])
     write_contract(found, settings.contract, kept, PACKAGE)
     Contract.load(settings.contract)  # a draft that cannot be read is a bug: better told here
-    write_config(data.table, other_table=not same_collection(data.table, settings.data.table))
+    write_config(data.table, other_table=not same)
     write_report(found)
     tell(found, settings, kept, [str(path) for path in aside])
 
