@@ -143,8 +143,9 @@ def targets(
     for kind in KINDS if scale else ():
         assert scale
         largest = scale.sizes[-1]
-        ratios = scale.ratios(largest, kind, PREPARE, "seconds")
-        rows.append(at_most(f"times polars, prepare, {largest:,} rows, {kind}", 2, median(ratios)))
+        for what, name in (("seconds", "time"), ("cpu", "CPU time")):
+            ratio = median(scale.ratios(largest, kind, PREPARE, what))
+            rows.append(at_most(f"times the {name} of polars, prepare, {kind}", 2, ratio))
         for who in (PREPARE, PREDICT):
             name = f"{who}, {kind}"
             peak = max(cost.peak for cost in scale.costs[largest, kind, who])

@@ -169,15 +169,13 @@ class Contract(BaseModel):
         Training, batch prediction and the API all come through here, so that a
         row means the same to each of them.
         """
-        return self.stack(
-            {name: column.encode(table[name]) for name, column in self.features.items()}
-        )
-
-    def stack(self, encoded: Mapping[str, Sequence[Sequence[Any]]]) -> Matrices:
-        """Put the encoded columns of each feature side by side."""
         columns: dict[str, list[Sequence[Any]]] = {"numbers": [], "strings": []}
         for name, column in self.features.items():
-            columns[column.matrix] += encoded[name]
+            columns[column.matrix] += column.encode(table[name])
+        return self.side_by_side(columns)
+
+    def side_by_side(self, columns: Mapping[str, list[Sequence[Any]]]) -> Matrices:
+        """Put the encoded columns of each matrix, of which there is at least one, together."""
         rows = len((columns["numbers"] or columns["strings"])[0])
         # A matrix at a time: a column at a time takes twice as long for a single row.
         numbers = np.array(columns["numbers"], dtype=np.float64)

@@ -87,20 +87,20 @@ class Prepared:
 
 def encode(contract: Contract, table: pl.DataFrame) -> Matrices:
     """Encode the features of a typed table: of a column that repeats, each value once."""
-    encoded: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {"numbers": [], "strings": []}
     for name, column in contract.features.items():
         values = table[name]
         if values.dtype.is_float():
             array: Any = values.to_numpy()
-            encoded[name] = column.encode(array)
+            columns[column.matrix] += column.encode(array)
             continue
         distinct = values.unique()
         numbered = values.replace_strict(distinct, pl.Series(np.arange(len(distinct))))
         place = numbered.cast(pl.Int64).to_numpy()
         kind = np.float64 if column.matrix == "numbers" else object
         parts = column.encode(distinct.to_list())
-        encoded[name] = [np.array(part, dtype=kind)[place] for part in parts]
-    return contract.stack(encoded)
+        columns[column.matrix] += [np.array(part, dtype=kind)[place] for part in parts]
+    return contract.side_by_side(columns)
 
 
 def prepare(settings: Settings) -> Prepared:
