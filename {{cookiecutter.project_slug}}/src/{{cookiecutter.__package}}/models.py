@@ -102,8 +102,9 @@ def regularised(context: Context) -> Any:
             return Ridge(alpha=1 / strength)
         return RidgeCV(alphas=np.logspace(-2, 4, 13), cv=None if few else once)
     sizes = np.sort(context.class_sizes)
-    if strength or sizes[-2] < 2:  # no second class that could be on both sides
-        return LogisticRegression(C=strength or 0.3, max_iter=300)
+    many = len(sizes) * len(context.target) > 100_000  # a search would take minutes
+    if strength or many or sizes[-2] < 2:  # no second class that could be on both sides
+        return LogisticRegression(C=strength or 0.3, max_iter=100 if many else 300)
     most = 3 if len(context.contract.features) > WIDE else FOLDS
     folds = StratifiedKFold(min(most, int(sizes[-2])), shuffle=True, random_state=context.seed)
     # By log loss, which says more about few rows than a metric of ranks or labels.
