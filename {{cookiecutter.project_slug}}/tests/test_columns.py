@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{cookiecutter.__package}}.columns import BaseColumn, Boolean, Category, Date, Number, Text, plain
+from {{cookiecutter.__package}}.columns import (
+    BaseColumn,
+    Boolean,
+    Category,
+    Date,
+    Number,
+    Text,
+    plain,
+)
 
 
 def read(column: BaseColumn, values: list[Any]) -> list[Any]:
@@ -47,6 +55,7 @@ def number(**how: Any) -> Number:
         ({"thousands": ",", "affixes": ["$"]}, "$28,000", 28000),
         ({"thousands": ",", "affixes": ["$"]}, "-$28,000", -28000),
         ({"affixes": ["%"]}, "14.07 %", 14.07),
+        ({"affixes": ["g", "kg", "kgs"]}, "5 kgs", 5),
         ({"affixes": ["()"]}, "(5)", -5),
         ({"affixes": ["-"]}, "5-", -5),
         ({"multipliers": {"k": 1000, "M": 1_000_000}}, "12k", 12000),

@@ -117,7 +117,12 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
         lag = contract.lags.get(name)
         if lag is None or name in present:
             columns[name] = column
-        elif lag.lag_of in present:
+        else:
+            if lag.lag_of not in present:
+                raise UserError(
+                    f"{file} has no column {lag.lag_of}: a forecast is made from its past. Put the "
+                    f"rows before above those to forecast, which have no {lag.lag_of} yet"
+                )
             sources = [lag.lag_of, *contract.names("time"), *contract.names("series")]
             for source in map(str, sources):
                 columns[source] = contract.columns[source].model_copy(update={"nullable": True})

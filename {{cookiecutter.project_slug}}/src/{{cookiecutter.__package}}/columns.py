@@ -186,7 +186,8 @@ class Number(BaseColumn):
         if "()" in self.affixes:
             factor = pl.when(text.str.starts_with("(")).then(-factor).otherwise(factor)
             text = text.str.strip_chars("()")
-        for affix in set(self.affixes) - {"()", "-"}:
+        # The longest first: one may be the beginning of another.
+        for affix in sorted(set(self.affixes) - {"()", "-"}, key=lambda affix: -len(affix)):
             text = text.str.replace(affix, "", literal=True)
         if self.affixes:
             text = text.str.strip_chars()

@@ -88,7 +88,8 @@ class Contract(BaseModel):
             If the file is missing or is not a contract; every mistake is named.
         """
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+            with path.open(encoding="utf-8") as file:
+                content = yaml.load(file, Loader)
             return cls.model_validate(content)
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such contract") from None

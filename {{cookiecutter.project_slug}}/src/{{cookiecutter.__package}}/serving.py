@@ -46,7 +46,9 @@ def row_type(contract: Contract) -> Any:
     for name, column in contract.features.items():
         about = Field(description=column.description or None)
         kind: Any = column.request_type()
-        if column.nullable:
+        if name in contract.lags:  # without the past nothing can be forecast; a gap in it is null
+            fields[name] = Annotated[kind | None, about]
+        elif column.nullable:
             fields[name] = NotRequired[Annotated[kind | None, about]]
         else:
             fields[name] = Annotated[kind, about]

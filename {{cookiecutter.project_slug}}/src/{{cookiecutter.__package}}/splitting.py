@@ -91,7 +91,7 @@ def split(
             f"{len(table)} rows with {contract.target} are too few: {LEAST_ROWS} are the least"
         )
     refuse_hopeless(table[contract.target], contract)
-    few = len(table) < choice.cross_validate_below
+    few = is_few(table[contract.target], contract, choice.cross_validate_below)
     target = codes(table[contract.target], contract)
     if time:
         days = table[time[0]]
@@ -119,6 +119,14 @@ def split(
     for part in parts:
         check(part, table[contract.target], alone=len(parts) == 1)
     return parts
+
+
+def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
+    """Whether one split would leave the score to chance: few rows, or few of the rarer class."""
+    if len(target) < below or not contract.classifies:
+        return len(target) < below
+    sizes = target.value_counts(sort=True)["count"]
+    return len(sizes) == 2 and sizes[1] * 5 < below and len(target) < 10 * below
 
 
 def refuse_hopeless(target: pl.Series, contract: Contract) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,19 @@ def draft(
         data = data.model_copy(update={"table": table, "joins": joins})
     raw = read(data)
     names = raw.frame.collect_schema().names()
+    same = same_collection(data.table, settings.data.table)
+    with contextlib.suppress(UserError):  # a contract that cannot be read is drafted anew
+        before = Contract.load(settings.contract).target
+        if same and not target and before in names:
+            target = before
+        elif same and target and target != before:
+            print(f"{settings.contract} was for {before}: for another target all is drafted anew")
     if not target:
         raise UserError(
             f"which column is to be predicted? Run it again with TARGET=..., one of "
             f"{listed(names)} ({data.table} is here already)"
         )
     target = find_target(target, names)
-    same = same_collection(data.table, settings.data.table)
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
     found = study(raw, target)
     respect(found, kept)
@@ -122,7 +129,10 @@ def tell(found: Study, settings: Settings, kept: Mapping[str, Any], aside: list[
         print(f"\n{len(kept)} columns stay as they were in {settings.contract} (FRESH=1: anew)")
     if aside:
         print(f"what was there before: {', '.join(aside)}")
-    print(f"\nNext: read {settings.contract}, look at {REPORT}, then: make train")
+    print(
+        f"\nNext: read {settings.contract}, look at {REPORT}, then:\n"
+        "git add -A && git commit -m 'My data' && make train"
+    )
 
 
 def kind(aim: Look) -> str:

@@ -304,13 +304,15 @@ class Hunt:
 
     def stands_out(self) -> None:
         """Doubt a strong column that all others together are far from."""
-        strong = [name for name in self.kept if STRONG <= self.found.alone[name] < NEAR_PERFECT]
+        # Of a quantity less can be told than of a label.
+        least, times = (STRONG, 4) if self.target.classifies else (STRONG - 0.05, 2)
+        strong = [name for name in self.kept if least <= self.found.alone[name] < NEAR_PERFECT]
         if self.rows < 50 or len(self.columns) < 2:
             return
         for name in strong:
             score = self.found.alone[name]
             rest = self.together(tuple(other for other in self.kept if other != name))
-            if 1 - rest >= max(0.05, 4 * (1 - score)):
+            if 1 - rest >= max(0.05, times * (1 - score)):
                 others = f"all other columns together reach {rest:.3f}"
                 self.doubt(name, f"Alone it tells {score:.3f}; {others}. Is it known in time?")
 

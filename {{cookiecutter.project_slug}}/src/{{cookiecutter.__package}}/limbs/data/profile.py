@@ -253,9 +253,11 @@ def number(
         seen.notes.append(f"{len(unread)} {some} no number and count as missing: {shown}")
     written = {key: value for key, value in style.items() if key != "type"}
     if written:
-        sample = max(present[:50], key=len)
-        value, _ = typed(pl.DataFrame({"x": [sample]}), style)[1], None
-        seen.notes.append(f"{sample!r} is read as {value[0]:.10g}")
+        values = typed(pl.DataFrame({"x": present[:50]}), style)[1]
+        read = [pair for pair in zip(present, values, strict=False) if pair[1] is not None]
+        if read:
+            sample, value = max(read, key=lambda pair: len(pair[0]))
+            seen.notes.append(f"{sample!r} is read as {value:.10g}")
     affixes = style.get("affixes", [])
     if "%" in affixes:
         seen.settings["unit"] = "%"

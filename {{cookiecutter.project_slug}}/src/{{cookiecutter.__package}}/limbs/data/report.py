@@ -195,7 +195,7 @@ def examples(one: Look) -> str:
 
 def outliers(one: Look) -> str:
     """How many numbers lie more than three times the middle half's width outside it."""
-    if one.type != "number" or one.known < 20:
+    if one.type != "number" or one.known < 20 or not one.values.dtype.is_numeric():
         return ""
     values = one.values.drop_nulls().to_numpy()
     low, high = np.quantile(values, [0.25, 0.75])

@@ -151,7 +151,8 @@ def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
     home.mkdir()
     Path("config.yaml").write_text("data: {table: none.csv}\n")
     source = description(service)
-    command = [sys.executable, "-m", "{{cookiecutter.__package}}", "collect", "--source", source]
+    package = "{{cookiecutter.__package}}"
+    command = [sys.executable, "-m", package, "collect", "--source", source]
     env = os.environ | {"HOME": str(home)}
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
     while len(service.calls) < 12 and process.poll() is None:
