@@ -175,7 +175,6 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> tuple[int, float
     typing = Typing(columns)
     # A number of the row would make every copy another row.
     told = [name for name in names if contract.columns[name].role != "id"]
-    copy = pl.struct(told).hash().alias(COPY)
     chance = 0.0
 
     def typed() -> Iterator[pl.DataFrame]:
@@ -185,10 +184,12 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> tuple[int, float
                 if typing.rows == 0:
                     shares = (rows[name].unique_counts() / len(rows) for name in told)
                     chance = math.prod(float((share**2).sum()) for share in shares)
-                yield typing(rows).hstack(rows.select(copy)).drop_nulls(contract.target)
+                copy = rows.select(told).hash_rows().alias(COPY)
+                yield typing(rows).hstack([copy]).drop_nulls(contract.target)
                 bar.update(len(rows))
 
-    written = write_parquet(typed(), path)
+    # Not compressed: it is read again at once, and seldom after that.
+    written = write_parquet(typed(), path, compression="none")
     typing.check(raw.place)
     if not typing.rows:
         raise UserError("the table has columns but no rows")

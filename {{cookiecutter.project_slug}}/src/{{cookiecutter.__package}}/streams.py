@@ -23,7 +23,7 @@ def ahead(slices: Iterable[T]) -> Iterator[T]:
             yield rows
 
 
-def write_parquet(slices: Iterable[pl.DataFrame], path: Path) -> int:
+def write_parquet(slices: Iterable[pl.DataFrame], path: Path, compression: str = "snappy") -> int:
     """Write slices, each made while the one before it is written; return the number of rows."""
     writer, rows = None, 0
     try:
@@ -32,7 +32,11 @@ def write_parquet(slices: Iterable[pl.DataFrame], path: Path) -> int:
             if writer is None:
                 # Statistics serve those who look for some rows; here all are read.
                 writer = pq.ParquetWriter(
-                    path, table.schema, use_dictionary=repeating(part), write_statistics=False
+                    path,
+                    table.schema,
+                    use_dictionary=repeating(part),
+                    compression=compression,
+                    write_statistics=False,
                 )
             writer.write_table(table)
             rows += len(part)

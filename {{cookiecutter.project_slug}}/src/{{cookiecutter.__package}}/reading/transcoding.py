@@ -18,7 +18,7 @@ import numpy as np
 from .dialect import Found
 from .records import SEPARATOR, parse
 
-BLOCK = 2**22  # bytes
+BLOCK = 2**20  # bytes: what fits into a processor's cache
 FEED, RETURN = 10, 13  # "\n", "\r"
 
 
