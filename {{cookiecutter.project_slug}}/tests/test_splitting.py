@@ -195,6 +195,12 @@ def test_few_rows_are_each_tested_once_a_repetition() -> None:
         assert [(part == number).sum() for number in range(4)] == pytest.approx([36, 12, 12, 0])
 
 
+def test_few_rows_of_the_rarer_class_are_split_several_times() -> None:
+    rows = table(3000).with_columns(y=pl.int_range(3000) % 30 == 0)
+    assert len(splits(rows, PLAIN, Split(), seed=0)) == 15
+    assert len(splits(table(3000), PLAIN, Split(), seed=0)) == 1
+
+
 def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
     rows = table(60, day=days(*(i * 37 % 60 for i in range(60))))
     parts = splits(rows, TIMED, Split(), seed=0)

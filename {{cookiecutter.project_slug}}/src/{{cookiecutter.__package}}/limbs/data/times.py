@@ -216,7 +216,8 @@ def remembers(found: Series, y: np.ndarray, which: np.ndarray, length: int) -> N
     if season > 1 and (season > length // 3 or echo(season, change) < 0.3):
         season = 1
     found.season = season
-    found.lags = sorted({*found.lags, 1, season})
+    # With the one before the season, what changed since then can be carried over.
+    found.lags = sorted({*found.lags, 1, season, season + 1 if season > 1 else 1})
     found.echo = max(echo(1, centre), echo(season, centre))
 
 
