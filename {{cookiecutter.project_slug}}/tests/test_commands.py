@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from {{cookiecutter.__package}}.__main__ import build, find_commands, main
@@ -247,6 +248,21 @@ def test_predict_asks_for_its_files(small_project: Project, refusal: Refusal) ->
     told = refusal("predict")
     assert "file" in told
     assert "out" in told
+
+
+def test_of_too_many_rows_some_of_each_class_are_learned_from(
+    small_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_project(training_rows=100)
+    assert main(["prepare"]) == 0
+    assert "learning from 100 of 300 rows" in capsys.readouterr().out
+    tables = [
+        pl.read_parquet(folder / "data" / "prepared" / name)
+        for name in ("table.parquet", "examples.parquet")
+    ]
+    every, drawn = (table["sweet"].mean() for table in tables)
+    assert [len(table) for table in tables] == [300, 100]
+    assert drawn == pytest.approx(every, abs=0.01)
 
 
 def test_data_that_violates_the_contract_replaces_nothing(

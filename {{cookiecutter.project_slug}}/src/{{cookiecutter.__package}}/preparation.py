@@ -19,7 +19,7 @@ from .errors import UserError
 from .lags import add_lags, begun
 from .reading import RawTable, read
 from .settings import Settings
-from .splitting import COPY, PARTS, Round, split
+from .splitting import COPY, PARTS, Round, codes, split
 from .streams import write_parquet
 from .validation import Typing, check_names
 
@@ -119,7 +119,7 @@ def prepare(settings: Settings) -> Prepared:
     unfinished = [path.with_suffix(".unfinished") for path in (PREPARED, EXAMPLES)]
     try:
         rows, chance = type_rows(raw, contract, unfinished[0])
-        table = sample(unfinished[0], rows, settings)
+        table = sample(unfinished[0], rows, contract, settings)
         with_parts(table, contract, settings, chance).write_parquet(unfinished[1])
         unfinished[0].replace(PREPARED)
         unfinished[1].replace(EXAMPLES)
@@ -200,17 +200,23 @@ def type_rows(raw: RawTable, contract: Contract, path: Path) -> tuple[int, float
     return written, chance
 
 
-def sample(path: Path, rows: int, settings: Settings) -> pl.DataFrame:
-    """Read the rows to learn from: all, or if they are too many a random part, in order."""
+def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.DataFrame:
+    """Read the rows to learn from, in order: all, or if they are too many some of each class.
+
+    Classes (of a quantity, its tenths) keep their shares.
+    """
     if rows <= settings.training_rows:
         return pl.read_parquet(path)
     print(
-        f"learning from {settings.training_rows:,} of {rows:,} rows, drawn at random "
-        "(training_rows in config.yaml)"
+        f"learning from {settings.training_rows:,} of {rows:,} rows, drawn at random with "
+        f"{contract.target} in the same shares (training_rows in config.yaml)"
     )
-    drawn = np.random.default_rng(settings.seed).choice(rows, settings.training_rows, replace=False)
+    target = pl.read_parquet(path, columns=[contract.target]).to_series()
+    strata = codes(target, contract)
+    order = np.random.default_rng(settings.seed).permutation(rows)
+    order = order[np.argsort(strata[order], kind="stable")]
     chosen = np.zeros(rows, dtype=bool)
-    chosen[drawn] = True
+    chosen[order[np.arange(settings.training_rows) * rows // settings.training_rows]] = True
     parts, first = [], 0
     for part in pl.scan_parquet(path).collect_batches(chunk_size=SLICE, lazy=True):
         parts.append(part.filter(chosen[first : first + len(part)]))
