@@ -102,7 +102,8 @@ def regularised(context: Context) -> Any:
             return Ridge(alpha=1 / strength)
         return RidgeCV(alphas=np.logspace(-2, 4, 13), cv=None if few else once)
     sizes = np.sort(context.class_sizes)
-    many = len(sizes) * len(context.target) > 100_000  # a search would take minutes
+    wide = len(sizes) * len(context.contract.features) > 20_000
+    many = wide or len(sizes) * len(context.target) > 100_000  # a search would take minutes
     if strength or many or sizes[-2] < 2:  # no second class that could be on both sides
         return LogisticRegression(C=strength or 0.3, max_iter=100 if many else 300)
     most = 3 if len(context.contract.features) > WIDE else FOLDS
