@@ -126,8 +126,7 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
             sources = [lag.lag_of, *contract.names("time"), *contract.names("series")]
             for source in map(str, sources):
                 columns[source] = contract.columns[source].model_copy(update={"nullable": True})
-    absent = [name for name in {**contract.features, **columns} if name not in present]
-    absent = [name for name in absent if name in columns or name not in contract.lags]
+    absent = [name for name in columns if name not in present]
     if must := [name for name in absent if not contract.columns[name].nullable]:
         raise UserError(f"{file} has no column {', '.join(must)}, which the model needs")
     if set(present).isdisjoint(columns):
