@@ -258,6 +258,17 @@ def test_parquet_keeps_its_types_and_is_flattened() -> None:
     assert found.row(1) == (None, False, *[None] * 7)
 
 
+def test_a_broken_line_of_json_is_set_aside_and_later_rows_keep_their_place() -> None:
+    lines = ['{"a": 1}', "", '{"a": 2}', '{"a": ', '{"a": 4}']
+    raw = table_of("\n".join(lines), "table.jsonl")
+    assert raw.frame.collect()["a"].to_list() == [1, 2, 4]
+    assert "set aside: line 4 (" in raw.findings[0]
+    assert Path("data/set_aside/table.jsonl.txt").read_text() == '4: {"a":\n'
+    assert [raw.place(row) for row in range(3)] == [
+        f"table.jsonl, line {line}" for line in (1, 3, 5)
+    ]
+
+
 RECORDS = [{"a": 1, "b": {"c": "x", "d": [1, 2]}}, {"a": 2.5, "e": True}, {"a": None, "b": None}]
 
 
@@ -339,7 +350,8 @@ HOPELESS: dict[str, tuple[bytes | None, str]] = {
         "protected by a password",
     ),
     "nothing.zip": (zipped({"notes.md": "?"}), "no table in this archive"),
-    "broken.jsonl": (b'{"a": 1}\n{"a":\n', "line 2 is no JSON"),
+    "broken.jsonl": (b'{"a": 1}\n{"a":\n', "1 of 2 rows are no JSON: line 2"),
+    "cut off.json": (b'[{"a": 1},\n{"a":', "line 2 is no JSON"),
     "numbers.json": (b"[1, 2]", "expected records"),
     "lists.json": (b'{"a": [{"x": 1}], "b": [{"x": 2}]}', "the lists a, b"),
     "none.json": (b"[]", "no records"),

@@ -131,8 +131,11 @@ def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> d
             "recall": metrics.recall_score(target, labels, zero_division=0),
             **common,
         }
+    there = [one for one in range(n_classes) if 0 < np.sum(target == one) < len(target)]
+    areas = [metrics.roc_auc_score(target == one, prediction[:, one]) for one in there]
     return {
         "f1_macro": score(target, prediction, labels),
+        "roc_auc": float(np.mean(areas)) if areas else 0.5,  # of each class against the rest
         "brier": float(np.mean(np.sum((prediction - truth) ** 2, axis=1))),
         **common,
     }

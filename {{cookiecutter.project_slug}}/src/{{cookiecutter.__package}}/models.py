@@ -105,7 +105,8 @@ def regularised(context: Context) -> Any:
     wide = len(sizes) * len(context.contract.features) > 20_000
     many = wide or len(sizes) * len(context.target) > 100_000  # a search would take minutes
     if strength or many or sizes[-2] < 2:  # no second class that could be on both sides
-        return LogisticRegression(C=strength or 0.3, max_iter=100 if many else 300)
+        usual = 1.0 if many and not wide else 0.3
+        return LogisticRegression(C=strength or usual, max_iter=100 if many else 300)
     most = 3 if len(context.contract.features) > WIDE else FOLDS
     folds = StratifiedKFold(min(most, int(sizes[-2])), shuffle=True, random_state=context.seed)
     # By log loss, which says more about few rows than a metric of ranks or labels.

@@ -94,7 +94,7 @@ def scan(path: Path, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B008 (n
                 case "excel":
                     tables.append(scan_workbook(file, name, dialect))
                 case "json":
-                    tables.append(scan_json(file, name))
+                    tables.append(scan_json(file, name, dialect))
                 case "text":
                     tables.append(scan_text(file, name, dialect))
         except UserError as error:
@@ -126,7 +126,7 @@ def append(tables: list[RawTable]) -> RawTable:
                 listed = ", ".join(repr(column) for column in sorted(columns)[:5])
                 raise UserError(
                     f"{name} {what} {listed}, unlike {tables[0].parts[0].name}; files can be "
-                    "appended only if they have the same columns"
+                    "appended only if they have the same columns (a pattern names some: 2024*.csv)"
                 )
         frames.append((table.frame.select(first.keys()), schema))
     mixed = [name for name in first if len({schema[name] for _, schema in frames}) > 1]

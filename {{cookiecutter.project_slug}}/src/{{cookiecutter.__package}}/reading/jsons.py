@@ -8,11 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import UserError
+from ..settings import Dialect
+from .aside import set_aside
 from .layout import unique
 from .raw import Part, RawTable
 from .unpacking import cached
@@ -22,7 +25,7 @@ Record = dict[str, Any]
 TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
-def scan_json(file: Path, name: str) -> RawTable:
+def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
     """Read JSON by way of a Parquet file; a key that a record lacks is null.
 
     Raises
@@ -32,8 +35,13 @@ def scan_json(file: Path, name: str) -> RawTable:
     """
     said: list[str] = []
     types: dict[str, type] = {}
-    rows = 0
-    for record in records(file, said):  # a first time for the types
+    rows, shifts, broken = 0, [], []
+    for line, record in enumerate(records(file, said), 1):  # a first time for the types
+        if isinstance(record, str):
+            shifts.append(rows)
+            if record:
+                broken.append((line, record))
+            continue
         rows += 1
         for key, value in record.items():
             kind, known = type(value), types.get(key)
@@ -43,6 +51,10 @@ def scan_json(file: Path, name: str) -> RawTable:
                 types[key] = kind
             elif known is not kind:
                 types[key] = float if {known, kind} == {int, float} else str
+    findings = []
+    if broken:
+        mend = "mend or remove it"
+        findings.append(set_aside(broken, rows, "are no JSON", mend, name, dialect))
     if not rows:
         raise UserError("there are no records")
     if nested := sorted({key.split(".")[0] for key in types if "." in key}):
@@ -51,7 +63,7 @@ def scan_json(file: Path, name: str) -> RawTable:
     def write(target: Path) -> None:
         schema = pa.schema([(key, TYPES.get(kind, pa.string())) for key, kind in types.items()])
         with pq.ParquetWriter(target, schema) as writer:
-            source = records(file, [])
+            source = (record for record in records(file, []) if not isinstance(record, str))
             while some := list(islice(source, ROWS)):
                 columns = {
                     key: [convert(record.get(key), types[key]) for record in some] for key in types
@@ -60,7 +72,11 @@ def scan_json(file: Path, name: str) -> RawTable:
 
     frame = pl.scan_parquet(cached(file, "JSON", write), glob=False)
     frame = frame.rename(dict(zip(types, unique(list(types), said), strict=True)))
-    return RawTable(frame, [f"{name}: {line}" for line in said], [Part(name, rows)])
+    findings += [f"{name}: {line}" for line in said]
+    unit = "line" if by_line(file) else "row"
+    part = Part(name, rows, shifts=np.array(shifts, int), unit=unit)
+    aside = {name: [line for line, _ in broken]} if broken else {}
+    return RawTable(frame, findings, [part], aside)
 
 
 def convert(value: Any, kind: type) -> Any:
@@ -90,34 +106,36 @@ def flatten(record: Any, prefix: str = "") -> Record:
     return flat
 
 
-def records(file: Path, said: list[str]) -> Iterator[Record]:
-    """Yield flat records."""
+def records(file: Path, said: list[str]) -> Iterator[Record | str]:
+    """Yield flat records; of a file with a record a line, a line that is none as it is."""
+    lines = by_line(file)
     with file.open(encoding="utf-8-sig") as opened:
         try:
-            first = next(line for line in opened if line.strip())
-            json.loads(first)
-            by_line = first.lstrip().startswith("{")
-        except (ValueError, StopIteration):
-            by_line = False
-        if by_line:
-            second = next((line for line in opened if line.strip()), None)
-            by_line = second is not None or not lists(json.loads(first))
-        opened.seek(0)
-        number = 0
-        try:
-            if not by_line:
-                whole = json.load(opened)
-                yield from map(flatten, only_list(whole, said))
+            if not lines:
+                yield from map(flatten, only_list(json.load(opened), said))
                 return
             for line in opened:
-                number += 1
-                if line.strip():
+                try:
                     yield flatten(json.loads(line))
+                except (ValueError, UserError):
+                    yield line.strip()
         except UnicodeDecodeError as error:
             raise UserError(f"this is no JSON in UTF-8: {error}") from None
         except json.JSONDecodeError as error:
-            where = f"line {number if by_line else error.lineno}"
-            raise UserError(f"{where} is no JSON: {error.msg}; mend or remove it") from None
+            raise UserError(
+                f"line {error.lineno} is no JSON: {error.msg}; mend or remove it"
+            ) from None
+
+
+def by_line(file: Path) -> bool:
+    """Whether each line is a record of its own."""
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        some = list(islice((line for line in opened if line.strip()), 2))
+        try:
+            first = json.loads(some[0])
+        except (ValueError, IndexError):
+            return False
+        return isinstance(first, dict) and (len(some) > 1 or not lists(first))
 
 
 def lists(whole: Any) -> list[str]:

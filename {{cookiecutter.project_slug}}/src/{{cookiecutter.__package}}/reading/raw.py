@@ -52,7 +52,7 @@ class RawTable:
     parts
         The files, in the order of their rows.
     set_aside
-        Line numbers, by file, of rows with too many or too few fields.
+        Line numbers, by file, of rows that could not be read.
     """
 
     frame: pl.LazyFrame

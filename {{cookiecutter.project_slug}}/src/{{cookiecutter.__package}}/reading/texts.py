@@ -12,15 +12,14 @@ import polars as pl
 
 from ..errors import UserError
 from ..settings import Dialect
+from .aside import set_aside, which
 from .dialect import Found, find_out, not_utf8
 from .layout import unique
 from .raw import Part, RawTable
 from .transcoding import Lines, is_plain, transcode, written
 from .unpacking import cached
 
-SET_ASIDE = Path("data/set_aside")
 HEAD, TAIL = 2**18, 2**16  # bytes that the dialect is found out from
-REFUSED = 0.05  # share of rows that may be ragged, where there are more than three
 
 
 def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
@@ -59,7 +58,10 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
     findings += [f"{name}: {line}" for line in said]
     ragged = [line for line, _ in lines.ragged]
     if ragged:
-        findings.append(set_aside(lines, found, name, dialect))
+        what = f"have another number of fields than {found.width}"
+        mend = "mend the file, or set data.dialect in config.yaml "
+        mend += f"(delimiter {found.delimiter!r} and quote {found.quote!r} were used)"
+        findings.append(set_aside(lines.ragged, lines.rows, what, mend, name, dialect))
     if lines.repeated:
         findings.append(f"{name}: the names are repeated and left out in {which(lines.repeated)}")
     if not lines.rows:
@@ -117,40 +119,3 @@ def regular_copy(file: Path, found: Found) -> tuple[Path, Lines]:
         rows, ragged, repeated = json.loads(str(kept["told"]))
         lines = Lines(rows, [kept["shifts"]], ragged, repeated, has_empty_text=True)
     return copy, lines
-
-
-def set_aside(lines: Lines, found: Found, name: str, dialect: Dialect) -> str:
-    """Keep the ragged rows in a file of their own, and say so.
-
-    Raises
-    ------
-    UserError
-        If they are too many, or none may be.
-    """
-    count, total = len(lines.ragged), lines.rows + len(lines.ragged)
-    ragged = f"{count:,} of {total:,} rows have another number of fields than {found.width}"
-    if dialect.ragged == "refuse" or count > max(3, REFUSED * total):
-        first, text = lines.ragged[0]
-        raise UserError(
-            f"{ragged}: {which([line for line, _ in lines.ragged])}\n"
-            f"line {first} is {shorten(text)}; mend the file, or set data.dialect in config.yaml "
-            f"(delimiter {found.delimiter!r} and quote {found.quote!r} were used)"
-        )
-    path = SET_ASIDE / f"{Path(name).name}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}: {text}\n" for line, text in lines.ragged)
-    listed = which([line for line, _ in lines.ragged])
-    return f"{name}: {ragged} and are set aside: {listed} ({path})"
-
-
-def which(lines: list[int]) -> str:
-    """Name lines, or the first of them."""
-    shown = ", ".join(f"{line}" for line in lines[:10])
-    more = f" and {len(lines) - 10:,} more" if len(lines) > 10 else ""
-    return f"line{'s' * (len(lines) > 1)} {shown}{more}"
-
-
-def shorten(text: str) -> str:
-    """Show a text in a line."""
-    return repr(text if len(text) < 60 else text[:60] + "…")

@@ -175,7 +175,8 @@ def text(seen: Look, spellings: list[str], counts: pl.DataFrame) -> None:
     style = number_style(present) if present else None
     if style and not is_code(seen, present) and number(seen, present, style, blank):
         return
-    if present and any(char.isdigit() for char in present[0]) and dates(seen, present, blank):
+    figures = any(re.search(r"\d", one) for one in present[:3])  # words may be commoner than a day
+    if figures and dates(seen, present, blank):
         return
     labels_or_prose(seen, spellings)
 
@@ -235,11 +236,10 @@ def number(
     if len(unread):
         spelled = unread.value_counts(sort=True)["x"].to_list()
         share = len(unread) / total
-        wordy = len(spelled) <= 2 and not any(re.search(r"\d", one) for one in spelled)
         if not typed_number and not (
             share <= STRAY
             or (len(unread) == 1 and total >= 20)
-            or (wordy and share <= 0.3 and values.n_unique() > 10)
+            or (share <= 0.3 and are_words(spelled) and values.n_unique() > 10)
         ):
             if share < 0.5:
                 seen.doubts.append(
@@ -270,6 +270,11 @@ def number(
     return True
 
 
+def are_words(spelled: Sequence[str]) -> bool:
+    """Whether these are one or two words, which may say why nothing else stands there."""
+    return len(spelled) <= 2 and not any(re.search(r"\d", one) for one in spelled)
+
+
 def dates(seen: Look, present: list[str], blank: Sequence[str]) -> bool:
     """Settle that a column is a date, if nearly all of it has the shape of one."""
     found = date_formats(present)
@@ -280,11 +285,15 @@ def dates(seen: Look, present: list[str], blank: Sequence[str]) -> bool:
     lost(seen, blank)
     known, values = typed(seen.raw_frame, seen.settings)
     unread = known.filter(known.is_not_null() & values.is_null())
-    if len(unread) > STRAY * len(known) and len(unread) > 1:
-        seen.settings = {}
-        return False
     if len(unread):
-        spelled = unread.cast(pl.String).unique().to_list()
+        spelled = unread.cast(pl.String).unique().sort().to_list()
+        share = len(unread) / max(1, len(known) - known.null_count())
+        if share > STRAY and len(unread) > 1 and not (share <= 0.3 and are_words(spelled)):
+            seen.doubts.append(
+                f"{share:.0%} of the values are no dates, such as {spelled[0]!r}: labels"
+            )
+            seen.settings = {}
+            return False
         seen.missing(spelled)
         seen.notes.append(f"{len(unread)} cell(s) are no date and count as missing: {spelled[0]!r}")
     years = values.drop_nulls().dt.year()
@@ -306,7 +315,10 @@ def dates(seen: Look, present: list[str], blank: Sequence[str]) -> bool:
 
 def labels_or_prose(seen: Look, spellings: list[str]) -> None:
     """Decide between labels and free text."""
-    distinct, rows = seen.raw.drop_nulls().n_unique(), len(seen.raw) - seen.raw.null_count()
+    missing = no_labels(spellings)
+    known = seen.raw.filter(~seen.raw.is_in(missing)).drop_nulls()
+    distinct, rows = known.n_unique(), len(known)
+    spellings = [one for one in spellings if one not in missing] or spellings
     length = float(np.mean([len(one) for one in spellings]))
     count = float(np.mean([len(one.split()) for one in spellings]))
     several = distinct > max(20, 0.2 * rows)
@@ -326,9 +338,9 @@ def labels_or_prose(seen: Look, spellings: list[str]) -> None:
         seen.settings = {"type": "category"}
         if distinct > LISTED:
             seen.notes.append(f"{distinct:,} different labels")
-    if missing := no_labels(spellings):
+    if missing:
         seen.settings["missing_values"] = missing
-        kept = [one for one in spellings if is_missing(one) and one not in missing]
+        kept = [one for one in spellings if is_missing(one)]
         if kept and seen.type == "category":
             seen.notes.append(f"{', '.join(map(repr, kept[:3]))} stays a label")
     elif any(one == "NA" for one in spellings):

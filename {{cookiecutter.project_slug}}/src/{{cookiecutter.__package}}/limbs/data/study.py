@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from ...settings import Split
 from ...splitting import split
 from . import roles, times
 from .leaks import Findings, Leak, find
-from .profile import COLUMN, DETAIL, Look, look, words
+from .profile import COLUMN, DETAIL, Look, look
 from .target import settle
 
 SPELLINGS = 60  # of unreadable values, in all rows
@@ -316,10 +317,12 @@ def warn(found: Study) -> None:
     for one in found.looks.values():
         if one.role == "feature" and one.type == "category" and one.distinct > 0.5 * one.known > 20:
             one.doubts.append("more labels than a model can know: is it an identifier?")
-    lower: dict[str, list[str]] = {}
-    if aim.type == "category":
-        for label in aim.settings.get("categories", []):
-            lower.setdefault(" ".join(words(label)), []).append(label)
-        for labels in lower.values():
+    for one in found.looks.values():
+        alike: dict[str, list[str]] = {}
+        if one.type == "category" and one.role in ("feature", "target", "series"):
+            for label in one.settings.get("categories", []):
+                plain = re.sub(r"[\s_]+|(?<=\w)-(?=\w)", " ", label.rstrip("."))
+                alike.setdefault(plain.strip().casefold(), []).append(repr(label))
+        for labels in alike.values():
             if len(labels) > 1:
-                aim.doubts.append(f"{' and '.join(labels)} are different labels: the same?")
+                one.doubts.append(f"{' and '.join(labels)} are different labels: the same?")

@@ -120,6 +120,15 @@ def test_a_stray_cell_is_missing_and_many_make_labels() -> None:
     assert many.type == "category"
 
 
+def test_a_word_among_dates_is_missing_and_many_make_labels() -> None:
+    days = [f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}" for i in range(90)]
+    some = of([*days, *["to be agreed"] * 10], "when")
+    assert some.type == "date"
+    assert some.settings["missing_values"] == ["to be agreed"]
+    many = of([*days, *[f"week {i}" for i in range(60)]], "when")
+    assert many.type == "category"
+
+
 def test_booleans_in_any_mix_of_spellings() -> None:
     seen = of(["YES", "y", "1", "T", "true", "no", "N", "0", "F", "n/a"], times=20)
     assert seen.settings["true_values"] == ["1", "T", "YES", "true", "y"]
@@ -199,6 +208,7 @@ def test_free_text_is_told_from_labels() -> None:
     ]
     prose = [" ".join(rng.choices(lexicon, k=9)) for _ in range(60)]
     assert of(list(prose)).type == "text"
+    assert of([*prose, *["\\N"] * 600]).type == "text"  # however many are missing
     assert (
         of(["Some college, no degree", "High school graduate or less"], times=40).type == "category"
     )

@@ -157,6 +157,22 @@ def test_years_decimal_years_and_year_with_quarter_are_times() -> None:
     assert role(found, "quarter") == "feature"
 
 
+def test_a_shop_closed_on_sundays_has_weeks_of_six_days() -> None:
+    days = [dt.date(2022, 1, 3) + dt.timedelta(i) for i in range(400)]
+    days = [day for day in days if day.weekday() != 6]
+    sold = [100 + 20 * day.weekday() ** 2 + RNG.gauss(0, 9) for day in days]
+    found = studied(
+        {"date": [day.isoformat() for day in days], "y": [f"{one:.1f}" for one in sold]}
+    )
+    assert role(found, "date") == "time"
+    assert found.looks["y"].settings["season"] == 6
+
+
+def test_labels_that_differ_in_letters_case_are_asked_about() -> None:
+    found = studied(base(kind=["Cafe", "cafe", "<=50", ">50", "-"] * 40))
+    assert found.looks["kind"].doubts == ["'Cafe' and 'cafe' are different labels: the same?"]
+
+
 def test_noise_at_regular_times_is_no_forecasting() -> None:
     noise = [f"{RNG.gauss(0, 1):.3f}" for _ in range(96)]
     found = studied({"month": months(), "x": list(reversed(noise)), "y": noise})

@@ -172,18 +172,21 @@ def series_of(
         length = len(y) // len(np.unique(which))
         if length < (16 if key is None else 8):
             continue
-        found = Series(time, settings, key, *named(step, settings), echo=0.0)
+        found = Series(time, settings, key, *named(step, settings, when), echo=0.0)
         remembers(found, y, which, length)
         if found.echo >= 0.5:
             return found
     return None
 
 
-def named(step: float, settings: dict[str, Any]) -> tuple[str, list[int], int]:
-    """Name of a step, and what lags to try."""
+def named(step: float, settings: dict[str, Any], at: np.ndarray) -> tuple[str, list[int], int]:
+    """Name of a step, and what lags and season to try, in rows."""
     counted = settings.get("format") == "unix" and step < 3600
     for length, (name, season, longer) in STEPS.items():
         if not counted and abs(step / length - 1) < 0.12:
+            if name == "day":  # a shop that is closed on Sundays has weeks of six rows
+                season = len(np.unique(at // length % 7))
+                longer = [season, 2 * season]
             return name, [1, 2, 3, *longer], season
     if not counted and 1 < 86400 / step <= 1440 and step >= 60:
         day = round(86400 / step)
