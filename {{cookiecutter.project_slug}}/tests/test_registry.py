@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
 from mlflow import MlflowClient
 from onnx import helper, numpy_helper
 
@@ -197,6 +198,17 @@ def test_an_equal_challenger_is_promoted_if_it_is_smaller_and_else_refused(
     project.point("champion", heavy)
     project.point("challenger", "1")
     assert "version 1 (linear) is the champion: as good" in project.run("promote")
+
+
+def test_a_champion_of_another_target_is_told_of_and_gives_way(project: Registry) -> None:
+    schema = project.folder / "schema.yaml"
+    columns = yaml.safe_load(schema.read_text())["columns"]
+    columns["sweet"]["role"], columns["weight"]["role"] = "feature", "target"
+    schema.write_text(yaml.safe_dump({"columns": columns}))
+    commit(project.folder)
+    assert "make serve still answers for sweet" in project.run("train")
+    assert "the champion predicts sweet" in project.run("promote")
+    assert project.version("champion") == "2"
 
 
 def test_the_champion_cannot_be_promoted_again(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import skew
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -22,7 +23,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV
-from sklearn.model_selection import ShuffleSplit, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -80,6 +81,14 @@ class Context:
         """Return a share of the rows, within limits."""
         return int(np.clip(share * len(self.target), low, high))
 
+    @cached_property
+    def skewness(self) -> float:
+        """How skewed a quantity is that is less so by its logarithm; else nothing."""
+        if self.target.min() <= 0:
+            return 0.0
+        plain, logarithm = float(skew(self.target)), float(skew(np.log(self.target)))
+        return plain if abs(logarithm) < plain else 0.0
+
     @property
     def frequent(self) -> int:
         """Rows that a category needs to count as one of its own."""
@@ -98,9 +107,13 @@ def regularised(context: Context) -> Any:
     once = ShuffleSplit(1, test_size=0.2, random_state=context.seed)
     few = len(context.target) <= FOLDED_ROWS
     if not context.classifies:
-        if strength:
-            return Ridge(alpha=1 / strength)
-        return RidgeCV(alphas=np.logspace(-2, 4, 13), cv=None if few else once)
+        ridge = RidgeCV(alphas=np.logspace(-2, 4, 13), cv=None if few else once)
+        ridge = Ridge(alpha=1 / strength) if strength else ridge
+        if context.skewness < 0.5:
+            return ridge
+        by = KFold(FOLDS, shuffle=True, random_state=context.seed) if few else once
+        error = "neg_mean_squared_error"
+        return GridSearchCV(ScaledTarget(ridge), {"log": [False, True]}, cv=by, scoring=error)
     sizes = np.sort(context.class_sizes)
     wide = len(sizes) * len(context.contract.features) > 20_000
     many = wide or len(sizes) * len(context.target) > 100_000  # a search would take minutes
@@ -148,10 +161,9 @@ def boosting(context: Context) -> Pipeline:
     if not context.classifies:  # a value says more than a label, and bears more trees
         settings |= {"learning_rate": 0.1, "max_iter": 300}
     # Not by its own early stopping, which cannot hold out rows of a class that has one.
-    return make_pipeline(
-        features,
-        kind(early_stopping=False, random_state=context.seed, **(settings | context.tuned)),
-    )
+    booster = kind(early_stopping=False, random_state=context.seed, **(settings | context.tuned))
+    logarithm = not context.classifies and context.skewness > 1
+    return make_pipeline(features, ScaledTarget(booster, log=True) if logarithm else booster)
 
 
 def forest(context: Context) -> Pipeline:

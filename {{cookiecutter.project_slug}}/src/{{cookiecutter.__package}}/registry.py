@@ -138,6 +138,8 @@ def compare(new: Scorer, old: Scorer, prepared: Prepared) -> tuple[bool, str]:
     Where no rows were held out, since they were few, the predictions that each bundle
     keeps are compared: those of its rounds, by models that did not see the row.
     """
+    if old.manifest.target != new.manifest.target:
+        return True, f"the champion predicts {old.manifest.target}"
     if not set(old.contract.features) <= set(prepared.table.columns):
         return True, "the champion reads columns that the data no longer has"
     name = primary(len(prepared.classes))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from . import provenance, registry, tracking
 from .baselines import Baselines, baselines
-from .bundle import CARD, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, seal
+from .bundle import CARD, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, open_bundle, seal
 from .card import model_card
 from .errors import UserError
 from .evaluation import Held, best_decision, interval, primary
@@ -116,8 +116,13 @@ def make_challenger(
             print(f"champion: {registry.promote(client, settings, prepared)}")
         except UserError as error:
             print(f"no champion yet: {error}")
-    else:
+        return
+    registry.pull(client, settings, registry.CHAMPION)
+    champion = open_bundle(registry.BUNDLES / registry.CHAMPION)
+    if champion.target == prepared.contract.target:
         print("to make it the champion, if it is better: make promote")
+    else:
+        print(f"make serve still answers for {champion.target}; to change that: make promote")
 
 
 def train_family(

@@ -186,7 +186,8 @@ def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) ->
         words = next((cell.strip() for cell in row if cell.strip()), "")
         fits = len(row) >= width and not filled(row[width:])
         parted = filled(rows[index - 1][2]) == 0
-        total = TOTAL.fullmatch(words) and fits and filled(row) > 1
+        summed = any(TOTAL.fullmatch(cell.strip()) for cell in row) and filled(row) < width
+        total = (TOTAL.fullmatch(words) or summed) and fits and filled(row) > 1
         alone = filled(row) == 1 < width and bool(row[0].strip())
         is_said = NOTE.match(words) is not None or TOTAL.match(words) is not None
         wordy = kind(words) == "text" and (" " in words or is_said)

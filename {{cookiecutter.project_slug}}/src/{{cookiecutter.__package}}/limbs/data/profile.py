@@ -157,7 +157,7 @@ def probe(spellings: pl.Series) -> list[str]:
 
 def labels(seen: Look) -> list[str]:
     """The categories in a natural order."""
-    found = seen.values.drop_nulls().unique().to_list()
+    found = seen.values.drop_nulls().unique().sort().to_list()
     return sorted(found, key=lambda one: [(not p.isdigit(), int(p) if p.isdigit() else 0, p.lower())
                                           for p in re.split(r"(\d+)", one) if p])  # fmt: skip
 

@@ -115,6 +115,29 @@ def test_of_a_difference_the_total_is_left_out() -> None:
     assert [leak.column for leak in found.findings.leaks] == ["total"]
 
 
+def test_of_a_product_the_ratio_is_left_out() -> None:
+    size = [RNG.uniform(40, 200) for _ in VALUES]
+    found = studied(
+        quantities(
+            size=[f"{one:.1f}" for one in size],
+            price_per_m2=[
+                f"{y / float(f'{one:.1f}'):.4f}" for y, one in zip(VALUES, size, strict=True)
+            ],
+        )
+    )
+    assert [leak.column for leak in found.findings.leaks] == ["price_per_m2"]
+    assert "y follows from size x price_per_m2 exactly" in found.findings.leaks[0].why
+
+
+def test_what_is_a_leak_in_coarser_steps_is_one_too() -> None:
+    y = [RNG.uniform(0, 100) for _ in range(3000)]
+    found = studied({"a": [f"{one + RNG.gauss(0, 30):.2f}" for one in y],
+                     "fine": [f"f{one // 4:.0f}" for one in y],
+                     "coarse": [f"c{one // 20:.0f}" for one in y],
+                     "y": [f"{one:.4f}" for one in y]})  # fmt: skip
+    assert {leak.column for leak in found.findings.leaks} == {"fine", "coarse"}
+
+
 def test_a_column_named_after_the_outcome_is_left_out_if_it_tells_most() -> None:
     later = [f"{2.5 * one + RNG.gauss(0, 1):.2f}" for one in LABELS]
     assert studied(classes(result_code=later)).looks["result_code"].role == "ignore"
