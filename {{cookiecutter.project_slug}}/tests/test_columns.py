@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{cookiecutter.__package}}.columns import (
-    BaseColumn,
-    Boolean,
-    Category,
-    Date,
-    Number,
-    Text,
-    plain,
-)
+from {{cookiecutter.__package}}.columns import BaseColumn, Boolean, Category, Date, Number, Text
+from {{cookiecutter.__package}}.columns.text import plain
 
 
 def read(column: BaseColumn, values: list[Any]) -> list[Any]:

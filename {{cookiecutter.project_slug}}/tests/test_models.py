@@ -105,6 +105,21 @@ def test_the_graph_agrees_with_the_model_and_beats_a_guess(
     assert low > 0
 
 
+@pytest.mark.parametrize("family", ["linear", "boosting"])
+def test_a_skewed_quantity_is_learned_by_its_logarithm(family: str, tmp_path: Path) -> None:
+    dice = np.random.default_rng(2)
+    values = dice.normal(size=(900, 3))
+    answer = np.exp(10 + values[:, 0] + 0.5 * values[:, 1] + dice.normal(scale=0.2, size=900))
+    contract, rows = numbers(3, **TARGETS["regression"]), matrix(values)
+    model = fit(family, contract, rows[:600], answer[:600], tmp_path)
+    scorer = bundled(model, contract, rows, 0, tmp_path)
+    assert check_parity(model, scorer, rows[600:]) <= TOLERANCE
+    found = np.log(scorer.predict(rows[600:])[:, 0])
+    assert np.corrcoef(found, np.log(answer[600:]))[0, 1] > 0.95
+    far = scorer.predict(matrix(np.full((1, 3), 1e6)))
+    assert far[0, 0] < 10 * answer.max()  # an exponential without limits would be infinite
+
+
 def test_a_row_alone_gets_the_same_answer_as_among_others(tmp_path: Path) -> None:
     contract, rows, answer = problem("two classes")
     model = fit("boosting", contract, rows, answer, tmp_path)

@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 from mlflow import MlflowClient
 
-from {{cookiecutter.__package}} import registry, rounds
+from {{cookiecutter.__package}} import registry, rounds, training
 from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.baselines import baselines
 from {{cookiecutter.__package}}.evaluation import best_decision, calibration_error, held_once
@@ -169,8 +170,38 @@ def test_when_the_budget_is_spent_no_further_model_is_begun(
     trained_here: Callable[..., str],
 ) -> None:
     told = trained_here(models=None, budget=0.001, split=ONCE)
-    assert "the budget of 0.001 s is spent: linear, forest, svm, tree" in told
+    assert "the budget is 0.001 s: linear, forest, svm, tree; more: make train BUDGET" in told
     assert metrics()["primary"] == "average_precision"
+
+
+def test_what_would_take_far_longer_than_the_budget_is_not_begun(
+    trained_here: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "seconds_for", lambda *_: 1e4)
+    told = trained_here(models=None, split=ONCE)
+    assert "not tried, since the budget is 60 s: linear would take about 10000 s" in told
+    assert metrics()["primary"] == "average_precision"
+
+
+def test_how_long_a_family_takes_is_told_from_some_of_very_many_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+
+    def fit(settings: Any, prepared: Any, family: str, rows: np.ndarray, *_: Any) -> None:
+        clock[0] += 1 + 0.001 * len(rows)  # a second to begin with, and a millisecond a row
+
+    monkeypatch.setattr(rounds, "fit_family", fit)
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock[0])
+
+    def estimate(rows: int) -> float:
+        some: Any = SimpleNamespace(rounds=[SimpleNamespace(train=np.arange(rows))])
+        return rounds.seconds_for(Settings(), some, "tree")
+
+    assert estimate(100_000) == pytest.approx(2 * (1 + 100), rel=0.02)
+    before = clock[0]
+    assert estimate(1_000) == 0
+    assert clock[0] == before
 
 
 @pytest.mark.parametrize(

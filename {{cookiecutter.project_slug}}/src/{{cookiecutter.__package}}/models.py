@@ -30,7 +30,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from .contract import Contract
 from .errors import UserError
-from .features import FrequentCategories, RobustNumbers, ScaledTarget, one_hot, preprocess
+from .features import FrequentCategories, RobustNumbers, one_hot, preprocess
+from .quantities import ScaledTarget
 from .settings import Neural
 from .splitting import WIDE
 

@@ -6,6 +6,8 @@ every row is predicted several times, each time by a model that did not see it.
 
 from __future__ import annotations
 
+import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ from .settings import Settings
 from .splitting import Round
 
 CHECKPOINTS = Path("checkpoints")
+TRIED = 1_500, 4_500  # rows that the time of a fit is told from
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
@@ -65,6 +68,33 @@ def fit_family(
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot be fitted to these rows: {reason}") from error
+
+
+def seconds_for(settings: Settings, prepared: Prepared, family: str) -> float:
+    """Estimate how long a family will take, from fits of a few thousand of very many rows.
+
+    Returns
+    -------
+    float
+        Zero where the rows are so few that to try would take as long.
+
+    Raises
+    ------
+    UserError
+        If the library cannot fit it to these rows.
+    """
+    train = prepared.rounds[0].train
+    if len(train) < 4 * TRIED[-1]:
+        return 0.0
+    some = np.random.default_rng(settings.seed).permutation(train)
+    took = []
+    for rows in TRIED:  # of two sizes, since a part of the time does not grow with the rows
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            fit_family(settings, prepared, family, some[:rows], Path(folder))
+        took.append(time.perf_counter() - start)
+    a_row = max(0.0, took[1] - took[0]) / (TRIED[1] - TRIED[0])
+    return 2 * (took[0] + a_row * len(train))  # to choose, and once more with all rows
 
 
 def known(division: Round) -> np.ndarray:

@@ -26,12 +26,13 @@ from .export import check_parity, of_classes, to_graph
 from .models import FAMILIES, check_choice, unsuited
 from .plots import draw, importance
 from .preparation import Prepared, counted, prepare
-from .rounds import CHECKPOINTS, Predict, fit_family, known, test, validate
+from .rounds import CHECKPOINTS, Predict, fit_family, known, seconds_for, test, validate
 from .scoring import Scorer
 from .settings import Settings
 from .summary import suspicion, table, verdict
 
 REFERENCE_ROWS = 500
+PATIENCE = 1.5  # how far a last model may go beyond the budget
 IMPORTANCE_COLUMNS = 50  # the best alone of more
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 
@@ -77,6 +78,7 @@ def train(settings: Settings) -> None:
     against = baselines(prepared)
     trained: list[Trained] = []
     refused: list[str] = []
+    too_slow: list[str] = []
     left = list(families)
     with tqdm(total=len(families), unit="model", disable=None, leave=False) as bar:
         while left and (
@@ -85,14 +87,21 @@ def train(settings: Settings) -> None:
             family = left.pop(0)
             bar.set_description(family)
             try:
+                if trained and not settings.models:
+                    estimate = seconds_for(settings, prepared, family)
+                    if time.monotonic() - start + estimate > PATIENCE * settings.budget:
+                        too_slow.append(f"{family} would take about {estimate:.0f} s")
+                        bar.update()
+                        continue
                 trained.append(train_family(client, settings, prepared, family, against))
             except LeakError:
                 raise
             except UserError as error:
                 refused.append(f"{family}: {error}")
             bar.update()
-    if left:
-        print(f"not tried, since the budget of {settings.budget:g} s is spent: {', '.join(left)}")
+    if left or too_slow:
+        why = f"not tried, since the budget is {settings.budget:g} s"
+        print(f"{why}: {', '.join([*too_slow, *left])}; more: make train BUDGET=5m")
     if trained:
         trained.sort(key=lambda model: model.metrics["validation"], reverse=True)
         metrics = {f"{model.family}, version {model.version}": model.metrics for model in trained}

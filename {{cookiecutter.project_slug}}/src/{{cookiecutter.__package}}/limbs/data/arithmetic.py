@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from .evidence import Scene
-from .profile import words
+from .look import words
 from .spellings import vocabulary
 
 SUM = 0.9999

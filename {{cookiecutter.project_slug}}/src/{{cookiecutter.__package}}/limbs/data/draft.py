@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ...settings import CONFIG
-from .profile import Look
+from .look import Look
 from .study import Study
 
 BEFORE = Path("data/before")
@@ -31,7 +31,7 @@ HEAD = """\
 # here, and drafts only new ones (FRESH=1 drafts all anew).
 #
 # role      feature (the default), target, time, group, series, id or ignore
-# All types and their settings: src/{package}/columns.py
+# All types and their settings: src/{package}/columns/
 
 columns:
 """

@@ -13,7 +13,7 @@ from ...reading import read
 from ...settings import CONFIG, PACKAGE, Settings
 from .arrivals import bring
 from .draft import kept_entries, put_aside, write_config, write_contract
-from .profile import Look
+from .look import Look
 from .report import REPORT, write_report
 from .study import Study, study
 from .target import find_target, listed

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import spearmanr
 
-from .profile import Look, words
+from .look import Look, words
 from .scores import Target, bins, out_of_fold
 from .spellings import vocabulary
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from .arithmetic import follows
 from .evidence import AFTER, Scene, copy, filled_afterwards, says_answer
-from .profile import Look, words
+from .look import Look, words
 from .scores import ROWS, Target, alone, together
 from .spellings import vocabulary
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import TypeAdapter
 
-from ...columns import BaseColumn, Column
 from .dates import date_formats
+from .look import Look, typed, words
+from .sentinels import sentinels
 from .spellings import booleans, is_missing, no_labels, number_style
 
-COLUMN: TypeAdapter[BaseColumn] = TypeAdapter(Column)
-DETAIL = 200_000  # rows that are looked at in detail
 PROBE = 3_000  # spellings of a column that a style is sought for
 STRAY = 0.02  # share of cells that may be slips of the pen
 LISTED = 30  # categories up to which they are listed
@@ -25,92 +22,6 @@ KINDS, LABELS = {"type", "class", "cluster", "category", "kind"}, 30  # more are
 CODES |= {"category", "fips", "sic", "naics", "icd", "iso", "kind", "ndc", "cpt", "isbn", "ean"}
 WHEN = {"time", "timestamp", "ts", "epoch", "date", "datetime", "created", "updated", "at", "unix"}
 TWO_DIGITS = {"month", "day", "hour", "minute", "week", "min", "hr", "mon", "dow", "year", "second"}
-
-
-@dataclass
-class Look:
-    """One column, as it was looked at.
-
-    Attributes
-    ----------
-    raw
-        The rows in detail, as text; null where empty.
-    dtype
-        The type in the file: text, but for Parquet, Excel and JSON.
-    settings
-        The column in the contract.
-    values
-        The rows in detail, typed; null where missing or not to be read.
-    notes
-        Reasons, for the comment beside the draft.
-    doubts
-        What a person should look at.
-    """
-
-    name: str
-    raw: pl.Series
-    dtype: pl.DataType
-    settings: dict[str, Any] = field(default_factory=dict)
-    values: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Null))
-    notes: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-
-    @property
-    def type(self) -> str:
-        """Its type in the contract."""
-        return str(self.settings["type"])
-
-    @property
-    def role(self) -> str:
-        """Its role in the contract."""
-        return str(self.settings.get("role", "feature"))
-
-    @property
-    def known(self) -> int:
-        """How many of the rows in detail have a value."""
-        return len(self.values) - self.values.null_count()
-
-    @property
-    def distinct(self) -> int:
-        """How many different values there are."""
-        return self.values.n_unique() - (self.values.null_count() > 0)
-
-    def leave_out(self, role: str, reason: str) -> None:
-        """Give it a role that keeps it from the model."""
-        self.settings.update(role=role, reason=reason)
-
-    def missing(self, spellings: Iterable[str]) -> None:
-        """Count these spellings as missing."""
-        spelled = [*self.settings.get("missing_values", []), *spellings]
-        self.settings["missing_values"] = list(dict.fromkeys(spelled))
-        self.read()
-
-    def read(self) -> None:
-        """Type the values by the settings."""
-        if self.read_by != self.settings:
-            self.read_by = dict(self.settings)
-            _, self.values = typed(self.raw_frame, self.settings)
-
-    @property
-    def raw_frame(self) -> pl.DataFrame:
-        """The rows as the contract's types read them."""
-        return pl.DataFrame({"x": self.original})
-
-    read_by: dict[str, Any] = field(default_factory=dict)
-    original: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Null))
-
-
-def typed(frame: pl.DataFrame, settings: dict[str, Any]) -> tuple[pl.Series, pl.Series]:
-    """The only column of a frame by the contract's own types: known values, and typed ones."""
-    column, dtype = COLUMN.validate_python(settings), frame.dtypes[0]
-    known = frame.select(column.known(pl.col("x"), dtype))
-    return known.to_series(), known.select(column.typed(pl.col("x"), dtype)).to_series()
-
-
-def words(name: str) -> list[str]:
-    """The words of a column's name, in small letters."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
-    return [word for word in re.split(r"[^\w]+|_|(?<=\D)(?=\d)", apart.lower()) if word]
 
 
 def look(name: str, column: pl.Series) -> Look:
@@ -345,43 +256,3 @@ def labels_or_prose(seen: Look, spellings: list[str]) -> None:
             seen.notes.append(f"{', '.join(map(repr, kept[:3]))} stays a label")
     elif any(one == "NA" for one in spellings):
         seen.notes.append("'NA' is a label here, and not a missing value")
-
-
-def sentinels(seen: Look) -> None:
-    """Count numbers as missing that stand for "missing": repeated, and far outside the rest."""
-    values = seen.values.drop_nulls()
-    if len(values) < 20:
-        return
-    counts = values.alias("v").value_counts().sort("v")
-    found, count = counts["v"].to_numpy(), counts["count"].to_numpy()
-    missing = []
-    low, high = 0, len(found) - 1
-    while high - low >= 4:
-        spread = float(found[high - 1] - found[low + 1])
-        for end, inner, lowest in ((high, high - 1, found[low]), (low, low + 1, found[high])):
-            rest = abs(float(found[inner] - lowest))
-            gap = abs(float(found[end] - found[inner]))
-            value, repeated = float(found[end]), int(count[end])
-            figures = f"{abs(value):.10g}".replace(".", "")
-            coded = (len(figures) >= 2 and set(figures) <= {"9"}) or figures in ("8888", "99998")
-            coded = coded or value in (-1, -9, -8, 1e20, -1e20)
-            least = max(2, 0.002 * len(values)) if coded else max(5, 0.01 * len(values))
-            minus = value in (-1, -9, -99) and end == low and found[inner] >= 0 and rest >= 10
-            far = gap > (0.5 if coded else 5.0) * rest
-            if minus:
-                least = max(3, 0.01 * len(values))
-            if repeated >= least and ((coded and (far or minus)) or (far and gap > 10 * spread)):
-                missing.append((value, repeated))
-                high, low = (high - 1, low) if end == high else (high, low + 1)
-                break
-        else:
-            break
-    if not missing:
-        return
-    numbers = [value for value, _ in missing]
-    spelled = seen.raw.filter(seen.values.is_in(numbers)).unique().to_list()
-    seen.missing(sorted(spelled))
-    shown = ", ".join(f"{value:.10g} ({rows} rows)" for value, rows in missing)
-    kept = seen.values.drop_nulls().to_numpy()
-    low_end, high_end = float(kept.min()), float(kept.max())
-    seen.notes.append(f"{shown} stands far outside the rest ({low_end:g} to {high_end:g}): missing")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from .profile import Look
+from .look import Look
 from .study import Study
 
 REPORT = Path("data/report.html")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import rankdata
 
-from .profile import Look
+from .look import Look
 
 ROWS = 20_000  # rows that scores are measured on
 TEXT_ROWS = 4_000

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from ...contract import Contract
 from ...errors import UserError
-from ...lags import add_lags, begun
 from ...reading.raw import RawTable
-from ...settings import Split
-from ...splitting import split
 from . import roles, times
+from .doubts import warn
+from .entities import entity
+from .forecasting import forecast
 from .leaks import Findings, Leak, find
-from .profile import COLUMN, DETAIL, Look, look
+from .look import COLUMN, Look
+from .profile import look
+from .rehearsal import rehearse, something_to_learn
+from .series import regular
 from .target import settle
 
+DETAIL = 200_000  # rows that are looked at in detail
 SPELLINGS = 60  # of unreadable values, in all rows
 
 
@@ -142,11 +144,11 @@ def count_missing(frame: pl.LazyFrame, aim: Look) -> int:
 def divide(found: Study, full: bool) -> None:
     """Choose what decides the split: entities that repeat, a regular series, or time."""
     looks, aim = found.looks, found.looks[found.target]
-    who = roles.entity(looks, aim)
+    who = entity(looks, aim)
     if who and who[0] >= 2:
         group(found, who[1], who[2])
-    elif full and (series := times.regular(looks, aim)):
-        times.forecast(series, looks, aim)
+    elif full and (series := regular(looks, aim)):
+        forecast(series, looks, aim)
         found.split = f"by time ({series.time.name}): a forecast is judged by later rows"
     elif who:
         group(found, who[1], who[2])
@@ -204,72 +206,6 @@ def reason(leak: Leak, metric: str) -> str:
     return f"A leak. {leak.why} It would fake a {metric} of {leak.score:.3f}."
 
 
-def rehearse(found: Study) -> None:
-    """Split as training will, and mend what would stop it."""
-    aim = found.looks[found.target]
-    for _ in range(2):
-        sources = {one.settings.get("lag_of") for one in found.looks.values()}
-        names = [n for n, one in found.looks.items() if one.role != "ignore" or n in sources]
-        settings = {n: dict(found.looks[n].settings) for n in names}
-        if not any(s.get("role", "feature") in ("feature", "series") for s in settings.values()):
-            return
-        contract = Contract.model_validate({"columns": settings})
-        own = [n for n in names if n not in contract.lags]
-        table = pl.DataFrame({n: found.looks[n].values for n in own})
-        table = table.filter(aim.values.is_not_null())
-        if contract.lags:
-            table = add_lags(table, contract)
-            table = table.filter(begun(table, contract))
-        try:
-            parts = split(table, contract, Split(), 0)
-            break
-        except UserError as error:
-            times_ = found.with_role("time")
-            if not times_ or contract.lags:
-                if len(table) < 10:
-                    raise
-                return
-            times_[0].settings.pop("calendar", None)
-            times_[0].settings.pop("nullable", None)
-            times_[0].settings["role"] = "feature"
-            times_[0].notes[-1:] = [f"no split by it: {error}"]
-            found.doubts.append(f"{times_[0].name} cannot decide the split: {error}")
-            found.split = "at random; copies of one row stay together"
-    else:
-        return
-    for name in contract.features:
-        absent = table[name].is_null().to_numpy()
-        if any(absent[part == 0].all() for part in parts):
-            count = int((~absent).sum())
-            found.looks[name].leave_out(
-                "ignore", f"Only {count:,} of {len(absent):,} rows have a value, too few to split."
-            )
-
-
-def something_to_learn(found: Study) -> None:
-    """Bring the least bad column back if none is left."""
-    if found.with_role("feature", "series"):
-        return
-    if any(one.settings.get("calendar") for one in found.with_role("time")):
-        return
-    for one in found.looks.values():
-        if one.role in ("id", "ignore", "group", "time") and one.distinct > 1:
-            one.settings["role"] = "feature"
-            one.settings.pop("reason", None)
-            one.settings.pop("calendar", None)
-            if one.raw.cast(pl.Float64, strict=False).null_count() == one.raw.null_count():
-                one.settings = {"type": "number"}
-            one.read()
-            one.notes.append("kept, since nothing else is left to learn from")
-            found.doubts.append(f"{one.name} is all that is left to learn from")
-            return
-    raise UserError(
-        f"no column is left to learn {found.target} from: "
-        + "; ".join(f"{n}: {one.settings.get('reason', '')}" for n, one in
-                    list(found.looks.items())[:5] if n != found.target)
-    )  # fmt: skip
-
-
 def example(one: Look) -> None:
     """Give a feature a typical value."""
     if one.role not in ("feature", "series") and not one.settings.get("calendar"):
@@ -291,38 +227,3 @@ def example(one: Look) -> None:
         short = values.filter(values.str.len_chars() <= 80)
         value = str((short if len(short) else values)[len(short) // 2])[:80]
     one.settings["example"] = value
-
-
-def warn(found: Study) -> None:
-    """Say what is doubtful about the table as a whole."""
-    rows = found.rows - found.missing_target
-    features = len(found.with_role("feature", "series"))
-    if rows < 100:
-        found.doubts.append(f"{rows} rows can tell little: scores will be uncertain")
-    if features > rows:
-        found.doubts.append(f"{features:,} features for {rows:,} rows: many will fit by chance")
-    when = found.with_role("time")
-    aim = found.looks[found.target]
-    if when and aim.type != "category" and "season" not in aim.settings:
-        y = aim.values.cast(pl.Float64).to_numpy()
-        t = when[0].values.cast(pl.Datetime("us")).rank().to_numpy()
-        fine = ~np.isnan(y)
-        if fine.sum() > 50 and np.std(y[fine]):
-            r = float(np.corrcoef(y[fine], t[fine])[0, 1])
-            if abs(r) > 0.3:
-                found.doubts.append(
-                    f"{found.target} {'rises' if r > 0 else 'falls'} over time (correlation "
-                    f"{r:.2f} with {when[0].name}): what is learned may not last"
-                )
-    for one in found.looks.values():
-        if one.role == "feature" and one.type == "category" and one.distinct > 0.5 * one.known > 20:
-            one.doubts.append("more labels than a model can know: is it an identifier?")
-    for one in found.looks.values():
-        alike: dict[str, list[str]] = {}
-        if one.type == "category" and one.role in ("feature", "target", "series"):
-            for label in one.settings.get("categories", []):
-                plain = re.sub(r"[\s_]+|(?<=\w)-(?=\w)", " ", label.rstrip("."))
-                alike.setdefault(plain.strip().casefold(), []).append(repr(label))
-        for labels in alike.values():
-            if len(labels) > 1:
-                one.doubts.append(f"{' and '.join(labels)} are different labels: the same?")

@@ -7,7 +7,8 @@ import difflib
 import polars as pl
 
 from ...errors import UserError
-from .profile import CODES, Look, labels, words
+from .look import Look, words
+from .profile import CODES, labels
 from .spellings import FALSE, TRUE
 
 COUNTS = {"count", "counts", "num", "number", "n", "rating", "score", "quantity", "qty", "age"}

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from {{cookiecutter.__package}}.errors import UserError
-from {{cookiecutter.__package}}.limbs.data.profile import Look, look
+from {{cookiecutter.__package}}.limbs.data.look import Look
+from {{cookiecutter.__package}}.limbs.data.profile import look
 from {{cookiecutter.__package}}.limbs.data.target import find_target, settle
 
 

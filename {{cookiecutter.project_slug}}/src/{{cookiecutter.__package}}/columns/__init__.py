@@ -1,0 +1,22 @@
+"""The types that a column can have, a module each.
+
+A type is one class. It says how a value is read from text, how it is checked,
+how it is encoded for a model, and how the API asks for it. A new type is one
+more class and its name in `Column`.
+
+The API loads this, so polars is imported only by the methods that training calls.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import BaseColumn
+from .date import Date
+from .label import MISSING, Boolean, Category
+from .number import Number
+from .text import Text
+
+__all__ = ["MISSING", "BaseColumn", "Boolean", "Category", "Column", "Date", "Number", "Text"]
+
+Column = Annotated[Number | Category | Boolean | Date | Text, Field(discriminator="type")]

@@ -1,0 +1,105 @@
+"""What every column has, whatever its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
+
+
+class BaseColumn(BaseModel):
+    """What every column has, whatever its type.
+
+    Attributes
+    ----------
+    role
+        What the column is for. A `feature` is shown to a model; `time` and `group`
+        decide the split; `series` names the series that a forecasting table holds,
+        and is a feature as well; `id` and `ignore` are kept out.
+    description
+        Shown in the API's documentation.
+    reason
+        Why the column is left out, where that is not obvious.
+    nullable
+        Whether a value may be missing.
+    missing_values
+        Spellings of "missing" in this column, besides the empty text.
+    example
+        A typical value, used for the example request.
+    """
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    matrix: ClassVar[Literal["numbers", "strings"]]
+    mend: ClassVar[str] = ""  # what to set where a value cannot be read
+
+    type: str
+    role: Role = "feature"
+    description: str = ""
+    reason: str = ""
+    nullable: bool = True
+    missing_values: list[str] = []
+    example: Any = None
+
+    @model_validator(mode="after")
+    def _example_is_one(self) -> Self:
+        if self.example is not None:
+            TypeAdapter(self.request_type()).validate_python(self.example)
+        return self
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether a model is shown the column."""
+        return self.role in ("feature", "series")
+
+    def is_typed(self, dtype: pl.DataType) -> bool:
+        """Whether a file's column of this type (Parquet has types) needs no parsing."""
+        import polars as pl
+
+        return dtype == pl.String
+
+    def known(self, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        """Null where the value is missing; else the typed value, or text without blanks."""
+        import polars as pl
+
+        if self.is_typed(dtype) and dtype != pl.String:
+            missing = raw.cast(pl.String).is_in(self.missing_values)
+            return pl.when(~missing).then(raw) if self.missing_values else raw
+        text = raw.cast(pl.String).str.strip_chars()
+        return text.replace(dict.fromkeys(["", *self.missing_values]))
+
+    def typed(self, known: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        """Known values to typed ones; null where one cannot be read as this type."""
+        return self.convert(known) if self.is_typed(dtype) else self.parse(known)
+
+    def convert(self, values: pl.Expr) -> pl.Expr:
+        """Typed values of a file to this column's type."""
+        return values
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        """Text to typed value; null where the text cannot be read as this type."""
+        raise NotImplementedError
+
+    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+        """For each rule on typed values: how it is told, and where it is broken."""
+        return {}
+
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        """Typed values, None where missing, to one or more columns of the matrix.
+
+        In the matrix of numbers None stays, and becomes NaN there.
+        """
+        return [values]
+
+    def request_type(self) -> Any:
+        """The type, with limits, that the API asks for."""
+        raise NotImplementedError
+
+    def typical(self) -> Any:
+        """A value for the case that the contract gives no example."""
+        raise NotImplementedError
