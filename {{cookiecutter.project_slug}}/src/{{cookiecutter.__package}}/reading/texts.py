@@ -59,8 +59,9 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
     ragged = [line for line, _ in lines.ragged]
     if ragged:
         what = f"have another number of fields than {found.width}"
-        mend = "mend the file, or set data.dialect in config.yaml "
-        mend += f"(delimiter {found.delimiter!r} and quote {found.quote!r} were used)"
+        mend = f"mend the file (delimiter {found.delimiter!r}, quote {found.quote!r})"
+        if dialect.ragged != "refuse":
+            mend += ", or set data.dialect in config.yaml"
         findings.append(set_aside(lines.ragged, lines.rows, what, mend, name, dialect))
     if lines.repeated:
         findings.append(f"{name}: the names are repeated and left out in {which(lines.repeated)}")

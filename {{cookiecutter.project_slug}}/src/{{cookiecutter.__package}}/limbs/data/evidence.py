@@ -25,7 +25,7 @@ AFTER = vocabulary(
     "discharge discharged death died deceased settlement settled recovered recovery recoveries "
     "refund refunded chargeback payout verdict final remarks remark reason termination terminated "
     "exit left completed completion ended finish finished returned investigation confirmed "
-    "decision approved rejected writeoff chargeoff post after afterwards followup"
+    "decision approved rejected writeoff chargeoff post after afterwards followup futime"
 )
 SAID_ANYWAY = {"true", "false", "none", "other", "unknown", "positive", "negative", "normal"}
 
