@@ -16,6 +16,7 @@ from .columns import MISSING
 from .contract import FLOAT32_MAX, Matrices
 from .errors import UserError
 from .features import as_frame
+from .forecasts import Change
 from .scoring import Scorer, align
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
@@ -41,7 +42,7 @@ def of_classes(pipeline: Pipeline, features: Matrices, classes: list[str]) -> np
     return align(prediction, pipeline.classes_, range(len(classes)))
 
 
-def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:
+def to_graph(pipeline: Pipeline | Change, features: Matrices) -> onnx.ModelProto:
     """Convert the pipeline to one graph: encoded columns in, prediction out.
 
     Inputs are `numbers` (float32) and `strings`, each of shape (n, columns) and left
@@ -58,6 +59,8 @@ def to_graph(pipeline: Pipeline, features: Matrices) -> onnx.ModelProto:
     UserError
         If a step cannot be converted.
     """
+    if isinstance(pipeline, Change):
+        return pipeline.around(to_graph(pipeline.pipeline_, features), OUTPUT)
     inputs: list[tuple[str, Any]] = []
     if features.numbers.shape[1]:
         inputs.append(("numbers", FloatTensorType([None, features.numbers.shape[1]])))

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from .errors import UserError
 from .evaluation import Held, best_decision, held_once
 from .features import as_frame
+from .forecasts import Change, Past
 from .models import FAMILIES, Context
 from .preparation import Prepared
 from .scoring import decide
@@ -50,12 +51,13 @@ def fit_family(
     UserError
         If the library cannot fit it to these rows.
     """
-    target = prepared.target(rows)
+    features, target = prepared.features(rows), prepared.target(rows)
+    past = Past.of(prepared.contract, features.numbers, target)
     context = Context(
         contract=prepared.contract,
         seed=settings.seed,
         neural=settings.neural,
-        target=target,
+        target=past.change(target, features.numbers) if past else target,
         checkpoints=checkpoints,
         tuned=settings.tuned.get(family, {}) if tuned is None else tuned,
         **({"report": report} if report else {}),
@@ -64,7 +66,10 @@ def fit_family(
         with warnings.catch_warnings():
             # They tell that a fit may go on, or a class is rare: what it is worth is measured.
             warnings.simplefilter("ignore", UserWarning)
-            return FAMILIES[family](context).fit(as_frame(prepared.features(rows)), target)
+            model = FAMILIES[family](context)
+            if past:
+                model = Change(model, past, features.numbers.shape[1])
+            return model.fit(as_frame(features), target)
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot be fitted to these rows: {reason}") from error

@@ -13,6 +13,7 @@ from .base import BaseColumn
 if TYPE_CHECKING:
     import polars as pl
 
+YEAR, QUARTER = r"\b(\d{4})(?:\b|[Qq])", r"[Qq]([1-4])(?:\b|\D)"
 DAY_0 = dt.date(2000, 1, 1).toordinal()
 
 
@@ -25,7 +26,8 @@ class Date(BaseColumn):
     ----------
     format
         How the text is written, in strftime's letters, or `unix` for seconds since
-        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5).
+        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5), or
+        `quarter` (2024 Q1).
         Of several the first that fits counts. One
         that has an hour makes the column a day and a time.
     calendar
@@ -74,6 +76,9 @@ class Date(BaseColumn):
             unit: Any = "ms" if format.endswith("ms") else "s"
             number = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
             return pl.from_epoch(number, unit).cast(pl.Datetime("us"))
+        if format == "quarter":
+            year, quarter = (text.str.extract(one).cast(pl.Int32) for one in (YEAR, QUARTER))
+            return pl.datetime(year, 3 * quarter - 2, 1)
         if format == "year":
             decimal = text.cast(pl.Float64, strict=False)
             months = (decimal - decimal.floor()) * 12 + 0.01  # 1949.083 is written for 1949 1/12

@@ -30,6 +30,7 @@ DAYS = [
     (rf"(?:mon|tue|wed|thu|fri|sat|sun), \d\d? {MONTH} {YEAR}", "%a, %d %b %Y"),
     (rf"{YEAR}(?P<s>[-/])(?:0[1-9]|1[0-2])", "%Y{s}%m"),
     (rf"(?:0?[1-9]|1[0-2])(?P<s>[-/]){YEAR}", "%m{s}%Y"),
+    (rf"(?:{YEAR}[-/ ]?q[1-4]|q[1-4][-/ ]?{YEAR})", "quarter"),
     (rf"{MONTHS}(?P<s>[- ]){YEAR}", "%B{s}%Y"),
     (rf"{MONTH}(?P<s>[- ]){YEAR}", "%b{s}%Y"),
     (rf"{MONTH}(?P<s>-)\d\d", "%b{s}%y"),

@@ -149,6 +149,7 @@ DATES = {
     "%d-%b-%Y": ["31-Jan-2024", "01-Dec-2023"],
     "%B %d, %Y": ["January 31, 2024", "December 1, 2023"],
     "%Y-%m": ["2024-01", "2023-12"],
+    "quarter": ["2024 Q1", "Q4-2023"],
 }
 
 
@@ -159,6 +160,8 @@ def test_dates_are_understood(format: str) -> None:
     days = {dt.date(2024, 1, 31), dt.date(2023, 12, 1)}
     if format == "%Y-%m":
         days = {dt.date(2024, 1, 1), dt.date(2023, 12, 1)}
+    if format == "quarter":
+        days = {dt.date(2024, 1, 1), dt.date(2023, 10, 1)}
     if format.endswith("%z"):
         days = {dt.date(2024, 1, 31), dt.date(2023, 11, 30)}
     assert set(seen.values.cast(pl.Date).to_list()) == days
