@@ -1,26 +1,19 @@
-"""Serving: a bundle as an API.
+"""The API of a bundle: its routes, and what it documents."""
 
-This module and those it imports need neither torch, scikit-learn, polars nor
-MLflow: the process is small and starts at once.
-"""
-
-import gc
-import socket
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from .contract import Contract
-from .errors import UserError
-from .scoring import Scorer
+from ..contract import Contract
+from ..errors import UserError
+from ..scoring import Scorer
+from .route import BytesRoute, Ticks
 
 MAX_ROWS = 10_000
 INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
@@ -111,22 +104,16 @@ def model_app(scorer: Scorer) -> FastAPI:
         redoc_url=None,
     )
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        # Without the input itself: it may be NaN, which JSON cannot say, or very long.
-        kept = ("loc", "msg", "type")
-        problems = [{key: problem[key] for key in kept} for problem in error.errors()]
-        return JSONResponse({"detail": problems}, status_code=422)
+    ticks = Ticks(scorer.score)
 
-    @app.post("/predict")
     async def predict(body: Rows) -> Predictions:
         """Predict each row. A field that may be null may be left out."""
         rows: list[dict[str, Any]] = body.rows
-        if len(rows) <= INLINE_ROWS:
-            predictions = scorer.score(rows)
-        else:
-            predictions = await run_in_threadpool(scorer.score, rows)
+        many = len(rows) > INLINE_ROWS
+        predictions = await (run_in_threadpool(scorer.score, rows) if many else ticks(rows))
         return {"predictions": predictions, "model_version": version}  # type: ignore[return-value]
+
+    app.router.add_api_route("/predict", predict, methods=["POST"], route_class_override=BytesRoute)
 
     @app.get("/model")
     async def model() -> dict[str, Any]:
@@ -146,27 +133,3 @@ def model_app(scorer: Scorer) -> FastAPI:
         return {"status": "ready"}
 
     return app
-
-
-def serve(folder: Path, host: str, port: int) -> None:
-    """Serve a bundle until interrupted.
-
-    Raises
-    ------
-    UserError
-        If the bundle cannot be loaded or the port is taken.
-    """
-    app = model_app(Scorer(folder))
-    try:
-        listener = socket.create_server((host, port), backlog=2048)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
-        ) from None
-    # What is there now stays; the collector need not look at it again with every request.
-    gc.collect()
-    gc.freeze()
-    port = listener.getsockname()[1]
-    print(f"{app.title}\nAPI:  http://{host}:{port}/docs", flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
