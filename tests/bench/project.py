@@ -34,7 +34,7 @@ class Project:
     @property
     def package(self) -> str:
         """Name of its package."""
-        return next(path.parent.name for path in self.folder.glob("src/*/serving.py"))
+        return next(path.parent.name for path in self.folder.glob("src/*/serving"))
 
     @property
     def bundle(self) -> Path | None:
@@ -65,7 +65,7 @@ def find_project(folder: Path) -> Project:
     if not folder.exists():
         say(f"baking the default project into {folder}")
         bake(project.folder)
-    elif not list(folder.glob("src/*/serving.py")):
+    elif not list(folder.glob("src/*/serving")):
         raise UserError(f"{folder} is no baked project; name one, or a folder that does not exist")
     if project.bundle is None or not Path(project.python).exists():
         say("make train")

@@ -10,12 +10,16 @@ import contextlib
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import onnx
 import pytest
 import yaml
@@ -164,6 +168,34 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     bundle.seal(folder, manifest)
     return folder
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[[Path], AbstractContextManager[httpx2.Client]]:
+    """`with served(project) as client`: run `serve` in a project, and end it afterwards."""
+
+    @contextlib.contextmanager
+    def run(project: Path) -> Iterator[httpx2.Client]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port]
+        with (
+            subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process,
+            httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+        ):
+            try:
+                for _ in range(200):
+                    try:
+                        client.get("/health/live")
+                        break
+                    except httpx2.TransportError:
+                        assert process.poll() is None, "the server ended"
+                        time.sleep(0.1)
+                yield client
+            finally:
+                process.terminate()
+
+    return run
 
 
 @pytest.fixture(scope="session")

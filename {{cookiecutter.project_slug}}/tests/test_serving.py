@@ -13,9 +13,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -38,34 +37,12 @@ ROW = {
     "bruised": False,
     "picked": "2024-06-30",
 }
+Served = Callable[[Path], AbstractContextManager[httpx2.Client]]
 HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pandera", "pyarrow", "matplotlib")
 
 
-@contextmanager
-def served(project: Path) -> Iterator[httpx2.Client]:
-    """Run `serve` in a project, and end it afterwards."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port]
-    with (
-        subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process,
-        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
-    ):
-        try:
-            for _ in range(200):
-                try:
-                    client.get("/health/live")
-                    break
-                except httpx2.TransportError:
-                    assert process.poll() is None, "the server ended"
-                    time.sleep(0.1)
-            yield client
-        finally:
-            process.terminate()
-
-
 @pytest.fixture(scope="module")
-def api(small_bundle: Path) -> Iterator[httpx2.Client]:
+def api(small_bundle: Path, served: Served) -> Iterator[httpx2.Client]:
     """The small project's API."""
     with served(small_bundle.parents[1]) as client:
         yield client
@@ -185,7 +162,8 @@ def test_more_rows_than_a_request_may_hold_get_422(api: httpx2.Client) -> None:
 def test_health_and_model_tell_what_runs(api: httpx2.Client) -> None:
     assert api.get("/health/live").json() == {"status": "alive"}
     ready = api.get("/health/ready")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+    assert ready.status_code == 200
+    assert ready.json() == {"status": "ready", "version": "unregistered"}
     model = api.get("/model").json()
     assert model["family"] == "linear"
     assert model["classes"] == ["false", "true"]
@@ -234,7 +212,9 @@ def post_the_example(api: httpx2.Client | TestClient) -> dict[str, Any]:
     return answer
 
 
-def test_the_trained_champion_is_served_with_its_version_metrics_and_origin(trained: Path) -> None:
+def test_the_trained_champion_is_served_with_its_version_metrics_and_origin(
+    trained: Path, served: Served
+) -> None:
     with served(trained) as api:
         answer = post_the_example(api)
         assert answer["model_version"] == "1"

@@ -197,7 +197,7 @@ def test_few_rows_are_each_tested_once_a_repetition() -> None:
 
 def test_few_rows_of_the_rarer_class_are_split_several_times() -> None:
     rows = table(3000).with_columns(y=pl.int_range(3000) % 30 == 0)
-    assert len(splits(rows, PLAIN, Split(), seed=0)) == 15
+    assert len(splits(rows, PLAIN, Split(), seed=0)) == 5
     assert len(splits(table(3000), PLAIN, Split(), seed=0)) == 1
 
 

@@ -14,7 +14,7 @@ def load_contract(package: str, bundle: Path) -> Any:
 
 def models(package: str, contract: Any) -> tuple[Any, Any]:
     """Make the pydantic models of a request and of an answer."""
-    serving = import_module(f"{package}.serving")
+    serving = import_module(f"{package}.serving.rows")
     row = serving.row_type(contract)
 
     class Rows(BaseModel):

@@ -108,7 +108,8 @@ def split(
             raise UserError(f"{what}: too few to train, choose and judge a model")
         rng = np.random.default_rng(seed)
         if few:
-            repeats = 1 if len(contract.features) > WIDE else REPEATS
+            long = len(contract.features) > WIDE or len(table) >= choice.cross_validate_below
+            repeats = 1 if long else REPEATS
             parts = [part for _ in range(repeats) for part in cross_validation(target, unit, rng)]
         else:
             parts = [at_random(target, unit, choice, rng)]
@@ -126,7 +127,7 @@ def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
     if len(target) < below or not contract.classifies:
         return len(target) < below
     sizes = target.value_counts(sort=True)["count"]
-    return len(sizes) == 2 and sizes[1] * 5 < below and len(target) < 10 * below
+    return len(sizes) == 2 and sizes[1] * 2 < below and len(target) < 10 * below
 
 
 def refuse_hopeless(target: pl.Series, contract: Contract) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import uvicorn
 
 from ..errors import UserError
-from ..scoring import Scorer
 from .app import create_app, model_app
+from .model import Served
 
 __all__ = ["create_app", "serve"]
 
@@ -25,7 +25,7 @@ def serve(folder: Path, host: str, port: int) -> None:
     UserError
         If the bundle cannot be loaded or the port is taken.
     """
-    app = model_app(Scorer(folder))
+    app = model_app(Served(folder))
     try:
         listener = socket.create_server((host, port), backlog=2048)
     except OSError as error:

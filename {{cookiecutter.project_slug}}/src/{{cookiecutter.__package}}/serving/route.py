@@ -16,9 +16,11 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import Receive, Scope, Send
 
+from .rows import Row
+
 INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
 JSON = (b"application/json", b"+json")
-Row = dict[str, Any]
+Answers = tuple[list[Any], str]
 
 
 class BytesRoute(APIRoute):
@@ -106,14 +108,14 @@ class Ticks:
     Parameters
     ----------
     score
-        Answers rows, in their order.
+        Answers rows, in their order, and says which version of the model did.
     """
 
-    def __init__(self, score: Callable[[list[Row]], list[Any]]) -> None:
+    def __init__(self, score: Callable[[list[Row]], Answers]) -> None:
         self._score = score
-        self._waiting: list[tuple[list[Row], asyncio.Future[list[Any]]]] = []
+        self._waiting: list[tuple[list[Row], asyncio.Future[Answers]]] = []
 
-    def __call__(self, rows: list[Row]) -> asyncio.Future[list[Any]]:
+    def __call__(self, rows: list[Row]) -> asyncio.Future[Answers]:
         """Put rows in, to be answered at the end of this tick."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
@@ -126,7 +128,7 @@ class Ticks:
         waiting, self._waiting = self._waiting, []
         rows = waiting[0][0] if len(waiting) == 1 else [row for some, _ in waiting for row in some]
         try:
-            answers = self._score(rows)
+            answers, version = self._score(rows)
         except Exception as error:  # each of those who wait is told, and nobody else
             for _, future in waiting:
                 if not future.done():
@@ -135,5 +137,5 @@ class Ticks:
         start = 0
         for some, future in waiting:
             if not future.done():  # its client may have gone
-                future.set_result(answers[start : start + len(some)])
+                future.set_result((answers[start : start + len(some)], version))
             start += len(some)

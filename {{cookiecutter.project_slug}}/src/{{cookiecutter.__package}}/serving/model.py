@@ -1,0 +1,154 @@
+"""The model that answers, and how another takes its place while requests go on."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi.concurrency import run_in_threadpool
+from pydantic import TypeAdapter
+
+from ..bundle import MANIFEST, REFERENCE
+from ..errors import UserError
+from ..scoring import Scorer
+from .rows import Row, row_type
+
+EVERY = 1.0  # seconds between two looks at the folder
+TOLERANCE = 1e-4  # between what was predicted then and now
+
+
+class Served:
+    """The model that answers: a bundle's, and from then on what its folder is replaced by.
+
+    Attributes
+    ----------
+    scorer
+        The model of now.
+    refused
+        Why what is in the folder now does not answer; empty while it does.
+    example
+        A row to ask.
+
+    Parameters
+    ----------
+    folder
+        The bundle.
+
+    Raises
+    ------
+    UserError
+        If it cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scorer = Scorer(folder)
+        self.refused = ""
+        self._seen = self._signature()
+        rehearse(self.scorer)
+        self.example = example(self.scorer)
+
+    @property
+    def version(self) -> str:
+        """The model's version in the registry."""
+        return self.scorer.version.get("version", "unregistered")
+
+    def score(self, rows: list[Row]) -> tuple[list[dict[str, Any]], str]:
+        """Answers to typed rows, and the version that gave them."""
+        scorer = self.scorer
+        return scorer.score(rows), scorer.version.get("version", "unregistered")
+
+    async def watch(self) -> None:
+        """Look at the folder again and again, and take what comes into it."""
+        waiting = self._seen
+        while True:
+            await asyncio.sleep(EVERY)
+            found = self._signature()
+            if found in (None, self._seen):
+                continue
+            if found != waiting:  # it may still be being written
+                waiting = found
+                continue
+            self._seen = found
+            await run_in_threadpool(self.change)
+
+    def change(self) -> None:
+        """Load the folder's bundle beside the model of now, and if it is sound let it answer."""
+        try:
+            successor = Scorer(self.folder)
+            self._fits(successor)
+            rehearse(successor)
+        except UserError as error:
+            self.refused = str(error)
+            say(f"the new bundle is refused, version {self.version} goes on: {error}")
+            return
+        self.scorer, self.refused = successor, ""
+        say(f"version {self.version} ({successor.manifest.family}) answers from here on")
+
+    def _fits(self, successor: Scorer) -> None:
+        """Refuse another question: clients rely on what is documented.
+
+        Raises
+        ------
+        UserError
+            If rows or answers would be others.
+        """
+        now, then = (
+            (TypeAdapter(row_type(one.contract)).json_schema(), one.manifest.classes)
+            for one in (self.scorer, successor)
+        )
+        if successor.manifest.target != self.scorer.manifest.target or now != then:
+            raise UserError(f"{self.folder} has another contract; to serve it, start again")
+
+    def _signature(self) -> tuple[int, int] | None:
+        try:
+            found = (self.folder / MANIFEST).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+
+def rehearse(scorer: Scorer) -> None:
+    """Let a model answer once, and compare it with what it answered when it was made.
+
+    Raises
+    ------
+    UserError
+        If it answers otherwise.
+    """
+    scorer.score([example(scorer)])
+    if not (scorer.folder / REFERENCE).is_file():
+        return
+    rows, expected = zip(*reference(scorer), strict=True)
+    table = {name: [row.get(name) for row in rows] for name in scorer.contract.features}
+    found = scorer.predict(scorer.contract.encode(table))[:, -1]
+    scale = max(1.0, float(np.std(expected))) if not scorer.manifest.classes else 1.0
+    worst = float(np.abs(found - np.array(expected)).max()) / scale
+    if not worst <= TOLERANCE:
+        raise UserError(f"{scorer.folder} answers otherwise than when it was made ({worst:.3g})")
+
+
+def example(scorer: Scorer) -> Row:
+    """The contract's example, typed."""
+    row: Row = TypeAdapter(row_type(scorer.contract)).validate_python(scorer.contract.example())
+    return row
+
+
+def reference(scorer: Scorer) -> Iterator[tuple[Row, float]]:
+    """Rows that the bundle keeps, and what was predicted for each."""
+    read = {
+        name: TypeAdapter(column.request_type()).validate_strings
+        for name, column in scorer.contract.features.items()
+    }
+    with (scorer.folder / REFERENCE).open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            row = {name: read[name](cell) for name, cell in line.items() if cell and name in read}
+            yield row, float(line["__prediction__"])
+
+
+def say(line: str) -> None:
+    """Tell whoever runs the server."""
+    print(line, file=sys.stderr, flush=True)
