@@ -171,14 +171,14 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served() -> Callable[[Path], AbstractContextManager[httpx2.Client]]:
-    """`with served(project) as client`: run `serve` in a project, and end it afterwards."""
+def served() -> Callable[..., AbstractContextManager[httpx2.Client]]:
+    """`with served(project, *arguments) as client`: run `serve` there, and end it afterwards."""
 
     @contextlib.contextmanager
-    def run(project: Path) -> Iterator[httpx2.Client]:
+    def run(project: Path, *arguments: str) -> Iterator[httpx2.Client]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
-        command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port]
+        command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port, *arguments]
         with (
             subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process,
             httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,

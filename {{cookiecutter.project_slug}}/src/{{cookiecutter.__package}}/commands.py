@@ -106,7 +106,23 @@ class Serve(Command):
         """Do it."""
         from .serving import serve
 
-        serve(self.bundle or current_bundle(), self.serving.host, self.serving.port)
+        serve(self.bundle or current_bundle(), self.serving)
+
+
+class Key(Command):
+    """Make a key for the API; its hash is added to the file of keys."""
+
+    name: str = Field(description="who will use it")
+    file: Path = Field(Path("keys.txt"), description="the one that serving.keys names")
+
+    def run(self) -> None:
+        """Do it."""
+        from .serving.access import new_key
+
+        print(new_key(self.serving.keys or self.file, self.name))
+        if not self.serving.keys:
+            say = f"to ask for keys, in config.yaml below serving: 'keys: {self.file}'"
+            print(say, file=sys.stderr)
 
 
 class Predict(Command):

@@ -132,10 +132,17 @@ class Neural(Section):
 
 
 class Serving(Section):
-    """Where the API listens."""
+    """Where the API listens, and whom it answers."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    keys: Path | None = Field(None, description="file of keys (make key), or everybody may ask")
+    per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
+    at_once: int = Field(256, gt=0, description="requests under way; more get 503")
+    max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
+    patience: float = Field(10.0, gt=0, description="seconds that a request may take to come in")
+    origins: list[str] = Field([], description="web pages that may ask, such as https://me.org")
+    docs: bool = Field(True, description="whether /docs and /openapi.json are there")
 
 
 class Settings(BaseSettings):

@@ -8,26 +8,37 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from ..errors import UserError
+from ..settings import Serving
+from .access import Access
+from .limits import Limits
 from .model import Served
 from .route import BytesRoute, Ticks
 from .rows import answer_type, body_type
 
 INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "A key is needed, if the API asks for one"},
+    413: {"description": "The body is too long"},
+    415: {"description": "The body is not said to be JSON"},
+    429: {"description": "Too many requests in a minute; Retry-After says when to come again"},
+    503: {"description": "Too many requests at once; Retry-After says when to come again"},
+}
 QUIET = {"tracing": False, "metrics": False, "logs": False}
 
 
-def create_app(folder: Path) -> FastAPI:
+def create_app(folder: Path, choice: Serving = Serving()) -> FastAPI:  # noqa: B008 (not changed)
     """Make the API of a bundle.
 
     Where the bundle cannot be loaded the API starts all the same: it is alive but
     not ready, and says why with status 503.
     """
     try:
-        return model_app(Served(folder))
+        return model_app(Served(folder), choice)
     except UserError as error:
         problem = {"detail": str(error)}
 
@@ -44,8 +55,14 @@ def create_app(folder: Path) -> FastAPI:
     return app
 
 
-def model_app(served: Served) -> FastAPI:
-    """Make the API of a loaded bundle."""
+def model_app(served: Served, choice: Serving) -> FastAPI:
+    """Make the API of a loaded bundle.
+
+    Raises
+    ------
+    UserError
+        If the file of keys cannot be used.
+    """
     manifest, contract = served.scorer.manifest, served.scorer.contract
     rows_type, predictions_type = body_type(contract), answer_type(bool(manifest.classes))
 
@@ -57,14 +74,23 @@ def model_app(served: Served) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await watching
 
-    app = FastAPIOffline(
+    about: dict[str, Any] = {"telemetry": QUIET}  # which costs a tenth of a request
+    if not choice.docs:
+        about["openapi_url"] = None
+    app: FastAPI = (FastAPIOffline if choice.docs else FastAPI)(
         title=f"{contract.target} ({manifest.family}, version {served.version})",
         description=contract.columns[contract.target].description,
         version=served.version,
         redoc_url=None,
         lifespan=watched,
-        telemetry=QUIET,  # it costs a tenth of a request, and tells nobody
+        max_body_size=choice.max_bytes,
+        **about,
     )
+    if choice.keys or choice.per_minute:
+        app.add_middleware(Access, keys=choice.keys, per_minute=choice.per_minute)
+    if choice.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=choice.origins, allow_headers=["*"])
+    app.add_middleware(Limits, at_once=choice.at_once)
     ticks = Ticks(served.score)
 
     async def predict(body: rows_type) -> predictions_type:  # type: ignore[valid-type]
@@ -76,7 +102,9 @@ def model_app(served: Served) -> FastAPI:
             predictions, version = await ticks(rows)
         return {"predictions": predictions, "model_version": version}
 
-    app.router.add_api_route("/predict", predict, methods=["POST"], route_class_override=BytesRoute)
+    app.router.add_api_route(
+        "/predict", predict, methods=["POST"], responses=REFUSALS, route_class_override=BytesRoute
+    )
     app.router.routes.insert(0, app.router.routes.pop())  # the first is found soonest
 
     @app.get("/model")

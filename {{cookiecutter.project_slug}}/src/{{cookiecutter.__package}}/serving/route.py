@@ -58,12 +58,19 @@ def answering(
                 status, answer = 422, told(error)
             else:
                 answer = pydantic_core.to_json(await endpoint(body), inf_nan_mode="null")
-        length = b"%d" % len(answer)
-        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await respond(send, status, answer)
 
     return app
+
+
+async def respond(
+    send: Send, status: int, answer: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send JSON."""
+    length = b"%d" % len(answer)
+    said = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": said})
+    await send({"type": "http.response.body", "body": answer})
 
 
 async def read(receive: Receive) -> bytes | None:

@@ -1,0 +1,91 @@
+"""Limits: what keeps one client, or too many, from stopping the API for the others."""
+
+import asyncio
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .route import problem, respond
+
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class Limits:
+    """Middleware that answers 503 at once where too many requests are under way.
+
+    It also gives each answer the headers that tell browsers to be careful with it.
+
+    Parameters
+    ----------
+    at_once
+        Requests that may be under way.
+    """
+
+    def __init__(self, app: ASGIApp, at_once: int) -> None:
+        self.app, self.at_once = app, at_once
+        self.under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or refuse."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def careful(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        if self.under_way >= self.at_once and not scope["path"].startswith("/health/"):
+            again = [(b"retry-after", b"1")]
+            await respond(careful, 503, problem("too many requests at once; try again"), again)
+            return
+        self.under_way += 1
+        try:
+            await self.app(scope, receive, careful)
+        finally:
+            self.under_way -= 1
+
+
+class Impatient(HttpToolsProtocol):
+    """A connection that is closed if a request's headers, or its body, take too long.
+
+    uvicorn itself waits for ever for a client that sends a byte a second.
+    """
+
+    seconds = 10.0
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        if self._due is None:
+            self._wait()
+        super().data_received(data)
+
+    def on_message_complete(self) -> None:
+        self._stop()
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._due = self.loop.call_later(self.seconds, self._close)
+
+    def _stop(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _close(self) -> None:
+        self.transport.close()
