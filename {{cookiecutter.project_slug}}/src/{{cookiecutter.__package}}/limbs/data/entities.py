@@ -63,6 +63,8 @@ def entity(looks: Mapping[str, Look], target: Look) -> tuple[float, Look, str] |
             and set(name) & {"id", "uuid", "guid"}
         ):
             candidates.append((2.0, look, "an identifier that repeats"))
+        elif name == ["name"] and look.type == "category" and 10 <= distinct <= rows / 3:
+            candidates.append((1.0, look, "several rows are about what has one name"))
         elif look.type == "number" and not set(name) & (IDS | ENTITIES):
             continue
         elif 10 <= distinct <= 0.5 * rows and (why := bound(look, looks, target)):

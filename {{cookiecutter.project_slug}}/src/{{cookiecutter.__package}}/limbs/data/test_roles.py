@@ -157,6 +157,12 @@ def test_years_decimal_years_and_year_with_quarter_are_times() -> None:
     assert role(found, "quarter") == "feature"
 
 
+def test_rows_about_what_has_one_name_stay_together() -> None:
+    storms = [f"{chr(65 + i // 8)}my" for i in range(200)]
+    assert role(studied(base(name=storms)), "name") == "group"
+    assert role(studied(base(name=[f"{i % 4}my" for i in range(200)])), "name") == "feature"
+
+
 def test_a_shop_closed_on_sundays_has_weeks_of_six_days() -> None:
     days = [dt.date(2022, 1, 3) + dt.timedelta(i) for i in range(400)]
     days = [day for day in days if day.weekday() != 6]
