@@ -63,9 +63,11 @@ start() {
 }
 
 stop() {
-    if [ -f "$run/pid" ]; then
-        pid=$(cat "$run/pid")
-        kill "$pid" 2>/dev/null || true
+    local pid
+    pid=$(cat "$run/pid" 2>/dev/null || true)
+    # A file that a crash left behind may name what is another program by now.
+    if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+        kill "$pid"
         for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
     fi
     ip link delete "$bridge" 2>/dev/null || true

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from ...errors import UserError
 
@@ -46,14 +46,17 @@ def answers(image: str) -> tuple[int, float]:
         ) from None
     check = about["Config"]["Healthcheck"]["Test"][1:]
     start = time.monotonic()
-    container = client.containers.run(
-        image,
-        detach=True,
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges:true"],
-        network_mode="none",
-    )
+    try:
+        container = client.containers.run(
+            image,
+            detach=True,
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            network_mode="none",
+        )
+    except DockerException as error:
+        raise UserError(f"{image} was built, but cannot be run: {error}") from None
     try:
         while time.monotonic() < start + PATIENCE:
             try:
