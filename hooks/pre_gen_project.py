@@ -15,19 +15,8 @@ NEEDED = {
     *("docker", "fastapi", "fastapi_offline", "hatchling", "lightning_fabric", "matplotlib"),
     *("mlflow", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "pandas", "pandera"),
     *("pip", "polars", "pyarrow", "pydantic", "pydantic_settings", "pytest", "rich", "ruff"),
-    *(
-        "scipy",
-        "skl2onnx",
-        "sklearn",
-        "starlette",
-        "torch",
-        "tqdm",
-        "uv",
-        "uvicorn",
-        "yaml",
-        "tests",
-    ),
-    *("src", "test"),
+    *("scipy", "skl2onnx", "sklearn", "starlette", "torch", "tqdm", "uv", "uvicorn", "yaml"),
+    *("tests", "src", "test"),
 }
 
 

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-home=${TESTBED:-${XDG_CACHE_HOME:-$HOME/.cache}/coldstart-testbed}
+home=${TESTBED:-${XDG_CACHE_HOME:-~/.cache}/coldstart-testbed}
 run=$home/run
 bridge=coldstart0
 export DOCKER_HOST=unix://$run/docker.sock DOCKER_CONFIG=$home/config

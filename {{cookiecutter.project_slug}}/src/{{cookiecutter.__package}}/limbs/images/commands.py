@@ -12,6 +12,8 @@ from ...commands import Command
 class Image(Command):
     """Build the container image that serves the champion, or the one that trains."""
 
+    alone = True  # the champion must not change while it is packed
+
     target: Literal["serve", "train"] = "serve"
     base: str | None = Field(None, description="another base image than the Dockerfile's")
 
