@@ -53,8 +53,10 @@ start() {
         ip address replace 172.31.250.1/24 dev "$bridge"
         ip link set "$bridge" up
         rm -f "$run/pid"
+        # An installer asks for many names at once; of answers that are lost, another try is soon made.
         setsid nohup dockerd --host "$DOCKER_HOST" --data-root "$home/data" --exec-root "$run/exec" \
-            --pidfile "$run/pid" --bridge "$bridge" >"$home/dockerd.log" 2>&1 </dev/null &
+            --pidfile "$run/pid" --bridge "$bridge" --dns-opt timeout:1 --dns-opt attempts:9 \
+            >"$home/dockerd.log" 2>&1 </dev/null &
         for _ in $(seq 100); do answers && break; sleep 0.3; done
         answers || fail "dockerd did not start: $(grep -E 'level=(fatal|error)|^failed' "$home/dockerd.log" | tail -1)"
     fi
