@@ -69,9 +69,12 @@ stop() {
     pid=$(cat "$run/pid" 2>/dev/null || true)
     # A file that a crash left behind may name what is another program by now.
     if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+        # Enough for the next builds to be quick, and no more with every run.
+        docker builder prune --force --keep-storage 3gb >/dev/null 2>&1 || true
         kill "$pid"
         for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
     fi
+    umount "$run/exec/netns/default" 2>/dev/null || true
     ip link delete "$bridge" 2>/dev/null || true
 }
 
