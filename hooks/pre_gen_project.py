@@ -12,10 +12,11 @@ TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 
 # A package of the same name would hide one that the project needs.
 NEEDED = {
-    *("fastapi", "fastapi_offline", "hatchling", "lightning_fabric", "matplotlib", "mlflow"),
-    *("mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "pandas", "pandera", "pip", "polars"),
-    *("pyarrow", "pydantic", "pydantic_settings", "pytest", "rich", "ruff", "scipy", "skl2onnx"),
-    *("sklearn", "starlette", "torch", "tqdm", "uv", "uvicorn", "yaml", "tests", "src", "test"),
+    *("docker", "fastapi", "fastapi_offline", "hatchling", "lightning_fabric", "matplotlib"),
+    *("mlflow", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "pandas", "pandera"),
+    *("pip", "polars", "pyarrow", "pydantic", "pydantic_settings", "pytest", "rich", "ruff"),
+    *("scipy", "skl2onnx", "sklearn", "starlette", "torch", "tqdm", "uv", "uvicorn", "yaml"),
+    *("tests", "src", "test"),
 }
 
 

@@ -1,0 +1,311 @@
+"""Container images of a baked project: built, run and asked, by a real Docker engine.
+
+Sizes are asserted; times are printed, since they belong to the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BakedProject
+from test_baked import ask, free_port
+
+pytestmark = pytest.mark.slow
+
+BASE = "python:3.11-slim"
+MIB = 2**20
+LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pyarrow", "scipy", "matplotlib", "pip")
+ROWS = {
+    "rows": [
+        {"phase_of_flt": "Climb", "height": 500, "speed": 140, "birds_struck": "11-100"},
+        {"phase_of_flt": "Landing Roll", "height": 0, "speed": 60, "birds_struck": "1"},
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """The image that serves, as `make image` built it."""
+
+    id: str
+    version: str
+    secret: str
+    """Stands in the settings of pip that it was built with."""
+
+
+def docker(*arguments: Any) -> str:
+    """Output of a docker command, which must succeed."""
+    command = ["docker", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def inspect(name: str) -> Any:
+    """What docker tells of an image or a container."""
+    return json.loads(docker("inspect", name))[0]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine() -> None:
+    """Skip where no engine answers, or fail where NEED_DOCKER says that one must."""
+    done = subprocess.run(["docker", "version"], capture_output=True, check=False)
+    if done.returncode:
+        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
+        tell("no Docker engine answers; infra/testbed/engine.sh starts one")
+
+
+@pytest.fixture(scope="session")
+def built(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """`make image` of the trained project, with settings of pip that hold a secret."""
+    own = Path("~/.config/pip/pip.conf").expanduser()
+    settings = tmp_path_factory.mktemp("pip") / "pip.conf"
+    secret = uuid.uuid4().hex
+    settings.write_text((own.read_text() if own.is_file() else "[global]\n") + f"\n# {secret}\n")
+    done = trained.make("image", PIP_CONFIG_FILE=str(settings))
+    said = done.stdout.splitlines()[-1]
+    print(said)
+    version = json.loads((trained.path / "bundles/champion/version.json").read_text())["version"]
+    assert said.startswith(f"bird-strikes:{version} (and bird-strikes:latest): ")
+    assert secret not in done.stdout + done.stderr
+    yield Built(inspect("bird-strikes:latest")["Id"], version, secret)
+    made = docker("image", "ls", "--quiet", "--no-trunc", "bird-strikes").split()
+    docker("image", "rm", "--force", *set(made))
+
+
+@pytest.fixture
+def changed(trained: BakedProject, tmp_path: Path) -> BakedProject:
+    """A copy of the trained project that may be changed."""
+    path = tmp_path / trained.path.name
+    shutil.copytree(trained.path, path, ignore=shutil.ignore_patterns(".venv"))
+    (path / ".venv").symlink_to(trained.path / ".venv")
+    return BakedProject(path)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A container that answers."""
+
+    name: str
+    url: str
+
+
+@pytest.fixture(scope="module")
+def running(built: Built) -> Iterator[Running]:
+    """The image, run with no more rights than it needs."""
+    port = free_port()
+    start = time.monotonic()
+    publish = ("--publish", f"127.0.0.1:{port}:8000")
+    name = docker("run", "--detach", "--health-interval", "1s", *LOCKED, *publish, built.id)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        print(f"the first answer came {time.monotonic() - start:.2f} s after docker run")
+        yield Running(name, f"http://127.0.0.1:{port}")
+    finally:
+        docker("rm", "--force", name)
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    """Wait until a server answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail(f"{url} did not answer in {seconds} s")
+
+
+def python(image: str, script: str) -> Any:
+    """What a script prints as JSON in a container of the image."""
+    options = ("--rm", *LOCKED, "--entrypoint", "python")
+    return json.loads(docker("run", *options, image, "-c", script))
+
+
+def test_it_answers_as_the_bundle_does_outside(trained: BakedProject, running: Running) -> None:
+    answer = ask(f"{running.url}/predict", ROWS)
+    script = (
+        "import json, sys\nfrom pathlib import Path\n"
+        f"from {trained.package}.scoring import Scorer\n"
+        "rows = json.loads(sys.argv[1])['rows']\n"
+        "print(json.dumps(Scorer(Path('bundles/champion')).score(rows)))\n"
+    )
+    done = trained.run(trained.python, "-c", script, json.dumps(ROWS))
+    assert answer["predictions"] == json.loads(done.stdout)
+    assert ask(f"{running.url}/model")["version"] == answer["model_version"]
+
+
+def test_it_runs_as_nobody_in_particular_and_becomes_healthy(running: Running) -> None:
+    assert docker("exec", running.name, "python", "-c", "import os; print(os.getuid())") != "0"
+    for _ in range(60):
+        health = inspect(running.name)["State"]["Health"]
+        if health["Status"] == "healthy":
+            break
+        time.sleep(0.5)
+    assert health["Status"] == "healthy", health
+
+
+def test_it_ends_by_itself_when_it_is_told_to(built: Built) -> None:
+    name = docker("run", "--detach", *LOCKED, built.id)
+    try:
+        for _ in range(600):
+            if "API:" in docker("logs", name):
+                break
+            time.sleep(0.1)
+        docker("stop", "--time", "20", name)  # by SIGTERM, and by SIGKILL (137) after these seconds
+        assert inspect(name)["State"]["ExitCode"] == 0
+    finally:
+        docker("rm", "--force", name)
+
+
+def test_it_holds_what_serving_needs_and_is_small(built: Built) -> None:
+    script = (
+        "import importlib.util as u, json, os, shutil, sysconfig\n"
+        "from pathlib import Path\n"
+        "site = Path(sysconfig.get_path('purelib'))\n"
+        f"print(json.dumps([[n for n in {HEAVY!r} if (site / n).exists()],"
+        " [n for n in ('gcc', 'cc', 'make') if shutil.which(n)],"
+        f" [n for n in {HEAVY!r} if n != 'pip' and u.find_spec(n)],"
+        " sum(p.lstat().st_size for p in site.rglob('*'))]))\n"
+    )
+    installed, compilers, importable, size = python(built.id, script)
+    assert (installed, compilers, importable) == ([], [], [])
+    above = inspect(built.id)["Size"] - inspect(BASE)["Size"]
+    print(f"packages {size / 1e6:.0f} MB; {above / MIB:.0f} MiB above the base image")
+    assert size <= 150e6
+    assert above <= 160 * MIB
+
+
+def test_its_labels_tell_the_model_and_the_commit(trained: BakedProject, built: Built) -> None:
+    labels = inspect(built.id)["Config"]["Labels"]
+    commit = trained.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert labels["org.opencontainers.image.version"] == built.version
+    assert labels["org.opencontainers.image.revision"] == commit
+
+
+def test_no_layer_holds_settings_data_or_history(built: Built, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    docker("save", "--output", archive, built.id)
+    below = len(inspect(BASE)["RootFS"]["Layers"])
+    names = set()
+    with tarfile.open(archive) as image:
+        (manifest,) = json.load(read(image, "manifest.json"))
+        assert built.secret.encode() not in read(image, manifest["Config"]).read()
+        for layer in manifest["Layers"][below:]:
+            with tarfile.open(fileobj=read(image, layer)) as files:
+                for member in files:
+                    names.add(member.name)
+                    if member.isfile():
+                        assert built.secret.encode() not in read(files, member.name).read()
+    assert "app/bundles/champion/model.onnx" in names
+    for kept_out in ("pip.conf", "uv.toml", ".crt", ".git", ".env", ".csv.gz", "mlflow.db"):
+        assert not [name for name in names if name.endswith(kept_out)], kept_out
+    assert not [name for name in names if name.startswith("app/data")]
+    assert not [name for name in names if name.startswith("app/src") and "/test_" in name]
+    assert built.secret not in docker("history", "--no-trunc", built.id)
+
+
+def read(archive: tarfile.TarFile, name: str) -> Any:
+    """Open a file of an archive."""
+    file = archive.extractfile(name)
+    assert file is not None, name
+    return file
+
+
+def test_a_change_of_the_code_installs_nothing_again(built: Built, changed: BakedProject) -> None:
+    with (changed.path / "src" / changed.package / "serving.py").open("a") as source:
+        source.write("\n# changed\n")
+    start = time.monotonic()
+    done = changed.command("image", PYTHONPATH="src", BUILDKIT_PROGRESS="plain")
+    assert done.returncode == 0, done.stderr
+    print(f"rebuilt and tried in {time.monotonic() - start:.1f} s")
+    steps = dict[str, str]()
+    for line in (done.stdout + done.stderr).splitlines():
+        number, _, rest = line.partition(" ")
+        if rest.startswith("["):
+            steps[number] = rest
+        elif rest == "CACHED":
+            steps[number] += " CACHED"
+    installing = [step for step in steps.values() if "pip --python" in step]
+    copying = [step for step in steps.values() if "COPY src src" in step]
+    assert [step.endswith("CACHED") for step in installing] == [True]
+    assert copying
+    assert not any(step.endswith("CACHED") for step in copying)
+    commit = changed.run("git", "rev-parse", "HEAD").stdout.strip()
+    labels = inspect("bird-strikes:latest")["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == f"{commit}-dirty"
+
+
+def test_an_image_that_does_not_answer_is_not_the_latest(
+    built: Built, changed: BakedProject
+) -> None:
+    latest = inspect("bird-strikes:latest")["Id"]
+    serving = changed.path / "src" / changed.package / "serving.py"
+    serving.write_text(serving.read_text() + "\nraise SystemExit('no luck')\n")
+    done = changed.command("image", PYTHONPATH="src")
+    assert done.returncode == 2
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("error: ")
+    assert "does not answer; it says: no luck" in told
+    assert inspect("bird-strikes:latest")["Id"] == latest
+
+
+def test_compose_serves_it_with_few_rights(
+    built: Built, trained: BakedProject, request: pytest.FixtureRequest
+) -> None:
+    if subprocess.run(
+        ["docker", "compose", "version"], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("docker compose is not installed")
+    docker("tag", built.id, "bird-strikes:composed")
+    port = free_port()
+    compose = ("docker", "compose", "--file", "infra/compose.yaml")
+    env = {"VERSION": "composed", "PORT": str(port)}
+    request.addfinalizer(lambda: trained.run(*compose, "down", **env))
+    done = trained.run(*compose, "up", "--detach", "--wait", **env)
+    assert done.returncode == 0, done.stderr
+    assert len(ask(f"http://127.0.0.1:{port}/predict", ROWS)["predictions"]) == 2
+    about = inspect(trained.run(*compose, "ps", "--quiet", "api", **env).stdout.strip())
+    host = about["HostConfig"]
+    assert about["State"]["Health"]["Status"] == "healthy"
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Memory"] == 512 * MIB
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["PortBindings"]["8000/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+
+
+def test_the_environment_in_an_image_trains_the_mounted_project(
+    built: Built, changed: BakedProject
+) -> None:
+    changed.make("image", "TARGET=train")
+    shutil.rmtree(changed.path / "bundles")
+    (changed.path / "mlflow.db").unlink()
+    shutil.rmtree(changed.path / "mlruns")
+    docker(
+        *("run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}"),
+        *("--volume", f"{changed.path}:/work"),
+        *("bird-strikes:train", "train", "--models", "tree"),
+    )
+    bundle = json.loads((changed.path / "bundles/champion/bundle.json").read_text())
+    assert bundle["family"] == "tree"
+    commit = changed.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert bundle["provenance"]["git_commit"] == commit
+    assert not bundle["provenance"]["git_dirty"]

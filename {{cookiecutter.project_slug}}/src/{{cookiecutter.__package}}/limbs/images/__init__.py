@@ -1,0 +1,1 @@
+"""Images: the project in containers."""

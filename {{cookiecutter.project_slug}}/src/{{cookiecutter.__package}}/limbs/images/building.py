@@ -1,0 +1,112 @@
+"""Building an image, with the docker command line: the SDK cannot build with BuildKit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+from ...bundle import open_bundle, registered_version
+from ...errors import UserError
+from ...provenance import git
+from .trial import answers, tag
+
+CHAMPION = Path("bundles/champion")
+# Where pip and uv keep what a person has set; the first that is there counts.
+SETTINGS = {
+    "pip.conf": ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
+    "uv.toml": ("~/.config/uv/uv.toml", "/etc/uv/uv.toml"),
+}
+VARIABLES = {
+    "pip.conf": "PIP_CONFIG_FILE",
+    "uv.toml": "UV_CONFIG_FILE",
+    "certificates": "SSL_CERT_FILE",
+}
+
+
+def build_serve(base: str | None) -> None:
+    """Build the champion's API, try it, and call it the latest if it answers.
+
+    Raises
+    ------
+    UserError
+        If there is no champion, no engine, or the image fails to build or to answer.
+    """
+    open_bundle(CHAMPION)
+    version = registered_version(CHAMPION).get("version", "unregistered")
+    image = f"{name()}:{version}"
+    build("serve", image, base, VERSION=version)
+    size, seconds = answers(image)
+    tag(image, "latest")
+    print(f"{image} (and {name()}:latest): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
+
+
+def build_train(base: str | None) -> None:
+    """Build the whole environment; TORCH chooses torch's build as in `make setup`.
+
+    Raises
+    ------
+    UserError
+        If there is no engine, or the image fails to build.
+    """
+    image = f"{name()}:train"
+    build("train", image, base, TORCH=os.environ.get("TORCH", ""))
+    print(image)
+
+
+def name() -> str:
+    """Return the project's name, which is the images' too."""
+    about = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    return str(about["project"]["name"])
+
+
+def build(target: str, image: str, base: str | None, **arguments: str) -> None:
+    """Build one target of infra/Dockerfile.
+
+    Raises
+    ------
+    UserError
+        If docker is missing, no engine answers, or the build fails.
+    """
+    check_docker()
+    commit = git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    arguments["REVISION"] = commit or "unknown"
+    if base:
+        arguments["BASE"] = base
+    command = ["docker", "build", "--file", "infra/Dockerfile", "--target", target, "--tag", image]
+    for key, value in arguments.items():
+        command += ["--build-arg", f"{key}={value}"]
+    for key, path in secrets().items():
+        command += ["--secret", f"id={key},src={path}"]
+    done = subprocess.run([*command, "."], env={**os.environ, "DOCKER_BUILDKIT": "1"}, check=False)
+    if done.returncode:
+        raise UserError(f"{image} was not built: see above")
+
+
+def secrets() -> dict[str, Path]:
+    """Files that installing may need and no layer may hold, by the names the Dockerfile uses."""
+    found = {}
+    for key, variable in VARIABLES.items():
+        places = [os.environ.get(variable, ""), *SETTINGS.get(key, ())]
+        paths = [Path(place).expanduser() for place in places if place]
+        if path := next((path for path in paths if path.is_file()), None):
+            found[key] = path
+    return found
+
+
+def check_docker() -> None:
+    """Tell what is missing before anything is done.
+
+    Raises
+    ------
+    UserError
+        If docker is not installed, or its engine does not answer.
+    """
+    if not shutil.which("docker"):
+        raise UserError("docker is not installed: see https://docs.docker.com/get-docker")
+    done = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
+        raise UserError(f"docker's engine does not answer; start it, and try again ({reason[0]})")

@@ -1,0 +1,101 @@
+"""Building images: what docker is asked, and what is told where it cannot be asked.
+
+A program of the same name stands in for docker, so no engine is needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from {{cookiecutter.__package}}.__main__ import main
+
+Docker = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("PIP_CONFIG_FILE", "UV_CONFIG_FILE", "SSL_CERT_FILE", "TORCH"):
+        monkeypatch.delenv(variable, raising=False)
+    Path("config.yaml").write_text("data: {table: houses.csv}\n")
+    Path("pyproject.toml").write_text("[project]\nname = 'my-houses'\n")
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    """`docker(script)`: put a docker first in the path; return the file of what it was asked."""
+
+    def put(script: str) -> Path:
+        asked = tmp_path / "asked"
+        program = tmp_path / "bin" / "docker"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {asked}\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+        return asked
+
+    return put
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `image` says when it must fail, in one line."""
+    assert main(["image", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_without_a_champion_docker_is_not_asked(
+    docker: Docker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = docker("exit 0")
+    assert "make train" in told(capsys)
+    assert not asked.exists()
+
+
+def test_a_missing_docker_is_told_with_where_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "docker is not installed: see https://" in told(capsys, "--target", "train")
+
+
+def test_an_engine_that_does_not_answer_is_told_with_dockers_reason(
+    docker: Docker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker("echo first; echo 'Cannot connect to the daemon' >&2; exit 1")
+    line = told(capsys, "--target", "train")
+    assert "start it" in line
+    assert "Cannot connect to the daemon" in line
+
+
+def test_a_build_that_fails_names_the_image(
+    docker: Docker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker('test "$1" = version')
+    assert "my-houses:train was not built" in told(capsys, "--target", "train")
+
+
+def test_settings_of_pip_and_certificates_are_given_as_secrets(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = docker("exit 0")
+    own = tmp_path / ".config" / "pip" / "pip.conf"
+    own.parent.mkdir(parents=True)
+    own.write_text("[global]\nindex-url = https://me:secret@packages.example/simple\n")
+    trusted = tmp_path / "trusted.crt"
+    trusted.write_text("a certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    monkeypatch.setenv("TORCH", "cu129")
+    assert main(["image", "--target", "train", "--base", "python:3.12-slim"]) == 0
+    lines = asked.read_text().splitlines()
+    given = dict(itertools.pairwise(lines))
+    assert f"id=pip.conf,src={own}" in lines
+    assert f"id=certificates,src={trusted}" in lines
+    assert {"TORCH=cu129", "BASE=python:3.12-slim"} <= set(lines)
+    assert (given["--target"], given["--tag"]) == ("train", "my-houses:train")
+    assert "secret@" not in asked.read_text()
