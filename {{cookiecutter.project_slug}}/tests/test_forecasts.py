@@ -41,12 +41,13 @@ def table(values: np.ndarray) -> str:
 def test_a_series_that_rises_is_forecast_beyond_what_was_seen(
     small_project: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     family: str,
 ) -> None:
     folder = small_project(columns=COLUMNS, table=table(sales(0.3)), models=[family])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    assert main(["train"]) == 0, capsys.readouterr().err  # the graph agrees, or it is refused
+    assert main(["train"]) == 0  # the graph agrees, or it is refused
+    assert "onnxruntime" not in capfd.readouterr().err  # it finds nothing to remove
     scorer = Scorer(Path("bundles/challenger"))
     test, naive = (scorer.manifest.metrics[one]["r2"] for one in ("test", "naive"))
     assert test > naive
@@ -84,6 +85,18 @@ def test_differences_are_learned_where_they_do_not() -> None:
     found = past(walk)
     assert found is not None
     assert not found.ratio
+
+
+def test_a_forecast_by_differences_leaves_nothing_unused_in_its_graph(
+    small_project: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    walk = 1000 + np.cumsum(np.random.default_rng(1).normal(size=180))
+    folder = small_project(columns=COLUMNS, table=table(walk), models=["linear"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    assert main(["train"]) == 0
+    assert "onnxruntime" not in capfd.readouterr().err
 
 
 def test_what_has_no_memory_is_learned_as_it_is() -> None:

@@ -192,8 +192,11 @@ class Change(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         nodes = [*before, *graph.graph.node, *after]
         del graph.graph.node[:]
         graph.graph.node.extend(nodes)
+        used = {name for each in nodes for name in each.input}
         graph.graph.initializer.extend(
-            numpy_helper.from_array(value, "past_" + name) for name, value in constants.items()
+            numpy_helper.from_array(value, "past_" + name)
+            for name, value in constants.items()
+            if "past_" + name in used
         )
         if not any(entry.name == "numbers" for entry in graph.graph.input):
             shape = [None, self.width]
