@@ -170,19 +170,26 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Api(httpx2.Client):
+    """A client, and the server's process."""
+
+    process: subprocess.Popen[str]
+
+
 @pytest.fixture(scope="session")
-def served() -> Callable[..., AbstractContextManager[httpx2.Client]]:
+def served() -> Callable[..., AbstractContextManager[Api]]:
     """`with served(project, *arguments) as client`: run `serve` there, and end it afterwards."""
 
     @contextlib.contextmanager
-    def run(project: Path, *arguments: str) -> Iterator[httpx2.Client]:
+    def run(project: Path, *arguments: str) -> Iterator[Api]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port, *arguments]
         with (
             subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process,
-            httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+            Api(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
         ):
+            client.process = process
             try:
                 for _ in range(200):
                     try:

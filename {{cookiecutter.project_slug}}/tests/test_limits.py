@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -168,3 +171,34 @@ def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
             assert api.post("/predict", json=ROWS).status_code == 200
             assert connection.recv(1) == b"", name  # closed by the server
             connection.close()
+
+
+def status(connection: socket.socket) -> int:
+    """Read an answer to its end."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
+
+
+def test_a_request_that_is_under_way_is_answered_after_sigterm(
+    small_bundle: Path, served: Callable[..., Any]
+) -> None:
+    body = json.dumps(ROWS).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    with served(small_bundle.parents[1]) as api:
+        address = (api.base_url.host, api.base_url.port)
+        with socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(request)
+            assert status(connection) == 200  # the connection is there
+            connection.sendall(request[:-5])
+            time.sleep(0.5)
+            api.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(address, timeout=20)
+            connection.sendall(request[-5:])
+            assert status(connection) == 200
+            assert connection.recv(1) == b""
+        api.process.wait(20)
