@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from .rows import Row
 
 INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
+MISTAKES = 100  # that are told of one body
 JSON = (b"application/json", b"+json")
 Answers = tuple[list[Any], str]
 
@@ -103,7 +104,10 @@ def told(error: ValidationError) -> bytes:
     """What is wrong with a body, without the body: it may be very long, or hold secrets."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return problem(
-        [{"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found]
+        [
+            {"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]}
+            for one in found[:MISTAKES]
+        ]
     )
 
 
