@@ -38,7 +38,7 @@ ROW = {
     "picked": "2024-06-30",
 }
 Served = Callable[[Path], AbstractContextManager[httpx2.Client]]
-HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pandera", "pyarrow", "matplotlib")
+HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pyarrow", "matplotlib")
 
 
 @pytest.fixture(scope="module")
