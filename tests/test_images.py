@@ -229,7 +229,7 @@ def read(archive: tarfile.TarFile, name: str) -> Any:
 
 
 def test_a_change_of_the_code_installs_nothing_again(built: Built, changed: BakedProject) -> None:
-    with (changed.path / "src" / changed.package / "serving.py").open("a") as source:
+    with (changed.path / "src" / changed.package / "serving" / "app.py").open("a") as source:
         source.write("\n# changed\n")
     start = time.monotonic()
     done = changed.command("image", PYTHONPATH="src", BUILDKIT_PROGRESS="plain")
@@ -256,7 +256,7 @@ def test_an_image_that_does_not_answer_is_not_the_latest(
     built: Built, changed: BakedProject
 ) -> None:
     latest = inspect("bird-strikes:latest")["Id"]
-    serving = changed.path / "src" / changed.package / "serving.py"
+    serving = changed.path / "src" / changed.package / "serving" / "app.py"
     serving.write_text(serving.read_text() + "\nraise SystemExit('no luck')\n")
     done = changed.command("image", PYTHONPATH="src")
     assert done.returncode == 2

@@ -124,8 +124,7 @@ def served(package: str) -> dict[str, Any]:
 
     bundles = [Path("bundles") / alias for alias in ("challenger", "champion")]
     bundle = next(path for path in bundles if path.is_dir())
-    scorer = importlib.import_module(f"{package}.scoring").Scorer(bundle)
-    client = TestClient(importlib.import_module(f"{package}.serving").model_app(scorer))
+    client = TestClient(importlib.import_module(f"{package}.serving").create_app(bundle))
     example = client.get("/openapi.json").json()["components"]["schemas"]["Rows"]["examples"][0]
     answer = client.post("/predict", json=example)
     metrics = json.loads((bundle / "bundle.json").read_text())["metrics"]
