@@ -56,11 +56,13 @@ class Past:
         numbers, target
             Of the rows to be fitted on, shapes (n, columns) and (n,).
         """
-        where = places(contract)
         names = [name for name, lag in contract.lags.items() if lag.lag_of == contract.target]
+        if not names:
+            return None
+        where = places(contract)
         lags = [where[name].start for name in names]
         errors = {lag: float(np.sqrt(np.nanmean((target - numbers[:, lag]) ** 2))) for lag in lags}
-        if not errors or min(errors.values()) > WORTH * float(np.std(target)):
+        if min(errors.values()) > WORTH * float(np.std(target)):
             return None
         base = min(errors, key=lambda lag: errors[lag])
         level = numbers[:, base].astype(np.float64)

@@ -29,11 +29,11 @@ def serve(folder: Path, choice: Serving) -> None:
     Raises
     ------
     UserError
-        If the bundle cannot be loaded or the port is taken.
+        If the bundle or the file of keys cannot be used, or the port is taken.
     """
     app = model_app(Served(folder), choice)
     if choice.keys:
-        read_keys(choice.keys)
+        read_keys(choice.keys)  # a mistake in it is told now, and not to the first who asks
     elif choice.host not in LOOPBACK:
         print(
             f"WARNING: {choice.host} is open to others, and no key is needed: "

@@ -56,13 +56,7 @@ def create_app(folder: Path, choice: Serving = Serving()) -> FastAPI:  # noqa: B
 
 
 def model_app(served: Served, choice: Serving) -> FastAPI:
-    """Make the API of a loaded bundle.
-
-    Raises
-    ------
-    UserError
-        If the file of keys cannot be used.
-    """
+    """Make the API of a loaded bundle."""
     manifest, contract = served.scorer.manifest, served.scorer.contract
     rows_type, predictions_type = body_type(contract), answer_type(bool(manifest.classes))
 

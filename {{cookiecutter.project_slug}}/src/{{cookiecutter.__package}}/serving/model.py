@@ -48,8 +48,8 @@ class Served:
         self.scorer = Scorer(folder)
         self.refused = ""
         self._seen = self._signature()
-        rehearse(self.scorer)
         self.example = example(self.scorer)
+        rehearse(self.scorer, self.example)
 
     @property
     def version(self) -> str:
@@ -80,7 +80,7 @@ class Served:
         try:
             successor = Scorer(self.folder)
             self._fits(successor)
-            rehearse(successor)
+            rehearse(successor, self.example)
         except UserError as error:
             self.refused = str(error)
             say(f"the new bundle is refused, version {self.version} goes on: {error}")
@@ -111,15 +111,15 @@ class Served:
         return found.st_mtime_ns, found.st_ino
 
 
-def rehearse(scorer: Scorer) -> None:
-    """Let a model answer once, and compare it with what it answered when it was made.
+def rehearse(scorer: Scorer, row: Row) -> None:
+    """Let a model answer a row, and compare it with what it answered when it was made.
 
     Raises
     ------
     UserError
         If it answers otherwise.
     """
-    scorer.score([example(scorer)])
+    scorer.score([row])
     if not (scorer.folder / REFERENCE).is_file():
         return
     rows, expected = zip(*reference(scorer), strict=True)

@@ -76,15 +76,12 @@ async def respond(
 
 async def read(receive: Receive) -> bytes | None:
     """The whole body, or None if the client left before its end."""
-    message = await receive()
-    content: bytes = message.get("body", b"")
-    if not message.get("more_body") and message["type"] == "http.request":
-        return content  # as nearly all are: in one piece
-    parts = [content]
-    while message["type"] == "http.request" and message.get("more_body"):
-        message = await receive()
+    parts = []
+    while (message := await receive())["type"] == "http.request":
         parts.append(message.get("body", b""))
-    return b"".join(parts) if message["type"] == "http.request" else None
+        if not message.get("more_body"):
+            return b"".join(parts)
+    return None
 
 
 def says_json(headers: Sequence[tuple[bytes, bytes]]) -> bool:

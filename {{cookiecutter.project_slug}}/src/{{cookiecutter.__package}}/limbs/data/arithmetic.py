@@ -36,8 +36,7 @@ def follows(scene: Scene, names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     if chosen := adds_up(table, y, dates):
         part = [(names[i], factor) for i, factor in chosen]
-        told = " ".join(f"{'+' if factor > 0 else '-'} {name}" for name, factor in part)
-        why = f"{scene.aim.name} follows from {told.removeprefix('+ ')} exactly."
+        why = reason(scene, part, "+-")
         signs = {factor > 0 for _, factor in part}
         found |= {name: why for name, factor in part if len(signs) == 1 or factor > 0}
     positive = np.nanmin(table, axis=0) > 0
@@ -49,13 +48,18 @@ def follows(scene: Scene, names: list[str]) -> dict[str, str]:
         if not chosen:
             break
         part = [(names[left[i]], factor) for i, factor in chosen]
-        told = " ".join(f"{'x' if factor > 0 else '/'} {name}" for name, factor in part)
-        why = f"{scene.aim.name} follows from {told.removeprefix('x ')} exactly."
+        why = reason(scene, part, "x/")
         ratios = [name for name, _ in part if set(words(name)) & RATIO]
         gone = ratios if len(ratios) == 1 else [name for name, _ in part]
         found |= dict.fromkeys(gone, why)
         left = [i for i in left if names[i] not in found]
     return found
+
+
+def reason(scene: Scene, part: list[tuple[str, float]], signs: str) -> str:
+    """Tell what the target follows from; `signs` are the one for a positive factor and another."""
+    told = " ".join(f"{signs[factor < 0]} {name}" for name, factor in part)
+    return f"{scene.aim.name} follows from {told.removeprefix(signs[0] + ' ')} exactly."
 
 
 def adds_up(
@@ -112,12 +116,11 @@ def adds_up(
         score, factors = fitted(one)
         sizes = np.abs(factors)
         used = sizes * table[:, one].std(0) > 0.01 * y.std()
-        alike = sizes.max() <= 1.02 * sizes.min()
-        total = (
-            factor is None and len(one) == 3 and not alike and (factors > 0).sum() == 1
-        )  # 3 x mean - a - b
-        if factor is not None:
-            alike, total = bool(np.all(np.abs(sizes / factor - 1) <= 0.02)), False
+        if factor is None:
+            alike = sizes.max() <= 1.02 * sizes.min()
+            total = len(one) == 3 and not alike and (factors > 0).sum() == 1  # 3 x mean - a - b
+        else:
+            alike, total = np.all(np.abs(sizes / factor - 1) <= 0.02), False
         if score > SUM and used.all() and (alike or total):
             return [(i, float(np.sign(f))) for i, f in zip(one, factors, strict=True)]
     return []

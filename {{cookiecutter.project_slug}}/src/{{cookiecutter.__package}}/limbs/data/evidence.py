@@ -1,6 +1,6 @@
 """Evidence: what a column on its own shows of having been made from the target, or after it.
 
-Each function looks at one column and returns why it is a leak, or an empty text.
+Each function looks at one column and tells why it is a leak, or gives an empty text.
 """
 
 from __future__ import annotations
