@@ -18,8 +18,12 @@ fail() { echo "error: $*" >&2; exit 1; }
 answers() { docker version >/dev/null 2>&1; }
 
 install_packages() {
-    command -v dockerd debootstrap iptables ip docker >/dev/null && return
-    command -v apt-get >/dev/null || fail "dockerd is missing, and there is no apt-get to install it"
+    local program missing=
+    for program in dockerd debootstrap iptables ip docker; do
+        command -v $program >/dev/null || missing=$program
+    done
+    [ -z "$missing" ] && return
+    command -v apt-get >/dev/null || fail "$missing is missing, and there is no apt-get to install it"
     apt-get update -qq
     # RUNLEVEL=1 keeps the package from starting an engine by itself.
     RUNLEVEL=1 apt-get install -y -qq --no-install-recommends docker.io debootstrap iptables iproute2 >/dev/null

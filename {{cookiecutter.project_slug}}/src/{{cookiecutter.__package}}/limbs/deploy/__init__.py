@@ -1,0 +1,1 @@
+"""Deploying: the champion's API on a host or a cloud."""

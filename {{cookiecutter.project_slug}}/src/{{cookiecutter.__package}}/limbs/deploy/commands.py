@@ -1,0 +1,30 @@
+"""The command that puts the API where others reach it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ...commands import Command
+from ...errors import UserError
+
+
+class Deploy(Command):
+    """Put the champion's API on a host or a cloud, or see to what is there."""
+
+    alone = True  # the champion must not change while it is packed
+
+    on: str = Field("docker", description="where: a name of limbs/deploy/on_...")
+    status: bool = Field(False, description="tell what is there")
+    rollback: bool = Field(False, description="bring what was there before back")
+    down: bool = Field(False, description="take it away")
+    dry_run: bool = Field(False, description="tell what would be done, and what it costs")
+
+    def run(self) -> None:
+        """Do it."""
+        from .places import find_place
+
+        asked = [name for name in ("status", "rollback", "down") if getattr(self, name)]
+        if len(asked) > 1:
+            raise UserError(f"one thing at a time: {' or '.join(asked)}")
+        place = find_place(self.on, self)
+        getattr(place, asked[0] if asked else "deploy")()
