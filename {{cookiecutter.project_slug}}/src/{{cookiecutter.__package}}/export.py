@@ -12,6 +12,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline
 
+from . import conversion  # noqa: F401 (tells skl2onnx how)
 from .columns import MISSING
 from .contract import FLOAT32_MAX, Matrices
 from .errors import UserError

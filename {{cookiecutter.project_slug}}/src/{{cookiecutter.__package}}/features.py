@@ -2,8 +2,7 @@
 
 Outliers, missing values, rare and unknown categories are handled here, by steps
 that are fitted on training rows alone and exported with the model, so that what
-serves is what was evaluated. scikit-learn has no such steps that skl2onnx also
-converts correctly, so each class here has its converter beside it.
+serves is what was evaluated.
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from onnx import TensorProto
-from skl2onnx import update_registered_converter
-from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -172,88 +168,3 @@ def preprocess(
 def one_hot(min_frequency: int) -> Any:
     """One column for each frequent category, one for all others."""
     return make_pipeline(FrequentCategories(min_frequency), OneHotEncoder(handle_unknown="ignore"))
-
-
-def _robust_numbers_shape(operator: Any) -> None:
-    rows = operator.inputs[0].get_first_dimension()
-    width = 2 * operator.raw_operator.n_features_in_
-    operator.outputs[0].type = FloatTensorType([rows, width])
-
-
-def _robust_numbers_to_onnx(scope: Any, operator: Any, container: Any) -> None:
-    step: RobustNumbers = operator.raw_operator
-    last = operator.inputs[0].onnx_name
-
-    def constant(values: np.ndarray) -> str:
-        name = str(scope.get_unique_variable_name("constant"))
-        container.add_initializer(name, TensorProto.FLOAT, values.shape, values.tolist())
-        return name
-
-    def node(kind: str, *inputs: str, **attributes: Any) -> str:
-        output = str(scope.get_unique_variable_name(kind.lower()))
-        name = scope.get_unique_operator_name(kind)
-        container.add_node(kind, list(inputs), output, name=name, **attributes)
-        return output
-
-    missing = node("IsNaN", last)
-    # Missing values are filled first: what Min and Max make of NaN is not specified.
-    filled = node("Where", missing, constant(step.median_), last)
-    numbers = node("Min", node("Max", filled, constant(step.low_)), constant(step.high_))
-    if step.scale:
-        numbers = node("Sub", numbers, constant(step.median_))
-        numbers = node("Div", numbers, constant(step.spread_))
-    flags = node("Cast", missing, to=TensorProto.FLOAT)
-    name = scope.get_unique_operator_name("Concat")
-    container.add_node("Concat", [numbers, flags], operator.outputs[0].full_name, name=name, axis=1)
-
-
-def _frequent_categories_shape(operator: Any) -> None:
-    rows = operator.inputs[0].get_first_dimension()
-    width = operator.raw_operator.n_features_in_
-    operator.outputs[0].type = Int64TensorType([rows, width])
-
-
-def _frequent_categories_to_onnx(scope: Any, operator: Any, container: Any) -> None:
-    step: FrequentCategories = operator.raw_operator
-    count = len(step.categories_)
-    columns = [scope.get_unique_variable_name("column") for _ in range(count)]
-    container.add_node(
-        "Split",
-        operator.inputs[0].onnx_name,
-        columns,
-        name=scope.get_unique_operator_name("Split"),
-        axis=1,
-        num_outputs=count,
-    )
-    numbers = []
-    for column, categories in zip(columns, step.categories_, strict=True):
-        numbers.append(scope.get_unique_variable_name("numbers"))
-        # onnxruntime refuses an empty table; the entry added here maps to 0 as all others do.
-        container.add_node(
-            "LabelEncoder",
-            column,
-            numbers[-1],
-            name=scope.get_unique_operator_name("LabelEncoder"),
-            op_domain="ai.onnx.ml",
-            keys_strings=categories or [""],
-            values_int64s=list(range(1, len(categories) + 1)) or [0],
-            default_int64=0,
-        )
-    container.add_node(
-        "Concat",
-        numbers,
-        operator.outputs[0].full_name,
-        name=scope.get_unique_operator_name("Concat"),
-        axis=1,
-    )
-
-
-update_registered_converter(
-    RobustNumbers, "RobustNumbers", _robust_numbers_shape, _robust_numbers_to_onnx
-)
-update_registered_converter(
-    FrequentCategories,
-    "FrequentCategories",
-    _frequent_categories_shape,
-    _frequent_categories_to_onnx,
-)
