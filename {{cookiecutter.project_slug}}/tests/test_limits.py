@@ -119,7 +119,7 @@ def test_beyond_so_many_at_once_requests_are_refused_at_once() -> None:
 
     async def ask() -> None:
         limits = Limits(slow, at_once=2)
-        scope = {"type": "http", "path": "/predict"}
+        scope = {"type": "http", "path": "/predict", "headers": []}
         asked = [asyncio.create_task(limits(scope, None, send)) for _ in range(5)]  # type: ignore[arg-type]
         await asyncio.sleep(0.05)
         assert codes == [503] * 3  # while the first two are still under way

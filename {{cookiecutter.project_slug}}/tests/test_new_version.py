@@ -127,13 +127,13 @@ def test_a_bundle_that_does_not_fit_is_refused_and_the_old_one_goes_on(
 
 
 def test_a_corrupt_bundle_is_refused_and_told(
-    champion: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+    champion: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = Served(champion)
     (champion / bundle.MODEL).write_bytes(b"no graph")
     served.change()
     assert "model.onnx was changed" in served.refused
-    assert "version 1 goes on" in capsys.readouterr().err
+    assert "version 1 goes on" in caplog.text
 
 
 def test_a_bundle_that_answers_otherwise_than_when_it_was_made_is_not_served(

@@ -131,18 +131,29 @@ class Neural(Section):
     devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
 
 
+class Logs(Section):
+    """What the API tells of itself."""
+
+    form: Literal["auto", "text", "json"] = Field("auto", description="auto: JSON but to a person")
+    requests: Literal["failed", "all"] = Field("failed", description="which are told of")
+
+
 class Serving(Section):
     """Where the API listens, and whom it answers."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    workers: int = Field(1, gt=0, description="processes that answer")
     keys: Path | None = Field(None, description="file of keys (make key), or everybody may ask")
     per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
     at_once: int = Field(256, gt=0, description="requests under way; more get 503")
     max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
     patience: float = Field(10.0, gt=0, description="seconds that a request may take to come in")
+    deadline: float = Field(30.0, gt=0, description="seconds that many rows may take")
     origins: list[str] = Field([], description="web pages that may ask, such as https://me.org")
     docs: bool = Field(True, description="whether /docs and /openapi.json are there")
+    telemetry: bool = Field(False, description="OpenTelemetry, as OTEL_... variables say")
+    logs: Logs = Logs()
 
 
 class Settings(BaseSettings):

@@ -5,22 +5,31 @@ the process is small and starts at once.
 """
 
 import gc
+import math
+import os
 import socket
 import sys
+import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from ..errors import UserError
 from ..settings import Serving
 from .access import read_keys
 from .app import create_app, model_app
 from .limits import Impatient
+from .metrics import SHARED
 from .model import Served
+from .watching import write_logs
 
 __all__ = ["create_app", "serve"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SWITCH = 0.001  # seconds that a thread may keep the event loop waiting
 
 
 def serve(folder: Path, choice: Serving) -> None:
@@ -31,7 +40,8 @@ def serve(folder: Path, choice: Serving) -> None:
     UserError
         If the bundle or the file of keys cannot be used, or the port is taken.
     """
-    app = model_app(Served(folder), choice)
+    make = partial(make_app, folder, choice)
+    app = make()
     if choice.keys:
         read_keys(choice.keys)  # a mistake in it is told now, and not to the first who asks
     elif choice.host not in LOOPBACK:
@@ -47,13 +57,32 @@ def serve(folder: Path, choice: Serving) -> None:
         raise UserError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
+    print(f"{app.title}\nAPI:  http://{host}:{listener.getsockname()[1]}/docs", flush=True)
+    about: dict[str, Any] = {
+        "http": Impatient,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": math.ceil(choice.deadline),
+    }
+    if choice.workers == 1:
+        uvicorn.Server(uvicorn.Config(app, **about)).run(sockets=[listener])
+        return
+    from uvicorn.supervisors import Multiprocess  # one worker spares its memory
+
+    with tempfile.TemporaryDirectory() as shared:
+        os.environ[SHARED] = shared
+        config = uvicorn.Config(make, factory=True, workers=choice.workers, **about)
+        Multiprocess(config, sockets=[listener]).run()
+
+
+def make_app(folder: Path, choice: Serving) -> FastAPI:
+    """Load the bundle and make its API, in the process that answers."""
+    write_logs(choice.logs.form)
+    sys.setswitchinterval(SWITCH)
+    Impatient.seconds = choice.patience
+    app = model_app(Served(folder), choice)
     # What is there now stays; the collector need not look at it again with every request.
     gc.collect()
     gc.freeze()
-    port = listener.getsockname()[1]
-    print(f"{app.title}\nAPI:  http://{host}:{port}/docs", flush=True)
-    Impatient.seconds = choice.patience
-    config = uvicorn.Config(
-        app, http=Impatient, log_level="warning", access_log=False, server_header=False
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    return app

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..errors import UserError
 from ..settings import Serving
 from .access import Access
 from .limits import Limits
+from .metrics import Metrics
 from .model import Served
-from .route import BytesRoute, Ticks
+from .route import BytesRoute, Shortcut, Threads, Ticks
 from .rows import answer_type, body_type
+from .watching import Watch
 
 INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -68,7 +71,7 @@ def model_app(served: Served, choice: Serving) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await watching
 
-    about: dict[str, Any] = {"telemetry": QUIET}  # which costs a tenth of a request
+    about: dict[str, Any] = {} if choice.telemetry else {"telemetry": QUIET}
     if not choice.docs:
         about["openapi_url"] = None
     app: FastAPI = (FastAPIOffline if choice.docs else FastAPI)(
@@ -77,35 +80,41 @@ def model_app(served: Served, choice: Serving) -> FastAPI:
         version=served.version,
         redoc_url=None,
         lifespan=watched,
-        max_body_size=choice.max_bytes,
         **about,
     )
-    if choice.keys or choice.per_minute:
-        app.add_middleware(Access, keys=choice.keys, per_minute=choice.per_minute)
-    if choice.origins:
-        app.add_middleware(CORSMiddleware, allow_origins=choice.origins, allow_headers=["*"])
-    app.add_middleware(Limits, at_once=choice.at_once)
+    metrics = Metrics(lambda: [("champion", served.version, served.scorer.manifest.family)], None)
+    threads = Threads(choice.deadline)
     ticks = Ticks(served.score)
 
     async def predict(body: rows_type) -> predictions_type:  # type: ignore[valid-type]
         """Predict each row. A field that may be null may be left out."""
         rows: list[dict[str, Any]] = body.rows  # type: ignore[attr-defined]
         if len(rows) > INLINE_ROWS:
-            predictions, version = await run_in_threadpool(served.score, rows)
+            predictions, version = await threads(served.score, rows)
         else:
             predictions, version = await ticks(rows)
         return {"predictions": predictions, "model_version": version}
 
-    app.router.add_api_route(
-        "/predict", predict, methods=["POST"], responses=REFUSALS, route_class_override=BytesRoute
+    route = BytesRoute(
+        "/predict",
+        predict,
+        max_bytes=choice.max_bytes,
+        threads=threads,
+        methods=["POST"],
+        responses=REFUSALS,
     )
-    app.router.routes.insert(0, app.router.routes.pop())  # the first is found soonest
+    app.router.routes.append(route)
 
     @app.get("/model")
     async def model() -> dict[str, Any]:
         """Tell which model answers, how good it is, and where it comes from."""
         described = served.scorer.manifest.model_dump(exclude={"files"})
         return {"version": served.version, "alias": served.scorer.version.get("alias"), **described}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def measured() -> Response:
+        """Tell Prometheus what was counted."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
@@ -120,4 +129,13 @@ def model_app(served: Served, choice: Serving) -> FastAPI:
             {"refused": served.refused} if served.refused else {}
         )
 
+    # Each one goes around those before it.
+    app.add_middleware(Shortcut, route=route)
+    if choice.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=choice.origins, allow_headers=["*"])
+    if choice.keys or choice.per_minute:
+        app.add_middleware(Access, keys=choice.keys, per_minute=choice.per_minute)
+    app.add_middleware(Limits, at_once=choice.at_once)
+    paths = {route.path for route in app.routes if isinstance(route, APIRoute)}
+    app.add_middleware(Watch, metrics=metrics, paths=paths, every=choice.logs.requests == "all")
     return app

@@ -3,23 +3,14 @@
 import asyncio
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .route import problem, respond
 
-HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-]
-
 
 class Limits:
     """Middleware that answers 503 at once where too many requests are under way.
-
-    It also gives each answer the headers that tell browsers to be careful with it.
 
     Parameters
     ----------
@@ -33,22 +24,16 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, or refuse."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith("/health/"):
             await self.app(scope, receive, send)
             return
-
-        async def careful(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
-
-        if self.under_way >= self.at_once and not scope["path"].startswith("/health/"):
+        if self.under_way >= self.at_once:
             again = [(b"retry-after", b"1")]
-            await respond(careful, 503, problem("too many requests at once; try again"), again)
+            await respond(send, 503, problem("too many requests at once; try again"), again)
             return
         self.under_way += 1
         try:
-            await self.app(scope, receive, careful)
+            await self.app(scope, receive, send)
         finally:
             self.under_way -= 1
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import csv
-import sys
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from .rows import Row, row_type
 
 EVERY = 1.0  # seconds between two looks at the folder
 TOLERANCE = 1e-4  # between what was predicted then and now
+log = logging.getLogger(__name__)
 
 
 class Served:
@@ -83,10 +84,11 @@ class Served:
             rehearse(successor, self.example)
         except UserError as error:
             self.refused = str(error)
-            say(f"the new bundle is refused, version {self.version} goes on: {error}")
+            log.warning("the new bundle is refused, version %s goes on: %s", self.version, error)
             return
         self.scorer, self.refused = successor, ""
-        say(f"version {self.version} ({successor.manifest.family}) answers from here on")
+        family = successor.manifest.family
+        log.info("version %s (%s) answers from here on", self.version, family)
 
     def _fits(self, successor: Scorer) -> None:
         """Refuse another question: clients rely on what is documented.
@@ -147,8 +149,3 @@ def reference(scorer: Scorer) -> Iterator[tuple[Row, float]]:
         for line in csv.DictReader(file):
             row = {name: read[name](cell) for name, cell in line.items() if cell and name in read}
             yield row, float(line["__prediction__"])
-
-
-def say(line: str) -> None:
-    """Tell whoever runs the server."""
-    print(line, file=sys.stderr, flush=True)

@@ -7,14 +7,14 @@ the same: the type of the endpoint's body makes both.
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pydantic_core
-from fastapi.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .rows import Row
 
@@ -24,44 +24,113 @@ JSON = (b"application/json", b"+json")
 Answers = tuple[list[Any], str]
 
 
+class RefusedError(Exception):
+    """A request that is not answered: the status, why, and headers that go with it."""
+
+    def __init__(self, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+class Threads:
+    """Work that would keep others waiting, in threads: few at a time, and none for ever.
+
+    Parameters
+    ----------
+    deadline
+        Seconds that a piece of work may wait and take.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        # More would not compute faster, and all of them would hold the event loop up.
+        self.limiter = CapacityLimiter(2)
+
+    async def __call__(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do it.
+
+        Raises
+        ------
+        RefusedError
+            If it was not done in time.
+        """
+        try:
+            async with asyncio.timeout(self.deadline):
+                return await to_thread.run_sync(
+                    work, *arguments, limiter=self.limiter, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            again = (b"retry-after", b"%d" % (self.deadline + 1))
+            raise RefusedError(
+                503, f"not done in {self.deadline:g} s; send fewer rows", again
+            ) from None
+
+
 class BytesRoute(APIRoute):
     """A route whose endpoint takes a body and nothing else.
 
     Dependencies are not asked: what stands before all routes is middleware.
+
+    Parameters
+    ----------
+    max_bytes
+        Of a body.
+    threads
+        Where long bodies are read.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        max_bytes: int,
+        threads: Threads,
+        **settings: Any,
+    ) -> None:
         super().__init__(path, endpoint, **settings)
+        self.max_bytes, self.threads = max_bytes, threads
         (body,) = inspect.signature(endpoint).parameters.values()
         kind: Any = body.annotation
-        self.app = answering(TypeAdapter[Any](kind).validator.validate_json, endpoint)
+        self.validate: Callable[[bytes], Any] = TypeAdapter[Any](kind).validator.validate_json
+        self.app = self.answer
 
-
-def answering(
-    validate: Callable[[bytes], Any], endpoint: Callable[[Any], Awaitable[Any]]
-) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Make an ASGI application of an endpoint, and of what makes a body of bytes."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        content = await read(receive)
-        if content is None:
-            return  # the client has gone
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as an ASGI application."""
         status = 200
-        if not says_json(scope["headers"]):
-            status, answer = 415, problem("expected Content-Type: application/json")
-        else:
-            try:
-                if len(content) > INLINE_BYTES:
-                    body = await run_in_threadpool(validate, content)
-                else:
-                    body = validate(content)
-            except ValidationError as error:
-                status, answer = 422, told(error)
+        headers: Sequence[tuple[bytes, bytes]] = ()
+        try:
+            if not says_json(scope["headers"]):
+                raise RefusedError(415, "expected Content-Type: application/json")
+            content = await read(receive, self.max_bytes)
+            if content is None:
+                return  # the client has gone
+            if len(content) > INLINE_BYTES:
+                body = await self.threads(self.validate, content)
             else:
-                answer = pydantic_core.to_json(await endpoint(body), inf_nan_mode="null")
-        await respond(send, status, answer)
+                body = self.validate(content)
+            answer = pydantic_core.to_json(await self.endpoint(body), inf_nan_mode="null")
+        except ValidationError as error:
+            status, answer = 422, told(error)
+        except RefusedError as refusal:
+            status, answer, headers = refusal.status, problem(refusal.detail), refusal.headers
+        await respond(send, status, answer, headers)
 
-    return app
+
+class Shortcut:
+    """Middleware that hands one route its requests at once.
+
+    The way through FastAPI's own middleware and its search for the route takes as long as a model.
+    """
+
+    def __init__(self, app: ASGIApp, route: BytesRoute) -> None:
+        self.app, self.path, self.answer = app, route.path, route.answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the route answer, or FastAPI."""
+        if scope["type"] == "http" and scope["path"] == self.path and scope["method"] == "POST":
+            await self.answer(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 async def respond(
@@ -74,13 +143,23 @@ async def respond(
     await send({"type": "http.response.body", "body": answer})
 
 
-async def read(receive: Receive) -> bytes | None:
-    """The whole body, or None if the client left before its end."""
-    parts = []
+async def read(receive: Receive, most: int) -> bytes | None:
+    """The whole body, or None if the client left before its end.
+
+    Raises
+    ------
+    RefusedError
+        If it is longer than it may be. The connection ends, or its rest would be read.
+    """
+    parts, size = [], 0
     while (message := await receive())["type"] == "http.request":
-        parts.append(message.get("body", b""))
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise RefusedError(413, f"a body may have {most} bytes", (b"connection", b"close"))
+        parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
+            return part if len(parts) == 1 else b"".join(parts)
     return None
 
 

@@ -1,0 +1,108 @@
+"""Metrics: what Prometheus asks for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # where several workers add up what they count
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+Models = Callable[[], list[tuple[str, str, str]]]
+
+
+class Metrics:
+    """What is counted while requests are answered.
+
+    Parameters
+    ----------
+    models
+        Tells role, version and family of each model that is loaded.
+    drift
+        The file that `make monitor` writes, if predictions are kept.
+    """
+
+    def __init__(self, models: Models, drift: Path | None) -> None:
+        self.registry = CollectorRegistry()
+        here = {"registry": self.registry}
+        requests = Histogram(
+            "api_request_seconds",
+            "Time from a request's first line to the end of its answer",
+            ["path", "status"],
+            buckets=SECONDS,
+            **here,  # type: ignore[arg-type]
+        )
+        self.rows = Counter("api_rows", "Rows answered", ["role", "version"], **here)  # type: ignore[arg-type]
+        self.under_way = Gauge(
+            "api_requests_under_way",
+            "Requests that wait for their answer",
+            multiprocess_mode="livesum",
+            **here,  # type: ignore[arg-type]
+        )
+        self.recorded = Counter(
+            "api_predictions_recorded",
+            "Predictions kept for make monitor, or dropped as too many came",
+            ["fate"],
+            **here,  # type: ignore[arg-type]
+        )
+        self._requests, self._known = requests, dict[tuple[str, int], Histogram]()
+        self.exposed = self.registry
+        if SHARED in os.environ:
+            self.exposed = CollectorRegistry()
+            MultiProcessCollector(self.exposed)  # type: ignore[no-untyped-call]
+        self.exposed.register(State(models, drift))
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        series = self._known.get((path, status))
+        if series is None:  # looking labels up takes longer than counting
+            series = self._known[path, status] = self._requests.labels(path, str(status))
+        series.observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self.exposed)
+
+
+class State(Collector):
+    """What is looked up when it is asked for: the models, and the drift found last."""
+
+    def __init__(self, models: Models, drift: Path | None) -> None:
+        self.models, self.drift = models, drift
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        about = GaugeMetricFamily(
+            "model_info", "Models that are loaded", labels=["role", "version", "family"]
+        )
+        for labels in self.models():
+            about.add_metric(labels, 1)
+        yield about
+        found = read(self.drift) if self.drift else None
+        if found is None:
+            return
+        scores = GaugeMetricFamily(
+            "model_drift", "How far what is asked is from what was learned", labels=["column"]
+        )
+        for column, score in {**found["columns"], "__prediction__": found["prediction"]}.items():
+            scores.add_metric([column], score)
+        yield scores
+        yield GaugeMetricFamily(
+            "model_drifted", "1 if make monitor found drift", value=int(found["drifted"])
+        )
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What `make monitor` found; None if it has not run yet."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
