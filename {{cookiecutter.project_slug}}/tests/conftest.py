@@ -7,6 +7,7 @@ tests that use it go on passing when the demo's data has made way for yours.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -170,6 +171,33 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def copy_sealed(
+    source: Path, folder: Path, version: str, change: Callable[[Path], object] = lambda _: None
+) -> Path:
+    """Make a copy of a bundle, changed, sealed again, of another version."""
+    shutil.copytree(source, folder)
+    change(folder)
+    manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    bundle.seal(folder, manifest)
+    registered = {"name": "small", "version": version, "alias": "champion"}
+    (folder / bundle.VERSION).write_text(json.dumps(registered))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sealed() -> Callable[..., Path]:
+    """`sealed(source, folder, version, change=)`: a bundle's copy as another version."""
+    return copy_sealed
+
+
+@pytest.fixture
+def champion(small_bundle: Path, tmp_path: Path) -> Path:
+    """The small project's bundle as version 1, where `serve` looks for it in `tmp_path`."""
+    (tmp_path / "bundles").mkdir()
+    shutil.copy(small_bundle.parents[1] / "config.yaml", tmp_path)
+    return copy_sealed(small_bundle, tmp_path / "bundles" / "champion", "1")
+
+
 class Api(httpx2.Client):
     """A client, and the server's process."""
 
@@ -178,15 +206,20 @@ class Api(httpx2.Client):
 
 @pytest.fixture(scope="session")
 def served() -> Callable[..., AbstractContextManager[Api]]:
-    """`with served(project, *arguments) as client`: run `serve` there, and end it afterwards."""
+    """`with served(project, *arguments) as client`: run `serve` there, and end it afterwards.
+
+    Other keywords are those of `subprocess.Popen`.
+    """
 
     @contextlib.contextmanager
-    def run(project: Path, *arguments: str) -> Iterator[Api]:
+    def run(project: Path, *arguments: str, **options: Any) -> Iterator[Api]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port, *arguments]
         with (
-            subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process,
+            subprocess.Popen(
+                command, cwd=project, stdout=subprocess.PIPE, text=True, **options
+            ) as process,
             Api(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
         ):
             client.process = process

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -19,31 +17,13 @@ from {{cookiecutter.__package}}.errors import UserError
 from {{cookiecutter.__package}}.serving.model import Served
 
 Change = Callable[[Path], None]
+Sealed = Callable[..., Path]
 Server = Callable[[Path], AbstractContextManager[httpx2.Client]]
 PROMPT = 20  # seconds in which a new version must answer on a busy machine
 
 
-def sealed(source: Path, folder: Path, version: str, change: Change = lambda _: None) -> Path:
-    """Make a copy of a bundle, changed, sealed again, of another version."""
-    shutil.copytree(source, folder)
-    change(folder)
-    manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
-    bundle.seal(folder, manifest)
-    registered = {"name": "small", "version": version, "alias": "champion"}
-    (folder / bundle.VERSION).write_text(json.dumps(registered))
-    return folder
-
-
-@pytest.fixture
-def champion(small_bundle: Path, tmp_path: Path) -> Path:
-    """Version 1, where `serve` looks for it in `tmp_path`."""
-    (tmp_path / "bundles").mkdir()
-    shutil.copy(small_bundle.parents[1] / "config.yaml", tmp_path)
-    return sealed(small_bundle, tmp_path / "bundles" / "champion", "1")
-
-
 def test_versions_change_under_load_and_no_request_fails(
-    champion: Path, small_bundle: Path, tmp_path: Path, served: Server
+    sealed: Sealed, champion: Path, small_bundle: Path, tmp_path: Path, served: Server
 ) -> None:
     ended = threading.Event()
     versions: list[str] = []
@@ -112,7 +92,7 @@ def other_target(folder: Path) -> None:
     ],
 )
 def test_a_bundle_that_does_not_fit_is_refused_and_the_old_one_goes_on(
-    champion: Path, small_bundle: Path, tmp_path: Path, change: Change, why: str
+    sealed: Sealed, champion: Path, small_bundle: Path, tmp_path: Path, change: Change, why: str
 ) -> None:
     served = Served(champion)
     before = served.score([served.example])
@@ -137,7 +117,7 @@ def test_a_corrupt_bundle_is_refused_and_told(
 
 
 def test_a_bundle_that_answers_otherwise_than_when_it_was_made_is_not_served(
-    small_bundle: Path, tmp_path: Path
+    sealed: Sealed, small_bundle: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="answers otherwise"):
         Served(sealed(small_bundle, tmp_path / "bundle", "1", other_answers))

@@ -138,8 +138,20 @@ class Logs(Section):
     requests: Literal["failed", "all"] = Field("failed", description="which are told of")
 
 
+class Record(Section):
+    """What is kept of the predictions that the API gives, for `make monitor`."""
+
+    folder: Path | None = Field(None, description="where; by default nothing is kept")
+    share: float = Field(1.0, gt=0, le=1, description="of the requests")
+    megabytes: int = Field(500, gt=0, description="on disk; the oldest are deleted")
+
+
 class Serving(Section):
-    """Where the API listens, and whom it answers."""
+    """Where the API listens, and whom it answers.
+
+    `canary` is the share of requests that the challenger answers; with `shadow` it is asked as
+    well, and its answers are only recorded.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
@@ -154,6 +166,15 @@ class Serving(Section):
     docs: bool = Field(True, description="whether /docs and /openapi.json are there")
     telemetry: bool = Field(False, description="OpenTelemetry, as OTEL_... variables say")
     logs: Logs = Logs()
+    record: Record = Record()
+    canary: float = Field(0.0, ge=0, le=1)
+    shadow: bool = False
+
+    @model_validator(mode="after")
+    def _shadows_are_recorded(self) -> Self:
+        if self.shadow and not self.record.folder:
+            raise ValueError("shadow is for the record: set record.folder as well")
+        return self
 
 
 class Settings(BaseSettings):

@@ -26,6 +26,8 @@ class BaseColumn(BaseModel):
         Shown in the API's documentation.
     reason
         Why the column is left out, where that is not obvious.
+    personal
+        Whether it tells who somebody is; what is served keeps no record of it.
     nullable
         Whether a value may be missing.
     missing_values
@@ -42,6 +44,7 @@ class BaseColumn(BaseModel):
     role: Role = "feature"
     description: str = ""
     reason: str = ""
+    personal: bool = False
     nullable: bool = True
     missing_values: list[str] = []
     example: Any = None

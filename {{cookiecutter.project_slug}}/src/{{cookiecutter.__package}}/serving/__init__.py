@@ -20,13 +20,12 @@ from fastapi import FastAPI
 from ..errors import UserError
 from ..settings import Serving
 from .access import read_keys
-from .app import create_app, model_app
+from .app import create_app, open_app
 from .limits import Impatient
 from .metrics import SHARED
-from .model import Served
 from .watching import write_logs
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app", "open_app", "serve"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SWITCH = 0.001  # seconds that a thread may keep the event loop waiting
@@ -40,8 +39,8 @@ def serve(folder: Path, choice: Serving) -> None:
     UserError
         If the bundle or the file of keys cannot be used, or the port is taken.
     """
-    make = partial(make_app, folder, choice)
-    app = make()
+    begin = partial(start, folder, choice)
+    app = begin()
     if choice.keys:
         read_keys(choice.keys)  # a mistake in it is told now, and not to the first who asks
     elif choice.host not in LOOPBACK:
@@ -72,16 +71,16 @@ def serve(folder: Path, choice: Serving) -> None:
 
     with tempfile.TemporaryDirectory() as shared:
         os.environ[SHARED] = shared
-        config = uvicorn.Config(make, factory=True, workers=choice.workers, **about)
+        config = uvicorn.Config(begin, factory=True, workers=choice.workers, **about)
         Multiprocess(config, sockets=[listener]).run()
 
 
-def make_app(folder: Path, choice: Serving) -> FastAPI:
+def start(folder: Path, choice: Serving) -> FastAPI:
     """Load the bundle and make its API, in the process that answers."""
     write_logs(choice.logs.form)
     sys.setswitchinterval(SWITCH)
     Impatient.seconds = choice.patience
-    app = model_app(Served(folder), choice)
+    app = open_app(folder, choice)
     # What is there now stays; the collector need not look at it again with every request.
     gc.collect()
     gc.freeze()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from .access import Access
 from .limits import Limits
 from .metrics import Metrics
 from .model import Served
-from .route import BytesRoute, Shortcut, Threads, Ticks
+from .record import DRIFT, Record
+from .route import BytesRoute, Shortcut, Threads
 from .rows import answer_type, body_type
+from .traffic import Traffic
 from .watching import Watch
 
-INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "A key is needed, if the API asks for one"},
     413: {"description": "The body is too long"},
@@ -41,7 +42,7 @@ def create_app(folder: Path, choice: Serving = Serving()) -> FastAPI:  # noqa: B
     not ready, and says why with status 503.
     """
     try:
-        return model_app(Served(folder), choice)
+        return open_app(folder, choice)
     except UserError as error:
         problem = {"detail": str(error)}
 
@@ -58,18 +59,52 @@ def create_app(folder: Path, choice: Serving = Serving()) -> FastAPI:  # noqa: B
     return app
 
 
-def model_app(served: Served, choice: Serving) -> FastAPI:
-    """Make the API of a loaded bundle."""
+def open_app(folder: Path, choice: Serving) -> FastAPI:
+    """Load a bundle, and the challenger beside it if it is to have a part, and make the API.
+
+    Raises
+    ------
+    UserError
+        If one of them cannot be used.
+    """
+    champion, challenger = Served(folder), None
+    if choice.canary or choice.shadow:
+        challenger = Served(folder.with_name("challenger"))
+        champion.check_fit(challenger.scorer)
+    return model_app(champion, choice, challenger)
+
+
+def model_app(served: Served, choice: Serving, challenger: Served | None = None) -> FastAPI:
+    """Make the API of a loaded bundle.
+
+    Parameters
+    ----------
+    challenger
+        The model that `choice.canary` and `choice.shadow` are about.
+    """
     manifest, contract = served.scorer.manifest, served.scorer.contract
     rows_type, predictions_type = body_type(contract), answer_type(bool(manifest.classes))
+    loaded = {"champion": served} | ({"challenger": challenger} if challenger else {})
+    folder = choice.record.folder
+    metrics = Metrics(
+        lambda: [(role, one.version, one.scorer.manifest.family) for role, one in loaded.items()],
+        folder / DRIFT if folder else None,
+    )
+    record = Record(choice.record, contract, manifest.classes, metrics.recorded) if folder else None
+    threads = Threads(choice.deadline)
+    traffic = Traffic(
+        served, challenger, choice.canary, choice.shadow, record, threads, metrics.rows
+    )
 
     @asynccontextmanager
     async def watched(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(served.watch())
+        watching = [asyncio.create_task(one.watch()) for one in loaded.values()]
         yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        if record:
+            await asyncio.to_thread(record.close)
 
     about: dict[str, Any] = {} if choice.telemetry else {"telemetry": QUIET}
     if not choice.docs:
@@ -82,17 +117,10 @@ def model_app(served: Served, choice: Serving) -> FastAPI:
         lifespan=watched,
         **about,
     )
-    metrics = Metrics(lambda: [("champion", served.version, served.scorer.manifest.family)], None)
-    threads = Threads(choice.deadline)
-    ticks = Ticks(served.score)
 
     async def predict(body: rows_type) -> predictions_type:  # type: ignore[valid-type]
         """Predict each row. A field that may be null may be left out."""
-        rows: list[dict[str, Any]] = body.rows  # type: ignore[attr-defined]
-        if len(rows) > INLINE_ROWS:
-            predictions, version = await threads(served.score, rows)
-        else:
-            predictions, version = await ticks(rows)
+        predictions, version = await traffic.answer(body.rows)  # type: ignore[attr-defined]
         return {"predictions": predictions, "model_version": version}
 
     route = BytesRoute(
@@ -125,9 +153,12 @@ def model_app(served: Served, choice: Serving) -> FastAPI:
     async def ready() -> dict[str, str]:
         """Answer once the model does, and say if a new one was refused."""
         version = served.score([served.example])[1]
-        return {"status": "ready", "version": version} | (
-            {"refused": served.refused} if served.refused else {}
-        )
+        told = {"status": "ready", "version": version}
+        if challenger:
+            told["challenger"] = challenger.version
+        if refused := "; ".join(one.refused for one in loaded.values() if one.refused):
+            told["refused"] = refused
+        return told
 
     # Each one goes around those before it.
     app.add_middleware(Shortcut, route=route)

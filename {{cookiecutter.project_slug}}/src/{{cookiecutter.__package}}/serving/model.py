@@ -80,7 +80,7 @@ class Served:
         """Load the folder's bundle beside the model of now, and if it is sound let it answer."""
         try:
             successor = Scorer(self.folder)
-            self._fits(successor)
+            self.check_fit(successor)
             rehearse(successor, self.example)
         except UserError as error:
             self.refused = str(error)
@@ -90,7 +90,7 @@ class Served:
         family = successor.manifest.family
         log.info("version %s (%s) answers from here on", self.version, family)
 
-    def _fits(self, successor: Scorer) -> None:
+    def check_fit(self, successor: Scorer) -> None:
         """Refuse another question: clients rely on what is documented.
 
         Raises
@@ -103,7 +103,7 @@ class Served:
             for one in (self.scorer, successor)
         )
         if successor.manifest.target != self.scorer.manifest.target or now != then:
-            raise UserError(f"{self.folder} has another contract; to serve it, start again")
+            raise UserError(f"{successor.folder} has another contract; to serve it, start again")
 
     def _signature(self) -> tuple[int, int] | None:
         try:

@@ -1,0 +1,82 @@
+"""Traffic: which model answers a request, and what is kept of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import Any
+from zlib import crc32
+
+from prometheus_client import Counter
+
+from .model import Served
+from .record import Entry, Record
+from .route import Answers, Threads, Ticks
+from .rows import Row
+from .watching import REQUEST
+
+INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
+
+
+class Traffic:
+    """Gives each request to the champion, or for a share of them to the challenger.
+
+    Parameters
+    ----------
+    challenger
+        None: the champion answers everything. So it does where both are the same version.
+    canary
+        Share of the requests that the challenger answers.
+    shadow
+        Whether the challenger is asked what the champion answers, for the record alone.
+    record
+        Where predictions are kept, if they are.
+    counter
+        Counts the rows, by role and version.
+    """
+
+    def __init__(
+        self,
+        champion: Served,
+        challenger: Served | None,
+        canary: float,
+        shadow: bool,
+        record: Record | None,
+        threads: Threads,
+        counter: Counter,
+    ) -> None:
+        self.champion, self.challenger = champion, challenger
+        self.canary, self.shadow = canary, shadow
+        self.record, self.threads, self.counter = record, threads, counter
+        self.ticks = {
+            role: Ticks(served.score)
+            for role, served in (("champion", champion), ("challenger", challenger))
+            if served
+        }
+        self._counted = dict[tuple[str, str], Any]()
+
+    async def answer(self, rows: list[Row]) -> Answers:
+        """Answers to rows, and the version that gave them."""
+        challenger = self.challenger
+        if challenger and challenger.version == self.champion.version:
+            challenger = None
+        request = REQUEST.get()
+        role, served = "champion", self.champion
+        # By the id, so that who sends one gets the same model each time.
+        if challenger and crc32(b"canary" + request.encode()) < self.canary * 2**32:
+            role, served = "challenger", challenger
+        if len(rows) > INLINE_ROWS:
+            answers, version = await self.threads(served.score, rows)
+        else:
+            answers, version = await self.ticks[role](rows)
+        counted = self._counted.get((role, version))
+        if counted is None:
+            counted = self._counted[role, version] = self.counter.labels(role, version)
+        counted.inc(len(rows))
+        if self.record and self.record.wants(request):
+            now = dt.datetime.now(dt.UTC)
+            self.record.keep(Entry(request, now, role, version, rows, answers))
+            if challenger and self.shadow and role == "champion":
+                later = partial(challenger.score, rows)
+                self.record.keep(Entry(request, now, "shadow", "", rows, later))
+        return answers, version

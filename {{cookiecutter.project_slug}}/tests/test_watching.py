@@ -1,0 +1,109 @@
+"""Watching: what the API tells of itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from {{cookiecutter.__package}}.scoring import Scorer
+from {{cookiecutter.__package}}.serving import open_app, record
+from {{cookiecutter.__package}}.settings import Record, Serving
+
+ROW = {"grade": "A", "bruised": False, "weight": 120.0, "colour": "red", "picked": "2024-06-30"}
+Sealed = Callable[..., Path]
+Server = Callable[..., AbstractContextManager[httpx2.Client]]
+Client = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client(champion: Path) -> Client:
+    """`client(**serving)`: the API of version 1, with these settings."""
+    return lambda **serving: TestClient(open_app(champion, Serving(**serving)))
+
+
+def counted(api: TestClient | httpx2.Client, series: str) -> float:
+    """Value of one series of the metrics."""
+    lines = api.get("/metrics").text.splitlines()
+    values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(series + " ")]
+    return values[0] if values else 0.0
+
+
+def test_requests_rows_and_versions_are_counted(client: Client) -> None:
+    with client() as api:
+        api.post("/predict", json={"rows": [ROW, ROW]})
+        api.post("/predict", json={"rows": []})
+        api.get("/nowhere")
+        assert counted(api, 'api_request_seconds_count{path="/predict",status="200"}') == 1
+        assert counted(api, 'api_request_seconds_count{path="/predict",status="422"}') == 1
+        assert counted(api, 'api_request_seconds_count{path="other",status="404"}') == 1
+        assert counted(api, 'api_rows_total{role="champion",version="1"}') == 2
+        assert counted(api, 'model_info{family="linear",role="champion",version="1"}') == 1
+        assert counted(api, "api_requests_under_way") == 1  # the one that asks
+
+
+def test_the_drift_that_was_found_last_is_among_the_metrics(client: Client, tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    with client(record=Record(folder=folder)) as api:
+        assert "model_drift" not in api.get("/metrics").text
+        found = {"drifted": True, "columns": {"weight": 0.5}, "prediction": 0.25}
+        (folder / record.DRIFT).write_text(json.dumps(found))
+        assert counted(api, 'model_drift{column="weight"}') == 0.5
+        assert counted(api, 'model_drift{column="__prediction__"}') == 0.25
+        assert counted(api, "model_drifted") == 1
+
+
+def test_a_request_keeps_its_id_or_gets_one(client: Client) -> None:
+    api = client()
+    mine = api.get("/model", headers={"X-Request-Id": "order-17"})
+    assert mine.headers["x-request-id"] == "order-17"
+    for bad in ("", "x" * 200, "a b", "<script>"):
+        assert api.get("/model", headers={"X-Request-Id": bad}).headers["x-request-id"] != bad
+    ids = {api.get("/model").headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_a_bug_is_told_with_its_id_and_the_client_sees_nothing_of_the_inside(
+    client: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client() as api, caplog.at_level(logging.INFO):
+
+        def broken(*_: Any) -> Any:
+            raise RuntimeError("the secret of the house")
+
+        monkeypatch.setattr(Scorer, "predict", broken)
+        answer = api.post("/predict", json={"rows": [ROW]}, headers={"X-Request-Id": "order-17"})
+        monkeypatch.undo()
+        assert answer.status_code == 500
+        assert answer.json() == {"detail": "internal error; tell us this id: order-17"}
+        assert "secret" in caplog.text
+        assert api.post("/predict", json={"rows": [ROW]}).status_code == 200
+
+
+def test_logs_are_json_lines_with_the_ids_of_requests(champion: Path, served: Server) -> None:
+    with served(
+        champion.parents[1], "--serving.logs.requests", "all", stderr=subprocess.PIPE
+    ) as api:
+        api.post("/predict", json={"rows": [ROW]}, headers={"X-Request-Id": "order-17"})
+        api.process.terminate()  # type: ignore[attr-defined]
+        told = api.process.communicate(timeout=20)[1].splitlines()  # type: ignore[attr-defined]
+    lines = [json.loads(line) for line in told]
+    (line,) = (line for line in lines if line.get("request") == "order-17")
+    assert (line["path"], line["status"], line["level"]) == ("/predict", 200, "INFO")
+
+
+def test_several_workers_answer_and_add_up_what_they_count(champion: Path, served: Server) -> None:
+    with served(champion.parents[1], "--serving.workers", "2") as api:
+        for _ in range(40):
+            with httpx2.Client(base_url=api.base_url, timeout=20) as fresh:
+                assert fresh.post("/predict", json={"rows": [ROW]}).status_code == 200
+        series = 'api_request_seconds_count{path="/predict",status="200"}'
+        assert counted(api, series) == 40
