@@ -188,8 +188,8 @@ def test_it_holds_what_serving_needs_and_is_small(built: Built) -> None:
     assert (installed, compilers, importable) == ([], [], [])
     above = inspect(built.id)["Size"] - inspect(BASE)["Size"]
     print(f"packages {size / 1e6:.0f} MB; {above / MIB:.0f} MiB above the base image")
-    assert size <= 150e6
-    assert above <= 160 * MIB
+    assert size <= 190e6
+    assert above <= 200 * MIB
 
 
 def test_its_labels_tell_the_model_and_the_commit(trained: BakedProject, built: Built) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from .bundle import CONTRACT, MODEL, open_bundle, registered_version
+from .bundle import CONTRACT, MANIFEST, MODEL, checksum, open_bundle, registered_version
 from .contract import Contract, Matrices
 from .errors import UserError
 
@@ -64,6 +64,7 @@ class Scorer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = open_bundle(folder)
+        self.seal = checksum(folder / MANIFEST)
         self.contract = Contract.load(folder / CONTRACT)
         self.version = registered_version(folder)
         options = onnxruntime.SessionOptions()
@@ -76,6 +77,11 @@ class Scorer:
         except Exception as error:  # onnxruntime's own exceptions have no common class
             raise UserError(f"{folder / MODEL} cannot be loaded: {error}") from None
         self._inputs = [value.name for value in self._session.get_inputs()]
+
+    @property
+    def number(self) -> str:
+        """The model's version in the registry."""
+        return self.version.get("version", "unregistered")
 
     def predict(self, features: Matrices) -> np.ndarray:
         """Predict n rows.
@@ -108,7 +114,10 @@ class Scorer:
         """
         names = self.contract.features
         table = {name: [row.get(name) for row in rows] for name in names}
-        prediction = self.predict(self.contract.encode(table))
+        return self.answers(self.predict(self.contract.encode(table)))
+
+    def answers(self, prediction: np.ndarray) -> list[dict[str, Any]]:
+        """Say what was predicted, as `score` does."""
         classes = self.manifest.classes
         if not classes:
             return [{"value": value} for value in prediction[:, 0].tolist()]

@@ -160,6 +160,7 @@ class Serving(Section):
     per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
     at_once: int = Field(256, gt=0, description="requests under way; more get 503")
     max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
+    file_bytes: int = Field(2_000_000_000, gt=0, description="of a CSV or an Arrow stream")
     patience: float = Field(10.0, gt=0, description="seconds that a request may take to come in")
     deadline: float = Field(30.0, gt=0, description="seconds that many rows may take")
     origins: list[str] = Field([], description="web pages that may ask, such as https://me.org")

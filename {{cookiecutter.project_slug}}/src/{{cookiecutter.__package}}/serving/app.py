@@ -13,13 +13,16 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from ..bulk import ARROW, CSV
 from ..errors import UserError
 from ..settings import Serving
 from .access import Access
+from .files import Files
 from .limits import Limits
 from .metrics import Metrics
 from .model import Served
-from .record import DRIFT, Record
+from .record import DRIFT, Recorder
+from .record import Files as Kept
 from .route import BytesRoute, Shortcut, Threads
 from .rows import answer_type, body_type
 from .traffic import Traffic
@@ -31,6 +34,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     415: {"description": "The body is not said to be JSON"},
     429: {"description": "Too many requests in a minute; Retry-After says when to come again"},
     503: {"description": "Too many requests at once; Retry-After says when to come again"},
+}
+FILES = {
+    ARROW: {"schema": {"type": "string", "format": "binary"}},
+    CSV: {"schema": {"type": "string", "description": "A line of names, then one a row"}},
 }
 QUIET = {"tracing": False, "metrics": False, "logs": False}
 
@@ -90,7 +97,10 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
         lambda: [(role, one.version, one.scorer.manifest.family) for role, one in loaded.items()],
         folder / DRIFT if folder else None,
     )
-    record = Record(choice.record, contract, manifest.classes, metrics.recorded) if folder else None
+    record = None
+    if folder:
+        kept = Kept(choice.record, contract, manifest.classes)
+        record = Recorder(kept, choice.record.share, metrics.recorded)
     threads = Threads(choice.deadline)
     traffic = Traffic(
         served, challenger, choice.canary, choice.shadow, record, threads, metrics.rows
@@ -123,13 +133,16 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
         predictions, version = await traffic.answer(body.rows)  # type: ignore[attr-defined]
         return {"predictions": predictions, "model_version": version}
 
+    files = Files(served, choice, traffic.is_kept, traffic.count)
     route = BytesRoute(
         "/predict",
         predict,
         max_bytes=choice.max_bytes,
         threads=threads,
+        files=dict.fromkeys(FILES, files.answer),
         methods=["POST"],
-        responses=REFUSALS,
+        responses={200: {"content": FILES}, **REFUSALS},
+        openapi_extra={"requestBody": {"content": FILES}},
     )
     app.router.routes.append(route)
 

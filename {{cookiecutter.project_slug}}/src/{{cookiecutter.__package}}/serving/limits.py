@@ -8,6 +8,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .route import problem, respond
 
+ENOUGH = 65_536  # bytes that a slow client may be given more time for
+
 
 class Limits:
     """Middleware that answers 503 at once where too many requests are under way.
@@ -39,19 +41,21 @@ class Limits:
 
 
 class Impatient(HttpToolsProtocol):
-    """A connection that is closed if a request's headers, or its body, take too long.
+    """A connection that is closed if a request comes in too slowly.
 
     uvicorn itself waits for ever for a client that sends a byte a second.
     """
 
     seconds = 10.0
     _due: asyncio.TimerHandle | None = None
+    _got = 0  # bytes since the timer was set
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
+        self._got += len(data)
         if self._due is None:
             self._wait()
         super().data_received(data)
@@ -65,12 +69,16 @@ class Impatient(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        self._due = self.loop.call_later(self.seconds, self._close)
+        self._got = 0
+        self._due = self.loop.call_later(self.seconds, self._look)
 
     def _stop(self) -> None:
         if self._due is not None:
             self._due.cancel()
             self._due = None
 
-    def _close(self) -> None:
-        self.transport.close()
+    def _look(self) -> None:
+        if self._got >= ENOUGH or self.flow.read_paused:  # it is not the client that is slow
+            self._wait()
+        else:
+            self.transport.close()

@@ -55,12 +55,12 @@ class Served:
     @property
     def version(self) -> str:
         """The model's version in the registry."""
-        return self.scorer.version.get("version", "unregistered")
+        return self.scorer.number
 
     def score(self, rows: list[Row]) -> tuple[list[dict[str, Any]], str]:
         """Answers to typed rows, and the version that gave them."""
         scorer = self.scorer
-        return scorer.score(rows), scorer.version.get("version", "unregistered")
+        return scorer.score(rows), scorer.number
 
     async def watch(self) -> None:
         """Look at the folder again and again, and take what comes into it."""

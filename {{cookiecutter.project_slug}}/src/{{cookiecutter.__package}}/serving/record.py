@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -15,8 +16,8 @@ from prometheus_client import Counter
 from ..contract import Contract
 from ..errors import UserError
 from ..settings import Record as Choice
+from ..tables import arrow_array, arrow_type
 from .rows import Row
-from .tables import arrow_array, arrow_type
 
 EVERY = 10.0  # seconds between two files
 FULL = 5_000  # rows that make a file before that
@@ -38,8 +39,8 @@ class Entry(NamedTuple):
     answers: list[dict[str, Any]] | Callable[[], tuple[list[dict[str, Any]], str]]
 
 
-class Record:
-    """Keeps predictions; a thread writes them, and nobody waits for it.
+class Files:
+    """The folder of predictions.
 
     Parameters
     ----------
@@ -47,8 +48,6 @@ class Record:
         Columns that it marks personal are left out.
     classes
         Of the target, none if it is a quantity.
-    counter
-        Counts the rows that were kept, and those that were dropped.
 
     Raises
     ------
@@ -56,23 +55,109 @@ class Record:
         If the folder cannot be written to.
     """
 
-    def __init__(
-        self, choice: Choice, contract: Contract, classes: list[str], counter: Counter
-    ) -> None:
+    def __init__(self, choice: Choice, contract: Contract, classes: list[str]) -> None:
         assert choice.folder is not None
-        self.folder, self.choice, self.classes = choice.folder, choice, classes
+        self.folder, self.room, self.classes = choice.folder, choice.megabytes * 1e6, classes
         self.columns = {
             name: arrow_type(column)
             for name, column in contract.features.items()
             if not column.personal
         }
-        self.kept, self.dropped = counter.labels("kept"), counter.labels("dropped")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / f".{os.getpid()}").touch()
             (self.folder / f".{os.getpid()}").unlink()
         except OSError as error:
             raise UserError(f"serving.record: {self.folder}: {error.strerror}") from None
+
+    def write(self, entries: list[Entry]) -> None:
+        """Make a file of predictions, and room for it."""
+        from arro3.core import Table
+        from arro3.io import write_parquet
+
+        name = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.parquet"
+        unfinished = self.folder / f".{name}"
+        # In parts, between which the event loop gets its turn.
+        table = Table.from_batches([self._batch(part) for part in parts(entries)])
+        try:
+            write_parquet(table, unfinished, compression="zstd(3)")
+            unfinished.replace(self.folder / name)
+        except OSError:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+        self._forget()
+
+    def _batch(self, entries: list[Entry]) -> Any:
+        from arro3.core import Array, DataType, RecordBatch
+
+        text, number = DataType.string(), DataType.float64()
+        said: list[dict[str, Any]] = []
+        versions: list[str] = []
+        for entry in entries:
+            answers, version = (
+                entry.answers() if callable(entry.answers) else (entry.answers, entry.version)
+            )
+            said += answers
+            versions += [version] * len(answers)
+        each = [(entry, place) for entry in entries for place in range(len(entry.rows))]
+        times = [entry.time for entry, _ in each]
+        arrays: dict[str, Any] = {
+            "__request__": Array([entry.request for entry, _ in each], text),
+            "__row__": Array([place for _, place in each], DataType.int32()),
+            "__time__": arrow_array(times, DataType.timestamp("us", tz="UTC")),
+            "__version__": Array(versions, text),
+            "__role__": Array([entry.role for entry, _ in each], text),
+        }
+        rows = [row for entry in entries for row in entry.rows]
+        for column, type_ in self.columns.items():
+            arrays[column] = arrow_array([row.get(column) for row in rows], type_)
+        if self.classes:
+            last = self.classes[-1]
+            shares = [answer["probabilities"][last] for answer in said]
+            arrays["__label__"] = Array([answer["label"] for answer in said], text)
+            arrays["__probability__"] = Array([answer["probability"] for answer in said], number)
+            arrays["__prediction__"] = Array(shares, number)
+        else:
+            arrays["__prediction__"] = Array([answer["value"] for answer in said], number)
+        return RecordBatch(arrays)
+
+    def _forget(self) -> None:
+        """Delete the oldest files where all together take more room than they may."""
+        left = self.room
+        for path in sorted(self.folder.glob("[!.]*.parquet"), reverse=True):
+            with suppress(FileNotFoundError):  # another worker was quicker
+                left -= path.stat().st_size
+                if left < 0:
+                    path.unlink()
+
+
+def parts(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Entries in groups of a few rows; one with many stays whole."""
+    part: list[Entry] = []
+    rows = 0
+    for entry in entries:
+        part.append(entry)
+        rows += len(entry.rows)
+        if rows >= AT_ONCE:
+            yield part
+            part, rows = [], 0
+    if part:
+        yield part
+
+
+class Recorder:
+    """Keeps predictions; a thread writes them, and nobody waits for it.
+
+    Parameters
+    ----------
+    counter
+        Counts the rows that were kept, and those that were dropped.
+    """
+
+    def __init__(self, files: Files, share: float, counter: Counter) -> None:
+        self.files, self.share = files, share
+        self.kept, self.dropped = counter.labels("kept"), counter.labels("dropped")
         self._waiting: list[Entry] = []
         self._rows = 0
         self._lock, self._due, self._ended = threading.Lock(), threading.Event(), False
@@ -81,7 +166,7 @@ class Record:
 
     def wants(self, request: str) -> bool:
         """Whether a request is in the share that is kept; the same one always is or is not."""
-        return crc32(request.encode()) < self.choice.share * 2**32
+        return crc32(request.encode()) < self.share * 2**32
 
     def keep(self, entry: Entry) -> None:
         """Put a prediction in; it is dropped where too many wait."""
@@ -113,85 +198,9 @@ class Record:
                 continue
             rows = sum(len(entry.rows) for entry in waiting)
             try:
-                self._write_file(waiting)
+                self.files.write(waiting)
             except Exception:  # whatever goes wrong here must not stop the answers
                 self.dropped.inc(rows)
-                log.exception("%s rows could not be kept in %s", rows, self.folder)
+                log.exception("%s rows could not be kept in %s", rows, self.files.folder)
             else:
                 self.kept.inc(rows)
-
-    def _write_file(self, entries: list[Entry]) -> None:
-        from arro3.core import Table
-        from arro3.io import write_parquet
-
-        name = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.parquet"
-        unfinished = self.folder / f".{name}"
-        try:
-            # In parts, between which the event loop gets its turn.
-            table = Table.from_batches([self._batch(part) for part in parts(entries)])
-            write_parquet(table, unfinished, compression="zstd(3)")
-            unfinished.replace(self.folder / name)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        self._forget()
-
-    def _batch(self, entries: list[Entry]) -> Any:
-        from arro3.core import Array, DataType, RecordBatch
-
-        text = DataType.string()
-        said: list[dict[str, Any]] = []
-        versions: list[str] = []
-        for entry in entries:
-            answers, version = (
-                entry.answers() if callable(entry.answers) else (entry.answers, entry.version)
-            )
-            said += answers
-            versions += [version] * len(answers)
-        each = [(entry, place) for entry in entries for place in range(len(entry.rows))]
-        arrays: dict[str, Any] = {
-            "__request__": Array([entry.request for entry, _ in each], text),
-            "__row__": Array([place for _, place in each], DataType.int32()),
-            "__time__": arrow_array(
-                [entry.time for entry, _ in each], DataType.timestamp("us", tz="UTC")
-            ),
-            "__version__": Array(versions, text),
-            "__role__": Array([entry.role for entry, _ in each], text),
-        }
-        rows = [row for entry in entries for row in entry.rows]
-        for column, type_ in self.columns.items():
-            arrays[column] = arrow_array([row.get(column) for row in rows], type_)
-        number = DataType.float64()
-        if self.classes:
-            last = self.classes[-1]
-            shares = [answer["probabilities"][last] for answer in said]
-            arrays["__label__"] = Array([answer["label"] for answer in said], text)
-            arrays["__probability__"] = Array([answer["probability"] for answer in said], number)
-            arrays["__prediction__"] = Array(shares, number)
-        else:
-            arrays["__prediction__"] = Array([answer["value"] for answer in said], number)
-        return RecordBatch(arrays)
-
-    def _forget(self) -> None:
-        """Delete the oldest files where all together take more room than they may."""
-        room = self.choice.megabytes * 1e6
-        for path in sorted(self.folder.glob("[!.]*.parquet"), reverse=True):
-            try:
-                room -= path.stat().st_size
-                if room < 0:
-                    path.unlink()
-            except FileNotFoundError:  # another worker was quicker
-                continue
-
-
-def parts(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Entries in groups of a few rows; one with many stays whole."""
-    part: list[Entry] = []
-    rows = 0
-    for entry in entries:
-        part.append(entry)
-        rows += len(entry.rows)
-        if rows >= AT_ONCE:
-            yield part
-            part, rows = [], 0
-    if part:
-        yield part

@@ -7,7 +7,7 @@ the same: the type of the endpoint's body makes both.
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pydantic_core
@@ -20,14 +20,15 @@ from .rows import Row
 
 INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
 MISTAKES = 100  # that are told of one body
-JSON = (b"application/json", b"+json")
+JSON = ("application/json", "+json")
 Answers = tuple[list[Any], str]
+File = Callable[[str, Scope, Receive, Send], Awaitable[None]]
 
 
 class RefusedError(Exception):
     """A request that is not answered: the status, why, and headers that go with it."""
 
-    def __init__(self, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+    def __init__(self, status: int, detail: Any, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers
 
@@ -77,6 +78,8 @@ class BytesRoute(APIRoute):
         Of a body.
     threads
         Where long bodies are read.
+    files
+        Answers bodies of other kinds than JSON, by their content type.
     """
 
     def __init__(
@@ -85,10 +88,11 @@ class BytesRoute(APIRoute):
         endpoint: Callable[..., Any],
         max_bytes: int,
         threads: Threads,
+        files: Mapping[str, File],
         **settings: Any,
     ) -> None:
         super().__init__(path, endpoint, **settings)
-        self.max_bytes, self.threads = max_bytes, threads
+        self.max_bytes, self.threads, self.files = max_bytes, threads, files
         (body,) = inspect.signature(endpoint).parameters.values()
         kind: Any = body.annotation
         self.validate: Callable[[bytes], Any] = TypeAdapter[Any](kind).validator.validate_json
@@ -96,11 +100,16 @@ class BytesRoute(APIRoute):
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as an ASGI application."""
+        kind = content_type(scope["headers"])
+        if kind in self.files:
+            await self.files[kind](kind, scope, receive, send)
+            return
         status = 200
         headers: Sequence[tuple[bytes, bytes]] = ()
         try:
-            if not says_json(scope["headers"]):
-                raise RefusedError(415, "expected Content-Type: application/json")
+            if not kind.endswith(JSON):
+                kinds = " or ".join(["application/json", *self.files])
+                raise RefusedError(415, f"expected Content-Type: {kinds}")
             content = await read(receive, self.max_bytes)
             if content is None:
                 return  # the client has gone
@@ -163,12 +172,12 @@ async def read(receive: Receive, most: int) -> bytes | None:
     return None
 
 
-def says_json(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether the body is said to be JSON: a page of another origin may not say so unasked."""
+def content_type(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """What the body is said to be; a page of another origin may not say JSON or CSV unasked."""
     for name, value in headers:
         if name == b"content-type":
-            return value.split(b";", 1)[0].strip().lower().endswith(JSON)
-    return False
+            return value.split(b";", 1)[0].strip().lower().decode("latin-1")
+    return ""
 
 
 def problem(detail: Any) -> bytes:

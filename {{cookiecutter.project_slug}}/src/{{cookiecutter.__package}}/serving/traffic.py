@@ -10,7 +10,7 @@ from zlib import crc32
 from prometheus_client import Counter
 
 from .model import Served
-from .record import Entry, Record
+from .record import Entry, Recorder
 from .route import Answers, Threads, Ticks
 from .rows import Row
 from .watching import REQUEST
@@ -41,7 +41,7 @@ class Traffic:
         challenger: Served | None,
         canary: float,
         shadow: bool,
-        record: Record | None,
+        record: Recorder | None,
         threads: Threads,
         counter: Counter,
     ) -> None:
@@ -69,14 +69,22 @@ class Traffic:
             answers, version = await self.threads(served.score, rows)
         else:
             answers, version = await self.ticks[role](rows)
-        counted = self._counted.get((role, version))
-        if counted is None:
-            counted = self._counted[role, version] = self.counter.labels(role, version)
-        counted.inc(len(rows))
-        if self.record and self.record.wants(request):
+        self.count(len(rows), version, role)
+        if self.record and self.is_kept(request):
             now = dt.datetime.now(dt.UTC)
             self.record.keep(Entry(request, now, role, version, rows, answers))
             if challenger and self.shadow and role == "champion":
                 later = partial(challenger.score, rows)
                 self.record.keep(Entry(request, now, "shadow", "", rows, later))
         return answers, version
+
+    def count(self, rows: int, version: str, role: str = "champion") -> None:
+        """Count rows that were answered."""
+        counted = self._counted.get((role, version))
+        if counted is None:
+            counted = self._counted[role, version] = self.counter.labels(role, version)
+        counted.inc(rows)
+
+    def is_kept(self, request: str) -> bool:
+        """Whether the predictions of a request are kept."""
+        return self.record is not None and self.record.wants(request)

@@ -68,7 +68,9 @@ class Watch:
             await self.app(scope, receive, seen)
         except Exception:
             log.exception("a bug: %s %s failed", scope["method"], scope["path"])
-            if not status:
+            if status:
+                raise  # which closes the connection
+            else:
                 told = problem(f"internal error; tell us this id: {name.decode()}")
                 await respond(seen, 500, told)
         finally:
