@@ -7,10 +7,10 @@ from html import escape
 from .comparison import Comparison
 from .outcomes import FEW
 
-EMPTIED = 0.05  # by how much the share of missing values rises, from which it is worth a question
+EMPTIED = 0.05  # rise of the share of missing values, from which it is worth a question
 OF_COLUMNS = [
-    "Look at the drifted columns below: which of these changes were to be expected (a season, a new "
-    "customer), and which are mistakes?",
+    "Look at the drifted columns below: which of these changes were to be expected (a season, a "
+    "new customer), and which are mistakes?",
     "If all is as it should be, a model that is trained on newer rows brings a newer reference; "
     "until then <code>--threshold</code> and <code>--share</code> may be raised.",
 ]
@@ -31,8 +31,8 @@ def advice(found: Comparison) -> list[str]:
     ):
         if names:
             lines.append(
-                f"Ask whoever sends <span class=name>{escape(', '.join(names))}</span> what changed "
-                f"there: values {what}. A mistake is mended at the source; no training helps."
+                f"Ask whoever sends <span class=name>{escape(', '.join(names))}</span> what "
+                f"changed there: values {what}. A mistake is mended at the source, not by training."
             )
     if found.reasons:
         lines += [of_answers(found), *OF_COLUMNS]
@@ -45,8 +45,8 @@ def of_answers(found: Comparison) -> str:
     if live and live.fell:
         return (
             "The answers got worse. Train on rows that hold what is new: <code>make collect</code> "
-            "(or <code>make data</code>), <code>make train</code>, <code>make promote</code>. Until "
-            "then tell those who rely on the answers."
+            "(or <code>make data</code>), <code>make train</code>, <code>make promote</code>. "
+            "Until then tell those who rely on the answers."
         )
     if live and live.tested and live.rows >= FEW:
         return (

@@ -18,7 +18,9 @@ from ...columns import BaseColumn, Boolean, Category, Date, Text
 from ...columns.text import words_and_pairs
 
 FEW = 20  # different numbers, each of which is a bin
-DECILES = np.linspace(0.1, 0.9, 9)
+OFTEN = 5  # rows that such a number has on average, since else more are to come
+# Tenths, and both ends. Beyond the whole reference lies one row in hundreds, without any drift.
+QUANTILES = [0.01, *np.linspace(0.1, 0.9, 9), 0.99]
 RARE = 0.01  # a label's share of the reference, below which it is counted with other rare ones
 WORDS = 20  # the commonest words, by which texts are told apart
 OTHERS, NONE, MISSING = "(rare or new)", "(none of them)", "(missing)"
@@ -58,27 +60,33 @@ def bins_of(column: BaseColumn, reference: pl.Series) -> Bins:
 
 
 def of_numbers(reference: pl.Series) -> Bins:
-    """Tenths of the reference, or each number where there are few; and what is beyond them."""
+    """Each number where there are few, and what lies beyond; else tenths of the reference."""
     known = floats(reference)
-    known = np.unique(known[~np.isnan(known)]) if len(reference) else known
+    known = known[~np.isnan(known)]
+    distinct = np.unique(known)
     if not len(known):
         return Bins(["any", MISSING], lambda values: np.isnan(floats(values)).astype(np.int64))
-    low, high = known[0], known[-1]
-    if len(known) <= FEW:
-        upper, labels = known, [f"{value:.4g}" for value in known]
+    if len(distinct) <= min(FEW, len(known) / OFTEN):
+        below = np.nextafter(distinct[0], np.float32(-np.inf))
+        upper = np.array([below, *distinct])
+        names = [shown(value) for value in distinct]
+        labels = [f"below {names[0]}", *names, f"above {names[-1]}"]
     else:
-        inner = np.nanquantile(floats(reference), DECILES).astype(np.float32)
-        upper = np.unique([*inner, high])
-        texts = [f"{edge:.4g}" for edge in (low, *upper)]
-        labels = [f"{one} to {other}" for one, other in itertools.pairwise(texts)]
-    upper = np.array([np.nextafter(low, np.float32(-np.inf)), *upper], np.float32)
-    labels = [f"below {low:.4g}", *labels, f"above {high:.4g}"]
+        upper = np.unique(np.quantile(known, QUANTILES).astype(np.float32))
+        names = [shown(value) for value in upper]
+        labels = [f"{one} to {other}" for one, other in itertools.pairwise(names)]
+        labels = [f"up to {names[0]}", *labels, f"above {names[-1]}"]
 
     def place(values: pl.Series) -> np.ndarray:
         numbers = floats(values)
         return np.where(np.isnan(numbers), len(labels), np.searchsorted(upper, numbers))
 
     return Bins([*labels, MISSING], place)
+
+
+def shown(value: float) -> str:
+    """A number as people write it."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def floats(values: pl.Series) -> np.ndarray:
@@ -105,7 +113,7 @@ def of_dates(reference: pl.Series) -> Bins:
     first: Any = reference.min()
 
     def place(values: pl.Series) -> np.ndarray:
-        later = (values >= first).cast(pl.Int64) if first is not None else 1
+        later = (values >= first).fill_null(False).to_numpy() if first is not None else True
         return np.where(values.is_null().to_numpy(), 2, later)
 
     return Bins([f"before {first}", f"from {first} on", MISSING], place)

@@ -107,8 +107,8 @@ class Outcomes:
             lost = self.table.join(joined, on=[REQUEST, ROW], how="anti")
             request, row = lost.row(0)[:2]
             self.said.append(
-                f"{unmatched:,} of {len(self.table):,} outcomes have no answer among these rows, the "
-                f"first is of request {request!r}, row {row}"
+                f"{unmatched:,} of {len(self.table):,} outcomes have no answer among these rows: "
+                f"first of request {request!r}, row {row}"
             )
         return joined
 

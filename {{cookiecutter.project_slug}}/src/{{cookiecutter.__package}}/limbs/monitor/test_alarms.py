@@ -1,0 +1,84 @@
+"""How often an alarm is false, and how large a change must be to be found: run with -s.
+
+The README's table is what this prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+
+from {{cookiecutter.__package}}.columns import BaseColumn, Boolean, Category, Number
+from {{cookiecutter.__package}}.limbs.monitor.drift import Tally
+
+REFERENCE = 500  # rows, as a bundle keeps
+THRESHOLD = 0.1
+ROUNDS = 100
+Draw = Callable[[np.random.Generator, int, float], pl.Series]
+
+
+def numbers(dice: np.random.Generator, rows: int, shift: float) -> pl.Series:
+    """Normal; the shift is in standard deviations."""
+    return pl.Series(dice.normal(shift, 1, rows))
+
+
+def skewed(dice: np.random.Generator, rows: int, shift: float) -> pl.Series:
+    """Log-normal and rounded, a third of them 0; the shift is in standard deviations of the log."""
+    values = np.round(dice.lognormal(3 + shift, 1, rows)) * (dice.random(rows) > 0.33)
+    return pl.Series(values, dtype=pl.Float64)
+
+
+def rare(dice: np.random.Generator, rows: int, shift: float) -> pl.Series:
+    """300 labels, most of them rare; the shift is the share of rows that come from others."""
+    label = np.minimum(dice.zipf(1.3, rows), 300) + 1000 * (dice.random(rows) < shift)
+    return pl.Series(label).cast(pl.String)
+
+
+def truths(dice: np.random.Generator, rows: int, shift: float) -> pl.Series:
+    """True in a fifth of the rows, and by the shift more."""
+    return pl.Series(dice.random(rows) < 0.2 + shift)
+
+
+def gaps(dice: np.random.Generator, rows: int, shift: float) -> pl.Series:
+    """Normal, a twentieth missing, and by the shift more."""
+    values = dice.normal(0, 1, rows)
+    values[dice.random(rows) < 0.05 + shift] = np.nan
+    return pl.Series(values).fill_nan(None)
+
+
+KINDS: dict[str, tuple[BaseColumn, Draw, tuple[float, float]]] = {
+    "numbers": (Number(type="number"), numbers, (0.25, 0.5)),
+    "skewed numbers": (Number(type="number"), skewed, (0.25, 0.5)),
+    "300 labels": (Category(type="category"), rare, (0.1, 0.25)),
+    "yes or no": (Boolean(type="boolean"), truths, (0.1, 0.2)),
+    "missing values": (Number(type="number"), gaps, (0.05, 0.15)),
+}
+
+
+def found(kind: str, rows: int, shift: float, rounds: int = ROUNDS) -> float:
+    """Share of samples in which drift is found; each has a reference of its own."""
+    column, draw, _ = KINDS[kind]
+    alarms = 0
+    for number in range(rounds):
+        dice = np.random.default_rng(number)
+        tally = Tally.of_column("x", column, draw(dice, REFERENCE, 0))
+        tally.add(draw(dice, rows, shift))
+        alarms += tally.finding(THRESHOLD).drifted
+    return alarms / rounds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alarms_are_seldom_false_and_large_changes_are_found(kind: str) -> None:
+    _, _, (small, large) = KINDS[kind]
+    for rows in (50, 500, 20_000):
+        false, first, second = (found(kind, rows, shift) for shift in (0, small, large))
+        print(
+            f"\n| {kind} | {rows:,} | {false:.0%} | {first:.0%} of {small:g} "
+            f"| {second:.0%} of {large:g} |",
+            end="",
+        )
+        assert false <= 0.02
+        assert second >= (0.99 if rows >= 500 else 0)
