@@ -90,7 +90,7 @@ def shown(value: float) -> str:
 
 
 def floats(values: pl.Series) -> np.ndarray:
-    """Numbers as a graph computes them: in that, what a file and what a log keeps are equal."""
+    """Numbers as a graph computes them: in that, what a file and a record keep is equal."""
     return values.cast(pl.Float32).to_numpy()
 
 

@@ -15,8 +15,8 @@ from ...settings import Fraction
 class Monitor(Command):
     """Compare what was served with what the model was fitted on; exit code 1 if it drifted."""
 
-    days: float | None = Field(None, gt=0, description="the last days of the log")
-    since: dt.datetime | None = Field(None, description="day or time (UTC) of the log to begin at")
+    days: float | None = Field(None, gt=0, description="the last days of the record")
+    since: dt.datetime | None = Field(None, description="first day or time (UTC) of the record")
     until: dt.datetime | None = Field(None, description="the first that no longer belongs to it")
     role: Literal["champion", "challenger", "shadow"] = Field(
         "champion", description="whose answers: challenger and shadow are the other bundle's"
@@ -24,11 +24,11 @@ class Monitor(Command):
     outcomes: Path | None = Field(
         None, description="what came true: columns request, row (of several) and the target's name"
     )
-    file: Path | None = Field(None, description="compare the rows of a file, not the log")
+    file: Path | None = Field(None, description="compare the rows of a file, not the record")
     part: Literal["train", "validation", "test", "later"] | None = Field(
-        None, description="compare prepared rows, not the log"
+        None, description="compare prepared rows, not the record"
     )
-    log: Path | None = Field(None, description="another folder than serving.log.folder")
+    record: Path | None = Field(None, description="another folder than serving.record.folder")
     bundle: Path | None = Field(None, description="another bundle than the champion's")
     threshold: Fraction = Field(0.1, description="distance from which a column has drifted")
     share: Fraction = Field(0.5, description="of drifted columns, from which the whole has")

@@ -34,7 +34,7 @@ class Comparison:
     first, last
         Times of the first and last row, where they are known.
     absent
-        Features that the rows do not have: the log leaves personal columns out.
+        Features that the rows do not have: the record leaves personal columns out.
     said
         What a person should know of the rows.
     reasons

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from ...commands import current_bundle
 from ...errors import UserError
 from ...scoring import Scorer
+from ...serving.record import DRIFT
 from ...summary import number
 from .comparison import Comparison, compare
 from .outcomes import Outcomes
+from .recorded import Recorded
 from .report import REPORT, write_report
-from .rows import FileRows, Log, PartRows, Rows
+from .rows import FileRows, PartRows, Rows
 
 if TYPE_CHECKING:
     from .commands import Monitor
 
 SHOWN = 15  # columns, in the terminal
-RESULT = "drift.json"
 
 
 def monitor(command: Monitor) -> int:
@@ -40,8 +41,8 @@ def monitor(command: Monitor) -> int:
     print(*table(found), sep="\n")
     write_report(found)
     print(f"report: {REPORT}")
-    if isinstance(rows, Log) and command.role == "champion":
-        write_result(found, rows.folder / RESULT)
+    if isinstance(rows, Recorded) and command.role == "champion":
+        write_result(found, rows.folder / DRIFT)
     return 1 if found.reasons else 0
 
 
@@ -66,14 +67,13 @@ def chosen_rows(command: Monitor, scorer: Scorer) -> Rows:
             raise UserError("give the last days, or since and until, and not both")
         since = naive(dt.datetime.now(dt.UTC) - dt.timedelta(days=command.days))
     if not (command.file or command.part):
-        log = getattr(command.serving, "log", None)
-        folder = command.log or Path(getattr(log, "folder", "served"))
-        return Log(folder, scorer, command.role, since, until)
+        folder = command.record or command.serving.record.folder or Path("served")
+        return Recorded(folder, scorer, command.role, since, until)
     if command.file and command.part:
         raise UserError("give a file or a part, and not both")
-    if since or until or command.outcomes or command.log or command.role != "champion":
+    if since or until or command.outcomes or command.record or command.role != "champion":
         raise UserError(
-            "days, since, until, outcomes, log and role are of the log: a file or a part is "
+            "days, since, until, outcomes, record and role are of the record: a file or a part is "
             "compared whole, and its own target column holds the outcomes"
         )
     return FileRows(command.file, scorer) if command.file else PartRows(str(command.part), scorer)
@@ -122,7 +122,7 @@ def table(found: Comparison) -> list[str]:
 
 
 def write_result(found: Comparison, path: Path) -> None:
-    """Keep the verdict beside the log, where the API finds it; whole or not at all.
+    """Keep the verdict beside the record, where the API finds it; whole or not at all.
 
     Raises
     ------

@@ -81,7 +81,7 @@ class Outcomes:
         return outcomes
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Look for the outcomes of some rows of the log."""
+        """Look for the outcomes of some rows of the record."""
         if self.target in rows.columns:  # of a file, which brings them
             self.found.append(rows.drop_nulls(self.target).select(*self._wanted(rows), self.target))
         else:
@@ -128,7 +128,7 @@ class Live:
     periods
         Begin, number of outcomes and primary metric of each week or month.
     fell
-        Whether the primary metric is below the test's interval, and not by chance.
+        Whether the whole interval lies below the test's.
     """
 
     primary: str
@@ -141,16 +141,15 @@ class Live:
 
     @property
     def fell(self) -> bool:
-        if self.tested is None or self.tested_interval is None or self.rows < FEW:
+        if self.tested_interval is None or self.rows < FEW:
             return False
-        now = self.metrics[self.primary]
-        return now < self.tested_interval[0] and self.interval[1] < self.tested[self.primary]
+        return self.interval[1] < self.tested_interval[0]
 
 
 def judge(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> Live | None:
     """Measure the answers whose outcomes are known; None if there are none.
 
-    Of many classes the log holds the answer and not all probabilities, so only what is
+    Of many classes the record holds the answer and not all probabilities, so only what is
     measured on answers can be told.
     """
     classes = manifest.classes

@@ -1,10 +1,7 @@
-"""Rows to compare: of the log, of a file, or prepared ones; typed, a slice at a time."""
+"""Rows to compare, typed and answered, a slice at a time: of a file, or prepared ones."""
 
 from __future__ import annotations
 
-import datetime as dt
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +17,6 @@ from ...errors import UserError
 from ...lags import add_lags
 from ...preparation import EXAMPLES, PART, encode
 from ...reading import scan
-from ...reading.raw import UNREADABLE
 from ...scoring import Scorer
 from ...settings import Dialect
 from ...splitting import PARTS
@@ -31,7 +27,7 @@ LABEL, PREDICTION = "__label__", "__prediction__"
 
 
 class Rows(Protocol):
-    """Rows with the model's answers, in the columns that the log has.
+    """Rows with the model's answers, in the columns that the record has.
 
     Attributes
     ----------
@@ -47,85 +43,6 @@ class Rows(Protocol):
     def said(self) -> list[str]:
         """What a person should know of them, once they were read."""
         ...
-
-
-@dataclass
-class Log:
-    """The rows of the log that one model answered in one role.
-
-    Attributes
-    ----------
-    since, until
-        Times in UTC; the second is the first that no longer belongs.
-    left_out
-        Rows by why they are left out.
-    """
-
-    folder: Path
-    scorer: Scorer
-    role: str
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def name(self) -> str:
-        return str(self.folder)
-
-    def said(self) -> list[str]:
-        return [f"{rows:,} rows {why} are left out" for why, rows in self.left_out.most_common(5)]
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        """Yield the rows; a column that a file does not have is not in its slices.
-
-        Raises
-        ------
-        UserError
-            If there is no such folder.
-        """
-        if not self.folder.is_dir():
-            raise UserError(
-                f"there is no log of predictions in {self.folder}: switch it on (serving.log in "
-                "config.yaml), or compare a file: make monitor FILE=..."
-            )
-        # The one that is being written is hidden.
-        paths = [path for path in sorted(self.folder.glob("*.parquet")) if path.name[0] != "."]
-        for path in tqdm(paths, unit="file", disable=None, leave=False):
-            try:
-                yield from self._read(path)
-            except UNREADABLE as error:
-                if path.exists():  # the oldest make way for new ones
-                    what = str(error).splitlines()[0][:200]
-                    print(f"{path} cannot be read and is left out: {what}", file=sys.stderr)
-
-    def _read(self, path: Path) -> Iterator[pl.DataFrame]:
-        frame = pl.scan_parquet(path, glob=False).with_columns(
-            pl.col(TIME).cast(pl.Datetime("us")), pl.col(ROW).cast(pl.Int32)
-        )
-        there = frame.collect_schema()
-        version = self.scorer.version.get("version", "unregistered")
-        early = pl.lit(False) if self.since is None else pl.col(TIME) < self.since
-        late = pl.lit(False) if self.until is None else pl.col(TIME) >= self.until
-        why = (
-            pl.when(pl.col(ROLE) != self.role)
-            .then(pl.format("answered as {}", ROLE))
-            .when(pl.col(VERSION) != version)
-            .then(pl.format("answered by version {}", VERSION))
-            .when(early | late)
-            .then(pl.lit("of another time"))
-        )
-        counts = frame.group_by(why.alias("why")).len().drop_nulls().collect()
-        self.left_out.update(dict(counts.iter_rows()))
-        values = [
-            pl.col(name).cast(kind, strict=False)
-            for name, kind in types(self.scorer.contract).items()
-            if name in there
-        ]
-        answer = [LABEL, PREDICTION] if self.scorer.manifest.classes else [PREDICTION]
-        rows = frame.filter(why.is_null()).select(REQUEST, ROW, TIME, *answer, *values)
-        for some in rows.collect_batches(chunk_size=ROWS, lazy=True):
-            if len(some):
-                yield some
 
 
 @dataclass
@@ -213,7 +130,7 @@ def types(contract: Contract) -> dict[str, pl.DataType]:
 
 
 def answered(scorer: Scorer, rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the model's answers, in the columns that the log has."""
+    """Add the model's answers, in the columns that the record has."""
     prediction = scorer.predict(encode(scorer.contract, rows)).astype(np.float64)
     if classes := scorer.manifest.classes:
         labels = np.array(classes)[scorer.labels(prediction)]

@@ -51,8 +51,8 @@ def gaps(dice: np.random.Generator, rows: int, shift: float) -> pl.Series:
 
 KINDS: dict[str, tuple[BaseColumn, Draw, tuple[float, float]]] = {
     "numbers": (Number(type="number"), numbers, (0.25, 0.5)),
-    "skewed numbers": (Number(type="number"), skewed, (0.25, 0.5)),
-    "300 labels": (Category(type="category"), rare, (0.1, 0.25)),
+    "skewed numbers": (Number(type="number"), skewed, (0.25, 0.75)),
+    "300 labels": (Category(type="category"), rare, (0.1, 0.35)),
     "yes or no": (Boolean(type="boolean"), truths, (0.1, 0.2)),
     "missing values": (Number(type="number"), gaps, (0.05, 0.15)),
 }

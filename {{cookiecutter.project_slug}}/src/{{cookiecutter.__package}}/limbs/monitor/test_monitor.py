@@ -82,10 +82,10 @@ def project(trained_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def serve(project: Path) -> Made:
-    """`serve(rows, name=, version=, role=, day=, without=)`: log rows as the API does."""
+    """`serve(rows, name=, version=, role=, day=, without=)`: record rows as the API does."""
     scorer = Scorer(Path("bundles/champion"))
 
-    def log(
+    def record(
         rows: pl.DataFrame,
         name: str = "20260101T000000Z-1",
         version: str = "1",
@@ -108,7 +108,7 @@ def serve(project: Path) -> Made:
         logged.write_parquet(f"served/{name}.parquet")
         return logged
 
-    return log
+    return record
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_one_row_is_compared_and_proves_nothing(serve: Made, found: Found) -> No
     assert "served: 1 rows" in told
 
 
-def test_columns_that_the_log_leaves_out_are_told_and_not_taken_for_missing(
+def test_columns_that_the_record_leaves_out_are_told_and_not_taken_for_missing(
     serve: Made, found: Found
 ) -> None:
     serve(fruit(300, 1), without=("note",))
@@ -288,7 +288,7 @@ def test_the_challengers_rows_are_held_against_its_own_bundle(
     assert result() == kept  # what the API shows is the champion's
 
 
-def test_days_choose_from_the_log(serve: Made, found: Found, refusal: Refusal) -> None:
+def test_days_choose_from_the_record(serve: Made, found: Found, refusal: Refusal) -> None:
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     serve(fruit(300, 1), day=now - dt.timedelta(days=2))
     serve(fruit(200, 2), "20250101T000000Z-1", day=dt.datetime(2025, 1, 1))
@@ -301,13 +301,13 @@ def test_days_choose_from_the_log(serve: Made, found: Found, refusal: Refusal) -
     assert "since" in refusal("--since", "yesterday")
 
 
-def test_an_empty_log_and_a_missing_one_are_mistakes(project: Path, refusal: Refusal) -> None:
-    assert "there is no log of predictions in served: switch it on" in refusal()
+def test_an_empty_record_and_a_missing_one_are_mistakes(project: Path, refusal: Refusal) -> None:
+    assert "there is no record of predictions in served: serving.record.folder" in refusal()
     Path("served").mkdir()
     assert "served has nothing to compare" in refusal()
 
 
-def test_a_log_of_another_version_alone_is_a_mistake_that_names_it(
+def test_a_record_of_another_version_alone_is_a_mistake_that_names_it(
     serve: Made, refusal: Refusal
 ) -> None:
     serve(fruit(10, 1), version="3")
@@ -418,7 +418,7 @@ def test_a_file_is_scored_and_compared_with_its_own_outcomes(
         "weight: 500 value(s) above the maximum 1000, the first is '5000' (new.csv, line 2)" in told
     )
     assert "not both" in refusal("--file", "new.csv", "--part", "test")
-    assert "are of the log" in refusal("--file", "new.csv", "--days", "3")
+    assert "are of the record" in refusal("--file", "new.csv", "--days", "3")
     assert "no such file" in refusal("--file", "none.csv")
 
 
@@ -450,7 +450,8 @@ def test_other_tasks_are_compared_and_judged(
         return pl.DataFrame({"size": size, "price": names})
 
     kind = "number" if task == "regression" else "category"
-    columns = {"size": {"type": "number"}, "price": {"type": kind, "role": "target"}}
+    price = {"type": kind, "role": "target"}
+    columns = {"size": {"type": "number"}, "price": price}
     make(1200, 0).write_csv("houses.csv")
     Path("schema.yaml").write_text(yaml.safe_dump({"columns": columns}))
     Path("config.yaml").write_text("data: {table: houses.csv}\nmodels: [linear]\n")
