@@ -16,6 +16,7 @@ SHUFFLES = 2000
 CHANCE = 0.999  # of the shuffles, which lie nearer to each other than what counts as drift
 BROKEN = 0.5  # distance from which a column is not the same column any more
 SHOWN = 5  # new labels
+KEPT = 10_000  # of them, of which these are the commonest: there may be one in every row
 
 
 @dataclass
@@ -26,10 +27,11 @@ class Tally:
     ----------
     reference, served
         Rows in each bin.
-    new
-        Labels that the reference does not hold, and how often each came.
-    low, high
-        The smallest and largest number or day that came.
+    new, unknown
+        Labels that the reference does not hold, and in how many rows there was one.
+    once
+        Share of the reference whose label is there only once: by chance about as many rows hold
+        one that it does not have (Good, "The population frequencies of species", 1953).
     """
 
     name: str
@@ -38,6 +40,8 @@ class Tally:
     served: np.ndarray
     known: frozenset[str] | None = None
     new: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0
+    once: float = 0.0
 
     @classmethod
     def of(cls, name: str, bins: Bins, reference: pl.Series) -> Tally:
@@ -49,15 +53,20 @@ class Tally:
         """Begin with the reference of a feature."""
         tally = cls.of(name, bins_of(column, reference), reference)
         if isinstance(column, Category):
-            tally.known = frozenset([*reference.drop_nulls(), *column.categories])
+            known = reference.drop_nulls()
+            tally.known = frozenset([*known, *column.categories])
+            tally.once = int(known.is_unique().sum()) / max(1, len(reference))
         return tally
 
     def add(self, values: pl.Series) -> None:
         """Count some rows."""
         self.served += self.bins.count(values)
         if self.known is not None:
-            new = values.filter(~values.is_in(list(self.known)))
-            self.new.update(dict(new.drop_nulls().value_counts().iter_rows()))
+            new = values.filter(~values.is_in(list(self.known))).drop_nulls()
+            self.unknown += len(new)
+            self.new.update(dict(new.value_counts().iter_rows()))
+            if len(self.new) > KEPT:
+                self.new = Counter(dict(self.new.most_common(KEPT)))
 
     def finding(self, threshold: float) -> Finding:
         """Compare what was counted."""
@@ -110,8 +119,8 @@ class Finding:
             return ""
         some = ", ".join(f"{label[:30]!r}" for label, _ in counts.most_common(SHOWN))
         more = ", ..." if len(counts) > SHOWN else ""
-        share = counts.total() / self.tally.served.sum()
-        return f"{share:.1%} not in the reference: {some}{more}"
+        share = self.tally.unknown / self.tally.served.sum()
+        return f"{share:.1%} not in the reference ({self.tally.once:.1%} by chance): {some}{more}"
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -121,7 +130,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     ----------
     Endres and Schindelin, "A new metric for probability distributions", 2003.
     """
-    return float(jensenshannon(one, other, base=2))
+    return float(np.nan_to_num(jensenshannon(one, other, base=2)))  # rounding, of equal ones
 
 
 def by_chance(one: np.ndarray, other: np.ndarray, seed: int = 0) -> float:

@@ -18,6 +18,8 @@ from ...reading.raw import UNREADABLE
 from ...scoring import Scorer
 from .rows import LABEL, PREDICTION, REQUEST, ROLE, ROW, TIME, VERSION, types
 
+WHY = "__why__"  # a row is left out
+
 
 @dataclass
 class Recorded:
@@ -90,20 +92,19 @@ class Recorded:
             .when(early | late)
             .then(pl.lit("of another time"))
         )
-        table = table.with_columns(why.alias("why"))
-        counts = table["why"].drop_nulls().value_counts()
+        table = table.with_columns(why.alias(WHY))
+        counts = table[WHY].drop_nulls().value_counts()
+        values = [
+            pl.col(name).cast(kind, strict=False)
+            for name, kind in kinds.items()
+            if name in table.columns
+        ]
+        texts = pl.col(pl.String).replace("", None)  # empty is missing, as it is to a model
         answer = [LABEL, PREDICTION] if self.scorer.manifest.classes else [PREDICTION]
-        chosen = table.filter(pl.col("why").is_null()).select(
-            REQUEST,
-            pl.col(ROW).cast(pl.Int32),
-            time,
-            *answer,
-            *(
-                pl.col(name).cast(kind, strict=False)
-                for name, kind in kinds.items()
-                if name in table.columns
-            ),
+        chosen = table.filter(pl.col(WHY).is_null()).select(
+            REQUEST, pl.col(ROW).cast(pl.Int32), time, *answer, *values
         )
+        chosen = chosen.with_columns(texts)
         self.left_out.update(dict(counts.iter_rows()))
         return chosen
 

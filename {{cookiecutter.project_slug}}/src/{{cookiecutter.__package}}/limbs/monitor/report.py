@@ -37,7 +37,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 th { background: var(--back); white-space: nowrap; } td.name { min-width: 8.5rem; }
-.n { text-align: right; } .n, .bar { white-space: nowrap; } td.why { min-width: 13rem; }
+.n { text-align: right; } .n, .bar { white-space: nowrap; } small { white-space: nowrap; }
 .track { position: relative; display: inline-block; width: 5rem; height: .7rem;
   background: var(--line); vertical-align: middle; }
 .track i { position: absolute; inset: 0 auto 0 0; background: var(--now); }
@@ -48,6 +48,7 @@ th { background: var(--back); white-space: nowrap; } td.name { min-width: 8.5rem
 .bin { display: grid; grid-template-columns: 8rem 1fr 2.5rem; gap: 0 .5rem; font-size: .8rem;
   align-items: center; margin: .15rem 0; line-height: 1.25; }
 .bin span { overflow-wrap: anywhere; } .bin em { font-style: normal; text-align: right; }
+.note { font-size: .8rem; color: var(--soft); margin: .4rem 0 0; overflow-wrap: anywhere; }
 .bars b { display: block; height: .45rem; background: var(--then); min-width: 1px; }
 .bars b + b { background: var(--now); }
 .key b { display: inline-block; width: .8rem; height: .6rem; background: var(--then); }
@@ -130,9 +131,9 @@ def accuracy(live: Live) -> str:
         if live.tested and name in live.tested:
             then = number(live.tested[name])
         if name == live.primary:
-            now += f" ({number(live.interval[0])} to {number(live.interval[1])})"
+            now += between(live.interval)
         if name == live.primary and live.tested_interval:
-            then += f" ({number(live.tested_interval[0])} to {number(live.tested_interval[1])})"
+            then += between(live.tested_interval)
         title = escape(name.replace("_", " "))
         rows.append(f"<tr><td>{title}<td class=n>{now}<td class=n>{then}</tr>")
     few = f" Fewer than {FEW} are too few to conclude anything." if live.rows < FEW else ""
@@ -141,6 +142,11 @@ def accuracy(live: Live) -> str:
         "the test rows. In brackets the interval that holds the score with 95 % confidence."
         f"{few}</p>" + table("<th>metric<th class=n>now<th class=n>test rows", rows)
     )
+
+
+def between(interval: tuple[float, float]) -> str:
+    """An interval, on a line of its own."""
+    return f"<br><small>({number(interval[0])} to {number(interval[1])})</small>"
 
 
 def periods(live: Live) -> str:
@@ -182,8 +188,7 @@ def distance(title: str, one: Finding, threshold: float) -> str:
     return (
         f"<tr class='{word}'><td class=name>{escape(title)}"
         f"<td class=bar>{bar(one.score, max(threshold, one.chance))} {one.score:.3f}"
-        f"<td class=n>{one.chance:.3f}<td class=n>{missing}"
-        f"<td class=why><span class=word>{word}</span> {escape(one.new)}</tr>"
+        f"<td class=n>{one.chance:.3f}<td class=n>{missing}<td class=word>{word}</tr>"
     )
 
 
@@ -214,7 +219,8 @@ def card(title: str, one: Finding) -> str:
         for i in chosen
     )
     left = len(there) - len(chosen)
-    more = f"<p class=soft>and {left} that changed less</p>" if left else ""
+    more = f"<p class=note>and {left} that changed less</p>" if left else ""
+    more += f"<p class=note>{escape(one.new)}</p>" if one.new else ""
     word = " <span class=word>drifted</span>" if one.drifted else ""
     head = f"<h3><span class=name>{escape(title)}</span>{word}</h3>"
     return f"<div class=card>{head}{bins}{more}</div>"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ...batch import ROWS, needed
 from ...contract import Contract
 from ...errors import UserError
-from ...lags import add_lags
+from ...lags import add_lags, begun
 from ...preparation import EXAMPLES, PART, encode
 from ...reading import scan
 from ...scoring import Scorer
@@ -78,10 +78,13 @@ class FileRows:
         nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
         typing = Typing(columns)
         with tqdm(total=raw.rows, unit="row", unit_scale=True, disable=None, leave=False) as bar:
-            # Lags look back over the whole table.
+            # Lags look back over the whole table; its first rows are there for those after them.
             for rows in raw.slices(max(raw.rows, 1) if contract.lags else ROWS):
                 typed = typing(rows.with_columns(nulls))
-                yield answered(self.scorer, add_lags(typed, contract))
+                if not columns.keys() >= contract.lags.keys():
+                    typed = add_lags(typed, contract)
+                    typed = typed.filter(begun(typed, contract))
+                yield answered(self.scorer, typed)
                 bar.update(len(rows))
         self.broken = [
             f"{one.column}: {one.count:,} value(s) {one.rule}, the first is {one.value} "

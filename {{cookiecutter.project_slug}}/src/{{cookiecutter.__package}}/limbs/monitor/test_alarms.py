@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 
 from {{cookiecutter.__package}}.columns import BaseColumn, Boolean, Category, Number
+from {{cookiecutter.__package}}.evaluation import Held, held_once, interval
 from {{cookiecutter.__package}}.limbs.monitor.drift import Tally
+from {{cookiecutter.__package}}.limbs.monitor.outcomes import Live
 
 REFERENCE = 500  # rows, as a bundle keeps
 THRESHOLD = 0.1
@@ -82,3 +84,32 @@ def test_alarms_are_seldom_false_and_large_changes_are_found(kind: str) -> None:
         )
         assert false <= 0.02
         assert second >= (0.99 if rows >= 500 else 0)
+
+
+def answers(dice: np.random.Generator, rows: int, noise: float) -> Held:
+    """Outcomes of which one in five is true, and the probabilities that a model says."""
+    logit = dice.normal(-2, 1.5, rows)
+    true = (dice.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+    said = 1 / (1 + np.exp(-(logit + dice.normal(0, noise, rows))))
+    return held_once(np.arange(rows), true, np.column_stack([1 - said, said]), threshold=0.5)
+
+
+def test_answers_as_good_as_in_the_test_raise_no_alarm_and_much_worse_ones_do() -> None:
+    fell: dict[float, list[bool]] = {0.0: [], 3.0: []}
+    scores: dict[float, list[float]] = {0.0: [], 3.0: []}
+    for number in range(20):
+        dice = np.random.default_rng(number)
+        tested = interval(answers(dice, 2000, 0))
+        for noise in fell:
+            now = answers(dice, 500, noise)
+            scores[noise].append(now.score())
+            metrics = {"average_precision": now.score()}
+            live = Live("average_precision", 500, metrics, interval(now), None, tested, [])
+            fell[noise].append(live.fell)
+    good, bad = (float(np.mean(values)) for values in scores.values())
+    print(
+        f"\n| answers | 500 | {np.mean(fell[0.0]):.0%} "
+        f"| {np.mean(fell[3.0]):.0%} of {good:.2f} to {bad:.2f} |"
+    )
+    assert np.mean(fell[0.0]) == 0
+    assert np.mean(fell[3.0]) >= 0.9

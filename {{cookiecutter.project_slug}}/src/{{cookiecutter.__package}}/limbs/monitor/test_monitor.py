@@ -221,6 +221,12 @@ def test_a_column_without_any_value_is_broken(serve: Made, found: Found) -> None
         assert f"{name} can hardly be the same column" in told
 
 
+def test_an_empty_text_is_a_missing_one(serve: Made, found: Found) -> None:
+    serve(fruit(300, 1).with_columns(colour=pl.lit("")))
+    assert "colour              1.000" in found()[1]
+    assert "0% to 100%  broken" in found()[1]
+
+
 def test_one_row_is_compared_and_proves_nothing(serve: Made, found: Found) -> None:
     serve(fruit(1, 5).with_columns(pl.lit("violet").alias("colour")))
     code, told = found()
