@@ -57,8 +57,8 @@ class Recorded:
         """
         if not self.folder.is_dir():
             raise UserError(
-                f"there is no record of predictions in {self.folder}: serving.record.folder in "
-                "config.yaml keeps one; a file is compared without: make monitor FILE=..."
+                f"there is no record of predictions in {self.folder}: make serve "
+                f"RECORD={self.folder} keeps one; a file needs none: make monitor FILE=..."
             )
         yield from together(self._files())
 

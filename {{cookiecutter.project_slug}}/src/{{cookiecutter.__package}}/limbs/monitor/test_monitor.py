@@ -308,7 +308,7 @@ def test_days_choose_from_the_record(serve: Made, found: Found, refusal: Refusal
 
 
 def test_an_empty_record_and_a_missing_one_are_mistakes(project: Path, refusal: Refusal) -> None:
-    assert "there is no record of predictions in served: serving.record.folder" in refusal()
+    assert "there is no record of predictions in served: make serve RECORD=served" in refusal()
     Path("served").mkdir()
     assert "served has nothing to compare" in refusal()
 
