@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 import yaml
 
+from {{cookiecutter.__package}}.__main__ import find_commands
 from {{cookiecutter.__package}}.preparation import EXAMPLES, PART
 from {{cookiecutter.__package}}.scoring import Scorer
 
@@ -102,3 +104,52 @@ def test_a_model_that_reads_the_remarks_stops_the_training(
     assert "too good to be true" in refusal("train", "--models", "linear")
 
     assert not (tmp_path / "bundles" / "challenger").exists()
+
+
+def test_the_tail_drifts_and_rows_like_those_fitted_on_do_not(
+    trained: Path,
+    tmp_path: Path,
+    run_command: Callable[..., subprocess.CompletedProcess[str]],
+    served: Callable[..., Any],
+) -> None:
+    if "monitor" not in find_commands():
+        pytest.skip("the limb monitor was deleted")
+    for name in ("bundles", "data", "config.yaml", "schema.yaml"):
+        (shutil.copytree if (trained / name).is_dir() else shutil.copy)(
+            trained / name, tmp_path / name
+        )
+    table = pl.read_parquet(trained / EXAMPLES)
+    tail = table.filter(pl.col(PART.format(0)) == 3)
+    rows = tail.select(list(Scorer(tmp_path / "bundles" / "champion").contract.features))
+    known = []
+    with served(tmp_path, "--serving.record.folder", "served") as client:
+        for number, some in enumerate(rows.iter_slices(100)):
+            name = {"X-Request-Id": f"tail-{number}"}
+            client.post("/predict", json={"rows": some.to_dicts()}, headers=name).raise_for_status()
+            known += [(f"tail-{number}", row) for row in range(len(some))]
+    pl.DataFrame(known, ["request", "row"], orient="row").with_columns(
+        # In the file, the effect is a word, and "None" the one that means no disruption.
+        effect=pl.when(tail["effect"]).then(pl.lit("Aborted Take-off")).otherwise(pl.lit("None"))
+    ).write_csv(tmp_path / "known.csv")
+
+    done = run_command(tmp_path, "monitor", "--outcomes", "known.csv")
+    assert done.returncode == 1, done.stderr
+    assert "drift: 9 of 13 columns have drifted" in done.stdout
+    assert "1,244 of 1,244 answers have an outcome so far" in done.stdout
+    found = json.loads((tmp_path / "served" / "drift.json").read_text())
+    assert found["prediction"] < 0.1  # the reports tell less; the answers are as they were
+    assert max(found["columns"].values()) > 0.2
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if "%" in line}
+    for name in ("height", "speed", "atype", "ac_mass", "phase_of_flt"):
+        before, _, after = lines[name][-4:-1]
+        assert int(after.strip("%")) > int(before.strip("%")) + 8  # are missing more often
+
+    alone = run_command(tmp_path, "monitor", "--part", "later")
+    assert alone.returncode == 1
+    assert "drift: 9 of 13 columns have drifted" in alone.stdout
+
+    fitted = table.filter(pl.col(PART.format(0)) < 2).sample(1244, seed=0)
+    fitted.select(rows.columns).write_parquet(tmp_path / "fitted.parquet")
+    done = run_command(tmp_path, "monitor", "--file", "fitted.parquet")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-2] == "no drift"

@@ -37,7 +37,7 @@ def find_commands() -> dict[str, type[Command]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command and return the exit code: 2 for a mistake of the person's."""
+    """Run one command and return the exit code: its own, or 2 for a mistake of the person's."""
     found = find_commands()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: python -m {PACKAGE} COMMAND [--help] [--setting value ...]\n")
@@ -52,13 +52,13 @@ def main(arguments: list[str]) -> int:
             )
         command = build(found[name], rest)
         with lock() if command.alone else contextlib.nullcontext():
-            command.run()
+            code = command.run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code or 0
 
 
 @contextlib.contextmanager

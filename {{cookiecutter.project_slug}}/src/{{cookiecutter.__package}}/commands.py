@@ -27,8 +27,8 @@ class Command(Settings):
 
     alone: ClassVar[bool] = False
 
-    def run(self) -> None:
-        """Do it."""
+    def run(self) -> int | None:
+        """Do it; return an exit code if there is more to tell than that it went well."""
         raise NotImplementedError
 
 

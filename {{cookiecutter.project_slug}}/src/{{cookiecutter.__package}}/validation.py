@@ -47,7 +47,7 @@ class Typing:
     def __init__(self, columns: Mapping[str, BaseColumn]) -> None:
         self.columns = columns
         self.rows = 0
-        self._breaches: dict[tuple[str, str], Breach] = {}
+        self.breaches: dict[tuple[str, str], Breach] = {}  # by column and rule
 
     def __call__(self, raw: pl.DataFrame) -> pl.DataFrame:
         """Type the next slice. Values that cannot be read become null, and are counted."""
@@ -82,7 +82,7 @@ class Typing:
         row = broken.arg_max()
         assert row is not None
         first = Breach(name, rule, mend, self.rows + row, repr(raw[name][row]))
-        self._breaches.setdefault((name, rule), first).count += int(broken.sum())
+        self.breaches.setdefault((name, rule), first).count += int(broken.sum())
 
     def check(self, place: Callable[[int], str]) -> None:
         """Refuse the table if a rule was broken.
@@ -100,7 +100,7 @@ class Typing:
         lines = [
             f"{breach.column}: {breach.count} value(s) {breach.rule}, the first is "
             f"{breach.value} ({place(breach.row)}); change {breach.mend}"
-            for breach in self._breaches.values()
+            for breach in self.breaches.values()
         ]
         if lines:
             raise UserError(listed("the data and the contract (schema.yaml) disagree:", lines))

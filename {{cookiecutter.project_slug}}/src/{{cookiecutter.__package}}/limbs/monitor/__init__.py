@@ -1,0 +1,1 @@
+"""Monitoring: what is served now, beside what the model was fitted on."""
