@@ -14,6 +14,8 @@ class Deploy(Command):
     alone = True  # the champion must not change while it is packed
 
     on: str = Field("docker", description="where: a name of limbs/deploy/on_...")
+    host: str | None = Field(None, description="address of the Docker host")
+    port: int | None = Field(None, description="where it listens there")
     status: bool = Field(False, description="tell what is there")
     rollback: bool = Field(False, description="bring what was there before back")
     down: bool = Field(False, description="take it away")

@@ -1,0 +1,107 @@
+"""The Docker host: reaching it, and bringing images there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.tls import TLSConfig
+from tqdm import tqdm
+
+from ....errors import UserError
+from ...images.trial import engine
+
+
+def connect(host: str) -> docker.DockerClient:
+    """Connect to a host by its address; `local` is the engine that builds.
+
+    Raises
+    ------
+    UserError
+        If no engine answers there.
+    """
+    try:
+        if host == "local":
+            client = engine()
+        else:
+            client = docker.DockerClient(base_url=host, use_ssh_client=True, tls=tls(host))
+        client.ping()
+    except (DockerException, OSError) as error:
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise UserError(f"no Docker engine answers at {host}: {reason}") from None
+    return client
+
+
+def tls(host: str) -> TLSConfig | bool:
+    """Certificates for a host over TCP, from the folder in DOCKER_CERT_PATH.
+
+    Raises
+    ------
+    UserError
+        If there are none: whoever reaches an open engine is root on its host.
+    """
+    if not host.startswith("tcp://"):
+        return False
+    folder = Path(os.environ.get("DOCKER_CERT_PATH", "~/.docker")).expanduser()
+    names = [folder / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    if absent := [str(path) for path in names if not path.is_file()]:
+        raise UserError(f"{host} needs TLS: there is no {absent[0]}; set DOCKER_CERT_PATH")
+    authority, certificate, key = map(str, names)
+    return TLSConfig(client_cert=(certificate, key), ca_cert=authority, verify=True)
+
+
+def bring(image: str, client: docker.DockerClient) -> str:
+    """Have an image on the host that the local engine has.
+
+    Returns
+    -------
+    str
+        The image's id.
+    """
+    local = engine().images.get(image)
+    with told(f"{image} could not be brought to the host"):
+        try:
+            return str(client.images.get(local.id).id)
+        except ImageNotFound:
+            pass
+        size = int(local.attrs["Size"])
+        with tqdm(total=size, unit="B", unit_scale=True, desc=image, disable=None) as bar:
+
+            def pieces() -> Iterator[bytes]:
+                for piece in local.save(named=True):
+                    bar.update(len(piece))
+                    yield piece
+
+            client.api.load_image(pieces())
+        return str(client.images.get(local.id).id)
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Tell what the engine refuses in a line.
+
+    Raises
+    ------
+    UserError
+        If it refuses something.
+    """
+    try:
+        yield
+    except (APIError, ImageNotFound) as error:
+        raise UserError(f"{what}: {error.explanation or error}") from None
+    except DockerException as error:
+        raise UserError(f"{what}: {error}") from None
+
+
+def run(container: Any, *command: str) -> str:
+    """Output of a command in a container; empty if it fails."""
+    with contextlib.suppress(APIError):  # it has ended
+        code, output = container.exec_run(list(command))
+        if code == 0:
+            return str(output.decode(errors="replace"))
+    return ""

@@ -1,0 +1,298 @@
+"""The steps of a deployment to a Docker host, each of which may fail and leave the old serving."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+import json
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docker.errors import APIError, NotFound
+from pydantic import TypeAdapter, ValidationError
+
+from ....bundle import registered_version
+from ....errors import UserError, describe
+from ....scoring import Scorer
+from ....settings import Section
+from ...images.building import CHAMPION, build, build_serve, name
+from ..commands import Deploy
+from .front import COLOURS, PATIENCE, Front
+from .host import bring, connect, run, told
+
+CHOICES = Path("infra/deploy/docker.yaml")
+READY = (
+    "from urllib.request import urlopen; "
+    "print(urlopen('http://127.0.0.1:8000/health/ready', timeout=5).read().decode())"
+)
+POST = """
+import sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+asked = Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
+try:
+    print(200, urlopen(asked, timeout=10).read().decode())
+except HTTPError as error:
+    print(error.code, error.read().decode())
+"""
+
+
+class Choices(Section):
+    """What infra/deploy/docker.yaml holds."""
+
+    host: str = "local"
+    address: str = "127.0.0.1"
+    port: int = 8000
+    memory: str = "512m"
+
+
+class Place:
+    """A Docker host. Two containers, blue and green, take turns behind a front."""
+
+    def __init__(self, asked: Deploy) -> None:
+        try:
+            content = yaml.safe_load(CHOICES.read_text()) if CHOICES.is_file() else {}
+            chosen = {"host": asked.host, "port": asked.port}
+            given = {key: value for key, value in chosen.items() if value is not None}
+            self.choices = Choices.model_validate((content or {}) | given)
+        except ValidationError as error:
+            raise UserError(f"{CHOICES}: {describe(error, Choices.model_fields)}") from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{CHOICES} is not YAML: {' '.join(str(error).split())}") from None
+        self.asked, self.name = asked, name()
+        self.client = connect(self.choices.host)
+        self.front = Front(self.client, self.name)
+
+    @property
+    def url(self) -> str:
+        """Where the front listens, as seen from the host."""
+        return f"http://{self.choices.address}:{self.choices.port}"
+
+    def containers(self) -> dict[str, Any]:
+        """Containers of the API that there are, by colour."""
+        found = {}
+        for colour in COLOURS:
+            with contextlib.suppress(NotFound):
+                found[colour] = self.client.containers.get(f"{self.name}-{colour}")
+        return found
+
+    def active(self) -> str:
+        """Colour of the container that answers; empty if there is none."""
+        if self.front.container is None:
+            return ""
+        up = [colour for colour, state in self.front.servers().items() if state["status"] == "UP"]
+        return up[0] if up else ""
+
+    def deploy(self) -> None:
+        """Try the champion's image beside what answers now, and let it take over."""
+        version = registered_version(CHAMPION).get("version", "unregistered")
+        if self.asked.dry_run:
+            print(f"would put version {version} at {self.url} of {self.choices.host}")
+            return
+        self.warn()
+        build_serve(None)
+        build("front", f"{self.name}:front", None)
+        image = bring(f"{self.name}:{version}", self.client)
+        front = bring(f"{self.name}:front", self.client)
+        with self.alone():
+            self.front.ensure(front, self.choices.address, self.choices.port)
+            old = self.active()
+            new = COLOURS[old == COLOURS[0]]
+            self.remove(new)
+            self.front.close(new)
+            try:
+                container = self.start(new, image, version)
+                self.take_over(container, new, old)
+            except BaseException:
+                self.front.close(new)
+                self.remove(new)
+                raise
+        print(f"version {version} answers at {self.url} of {self.choices.host}")
+
+    def rollback(self) -> None:
+        """Let the container that answered before answer again."""
+        with self.alone():
+            old = self.active()
+            new = COLOURS[old == COLOURS[0]]
+            container = self.containers().get(new)
+            if not old or container is None:
+                raise UserError("there is nothing to go back to")
+            with told("the container before this one could not be started"):
+                container.start()
+            self.take_over(container, new, old)
+        print(f"version {container.labels['deploy.version']} answers at {self.url} again")
+
+    def status(self) -> None:
+        """Tell what is there."""
+        active = self.active()
+        if not active:
+            print(f"{self.name} is not deployed at {self.choices.host}")
+        for colour, container in sorted(self.containers().items()):
+            labels, state = container.labels, container.status
+            does = f"answers at {self.url}" if colour == active else f"{state}, for ROLLBACK=1"
+            print(f"version {labels['deploy.version']} of {labels['deploy.at']}: {does}")
+
+    def down(self) -> None:
+        """Remove the containers, the front, and what they kept."""
+        for colour in COLOURS:
+            self.remove(colour)
+        self.front.remove()
+        with told("the volume could not be removed"), contextlib.suppress(NotFound):
+            self.client.volumes.get(f"{self.name}-state").remove()
+        print(f"nothing of {self.name} is left at {self.choices.host}, but its images")
+
+    def start(self, colour: str, image: str, version: str) -> Any:
+        """Start a container that nothing is sent to yet."""
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        arguments = ["serve", "--serving.host", "0.0.0.0", "--serving.port", "8000"]
+        keys = self.asked.serving.keys
+        if keys:
+            arguments += ["--serving.keys", f"/app/state/{keys.name}"]
+        with told(f"{self.name}-{colour} could not be started"):
+            container = self.client.containers.create(
+                image,
+                arguments,
+                name=f"{self.name}-{colour}",
+                labels={**self.front.labels, "deploy.version": version, "deploy.at": at},
+                network=self.front.name,
+                networking_config={
+                    self.front.name: self.client.api.create_endpoint_config(aliases=[colour])
+                },
+                environment={"FORWARDED_ALLOW_IPS": "*"},  # only the front reaches it
+                volumes={f"{self.name}-state": {"bind": "/app/state", "mode": "rw"}},
+                read_only=True,
+                tmpfs={"/tmp": ""},
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges:true"],
+                restart_policy={"Name": "unless-stopped"},
+                mem_limit=self.choices.memory,
+            )
+            if keys:
+                container.put_archive("/app/state", archive(keys))
+            container.start()
+        return container
+
+    def take_over(self, container: Any, new: str, old: str) -> None:
+        """Switch to a container once it has answered, and back if it then does not.
+
+        Raises
+        ------
+        UserError
+            If it does not answer as the bundle does.
+        """
+        self.front.close(new)
+        self.wait_until_ready(container)
+        version = container.labels["deploy.version"]
+        self.check(container, "http://127.0.0.1:8000/predict", version)
+        self.front.switch(new, old)
+        try:
+            self.check(container, f"http://{self.front.name}:8000/predict", version)
+        except UserError:
+            if old:
+                self.front.switch(old, new)
+            raise
+        if old and (before := self.containers().get(old)):
+            with told(f"{before.name} could not be stopped"):
+                before.stop(timeout=PATIENCE)  # what it has begun it ends
+
+    def wait_until_ready(self, container: Any) -> None:
+        """Wait until the API in a container is ready.
+
+        Raises
+        ------
+        UserError
+            If it ends or takes too long; with what it said last.
+        """
+        limit = time.monotonic() + PATIENCE
+        while time.monotonic() < limit:
+            container.reload()
+            if container.status == "running" and run(container, "python", "-c", READY):
+                return
+            if container.status in ("exited", "restarting", "dead"):
+                break
+            time.sleep(0.1)
+        said = container.logs(tail=1).decode(errors="replace").strip() or "nothing"
+        raise UserError(f"version {container.labels['deploy.version']} does not answer: {said}")
+
+    def check(self, container: Any, url: str, version: str) -> None:
+        """Post the contract's example, and compare the answer with the bundle's.
+
+        Raises
+        ------
+        UserError
+            If it is another, or none.
+        """
+        scorer = Scorer(CHAMPION)
+        row = scorer.contract.example()
+        kinds = {name: column.request_type() for name, column in scorer.contract.features.items()}
+        typed = {name: TypeAdapter(kinds[name]).validate_python(row[name]) for name in row}
+        (answer,) = scorer.score([typed])
+        code, _, said = run(
+            container, "python", "-c", POST, url, json.dumps({"rows": [row]}, default=str)
+        ).partition(" ")
+        if code == "401" and self.asked.serving.keys:
+            return  # it asks for a key, as it should; /health/ready has scored a row
+        if code != "200":
+            raise UserError(f"version {version} does not answer the example: {code} {said[:200]}")
+        found = json.loads(said)
+        if scorer.number == version and found["predictions"] != [answer]:
+            raise UserError(f"version {version} answers otherwise than its bundle: {said[:200]}")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the host, so that two deployments do not mix.
+
+        Raises
+        ------
+        UserError
+            If another one is under way.
+        """
+        lock = f"{self.name}-deploying"
+        try:
+            image = self.client.images.get(f"{self.name}:front").id
+            held = self.client.containers.create(image, name=lock, labels=self.front.labels)
+        except NotFound:
+            raise UserError(f"{self.name} is not deployed at {self.choices.host}") from None
+        except APIError as error:
+            if error.status_code != 409:
+                raise UserError(f"{self.choices.host}: {error.explanation}") from None
+            raise UserError(
+                f"another deployment is under way; if it was cut off: docker rm {lock}"
+            ) from None
+        try:
+            yield
+        finally:
+            held.remove(force=True)
+
+    def remove(self, colour: str) -> None:
+        """Remove a container, if it is there."""
+        if (container := self.containers().get(colour)) is not None:
+            with told(f"{container.name} could not be removed"):
+                container.remove(force=True)
+
+    def warn(self) -> None:
+        """Tell if everybody may ask."""
+        if self.choices.address not in ("127.0.0.1", "::1") and not self.asked.serving.keys:
+            print(
+                f"WARNING: {self.choices.address} is open to others, and no key is needed: "
+                "make key NAME=..., then serving.keys in config.yaml",
+                file=sys.stderr,
+            )
+
+
+def archive(path: Path) -> bytes:
+    """Pack a file as the API's user may read it."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as packed:
+        about = packed.gettarinfo(path, path.name)
+        about.uid = about.gid = 10001
+        about.mode = 0o400
+        with path.open("rb") as content:
+            packed.addfile(about, content)
+    return file.getvalue()
