@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -18,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import processes
-from load import CASES, Case, Sample, load
+from load import CASES, KEY, Case, Sample, load
 from project import PROGRAMS, Project, UserError, say
 
 START_LIMIT = 120  # s
@@ -65,8 +66,11 @@ class Server:
 
 
 def this_api(project: Project, folder: Path, port: int) -> list[str]:
-    """Command of the project's own API."""
-    return [project.python, "-m", project.package, "serve", "--serving.port", str(port)]
+    """Command of the project's own API, which asks for a key."""
+    keys = folder / "keys.txt"
+    keys.write_text(f"bench {hashlib.sha256(KEY.encode()).hexdigest()}\n")
+    command = [project.python, "-m", project.package, "serve", "--serving.port", str(port)]
+    return [*command, "--serving.keys", str(keys)]
 
 
 def mlflow(project: Project, folder: Path, port: int) -> list[str]:
@@ -267,7 +271,8 @@ def post(port: int, path: str, body: bytes) -> Any:
     """Send a body and return the answer; None where it is not one with status 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
         content = response.read()
         return json.loads(content) if response.status == 200 else None

@@ -1,0 +1,105 @@
+"""Load: more than can be answered, and an end in the midst of it, by a real process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROWS = {"rows": [{"grade": "A", "bruised": False, "weight": 120}] * 20}
+HEADERS = {"Content-Type": "application/json"}
+Server = Callable[..., AbstractContextManager[Any]]
+
+
+class Crowd:
+    """Clients that ask as fast as they are answered, each over a connection that stays.
+
+    Attributes
+    ----------
+    seen
+        How many answers of each status; `closed` is a connection that the server had closed
+        before it answered anything, `cut` an answer that ended too soon.
+    """
+
+    def __init__(self, api: Any, clients: int) -> None:
+        self.address = (api.base_url.host, api.base_url.port)
+        self.seen: Counter[Any] = Counter()
+        self.waits: list[str | None] = []
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def ask(self) -> None:
+        connection = http.client.HTTPConnection(*self.address, timeout=20)
+        while not self.ended.is_set():
+            try:
+                connection.request("POST", "/predict", json.dumps(ROWS), HEADERS)
+                answer = connection.getresponse()
+            except (http.client.RemoteDisconnected, ConnectionError):
+                self.seen["closed"] += 1
+                return
+            try:
+                content = answer.read()
+            except (http.client.HTTPException, ConnectionError):
+                self.seen["cut"] += 1
+                return
+            self.seen[answer.status] += 1
+            if answer.status == 200:
+                assert len(json.loads(content)["predictions"]) == 20
+            elif answer.status == 503:
+                self.waits.append(answer.headers["Retry-After"])
+
+    def end(self) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def memory(api: Any) -> int:
+    """Memory of the server in KiB."""
+    lines = Path(f"/proc/{api.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def test_beyond_what_can_be_answered_requests_are_refused_and_it_recovers(
+    small_bundle: Path, served: Server
+) -> None:
+    with served(small_bundle.parents[1], "--serving.at-once", "4") as api:
+        warm = Crowd(api, 4)
+        time.sleep(1)
+        warm.end()
+        before = memory(api)
+        crowd = Crowd(api, 32)
+        time.sleep(4)
+        crowd.end()
+        assert set(crowd.seen) == {200, 503}
+        assert set(crowd.waits) == {"1"}
+        assert memory(api) - before < 30_000
+        assert api.post("/predict", json=ROWS).status_code == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_at_the_end_no_request_that_was_taken_is_cut(
+    small_bundle: Path, served: Server, workers: str
+) -> None:
+    with served(small_bundle.parents[1], "--serving.workers", workers) as api:
+        crowd = Crowd(api, 8)
+        time.sleep(1)
+        api.process.send_signal(signal.SIGTERM)
+        # uvicorn hands the signal on once it has ended everything.
+        assert api.process.wait(30) in (0, -signal.SIGTERM)
+        crowd.end()
+    assert crowd.seen[200] > 8
+    # A connection that stays may be closed before a request on it is seen.
+    assert set(crowd.seen) <= {200, "closed"}
+    assert crowd.seen["closed"] <= 8
