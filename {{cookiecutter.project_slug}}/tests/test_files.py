@@ -146,6 +146,13 @@ def test_a_file_that_cannot_be_read_gets_422_and_says_where(api: httpx2.Client) 
     assert "expected" in wrong.json()["detail"][0]["msg"]
 
 
+@pytest.mark.parametrize("kind", [CSV, ARROW])
+def test_a_file_without_rows_gets_422(api: httpx2.Client, kind: str) -> None:
+    answer = post(api, body(table().head(0), kind), kind)
+    assert (answer.status_code, answer.json()) == (422, {"detail": "there are no rows"})
+    assert post(api, b"", kind).status_code == 422
+
+
 def test_a_hostile_stream_ends_its_own_process_and_no_other_answer(api: httpx2.Client) -> None:
     good = body(table(30), ARROW)
     dice = random.Random(0)

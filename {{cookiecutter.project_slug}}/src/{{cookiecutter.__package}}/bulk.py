@@ -112,6 +112,8 @@ class Bulk:
                 self.seen(columns, prediction)
                 self.done += rows
                 yield RecordBatch.from_arrays(shares, schema=schema)
+            if not self.done:
+                raise RowsError("there are no rows")
         except RowsError as error:
             self.refusal = error
             raise

@@ -77,10 +77,10 @@ def serve(folder: Path, choice: Serving) -> None:
 
 def start(folder: Path, choice: Serving) -> FastAPI:
     """Load the bundle and make its API, in the process that answers."""
+    app = open_app(folder, choice)
     write_logs(choice.logs.form)
     sys.setswitchinterval(SWITCH)
     Impatient.seconds = choice.patience
-    app = open_app(folder, choice)
     # What is there now stays; the collector need not look at it again with every request.
     gc.collect()
     gc.freeze()

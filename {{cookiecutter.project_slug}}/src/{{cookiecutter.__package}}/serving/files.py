@@ -60,6 +60,8 @@ class Files:
         job = Job(await self.start(kind), self.choice)
         try:
             await job.run(kind, receive, send)
+            self.counted(job.rows, job.version)
+            await send({"type": "http.response.body", "body": b""})
         except RefusedError as refusal:
             if job.begun:
                 # Not ended, so that nobody takes it as whole: the server closes the connection.
@@ -69,8 +71,6 @@ class Files:
         finally:
             await job.end()
             self.under_way -= 1
-            if job.rows:
-                self.counted(job.rows, job.version)
 
     async def start(self, kind: str) -> Process:
         """Start the process that answers."""
@@ -103,7 +103,7 @@ class Job:
         self.refusal: RefusedError | None = None
 
     async def run(self, kind: str, receive: Receive, send: Send) -> None:
-        """Hand over what comes and goes until all is answered.
+        """Hand over what comes and goes until all is answered; the answer is not ended yet.
 
         Raises
         ------
@@ -126,7 +126,6 @@ class Job:
         if self.refusal:
             raise self.refusal
         self.conclude(told[0] if told else "")
-        await send({"type": "http.response.body", "body": b""})
 
     async def feed(self, receive: Receive) -> None:
         """Hand the body to the process; where the client leaves, the process ends."""
