@@ -49,7 +49,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "example": 120,
         "description": "On our scales",
     },
-    "length": {"type": "number"},
+    "length": {"type": "number", "missing_values": ["-999"]},
     "colour": {"type": "category", "categories": ["red", "green"], "example": "red"},
     "shop": {"type": "category", "missing_values": ["UNKNOWN"]},
     "grade": {

@@ -41,7 +41,11 @@ Seen = Callable[[Columns, np.ndarray], None]
 
 
 class RowsError(Exception):
-    """Rows that are not answered; `args[0]` says why, as a body in JSON is refused."""
+    """Rows that are not answered; `detail` says why and where, as of a body in JSON."""
+
+    def __init__(self, why: str, *where: int | str) -> None:
+        super().__init__(why)
+        self.detail = [{"loc": ["body", *where], "msg": why, "type": "value_error"}]
 
 
 class Bulk:
@@ -183,12 +187,12 @@ class Bulk:
             if array.null_count and not column.nullable and name not in self.contract.lags:
                 self.refuse(name, list(array.to_pylist()).index(None), "a value is needed")
             if isinstance(column, Number | Boolean):
-                encoded["numbers"].append(self.numbers(name, array))
+                encoded["numbers"] += column.encode(self.numbers(name, array))
             else:
                 encoded[column.matrix] += self.others(name, array)
         return self.contract.side_by_side(encoded)
 
-    def numbers(self, name: str, array: Array) -> np.ndarray:
+    def numbers(self, name: str, array: Array) -> Any:
         """Values as float64, NaN where missing."""
         values = as_numbers(array)
         known = values[~np.isnan(values)]
@@ -228,8 +232,7 @@ class Bulk:
 
     def refuse(self, column: str, row: int, why: str) -> NoReturn:
         """Refuse a value, as a body in JSON is refused."""
-        where = ["body", self.done + row, column]
-        raise RowsError([{"loc": where, "msg": why, "type": "value_error"}])
+        raise RowsError(why, self.done + row, column)
 
 
 class Keeper:
@@ -278,7 +281,7 @@ def main(bundle: str, seal: str, kind: str, record: str) -> None:
         bulk.answer(body, out)
         out.flush()
     except RowsError as error:
-        told["detail"] = error.args[0]
+        told["detail"] = error.detail
     print(json.dumps({"rows": bulk.done, **told}), file=sys.stderr, flush=True)
     os._exit("detail" in told)  # at once: what `out` still holds is half an answer
 

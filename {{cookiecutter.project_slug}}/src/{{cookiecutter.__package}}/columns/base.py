@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 if TYPE_CHECKING:
     import polars as pl
 
 Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
+# What polars takes for blanks; Python's own strip takes four control characters as well.
+BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 
 
 class BaseColumn(BaseModel):
@@ -52,7 +58,7 @@ class BaseColumn(BaseModel):
     @model_validator(mode="after")
     def _example_is_one(self) -> Self:
         if self.example is not None:
-            TypeAdapter(self.request_type()).validate_python(self.example)
+            TypeAdapter(self.request_type()).validate_json(json.dumps(self.example))
         return self
 
     @property
@@ -92,6 +98,32 @@ class BaseColumn(BaseModel):
         """For each rule on typed values: how it is told, and where it is broken."""
         return {}
 
+    @cached_property
+    def missing(self) -> frozenset[str]:
+        """All spellings of "missing"."""
+        return frozenset(["", *self.missing_values])
+
+    def texts(self, values: Sequence[str | None]) -> list[str | None]:
+        """Texts without blanks; None where one is missing. A client spells that as a file does."""
+        missing = self.missing
+        return [
+            None if value is None or (text := value.strip(BLANKS)) in missing else text
+            for value in values
+        ]
+
+    def text_type(self, about: dict[str, Any] | None = None, **limits: Any) -> Any:
+        """The type of a text, which must not mean "missing" where a value is needed."""
+        if self.nullable:
+            return Annotated[str, Field(**limits, json_schema_extra=about)]
+
+        def check(value: str) -> str:
+            if self.texts([value]) == [None]:
+                raise ValueError("a value is needed")
+            return value
+
+        rules: Any = {**(about or {}), "not": {"enum": sorted(self.missing)}, "pattern": r"\S"}
+        return Annotated[str, Field(**limits, json_schema_extra=rules), AfterValidator(check)]
+
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Typed values, None where missing, to one or more columns of the matrix.
 
@@ -100,7 +132,10 @@ class BaseColumn(BaseModel):
         return [values]
 
     def request_type(self) -> Any:
-        """The type, with limits, that the API asks for."""
+        """The type, with limits, that the API asks for.
+
+        It is strict, since its document is: a number is not taken from a text.
+        """
         raise NotImplementedError
 
     def typical(self) -> Any:

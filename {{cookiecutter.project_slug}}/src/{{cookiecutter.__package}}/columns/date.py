@@ -6,7 +6,9 @@ import datetime as dt
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from .base import BaseColumn
 
@@ -119,4 +121,4 @@ class Date(BaseColumn):
         return "2024-06-30T12:00:00" if self.has_time else "2024-06-30"
 
     def request_type(self) -> Any:
-        return dt.datetime if self.has_time else dt.date
+        return Annotated[dt.datetime if self.has_time else dt.date, Field(strict=True)]

@@ -41,7 +41,7 @@ class Category(BaseColumn):
         return {"not one of the categories": ~values.is_in(self.categories)}
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        return [[value or MISSING for value in values]]
+        return [[text or MISSING for text in self.texts(values)]]
 
     def typical(self) -> str:
         return self.categories[0] if self.categories else "text"
@@ -50,7 +50,7 @@ class Category(BaseColumn):
         if self.categories and self.unseen == "refuse":
             return Literal[tuple(self.categories)]
         known: Any = {"categories": self.categories} if self.categories else None
-        return Annotated[str, Field(max_length=1000, json_schema_extra=known)]
+        return self.text_type(known, max_length=1000)
 
 
 class Boolean(BaseColumn):
@@ -88,4 +88,4 @@ class Boolean(BaseColumn):
         return False
 
     def request_type(self) -> Any:
-        return bool
+        return Annotated[bool, Field(strict=True)]

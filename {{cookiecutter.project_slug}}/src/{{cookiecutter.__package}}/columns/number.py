@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from .base import BaseColumn
@@ -69,6 +72,22 @@ class Number(BaseColumn):
 
         return dtype.is_numeric() or dtype == pl.Boolean
 
+    @cached_property
+    def sentinels(self) -> list[float]:
+        """Numbers that mean "missing", such as -999."""
+        found = []
+        for spelling in self.missing_values:
+            with contextlib.suppress(ValueError):
+                found.append(float(spelling))
+        return found
+
+    def known(self, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        import polars as pl
+
+        if dtype.is_numeric() and self.sentinels:
+            return pl.when(~raw.cast(pl.Float64).is_in(self.sentinels)).then(raw)
+        return super().known(raw, dtype)
+
     def convert(self, values: pl.Expr) -> pl.Expr:
         import polars as pl
 
@@ -121,6 +140,12 @@ class Number(BaseColumn):
             rules[f"above the maximum {self.maximum:g}"] = values > self.maximum
         return rules
 
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        if not self.sentinels:
+            return [values]
+        numbers = np.array(values, dtype=np.float64)  # None becomes NaN
+        return [np.where(np.isin(numbers, self.sentinels), np.nan, numbers)]  # type: ignore[list-item]
+
     def typical(self) -> float:
         return next((limit for limit in (self.minimum, self.maximum) if limit is not None), 0.0)
 
@@ -128,5 +153,11 @@ class Number(BaseColumn):
         unit: Any = {"unit": self.unit} if self.unit else None
         return Annotated[
             float,
-            Field(ge=self.minimum, le=self.maximum, allow_inf_nan=False, json_schema_extra=unit),
+            Field(
+                strict=True,
+                ge=self.minimum,
+                le=self.maximum,
+                allow_inf_nan=False,
+                json_schema_extra=unit,
+            ),
         ]

@@ -6,9 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, Literal
 
 from .base import BaseColumn
 
@@ -32,13 +30,13 @@ class Text(BaseColumn):
         return text
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        return [[words_and_pairs(value) if value else "_missing" for value in values]]
+        return [[words_and_pairs(text) if text else "_missing" for text in self.texts(values)]]
 
     def typical(self) -> str:
         return "text"
 
     def request_type(self) -> Any:
-        return Annotated[str, Field(max_length=100_000)]
+        return self.text_type(max_length=100_000)
 
 
 def words_and_pairs(text: str) -> str:

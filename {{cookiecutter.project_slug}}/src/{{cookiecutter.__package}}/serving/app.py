@@ -37,7 +37,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 FILES = {
     ARROW: {"schema": {"type": "string", "format": "binary"}},
-    CSV: {"schema": {"type": "string", "description": "A line of names, then one a row"}},
+    CSV: {
+        "schema": {
+            "type": "string",
+            "description": "A line of names, then one a row",
+            "minLength": 1,
+        }
+    },
 }
 QUIET = {"tracing": False, "metrics": False, "logs": False}
 

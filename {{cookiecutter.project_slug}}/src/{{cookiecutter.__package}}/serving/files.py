@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from ..bulk import RowsError
 from ..settings import PACKAGE, Serving
 from .model import Served
 from .route import RefusedError, problem, respond
@@ -180,7 +181,7 @@ class Job:
         try:
             said: dict[str, Any] = json.loads(told)
         except ValueError:  # it ended otherwise than it should
-            raise RefusedError(422, "the file cannot be read") from None
+            raise RefusedError(422, RowsError("the file cannot be read").detail) from None
         self.rows, self.version = said["rows"], said["version"]
         if "detail" in said:
             raise RefusedError(422, said["detail"])

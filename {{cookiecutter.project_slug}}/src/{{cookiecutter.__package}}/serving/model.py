@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,7 +136,8 @@ def rehearse(scorer: Scorer, row: Row) -> None:
 
 def example(scorer: Scorer) -> Row:
     """The contract's example, typed."""
-    row: Row = TypeAdapter(row_type(scorer.contract)).validate_python(scorer.contract.example())
+    given = json.dumps(scorer.contract.example())
+    row: Row = TypeAdapter(row_type(scorer.contract)).validate_json(given)
     return row
 
 

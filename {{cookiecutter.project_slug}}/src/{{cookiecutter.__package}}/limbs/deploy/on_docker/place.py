@@ -231,7 +231,9 @@ class Place:
         scorer = Scorer(CHAMPION)
         row = scorer.contract.example()
         kinds = {name: column.request_type() for name, column in scorer.contract.features.items()}
-        typed = {name: TypeAdapter(kinds[name]).validate_python(row[name]) for name in row}
+        typed = {
+            name: TypeAdapter(kinds[name]).validate_json(json.dumps(row[name])) for name in row
+        }
         (answer,) = scorer.score([typed])
         code, _, said = run(
             container, "python", "-c", POST, url, json.dumps({"rows": [row]}, default=str)
