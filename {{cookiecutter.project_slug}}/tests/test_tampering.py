@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,17 @@ TAMPERED: dict[str, Tamper] = {
     "a graph with an operator of its own": operator_of_its_own,
     "a graph with weights from elsewhere": weights_from_elsewhere,
     "a graph that is empty": lambda folder, _: (folder / bundle.MODEL).write_bytes(b""),
-    "a contract of other features": lambda folder, _: (folder / bundle.CONTRACT).write_text(
-        "columns: {a: {type: number}, sweet: {type: boolean, role: target}}"
+    "a contract of fewer features": lambda folder, _: (folder / bundle.CONTRACT).write_text(
+        "columns: {grade: {type: category}, sweet: {type: boolean, role: target}}"
     ),
 }
+
+
+def predict(project: Path, small_bundle: Path, run_command: Callable[..., Any]) -> Any:
+    """Run `predict` with the bundle that lies there."""
+    shutil.copy(small_bundle.parents[1] / "config.yaml", project)
+    (project / "rows.csv").write_text("grade,bruised\nA,no\n")
+    return run_command(project, "predict", "--file", "rows.csv", "--out", "out.csv")
 
 
 @pytest.mark.parametrize("case", TAMPERED)
@@ -89,10 +97,9 @@ def test_a_bundle_that_is_tampered_with_and_sealed_anew_is_refused_in_a_line(
     project = tmp_path / "project"
     folder = project / "bundles" / "champion"
     sealed(small_bundle, folder, "2", lambda copy: TAMPERED[case](copy, mark))
-    (project / "rows.csv").write_text("grade,bruised\nA,no\n")
-    done = run_command(project, "predict", "--file", "rows.csv", "--out", "out.csv")
+    done = predict(project, small_bundle, run_command)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert done.stderr.startswith("error: bundles/champion")
     assert "Traceback" not in done.stderr
     assert not mark.exists()
     assert not (project / "out.csv").exists()
@@ -111,8 +118,7 @@ def test_programs_that_lie_in_a_bundle_are_not_run(
         (copy / "model.pkl").write_bytes(pickle.dumps(Payload(mark)))
 
     sealed(small_bundle, folder, "2", add)
-    (project / "rows.csv").write_text("grade,bruised\nA,no\n")
-    done = run_command(project, "predict", "--file", "rows.csv", "--out", "out.csv")
+    done = predict(project, small_bundle, run_command)
     assert done.returncode == 0, done.stderr
     assert not mark.exists()
 

@@ -77,6 +77,13 @@ class Scorer:
         except Exception as error:  # onnxruntime's own exceptions have no common class
             raise UserError(f"{folder / MODEL} cannot be loaded: {error}") from None
         self._inputs = [value.name for value in self._session.get_inputs()]
+        nothing = self.contract.encode({name: [None] for name in self.contract.features})
+        try:
+            self.predict(nothing)
+        except Exception as error:
+            raise UserError(
+                f"{folder}: {MODEL} does not take what {CONTRACT} says: {error}"
+            ) from None
 
     @property
     def number(self) -> str:
