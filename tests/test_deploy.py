@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import json
+import os
 import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +84,9 @@ def project(
         docker("image", "rm", "--force", *set(made))
 
 
-def deploy(project: BakedProject, *arguments: Any) -> Any:
+def deploy(project: BakedProject, *arguments: Any, **env: str) -> Any:
     """Run the command, from the copy's own sources."""
-    return project.command("deploy", *arguments, PYTHONPATH="src")
+    return project.command("deploy", *arguments, PYTHONPATH="src", **env)
 
 
 def left() -> str:
@@ -149,3 +155,159 @@ def test_an_engine_or_a_port_that_cannot_be_had_is_told_in_a_line(
         assert done.stderr.splitlines()[-1].startswith("error: ")
         assert "Traceback" not in done.stderr
     assert "is not deployed at local" in deploy(project, "--status").stdout
+
+
+@contextmanager
+def engine_in_a_network_of_its_own(folder: Path) -> Iterator[Path]:
+    """Run a second engine that has nothing of the first; yield its socket."""
+    network = f"far{os.getpid()}"
+    run("ip", "netns", "add", network)
+    enter = ["nsenter", f"--net=/run/netns/{network}"]
+    run(*enter, "ip", "link", "set", "lo", "up")
+    address = folder / "docker.sock"
+    command = [*enter, "dockerd", "--host", f"unix://{address}", "--bridge", "none"]
+    for option, name in (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid")):
+        command += [f"--{option}", str(folder / name)]
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            limit = time.monotonic() + 60
+            while not address.exists():
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < limit
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(60)
+            subprocess.run(["umount", folder / "exec/netns/default"], capture_output=True)
+            run("ip", "netns", "delete", network)
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def ssh_server(folder: Path, engine: Path) -> Iterator[tuple[str, str]]:
+    """Run sshd on loopback; yield its address, and a PATH whose ssh knows the key."""
+    folder.mkdir()
+    port = str(free_port())
+    for key in ("host", "user"):
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key)
+    known = f"[127.0.0.1]:{port} " + (folder / "host.pub").read_text()
+    (folder / "known").write_text(known)
+    (folder / "server").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nPasswordAuthentication no\n"
+        f"SetEnv DOCKER_HOST=unix://{engine} PATH={os.environ['PATH']}\nMaxStartups 100\n"
+    )
+    # The ssh of the machine, told where the key is as a person's ~/.ssh/config would.
+    program = folder / "bin" / "ssh"
+    program.parent.mkdir()
+    options = f"-i {folder}/user -o UserKnownHostsFile={folder}/known -o BatchMode=yes"
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} {options} "$@"\n')
+    program.chmod(0o755)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = shutil.which("sshd", path="/usr/sbin:" + os.environ["PATH"])
+    with subprocess.Popen([str(server), "-D", "-e", "-f", folder / "server"]) as process:
+        try:
+            path = f"{program.parent}:{os.environ['PATH']}"
+            yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}", path
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def tls_front(folder: Path, engine: Path) -> Iterator[str]:
+    """Stand before an engine's socket as its own TLS does; yield the address.
+
+    The client's certificates are in `folder`, named as Docker names them.
+    """
+    folder.mkdir()
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    make += ["-nodes", "-days", "1", "-subj", "/CN=engine", "-addext"]
+    # One self-signed certificate is the authority, the server's and the client's.
+    run(
+        *make,
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        folder / "key.pem",
+        "-out",
+        folder / "ca.pem",
+    )
+    shutil.copy(folder / "ca.pem", folder / "cert.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    context.load_verify_locations(folder / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while piece := source.recv(65536):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def serve(plain: socket.socket) -> None:
+        try:
+            client = context.wrap_socket(plain, server_side=True)
+        except (ssl.SSLError, OSError):
+            return
+        behind = socket.socket(socket.AF_UNIX)
+        behind.connect(str(engine))
+        threading.Thread(target=pump, args=[client, behind], daemon=True).start()
+        pump(behind, client)
+
+    def accept() -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=[plain], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def run(*command: Any) -> str:
+    """Output of a command that must succeed."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
+def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
+    project: BakedProject, tmp_path: Path
+) -> None:
+    home = Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).parents[1] / f"far{os.getpid()}"
+    home.mkdir()
+    with ExitStack() as stack:
+        far = stack.enter_context(engine_in_a_network_of_its_own(home))
+        over_ssh, path = stack.enter_context(ssh_server(tmp_path / "ssh", far))
+        over_tls = stack.enter_context(tls_front(tmp_path / "tls", far))
+        certificates = str(tmp_path / "tls")
+        inside = ["nsenter", f"--net=/run/netns/far{os.getpid()}", "curl", "-sS"]
+        asked = ["-H", "Content-Type: application/json", "-d", json.dumps(ROWS)]
+
+        as_version(project, "1")
+        done = deploy(project, "--host", over_ssh, PATH=path)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(run(*inside, *asked, "http://127.0.0.1:8000/predict"))
+        assert answer["model_version"] == "1"
+
+        as_version(project, "2")
+        done = deploy(project, "--host", over_tls)
+        assert done.returncode == 2
+        assert "needs TLS: there is no" in done.stderr
+        done = deploy(project, "--host", over_tls, DOCKER_CERT_PATH=certificates)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(run(*inside, *asked, "http://127.0.0.1:8000/predict"))
+        assert answer["model_version"] == "2"
+
+        shown = deploy(project, "--host", over_ssh, "--status", PATH=path).stdout
+        assert "version 1" in shown
+        assert "version 2" in shown
+        assert deploy(project, "--host", over_ssh, "--down", PATH=path).returncode == 0
+        assert docker("--host", f"unix://{far}", "ps", "--all", "--quiet") == ""

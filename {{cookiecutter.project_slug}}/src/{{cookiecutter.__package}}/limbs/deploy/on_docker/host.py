@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +34,8 @@ def connect(host: str) -> docker.DockerClient:
         if host == "local":
             client = engine()
         else:
-            client = docker.DockerClient(base_url=host, use_ssh_client=True, tls=tls(host))
+            address = tunnel(host) if host.startswith("ssh://") else host
+            client = docker.DockerClient(base_url=address, tls=tls(host))
         client.ping()
     except (DockerException, OSError) as error:
         reason = str(error).strip().splitlines()[-1][:200]
@@ -51,8 +57,44 @@ def tls(host: str) -> TLSConfig | bool:
     names = [folder / name for name in ("ca.pem", "cert.pem", "key.pem")]
     if absent := [str(path) for path in names if not path.is_file()]:
         raise UserError(f"{host} needs TLS: there is no {absent[0]}; set DOCKER_CERT_PATH")
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests would prefer these to ours
+        os.environ.pop(variable, None)
     authority, certificate, key = map(str, names)
     return TLSConfig(client_cert=(certificate, key), ca_cert=authority, verify=True)
+
+
+def tunnel(host: str) -> str:
+    """Forward a host's engine over ssh as long as this process runs; tell the address here.
+
+    The SDK has a way of its own, which breaks where a command is run in a container.
+
+    Raises
+    ------
+    UserError
+        If the host is not reached.
+    """
+    ssh = ["ssh", "-o", "ConnectTimeout=10"]
+    ask = [*ssh, host, "echo ${DOCKER_HOST:-unix:///var/run/docker.sock}"]
+    asked = subprocess.run(ask, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if asked.returncode:
+        reason = (asked.stderr.strip().splitlines() or ["ssh failed"])[-1]
+        raise UserError(f"{host} is not reached: {reason}; does this work: ssh {host} docker ps")
+    folder = tempfile.mkdtemp()
+    there, here = asked.stdout.strip().removeprefix("unix://"), f"{folder}/docker.sock"
+    forward = [*ssh, "-nNT", "-o", "ExitOnForwardFailure=yes", "-L", f"{here}:{there}", host]
+    process = subprocess.Popen(forward, stdin=subprocess.DEVNULL)
+
+    def end() -> None:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+    atexit.register(end)
+    while not Path(here).exists():
+        if process.poll() is not None:
+            raise UserError(f"{host} does not forward {there}: sshd's AllowStreamLocalForwarding")
+        time.sleep(0.05)
+    return f"unix://{here}"
 
 
 def bring(image: str, client: docker.DockerClient) -> str:
