@@ -1,4 +1,4 @@
-"""Places to deploy to: each is a package beside this module, `on_NAME`, with a `Place`."""
+"""Places to deploy to: each is a package beside this one, with a `Place` in `on_NAME/place.py`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def find_place(name: str, asked: Deploy) -> Place:
     )
     if name not in names:
         raise UserError(f"cannot deploy to {name!r}: choose ON= among {', '.join(names)}")
-    module = importlib.import_module(f".{PREFIX}{name}", __package__)
+    module = importlib.import_module(f".{PREFIX}{name}.place", __package__)
     place: Place = module.Place(asked)
     return place

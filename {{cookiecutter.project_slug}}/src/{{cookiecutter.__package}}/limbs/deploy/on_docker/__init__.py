@@ -1,5 +1,1 @@
 """Deploying to a Docker host: the new version is tried beside the old one, then they switch."""
-
-from .place import Place
-
-__all__ = ["Place"]

@@ -1,0 +1,57 @@
+"""What it costs a month, at AWS' list prices."""
+
+from __future__ import annotations
+
+import platform
+
+# US East (N. Virginia), in dollars, from aws.amazon.com/lambda/pricing, /ecr/pricing and
+# /cloudwatch/pricing, November 2026. Other regions cost up to a third more.
+REQUEST = 0.20 / 1e6
+GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+GB_STORED = 0.10  # images, a month
+GB_LOGGED = 0.50
+
+# What a request needs, on average.
+SECONDS = 0.02
+START_SECONDS = 4.0  # of a new instance; they are paid for as well
+STARTS = 0.01  # share of the requests that have one started
+LOGGED = 600 / 1e9  # GB; Lambda writes three lines for each
+IMAGE = 0.15  # GB, compressed; images share what is the same in them
+
+MONTH = 30 * 24 * 3600  # seconds
+REQUESTS = (0, 10_000, 10_000_000)
+
+
+def monthly(requests: int, memory: int, architecture: str) -> float:
+    """Dollars for so many requests to instances with so many MB, without the free tier."""
+    seconds = requests * (SECONDS + STARTS * START_SECONDS)
+    computed = seconds * memory / 1024 * GB_SECOND[architecture]
+    return requests * (REQUEST + LOGGED * GB_LOGGED) + computed + IMAGE * GB_STORED
+
+
+def at_most(memory: int, throttle: int, architecture: str) -> float:
+    """Dollars for a month in which every instance that may run is busy all the time."""
+    requests = int(throttle * MONTH / SECONDS)
+    computed = throttle * MONTH * memory / 1024 * GB_SECOND[architecture]
+    return requests * (REQUEST + LOGGED * GB_LOGGED) + computed + IMAGE * GB_STORED
+
+
+def table(memory: int, throttle: int) -> str:
+    """Tell it, and what is assumed."""
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    architecture = "arm64" if arm else "x86_64"
+    lines = [
+        f"{count:>13,} requests a month: {monthly(count, memory, architecture):>9.2f} USD"
+        for count in REQUESTS
+    ]
+    most = at_most(memory, throttle, architecture)
+    return "\n".join(
+        [
+            *lines,
+            f"  {throttle} instances, busy all month: {most:>7.0f} USD, and no more: the throttle",
+            f"list prices of us-east-1 in November 2026 for {memory} MB on {architecture}, without "
+            "the free tier and",
+            f"transfer beyond 100 GB; {SECONDS * 1000:.0f} ms a request, and for one in "
+            f"{1 / STARTS:.0f} an instance that starts in {START_SECONDS:.0f} s",
+        ]
+    )

@@ -1,0 +1,230 @@
+"""The steps of a deployment to Lambda, each of which may fail and be done again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ....bundle import open_bundle, registered_version
+from ....errors import UserError, describe
+from ....scoring import Scorer
+from ....serving.access import read_keys
+from ....settings import Section
+from ...images.building import CHAMPION, name
+from ..commands import Deploy
+from . import KEYS
+from .account import Account, NotOursError, told
+from .cost import table
+from .function import Function, before
+from .image import push
+from .parts import Log, Part, Repository, Role
+
+CHOICES = Path("infra/deploy/aws.yaml")
+ROOM = 3_500  # bytes for keys; Lambda's environment has 4 KB
+PATIENCE = 60  # seconds until a new URL is known everywhere
+# What CloudWatch can keep a log for, up to a year.
+Days = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
+
+
+class Choices(Section):
+    """What infra/deploy/aws.yaml holds."""
+
+    memory: int = Field(1024, ge=128, le=10_240)
+    timeout: int = Field(40, ge=1, le=900)
+    throttle: int = Field(5, ge=1)
+    log_days: Days = 14
+    keep: int = Field(5, ge=2)
+
+
+class Place:
+    """AWS Lambda: a function, whose alias `live` says which version the URL asks."""
+
+    def __init__(self, asked: Deploy) -> None:
+        if asked.host or asked.port:
+            raise UserError("ON=aws takes no HOST and no PORT: AWS chooses the URL")
+        try:
+            content = yaml.safe_load(CHOICES.read_text()) if CHOICES.is_file() else {}
+            self.choices = Choices.model_validate(content or {})
+        except ValidationError as error:
+            raise UserError(f"{CHOICES}: {describe(error, Choices.model_fields)}") from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{CHOICES} is not YAML: {' '.join(str(error).split())}") from None
+        self.asked, self.name = asked, name()
+        if not asked.dry_run:
+            self.connect()
+
+    def connect(self) -> None:
+        """Meet the account; nothing in it is asked for yet."""
+        self.account = Account(self.name)
+        self.log = Log(self.account, self.choices.log_days)
+        self.role = Role(self.account)
+        self.repository = Repository(self.account, self.choices.keep)
+        self.function = Function(self.account)
+
+    def parts(self) -> list[Part]:
+        """All that a deployment makes, in the order in which it can be removed."""
+        return [self.function, self.role, self.log, self.repository]
+
+    def deploy(self) -> None:
+        """Publish the champion beside the version that is live, try it, and let it be live."""
+        version = registered_version(CHAMPION).get("version", "unregistered")
+        if self.asked.dry_run:
+            self.plan(version)
+            return
+        open_bundle(CHAMPION)
+        environment = self.environment()
+        with told():
+            for part in self.parts():
+                part.find()  # so that nothing is made where something cannot be
+            log = self.log.ensure()
+            role = self.role.ensure(log)
+            image = push(self.account, self.repository.ensure(), version)
+            alias = self.function.alias()
+            settings = {
+                "MemorySize": self.choices.memory,
+                "Timeout": self.choices.timeout,
+                "Role": role,
+                "Environment": {"Variables": environment},
+            }
+            new = self.function.publish(image, settings, version)
+            self.function.throttle(self.choices.throttle)
+            self.check(new, version)
+            self.function.switch(new, alias)
+            url = self.function.open()
+            self.function.forget(self.choices.keep)
+        answers(url)
+        print(f"version {version} answers at {url}")
+
+    def rollback(self) -> None:
+        """Let the version that was live before be live again."""
+        with told():
+            alias = (self.function.find() and self.function.alias()) or {}
+            old = before(alias)
+            if old is None:
+                raise UserError("there is nothing to go back to")
+            versions = self.function.versions()
+            (model,) = (one["Description"] for one in versions if one["Version"] == old)
+            self.check(old, model)
+            self.function.switch(old, alias)
+            print(f"version {model} answers at {self.function.url()} again")
+
+    def status(self) -> None:
+        """Tell what is there."""
+        with told():
+            if self.function.find() is None:
+                print(f"{self.name} is not deployed in {self.account.region}")
+                return
+            alias = self.function.alias() or {}
+            for one in self.function.versions():
+                at = dt.datetime.fromisoformat(one["LastModified"]).isoformat(" ", "seconds")
+                live = one["Version"] == alias.get("FunctionVersion")
+                does = f"answers at {self.function.url()}" if live else "published"
+                if one["Version"] == before(alias):
+                    does = "for ROLLBACK=1"
+                model, number = one["Description"], one["Version"]
+                print(f"version {model} of {at}, the function's {number}: {does}")
+
+    def down(self) -> None:
+        """Remove all that a deployment has made."""
+        with told():
+            for part in self.parts():
+                try:
+                    there = part.find() is not None
+                    part.remove() if there else None
+                except NotOursError as error:
+                    print(f"left alone: {error}", file=sys.stderr)
+                else:
+                    print(f"{part.name}: {'removed' if there else 'not there'}")
+        print(f"nothing of {self.name} is left in {self.account.region}")
+
+    def environment(self) -> dict[str, str]:
+        """What the function finds in its environment: the hashes of the keys, if there are keys.
+
+        Raises
+        ------
+        UserError
+            If they cannot be read, or are too many.
+        """
+        if not self.asked.serving.keys:
+            print(
+                "WARNING: the URL is open to everybody, and no key is needed: "
+                "make key NAME=..., then serving.keys in config.yaml",
+                file=sys.stderr,
+            )
+            return {}
+        keys = read_keys(self.asked.serving.keys)
+        hashes = "".join(f"{who} {key}\n" for who, key in keys.items())
+        if len(hashes.encode()) > ROOM:
+            raise UserError(f"{self.asked.serving.keys} has more keys than Lambda has room for")
+        return {KEYS: hashes}
+
+    def check(self, number: str, version: str) -> None:
+        """Ask a version of the function for the contract's example, and compare its answer.
+
+        Raises
+        ------
+        UserError
+            If it does not answer as the bundle does.
+        """
+        code, said = self.function.ask(number, "GET", "/health/ready")
+        if code != 200 or json.loads(said)["version"] != version:
+            raise UserError(f"version {version} is not ready: {code} {said[:200]}")
+        scorer = Scorer(CHAMPION)
+        row = scorer.contract.example()
+        kinds = {name: column.request_type() for name, column in scorer.contract.features.items()}
+        typed = {name: TypeAdapter(kinds[name]).validate_python(row[name]) for name in row}
+        (answer,) = scorer.score([typed])
+        body = json.dumps({"rows": [row]}, default=str)
+        code, said = self.function.ask(number, "POST", "/predict", body)
+        if code == 401 and self.asked.serving.keys:
+            return  # it asks for a key, as it should; /health/ready has scored a row
+        if code != 200:
+            raise UserError(f"version {version} does not answer the example: {code} {said[:200]}")
+        if scorer.number == version and json.loads(said)["predictions"] != [answer]:
+            raise UserError(f"version {version} answers otherwise than its bundle: {said[:200]}")
+
+    def plan(self, version: str) -> None:
+        """Tell what a deployment would make, and what it costs. AWS is not asked."""
+        chosen = self.choices
+        print(
+            f"would put version {version} on AWS Lambda, in the region of AWS' settings:\n"
+            f"  log group   /aws/lambda/{self.name}, kept for {chosen.log_days} days\n"
+            f"  role        {self.name}-REGION, which may write to that log and nothing else\n"
+            f"  repository  {self.name}, with the last {chosen.keep} images\n"
+            f"  function    {self.name}, {chosen.memory} MB, {chosen.timeout} s, at most "
+            f"{chosen.throttle} at once\n"
+            f"  version     with the image, tried before the alias `live` moves to it\n"
+            f"  URL         of that alias, open to everybody"
+            f"{' who has a key' if self.asked.serving.keys else ', without a key'}\n"
+            f"{table(chosen.memory, chosen.throttle)}"
+        )
+
+
+def answers(url: str) -> None:
+    """Ask the URL, as everybody will.
+
+    Raises
+    ------
+    UserError
+        If it does not answer.
+    """
+    limit = time.monotonic() + PATIENCE
+    while True:
+        try:
+            urlopen(f"{url.rstrip('/')}/health/ready", timeout=30).close()
+        except OSError as error:
+            why: Any = f"{error.code} {error.reason}" if isinstance(error, HTTPError) else error
+            if time.monotonic() > limit:
+                raise UserError(f"it is deployed, but {url} does not answer: {why}") from None
+            time.sleep(1)
+        else:
+            return
