@@ -61,7 +61,8 @@ class Function:
             self.create(image, settings)
         else:
             self.wait("function_updated_v2")  # a deployment that was cut off may be under way
-            now = {"Environment": dict(Variables={}), **found["Configuration"]}
+            now = found["Configuration"]
+            now.setdefault("Environment", {"Variables": dict[str, str]()})  # absent if empty
             if any(now[key] != value for key, value in settings.items()):
                 self.client.update_function_configuration(**self.about, **settings)
                 self.wait("function_updated_v2")
@@ -131,10 +132,17 @@ class Function:
         ----------
         alias
             As it was when this deployment began; where it has changed since, AWS refuses.
+
+        Raises
+        ------
+        UserError
+            If another deployment has made it meanwhile.
         """
         if alias is None:
             with expecting("ResourceConflictException"):
                 self.client.create_alias(**self.about, Name=LIVE, FunctionVersion=version)
+            if (self.alias() or {}).get("FunctionVersion") != version:
+                raise UserError("another deployment has come in between; try again")
         elif alias["FunctionVersion"] != version:
             self.client.update_alias(
                 **self.about,
