@@ -477,13 +477,10 @@ def test_a_deployment_that_fails_at_any_call_is_completed_or_removed(
 ) -> None:
     cloud.fail(0, "")
     assert deploy() == 0
-    calls, wanted = cloud.calls, state(cloud.moto)
+    calls, wanted = [*cloud.calls], state(cloud.moto)
     assert len(calls) > 30
     assert sum(calls) > 10
-    cloud.fail(0, "")
     assert deploy("--down") == 0
-    removing = len(cloud.calls)
-    assert left(cloud.moto) == []
     for number, changes in enumerate(calls, 1):
         if not changes and fault != "refused":
             continue  # there is no effect that it could have
@@ -492,12 +489,30 @@ def test_a_deployment_that_fails_at_any_call_is_completed_or_removed(
         done, line = deploy(), capsys.readouterr().err.splitlines()[-1]
         assert done == (0 if fault == "dropped" else 2), (number, line)
         assert done == 0 or line.startswith("error: AWS: "), (number, line)
-        if number % 2:  # completed, and then removed with a fault as well
-            cloud.fail(0, "")
+        cloud.fail(0, "")
+        if number % 2:
             assert deploy() == 0
             assert state(cloud.moto) == wanted, number
-            cloud.fail(number // 2 % removing + 1, fault)
-            deploy("--down")
+        assert deploy("--down") == 0
+        assert left(cloud.moto) == [], number
+
+
+@pytest.mark.parametrize("fault", ["refused", "lost", "dropped"])
+def test_a_removal_that_fails_at_any_call_is_completed(
+    cloud: Cloud, image: Image, fault: str, capsys: Capture
+) -> None:
+    assert deploy() == 0
+    cloud.fail(0, "")
+    assert deploy("--down") == 0
+    calls = [*cloud.calls]
+    assert sum(calls) > 5
+    for number, changes in enumerate(calls, 1):
+        if not changes and fault != "refused":
+            continue
+        assert deploy() == 0
+        cloud.fail(number, fault)
+        capsys.readouterr()
+        assert deploy("--down") == (0 if fault == "dropped" else 2), number
         cloud.fail(0, "")
         assert deploy("--down") == 0
         assert left(cloud.moto) == [], number

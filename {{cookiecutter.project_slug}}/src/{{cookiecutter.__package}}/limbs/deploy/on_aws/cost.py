@@ -51,9 +51,8 @@ def table(memory: int, throttle: int) -> str:
         [
             *lines,
             f"at most, with all {throttle} instances busy: {most:>7.2f} USD",
-            f"list prices of us-east-1 in November 2026, {memory} MB on {architecture}, without the "
-            "free tier and",
-            f"transfer beyond 100 GB; a request takes {SECONDS * 1000:.0f} ms, and one in "
-            f"{1 / STARTS:.0f} starts an instance in {START_SECONDS:.0f} s",
+            f"list prices of us-east-1 in November 2026, {memory} MB on {architecture}, without",
+            f"the free tier and transfer beyond 100 GB; a request takes {SECONDS * 1000:.0f} ms,",
+            f"and one in {1 / STARTS:.0f} starts an instance in {START_SECONDS:.0f} s",
         ]
     )
