@@ -230,7 +230,7 @@ def read(archive: tarfile.TarFile, name: str) -> Any:
 
 def test_a_change_of_the_code_installs_nothing_again(built: Built, changed: BakedProject) -> None:
     with (changed.path / "src" / changed.package / "serving" / "app.py").open("a") as source:
-        source.write("\n# changed\n")
+        source.write(f"\n# {uuid.uuid4()}\n")  # an engine that was used before has not seen it
     start = time.monotonic()
     done = changed.command("image", PYTHONPATH="src", BUILDKIT_PROGRESS="plain")
     assert done.returncode == 0, done.stderr

@@ -6,21 +6,22 @@ import datetime as dt
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from ....bundle import open_bundle, registered_version
 from ....errors import UserError, describe
-from ....scoring import Scorer
 from ....serving.access import read_keys
 from ....settings import Section
 from ...images.building import CHAMPION, name
 from ..commands import Deploy
+from ..smoke import check
 from . import KEYS
 from .account import Account, NotOursError, told
 from .cost import table
@@ -168,7 +169,7 @@ class Place:
         return {KEYS: hashes}
 
     def check(self, number: str, version: str) -> None:
-        """Ask a version of the function for the contract's example, and compare its answer.
+        """Ask a version of the function.
 
         Raises
         ------
@@ -178,19 +179,8 @@ class Place:
         code, said = self.function.ask(number, "GET", "/health/ready")
         if code != 200 or json.loads(said)["version"] != version:
             raise UserError(f"version {version} is not ready: {code} {said[:200]}")
-        scorer = Scorer(CHAMPION)
-        row = scorer.contract.example()
-        kinds = {name: column.request_type() for name, column in scorer.contract.features.items()}
-        typed = {name: TypeAdapter(kinds[name]).validate_python(row[name]) for name in row}
-        (answer,) = scorer.score([typed])
-        body = json.dumps({"rows": [row]}, default=str)
-        code, said = self.function.ask(number, "POST", "/predict", body)
-        if code == 401 and self.asked.serving.keys:
-            return  # it asks for a key, as it should; /health/ready has scored a row
-        if code != 200:
-            raise UserError(f"version {version} does not answer the example: {code} {said[:200]}")
-        if scorer.number == version and json.loads(said)["predictions"] != [answer]:
-            raise UserError(f"version {version} answers otherwise than its bundle: {said[:200]}")
+        post = partial(self.function.ask, number, "POST", "/predict")
+        check(version, post, bool(self.asked.serving.keys))
 
     def plan(self, version: str) -> None:
         """Tell what a deployment would make, and what it costs. AWS is not asked."""
