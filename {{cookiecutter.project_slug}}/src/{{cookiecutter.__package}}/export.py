@@ -18,11 +18,10 @@ from .contract import FLOAT32_MAX, Matrices
 from .errors import UserError
 from .features import as_frame
 from .forecasts import Change
-from .scoring import Scorer, align
+from .scoring import TOLERANCE, Scorer, align
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
-TOLERANCE = 1e-4
 OUTPUT = "prediction"
 
 

@@ -16,6 +16,8 @@ from .bundle import CONTRACT, MANIFEST, MODEL, checksum, open_bundle, registered
 from .contract import Contract, Matrices
 from .errors import UserError
 
+TOLERANCE = 1e-4  # between answers that count as the same: elsewhere sums go in another order
+
 
 def decide(
     prediction: np.ndarray,

@@ -14,11 +14,10 @@ from pydantic import TypeAdapter
 
 from ..bundle import MANIFEST, REFERENCE
 from ..errors import UserError
-from ..scoring import Scorer
+from ..scoring import TOLERANCE, Scorer
 from .rows import Row, row_type
 
 EVERY = 1.0  # seconds between two looks at the folder
-TOLERANCE = 1e-4  # between what was predicted then and now
 log = logging.getLogger(__name__)
 
 

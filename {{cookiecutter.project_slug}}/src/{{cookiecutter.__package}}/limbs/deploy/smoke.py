@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ...errors import UserError
-from ...scoring import Scorer
-from ...serving.model import TOLERANCE, example
+from ...scoring import TOLERANCE, Scorer
 from ..images.building import CHAMPION
 
 
@@ -29,12 +30,18 @@ def check(version: str, post: Callable[[str], tuple[int, str]], asks_for_key: bo
         If it gives no answer, or another.
     """
     scorer = Scorer(CHAMPION)
-    code, said = post(json.dumps({"rows": [scorer.contract.example()]}, default=str))
+    row = scorer.contract.example()
+    code, said = post(json.dumps({"rows": [row]}))
     if code == 401 and asks_for_key:
         return
     if code != 200:
         raise UserError(f"version {version} does not answer the example: {code} {said[:200]}")
-    (expected,) = scorer.score([example(scorer)])
+    kinds = {name: column.request_type() for name, column in scorer.contract.features.items()}
+    typed = {
+        name: TypeAdapter(kinds[name]).validate_json(json.dumps(row[name]))  # as a request is read
+        for name in row
+    }
+    (expected,) = scorer.score([typed])
     # After a rollback the champion here is another model.
     if scorer.number == version and not agrees(said, numbers(expected)):
         raise UserError(f"version {version} answers otherwise than its bundle: {said[:200]}")
