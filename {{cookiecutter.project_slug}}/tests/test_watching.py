@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from {{cookiecutter.__package}}.errors import UserError
 from {{cookiecutter.__package}}.scoring import Scorer
 from {{cookiecutter.__package}}.serving import open_app, record
 from {{cookiecutter.__package}}.settings import Record, Serving
@@ -107,3 +112,47 @@ def test_several_workers_answer_and_add_up_what_they_count(champion: Path, serve
                 assert fresh.post("/predict", json={"rows": [ROW]}).status_code == 200
         series = 'api_request_seconds_count{path="/predict",status="200"}'
         assert counted(api, series) == 40
+
+
+def test_traces_go_where_the_environment_says(champion: Path, served: Server) -> None:
+    got: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        where = f"http://127.0.0.1:{collector.server_port}"
+        env = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": where}
+        with served(champion.parents[1], "--serving.telemetry", env=env) as api:
+            assert api.post("/predict", json={"rows": [ROW]}).status_code == 200
+            api.process.terminate()  # type: ignore[attr-defined]
+            api.process.wait(20)  # type: ignore[attr-defined]
+        collector.shutdown()
+    sent = [
+        ExportTraceServiceRequest.FromString(body) for path, body in got if path == "/v1/traces"
+    ]
+    spans = [
+        span
+        for request in sent
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    (span,) = (span for span in spans if span.name == "POST /predict")
+    about = {one.key: one.value for one in span.attributes}
+    assert about["http.response.status_code"].int_value == 200
+
+
+def test_traces_that_would_go_nowhere_are_told(
+    champion: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    with pytest.raises(UserError, match="set OTEL_EXPORTER_OTLP_ENDPOINT"):
+        open_app(champion, Serving(telemetry=True))

@@ -25,6 +25,7 @@ from .record import DRIFT, Recorder
 from .record import Files as Kept
 from .route import BytesRoute, Shortcut, Threads
 from .rows import answer_type, body_type
+from .telemetry import telemetry
 from .traffic import Traffic
 from .watching import Watch
 
@@ -45,7 +46,6 @@ FILES = {
         }
     },
 }
-QUIET = {"tracing": False, "metrics": False, "logs": False}
 
 
 def create_app(folder: Path, choice: Serving = Serving()) -> FastAPI:  # noqa: B008 (not changed)
@@ -122,7 +122,7 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
         if record:
             await asyncio.to_thread(record.close)
 
-    about: dict[str, Any] = {} if choice.telemetry else {"telemetry": QUIET}
+    about: dict[str, Any] = {"telemetry": telemetry(choice.telemetry)}
     if not choice.docs:
         about["openapi_url"] = None
     app: FastAPI = (FastAPIOffline if choice.docs else FastAPI)(
@@ -180,7 +180,8 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
         return told
 
     # Each one goes around those before it.
-    app.add_middleware(Shortcut, route=route)
+    if not choice.telemetry:  # a request is traced on its way through FastAPI
+        app.add_middleware(Shortcut, route=route)
     if choice.origins:
         app.add_middleware(CORSMiddleware, allow_origins=choice.origins, allow_headers=["*"])
     if choice.keys or choice.per_minute:
