@@ -58,6 +58,28 @@ def test_only_who_has_a_key_is_answered_and_keys_change_without_a_restart(
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
 
 
+def test_the_documentation_is_open_and_says_which_key_is_needed_where(
+    client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann")
+    api = client(keys=path)
+    assert api.get("/docs").status_code == 200
+    document = api.get("/openapi.json").json()
+    schemes = document["components"]["securitySchemes"]
+    assert {one["type"] for one in schemes.values()} == {"http", "apiKey"}
+    for route, methods in document["paths"].items():
+        (about,) = methods.values()
+        assert about.get("security", []) == (
+            [] if route.startswith("/health/") else [{name: []} for name in schemes]
+        )
+        (method,) = methods
+        answer = api.request(method, route, json=ROWS)
+        assert answer.status_code == (200 if route.startswith("/health/") else 401)
+        assert api.request(method, route, json=ROWS, headers=bearer(key)).status_code == 200
+    assert "securitySchemes" not in client().get("/openapi.json").json()["components"]
+
+
 def test_keys_are_kept_as_hashes_alone(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     key = new_key(path, "ann")

@@ -8,12 +8,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import UserError
 from .route import problem, respond
 
-OPEN = ("/health/",)  # for whoever restarts the server, without a key
+HEALTH = "/health/"  # for whoever restarts the server
+PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
+DOCUMENTED = [
+    Security(HTTPBearer(auto_error=False, description="A key, as make key made it")),
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same")),
+]
+"""What the documentation says of keys; `Access` asks for them."""
 
 
 def new_key(path: Path, name: str) -> str:
@@ -106,11 +114,11 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, or refuse with 401 or 429."""
-        if scope["type"] != "http" or scope["path"].startswith(OPEN):
+        if scope["type"] != "http" or scope["path"].startswith(HEALTH):
             await self.app(scope, receive, send)
             return
         who = (scope.get("client") or ("",))[0]
-        if self.path:
+        if self.path and not scope["path"].startswith(PAGES):
             who = self.holder(scope["headers"])
             if not who:
                 ask = [(b"www-authenticate", b"Bearer")]

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ..bulk import ARROW, CSV
 from ..errors import UserError
 from ..settings import Serving
-from .access import Access
+from .access import DOCUMENTED, Access
 from .files import Files
 from .limits import Limits
 from .metrics import Metrics
@@ -139,6 +139,7 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
         predictions, version = await traffic.answer(body.rows)  # type: ignore[attr-defined]
         return {"predictions": predictions, "model_version": version}
 
+    keys = DOCUMENTED if choice.keys else []
     files = Files(served, choice, traffic.is_kept, traffic.count)
     route = BytesRoute(
         "/predict",
@@ -147,18 +148,19 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
         threads=threads,
         files=dict.fromkeys(FILES, files.answer),
         methods=["POST"],
+        dependencies=keys,
         responses={200: {"content": FILES}, **REFUSALS},
         openapi_extra={"requestBody": {"content": FILES}},
     )
     app.router.routes.append(route)
 
-    @app.get("/model")
+    @app.get("/model", dependencies=keys)
     async def model() -> dict[str, Any]:
         """Tell which model answers, how good it is, and where it comes from."""
         described = served.scorer.manifest.model_dump(exclude={"files"})
         return {"version": served.version, "alias": served.scorer.version.get("alias"), **described}
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", dependencies=keys, response_class=PlainTextResponse)
     async def measured() -> Response:
         """Tell Prometheus what was counted."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
