@@ -13,6 +13,16 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from ...errors import UserError
 
 PATIENCE = 60  # seconds; it takes one on a quiet machine
+SERVE = [
+    *("serve", "--serving.host", "0.0.0.0", "--serving.port", "8000"),
+    *("--serving.canary", "0", "--no-serving.shadow"),
+]
+"""What an image is told: it holds the champion alone, whatever its config.yaml says."""
+# For a trial, without what the place where it will run gives it.
+TRIAL = [
+    *SERVE,
+    *("--serving.keys", "null", "--serving.record.folder", "null", "--no-serving.telemetry"),
+]
 
 
 def engine() -> docker.DockerClient:
@@ -49,6 +59,7 @@ def answers(image: str) -> tuple[int, float]:
     try:
         container = client.containers.run(
             image,
+            TRIAL,
             detach=True,
             read_only=True,
             cap_drop=["ALL"],
