@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
 import http.client
 import json
@@ -21,9 +22,11 @@ import pytest
 from conftest import BakedProject
 from test_baked import ask, free_port
 from test_images import ROWS, docker, engine
+from test_lambda import TOKEN, registry
 
 pytestmark = pytest.mark.slow
-__all__ = ["engine"]  # the fixture: it skips these tests where no engine answers
+# Fixtures: where no engine answers, the first one skips these tests.
+__all__ = ["engine", "registry"]
 
 
 class Load:
@@ -311,3 +314,62 @@ def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
         assert "version 2" in shown
         assert deploy(project, "--host", over_ssh, "--down", PATH=path).returncode == 0
         assert docker("--host", f"unix://{far}", "ps", "--all", "--quiet") == ""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
+def test_images_go_by_a_registry_with_the_persons_own_login(
+    project: BakedProject, tmp_path: Path, registry: str
+) -> None:
+    """The far engine's loopback has a registry of its own, with the images of ours."""
+    home = Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).parents[1] / f"far{os.getpid()}"
+    home.mkdir()
+    own = tmp_path / "docker"
+    shutil.copytree(os.environ.get("DOCKER_CONFIG", Path("~/.docker").expanduser()), own)
+    login = {"auth": base64.b64encode(b"AWS:" + TOKEN).decode()}
+    choices = project.path / "infra/deploy/docker.yaml"
+    before = choices.read_text()
+    serve = ["docker-registry", "serve", str(tmp_path / "registry.yml")]
+    try:
+        with engine_in_a_network_of_its_own(home) as far:
+            host = f"unix://{far}"
+            inside = ["nsenter", f"--net=/run/netns/far{os.getpid()}"]
+            body = ["-H", "Content-Type: application/json", "-d", json.dumps(ROWS)]
+            ask = [*inside, "curl", "-sS", *body, "http://127.0.0.1:8000/predict"]
+
+            as_version(project, "1")
+            done = deploy(project, "--host", host, DOCKER_CONFIG=str(own))
+            assert done.returncode == 0, done.stderr  # copied
+            choices.write_text(f"{before}registry: {registry}/me\n")
+            as_version(project, "2")
+
+            done = deploy(project, "--host", host, DOCKER_CONFIG=str(own))
+            assert done.returncode == 2
+            (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+            assert "docker push failed" in line
+            assert f"docker login {registry}" in line
+            assert json.loads(run(*ask))["model_version"] == "1"
+
+            (own / "config.json").write_text(json.dumps({"auths": {registry: login}}))
+            done = deploy(project, "--host", host, DOCKER_CONFIG=str(own))
+            assert done.returncode == 2
+            assert "could not be pulled by the host" in done.stderr.splitlines()[-1]
+            assert json.loads(run(*ask))["model_version"] == "1"
+
+            with subprocess.Popen([*inside, *serve], stderr=subprocess.DEVNULL) as other:
+                done = deploy(project, "--host", host, DOCKER_CONFIG=str(own))
+                other.terminate()
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "pulling" in done.stdout
+            assert json.loads(run(*ask))["model_version"] == "2"
+            (address,) = inspect_at(host, "deployed-birds:2")["RepoDigests"]
+            assert address.startswith(f"{registry}/me/deployed-birds@sha256:")
+            names = docker("image", "ls", "--format", "{{.Repository}}")
+            assert registry not in names
+            assert deploy(project, "--host", host, "--down").returncode == 0
+    finally:
+        choices.write_text(before)
+
+
+def inspect_at(host: str, image: str) -> Any:
+    """What an engine knows of an image."""
+    return json.loads(docker("--host", host, "image", "inspect", image))[0]

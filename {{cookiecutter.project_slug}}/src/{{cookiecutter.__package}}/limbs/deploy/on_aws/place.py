@@ -26,7 +26,7 @@ from . import KEYS
 from .account import Account, NotOursError, told
 from .cost import table
 from .function import Function, before
-from .image import push
+from .image import bring
 from .parts import Log, Part, Repository, Role
 
 CHOICES = Path("infra/deploy/aws.yaml")
@@ -88,7 +88,7 @@ class Place:
                 part.find()  # so that nothing is made where something cannot be
             log = self.log.ensure()
             role = self.role.ensure(log)
-            image = push(self.account, self.repository.ensure(), version)
+            image = bring(self.account, self.repository.ensure(), version)
             alias = self.function.alias()
             settings = {
                 "MemorySize": self.choices.memory,

@@ -97,7 +97,31 @@ def tunnel(host: str) -> str:
     return f"unix://{here}"
 
 
-def bring(image: str, client: docker.DockerClient) -> str:
+def pull(address: str, image: str, client: docker.DockerClient) -> str:
+    """Have an image on the host that a registry has.
+
+    The login that docker keeps here goes with the request, and stays nowhere on the host.
+
+    Parameters
+    ----------
+    address
+        Of the image, by digest.
+    image
+        What it is called here, and then there.
+
+    Returns
+    -------
+    str
+        The image's id.
+    """
+    print(f"pulling {address}", flush=True)
+    with told(f"{address} could not be pulled by the host"):
+        found = client.images.pull(address)
+        found.tag(*image.split(":"))
+        return str(found.id)
+
+
+def copy(image: str, client: docker.DockerClient) -> str:
     """Have an image on the host that the local engine has.
 
     Returns

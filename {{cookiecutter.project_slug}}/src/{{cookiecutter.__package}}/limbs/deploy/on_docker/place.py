@@ -4,48 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import io
 import sys
-import tarfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from docker.errors import APIError, NotFound
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ....bundle import registered_version
 from ....errors import UserError, describe
 from ....settings import Section
 from ...images.building import CHAMPION, build, build_serve, name
+from ...images.pushing import push
 from ..commands import Deploy
 from ..smoke import check
+from .container import archive, ask, wait_until_ready
 from .front import COLOURS, PATIENCE, Front
-from .host import bring, connect, run, told
+from .host import connect, copy, pull, told
 
 CHOICES = Path("infra/deploy/docker.yaml")
-READY = (
-    "from urllib.request import urlopen; "
-    "print(urlopen('http://127.0.0.1:8000/health/ready', timeout=5).read().decode())"
-)
-POST = """
-import sys
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
-asked = Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
-try:
-    print(200, urlopen(asked, timeout=10).read().decode())
-except HTTPError as error:
-    print(error.code, error.read().decode())
-"""
+REGISTRY = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*$"
 
 
 class Choices(Section):
     """What infra/deploy/docker.yaml holds."""
 
     host: str = "local"
+    registry: str | None = Field(None, pattern=REGISTRY)
     address: str = "127.0.0.1"
     port: int = 8000
     memory: str = "512m"
@@ -97,8 +85,7 @@ class Place:
         self.warn()
         build_serve(None)
         build("front", f"{self.name}:front", None)
-        image = bring(f"{self.name}:{version}", self.client)
-        front = bring(f"{self.name}:front", self.client)
+        image, front = (self.bring(f"{self.name}:{tag}") for tag in (version, "front"))
         with self.alone():
             self.front.ensure(front, self.choices.address, self.choices.port)
             old = self.active()
@@ -113,6 +100,12 @@ class Place:
                 self.remove(new)
                 raise
         print(f"version {version} answers at {self.url} of {self.choices.host}")
+
+    def bring(self, image: str) -> str:
+        """Have an image on the host, by the registry if there is one; return its id."""
+        if self.choices.registry is None:
+            return copy(image, self.client)
+        return pull(push(image, f"{self.choices.registry}/{image}"), image, self.client)
 
     def rollback(self) -> None:
         """Let the container that answered before answer again."""
@@ -186,11 +179,11 @@ class Place:
             If it does not answer as the bundle does.
         """
         self.front.close(new)
-        self.wait_until_ready(container)
-        self.check(container, "http://127.0.0.1:8000/predict")
+        wait_until_ready(container)
+        self.check(container, "127.0.0.1")
         self.front.switch(new, old)
         try:
-            self.check(container, f"http://{self.front.name}:8000/predict")
+            self.check(container, self.front.name)
         except UserError:
             if old:
                 self.front.switch(old, new)
@@ -199,26 +192,7 @@ class Place:
             with told(f"{before.name} could not be stopped"):
                 before.stop(timeout=PATIENCE)  # what it has begun it ends
 
-    def wait_until_ready(self, container: Any) -> None:
-        """Wait until the API in a container is ready.
-
-        Raises
-        ------
-        UserError
-            If it ends or takes too long; with what it said last.
-        """
-        limit = time.monotonic() + PATIENCE
-        while time.monotonic() < limit:
-            container.reload()
-            if container.status == "running" and run(container, "python", "-c", READY):
-                return
-            if container.status in ("exited", "restarting", "dead"):
-                break
-            time.sleep(0.1)
-        said = container.logs(tail=1).decode(errors="replace").strip() or "nothing"
-        raise UserError(f"version {container.labels['deploy.version']} does not answer: {said}")
-
-    def check(self, container: Any, url: str) -> None:
+    def check(self, container: Any, host: str) -> None:
         """Ask a version of the API from inside its container.
 
         Raises
@@ -226,11 +200,7 @@ class Place:
         UserError
             If it does not answer as the bundle does.
         """
-
-        def post(body: str) -> tuple[int, str]:
-            code, _, said = run(container, "python", "-c", POST, url, body).partition(" ")
-            return int(code or 0), said
-
+        post = partial(ask, container, f"http://{host}:8000/predict")
         check(container.labels["deploy.version"], post, bool(self.asked.serving.keys))
 
     @contextlib.contextmanager
@@ -273,15 +243,3 @@ class Place:
                 "make key NAME=..., then serving.keys in config.yaml",
                 file=sys.stderr,
             )
-
-
-def archive(path: Path) -> bytes:
-    """Pack a file as the API's user may read it."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as packed:
-        about = packed.gettarinfo(path, path.name)
-        about.uid = about.gid = 10001
-        about.mode = 0o400
-        with path.open("rb") as content:
-            packed.addfile(about, content)
-    return file.getvalue()
