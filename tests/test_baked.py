@@ -30,10 +30,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ask(url: str, body: Any = None) -> Any:
+def ask(url: str, body: Any = None, key: str = "") -> Any:
     """Get JSON from a server, or post some."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
+    request = urllib.request.Request(url, data, headers)
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
 

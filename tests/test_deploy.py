@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from conftest import BakedProject
@@ -146,6 +147,34 @@ def test_versions_are_deployed_rolled_back_and_removed_and_no_request_fails(
     assert load.versions[-1] == "1"
 
     assert deploy(project, "--port", port, "--down").returncode == 0
+    assert left() == ""
+
+
+def test_settings_of_serving_hold_there_and_predictions_come_back(project: BakedProject) -> None:
+    config, port = project.path / "config.yaml", str(free_port())
+    before = config.read_text()
+    key = project.command("key", "--name", "ann", PYTHONPATH="src").stdout.strip()
+    config.write_text(
+        f"{before}\nserving:\n  keys: keys.txt\n  record: {{folder: served}}\n"
+        "  canary: 0.5\n  shadow: true\n"
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        done = deploy(project, "--port", port)
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(HTTPError, match="401"):
+            ask(f"{url}/predict", ROWS)
+        for _ in range(3):
+            ask(f"{url}/predict", ROWS, key)
+        done = deploy(project, "--port", port, "--down")
+        assert done.returncode == 0, done.stderr
+        (kept,) = (project.path / "served").glob("*.parquet")
+        assert f"1 new files of predictions in {kept.parent.name}" in done.stdout
+        count = "import sys, polars; print(polars.read_parquet(sys.argv[1]).height)"
+        assert project.run(project.python, "-c", count, kept).stdout.strip() == "6"
+    finally:
+        deploy(project, "--port", port, "--down")
+        config.write_text(before)
     assert left() == ""
 
 

@@ -18,6 +18,7 @@ class Deploy(Command):
     port: int | None = Field(None, description="where it listens there")
     status: bool = Field(False, description="tell what is there")
     rollback: bool = Field(False, description="bring what was there before back")
+    fetch: bool = Field(False, description="bring the predictions that were kept there")
     down: bool = Field(False, description="take it away")
     dry_run: bool = Field(False, description="tell what would be done, and what it costs")
 
@@ -25,7 +26,7 @@ class Deploy(Command):
         """Do it."""
         from .places import find_place
 
-        asked = [name for name in ("status", "rollback", "down") if getattr(self, name)]
+        asked = [name for name in ("status", "rollback", "fetch", "down") if getattr(self, name)]
         if len(asked) > 1:
             raise UserError(f"one thing at a time: {' or '.join(asked)}")
         place = find_place(self.on, self)

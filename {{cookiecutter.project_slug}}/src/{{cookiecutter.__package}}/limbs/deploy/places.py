@@ -32,6 +32,9 @@ class Place(Protocol):
     def rollback(self) -> None:
         """Bring back what was there before."""
 
+    def fetch(self) -> None:
+        """Bring the predictions that were kept there, for `make monitor`."""
+
     def down(self) -> None:
         """Take away everything that `deploy` has made."""
 

@@ -134,6 +134,10 @@ class Place:
                 model, number = one["Description"], one["Version"]
                 print(f"version {model} of {at}, the function's {number}: {does}")
 
+    def fetch(self) -> None:
+        """Tell that there is nothing."""
+        raise UserError("on Lambda no predictions are kept: an instance has no disk that stays")
+
     def down(self) -> None:
         """Remove all that a deployment has made."""
         with told():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from ....errors import UserError
 from .host import run, told
@@ -40,6 +42,33 @@ class Front:
             return self.client.containers.get(self.name)
         except NotFound:
             return None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the host, so that two deployments do not mix.
+
+        Raises
+        ------
+        UserError
+            If another one is under way.
+        """
+        project = self.labels["deploy.project"]
+        lock = f"{project}-deploying"
+        try:
+            image = self.client.images.get(f"{project}:front").id
+            held = self.client.containers.create(image, name=lock, labels=self.labels)
+        except NotFound:
+            raise UserError(f"{project} is not deployed there") from None
+        except APIError as error:
+            if error.status_code != 409:
+                raise UserError(f"the host cannot be held: {error.explanation}") from None
+            raise UserError(
+                f"another deployment is under way; if it was cut off: docker rm {lock}"
+            ) from None
+        try:
+            yield
+        finally:
+            held.remove(force=True)
 
     def ensure(self, image: str, address: str, port: int) -> None:
         """Have it run, and listen there.
@@ -76,7 +105,7 @@ class Front:
                     mem_limit="128m",
                     detach=True,
                 )
-            except docker.errors.APIError:
+            except APIError:
                 if self.container is not None:
                     self.container.remove(force=True)
                 raise

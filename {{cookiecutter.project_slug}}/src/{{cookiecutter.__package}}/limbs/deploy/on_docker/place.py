@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 from pydantic import Field, ValidationError
 
 from ....bundle import registered_version
@@ -19,8 +19,10 @@ from ....errors import UserError, describe
 from ....settings import Section
 from ...images.building import CHAMPION, build, build_serve, name
 from ...images.pushing import push
+from ...images.trial import SERVE
 from ..commands import Deploy
 from ..smoke import check
+from . import predictions
 from .container import archive, ask, wait_until_ready
 from .front import COLOURS, PATIENCE, Front
 from .host import connect, copy, pull, told
@@ -86,7 +88,7 @@ class Place:
         build_serve(None)
         build("front", f"{self.name}:front", None)
         image, front = (self.bring(f"{self.name}:{tag}") for tag in (version, "front"))
-        with self.alone():
+        with self.front.held():
             self.front.ensure(front, self.choices.address, self.choices.port)
             old = self.active()
             new = COLOURS[old == COLOURS[0]]
@@ -109,7 +111,7 @@ class Place:
 
     def rollback(self) -> None:
         """Let the container that answered before answer again."""
-        with self.alone():
+        with self.front.held():
             old = self.active()
             new = COLOURS[old == COLOURS[0]]
             container = self.containers().get(new)
@@ -130,8 +132,22 @@ class Place:
             does = f"answers at {self.url}" if colour == active else f"{state}, for ROLLBACK=1"
             print(f"version {labels['deploy.version']} of {labels['deploy.at']}: {does}")
 
+    def fetch(self) -> None:
+        """Bring the predictions that are kept there."""
+        containers = [*self.containers().values()]  # they share what they keep
+        if not containers:
+            raise UserError(f"{self.name} is not deployed at {self.choices.host}")
+        folder = self.asked.serving.record.folder or Path("served")
+        count = predictions.bring(containers[0], folder)
+        print(f"{count} new files of predictions in {folder}")
+
     def down(self) -> None:
-        """Remove the containers, the front, and what they kept."""
+        """Remove the containers, the front, and what they kept; predictions are brought here."""
+        for container in self.containers().values():
+            with told(f"{container.name} could not be stopped"):
+                container.stop(timeout=PATIENCE)  # which makes it write all that it keeps
+        if self.containers():
+            self.fetch()
         for colour in COLOURS:
             self.remove(colour)
         self.front.remove()
@@ -142,10 +158,12 @@ class Place:
     def start(self, colour: str, image: str, version: str) -> Any:
         """Start a container that nothing is sent to yet."""
         at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        arguments = ["serve", "--serving.host", "0.0.0.0", "--serving.port", "8000"]
-        keys = self.asked.serving.keys
-        if keys:
-            arguments += ["--serving.keys", f"/app/state/{keys.name}"]
+        arguments, serving = [*SERVE], self.asked.serving
+        if serving.keys:
+            arguments += ["--serving.keys", f"/app/state/{serving.keys.name}"]
+        if serving.record.folder:
+            arguments += ["--serving.record.folder", predictions.THERE]
+        traces = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
         with told(f"{self.name}-{colour} could not be started"):
             container = self.client.containers.create(
                 image,
@@ -156,7 +174,7 @@ class Place:
                 networking_config={
                     self.front.name: self.client.api.create_endpoint_config(aliases=[colour])
                 },
-                environment={"FORWARDED_ALLOW_IPS": "*"},  # only the front reaches it
+                environment={"FORWARDED_ALLOW_IPS": "*", **traces},  # only the front reaches it
                 volumes={f"{self.name}-state": {"bind": "/app/state", "mode": "rw"}},
                 read_only=True,
                 tmpfs={"/tmp": ""},
@@ -165,8 +183,8 @@ class Place:
                 restart_policy={"Name": "unless-stopped"},
                 mem_limit=self.choices.memory,
             )
-            if keys:
-                container.put_archive("/app/state", archive(keys))
+            if serving.keys:
+                container.put_archive("/app/state", archive(serving.keys))
             container.start()
         return container
 
@@ -202,32 +220,6 @@ class Place:
         """
         post = partial(ask, container, f"http://{host}:8000/predict")
         check(container.labels["deploy.version"], post, bool(self.asked.serving.keys))
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the host, so that two deployments do not mix.
-
-        Raises
-        ------
-        UserError
-            If another one is under way.
-        """
-        lock = f"{self.name}-deploying"
-        try:
-            image = self.client.images.get(f"{self.name}:front").id
-            held = self.client.containers.create(image, name=lock, labels=self.front.labels)
-        except NotFound:
-            raise UserError(f"{self.name} is not deployed at {self.choices.host}") from None
-        except APIError as error:
-            if error.status_code != 409:
-                raise UserError(f"{self.choices.host}: {error.explanation}") from None
-            raise UserError(
-                f"another deployment is under way; if it was cut off: docker rm {lock}"
-            ) from None
-        try:
-            yield
-        finally:
-            held.remove(force=True)
 
     def remove(self, colour: str) -> None:
         """Remove a container, if it is there."""
