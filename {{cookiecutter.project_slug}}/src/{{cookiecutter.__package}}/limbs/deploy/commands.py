@@ -21,6 +21,8 @@ class Deploy(Command):
     down: bool = Field(False, description="take it away")
     dry_run: bool = Field(False, description="tell what would be done, and what it costs")
 
+    yes: bool = Field(False, description="do not ask before money is spent")
+
     def run(self) -> None:
         """Do it."""
         from .places import find_place

@@ -15,7 +15,7 @@ from {{cookiecutter.__package}}.__main__ import main
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker"),
+        (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker, sky"),
         (["--status", "--down"], "one thing at a time: status or down"),
         (["--host", "tcp://127.0.0.1:1"], "needs TLS: there is no"),
         (["--port", "many"], "port"),

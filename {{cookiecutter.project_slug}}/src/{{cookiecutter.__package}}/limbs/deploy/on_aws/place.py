@@ -17,12 +17,11 @@ from pydantic import Field, ValidationError
 
 from ....bundle import open_bundle, registered_version
 from ....errors import UserError, describe
-from ....serving.access import read_keys
 from ....settings import Section
 from ...images.building import CHAMPION, name
 from ..commands import Deploy
+from ..keys import packed
 from ..smoke import check
-from . import KEYS
 from .account import Account, NotOursError, told
 from .cost import table
 from .function import Function, before
@@ -82,7 +81,7 @@ class Place:
             self.plan(version)
             return
         open_bundle(CHAMPION)
-        environment = self.environment()
+        environment = packed(self.asked.serving.keys, ROOM)
         with told():
             for part in self.parts():
                 part.find()  # so that nothing is made where something cannot be
@@ -146,27 +145,6 @@ class Place:
                 else:
                     print(f"{part.name}: {'removed' if there else 'not there'}")
         print(f"nothing of {self.name} is left in {self.account.region}")
-
-    def environment(self) -> dict[str, str]:
-        """What the function finds in its environment: the hashes of the keys, if there are keys.
-
-        Raises
-        ------
-        UserError
-            If they cannot be read, or are too many.
-        """
-        if not self.asked.serving.keys:
-            print(
-                "WARNING: the URL is open to everybody, and no key is needed: "
-                "make key NAME=..., then serving.keys in config.yaml",
-                file=sys.stderr,
-            )
-            return {}
-        keys = read_keys(self.asked.serving.keys)
-        hashes = "".join(f"{who} {key}\n" for who, key in keys.items())
-        if len(hashes.encode()) > ROOM:
-            raise UserError(f"{self.asked.serving.keys} has more keys than Lambda has room for")
-        return {KEYS: hashes}
 
     def check(self, number: str, version: str) -> None:
         """Ask a version of the function.
