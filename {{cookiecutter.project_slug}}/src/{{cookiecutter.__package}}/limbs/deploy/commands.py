@@ -27,8 +27,9 @@ class Deploy(Command):
         """Do it."""
         from .places import find_place
 
-        asked = [name for name in ("status", "rollback", "down") if getattr(self, name)]
+        others = ("status", "rollback", "down", "dry_run")
+        asked = [name for name in others if getattr(self, name)]
         if len(asked) > 1:
-            raise UserError(f"one thing at a time: {' or '.join(asked)}")
+            raise UserError(f"one thing at a time: {' or '.join(asked)}".replace("_", "-"))
         place = find_place(self.on, self)
-        getattr(place, asked[0] if asked else "deploy")()
+        getattr(place, "deploy" if not asked or self.dry_run else asked[0])()

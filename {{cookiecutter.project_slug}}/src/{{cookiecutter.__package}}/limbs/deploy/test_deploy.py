@@ -17,6 +17,7 @@ from {{cookiecutter.__package}}.__main__ import main
     [
         (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker, sky"),
         (["--status", "--down"], "one thing at a time: status or down"),
+        (["--down", "--dry-run"], "one thing at a time: down or dry-run"),
         (["--host", "tcp://127.0.0.1:1"], "needs TLS: there is no"),
         (["--port", "many"], "port"),
     ],
