@@ -124,6 +124,8 @@ def test_what_skypilot_refuses_is_told_in_a_line_that_names_the_file(
 
 @pytest.mark.usefixtures("engine")
 def test_a_replica_is_entered_as_root_and_serves_without_rights(project: BakedProject) -> None:
+    config = project.path / "config.yaml"
+    config.write_text(config.read_text() + "serving: {record: {folder: served}, canary: 0.5}\n")
     script = (
         f"from {project.package}.limbs.images.building import build\n"
         f"build('sky', '{NAME}:sky', None, VERSION='1')"
@@ -159,7 +161,7 @@ def test_a_replica_is_entered_as_root_and_serves_without_rights(project: BakedPr
         kind = "Content-Type: application/json"
         body = json.dumps(ROWS).replace("'", "")
         assert docker(*inside, f"{get}/predict -H '{kind}' -d '{body}'") == "401"
-        who = "grep -la serving.host /proc/[0-9]*/cmdline | xargs dirname | xargs stat -c %u"
+        who = "grep -la on_sky.replica /proc/[0-9]*/cmdline | xargs dirname | xargs stat -c %u"
         assert "10001" in docker(*inside, f"{who} 2>/dev/null || true").split()
     finally:
         docker("rm", "--force", name)
