@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -148,7 +149,9 @@ def project(champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(champion / "bundles", tmp_path / "bundles")
     folder = tmp_path / choices.FILE.parent
     folder.mkdir(parents=True)
-    (folder / "sky.yaml").write_text(SERVICE.read_text().replace("YOU", "me"))
+    service = SERVICE.read_text()
+    (here,) = re.findall(r"image_id: docker:(\S+)", service)
+    (folder / "sky.yaml").write_text(service.replace(here, ADDRESS))
     shutil.copy(SERVICE.with_name("sky.txt"), folder)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -183,7 +186,8 @@ def deploy(*arguments: str) -> int:
 
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script of the shell")
-AT = "ghcr.io/me/{{cookiecutter.project_slug}}@sha256:"
+ADDRESS = "ghcr.io/me/small"
+AT = f"{ADDRESS}@sha256:"
 
 
 def test_the_champion_comes_to_all_replicas_goes_back_and_is_taken_away(
