@@ -22,12 +22,15 @@ class Deploy(Command):
     down: bool = Field(False, description="take it away")
     dry_run: bool = Field(False, description="tell what would be done, and what it costs")
 
+    yes: bool = Field(False, description="do not ask before money is spent")
+
     def run(self) -> None:
         """Do it."""
         from .places import find_place
 
-        asked = [name for name in ("status", "rollback", "fetch", "down") if getattr(self, name)]
+        others = ("status", "rollback", "fetch", "down", "dry_run")
+        asked = [name for name in others if getattr(self, name)]
         if len(asked) > 1:
-            raise UserError(f"one thing at a time: {' or '.join(asked)}")
+            raise UserError(f"one thing at a time: {' or '.join(asked)}".replace("_", "-"))
         place = find_place(self.on, self)
-        getattr(place, asked[0] if asked else "deploy")()
+        getattr(place, "deploy" if not asked or self.dry_run else asked[0])()

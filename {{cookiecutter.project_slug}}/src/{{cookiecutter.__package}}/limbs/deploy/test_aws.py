@@ -32,7 +32,7 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from {{cookiecutter.__package}}.__main__ import main
-from {{cookiecutter.__package}}.limbs.deploy.on_aws import account, cost, function
+from {{cookiecutter.__package}}.limbs.deploy.on_aws import account, cost, function, request
 from {{cookiecutter.__package}}.limbs.deploy.on_aws import place as places
 from {{cookiecutter.__package}}.scoring import Scorer
 from {{cookiecutter.__package}}.settings import PACKAGE
@@ -175,7 +175,7 @@ class Lambda:
 
 def as_event(method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
     """A request as a function's URL hands it on: only text is left as it is."""
-    event = function.event(method, path)
+    event = request.event(method, path)
     event["headers"] = {name.lower().replace("_", "-"): text for name, text in headers.items()}
     text = event["headers"].get("content-type", "").startswith(("text/", "application/json"))
     event["body"] = body.decode() if text else base64.b64encode(body).decode()
@@ -192,6 +192,8 @@ class Cloud:
         or "dropped": it is done, and the connection closed, so that boto3 asks again.
     calls
         Whether each call so far was to change something.
+    asleep
+        How many requests the function refuses, as one whose image was put away.
     strange
         What the function answers to a prediction instead of what the API says.
     """
@@ -200,7 +202,7 @@ class Cloud:
         self.moto, self.instance = moto, instance
         self.server = Server(self.serve)
         self.calls = list[bool]()
-        self.at, self.fault, self.strange = 0, "", b""
+        self.at, self.fault, self.strange, self.asleep = 0, "", b"", 0
 
     def fail(self, at: int, fault: str) -> None:
         """Let a call fail, counted from now."""
@@ -230,6 +232,10 @@ class Cloud:
 
     def done(self, asker: BaseHTTPRequestHandler, body: bytes) -> tuple[int, Any, bytes]:
         """What a call answers."""
+        if "/invocations" in asker.path and self.asleep:
+            self.asleep -= 1
+            error = json.dumps({"Message": "in the following state: Pending", "Type": "User"})
+            return 409, [("x-amzn-ErrorType", "ResourceConflictException")], error.encode()
         if "/invocations" in asker.path:
             kind, said = self.instance.invoke(body)
             if self.strange and b"/predict" in body:
@@ -359,7 +365,7 @@ def image(tmp_path: Path, moto: int, monkeypatch: pytest.MonkeyPatch) -> Callabl
         digest = hashlib.sha256(layer["digest"].encode()).hexdigest()
         found = {"RepoDigests": [f"{REPOSITORY}@sha256:{digest}"], "Architecture": "arm64"}
         (folder / "image.json").write_text(json.dumps([found]))
-        put = {"repositoryName": NAME, "imageManifest": json.dumps(manifest), "imageTag": "1"}
+        put = {"repositoryName": NAME, "imageManifest": json.dumps(manifest), "imageTag": what}
         (folder / "put.json").write_text(json.dumps(put))
         return folder
 
@@ -395,7 +401,6 @@ def state(moto: int) -> dict[str, Any]:
     images, logs = boto3.client("ecr", **at), boto3.client("logs", **at)
     live = {"FunctionName": NAME, "Qualifier": "live"}
     found = functions.get_function(**live)
-    rules = images.get_lifecycle_policy(repositoryName=NAME)["lifecyclePolicyText"]
     keep = ("MemorySize", "Timeout", "Role", "Environment", "Architectures", "Description")
     (role,), (group,) = roles.list_roles()["Roles"], logs.describe_log_groups()["logGroups"]
     allowed = roles.get_role_policy(RoleName=role["RoleName"], PolicyName="log")
@@ -412,7 +417,6 @@ def state(moto: int) -> dict[str, Any]:
         "role": (role["RoleName"], role["AssumeRolePolicyDocument"]),
         "allowed": allowed["PolicyDocument"],
         "log": (group["logGroupName"], group["retentionInDays"]),
-        "rules": json.loads(rules),
         "images": len(images.list_images(repositoryName=NAME)["imageIds"]),
     }
 
@@ -558,7 +562,66 @@ def test_what_was_live_is_kept_and_older_versions_are_not(
     made = state(cloud.moto)
     assert made["function"]["MemorySize"] == 512
     assert made["log"][1] == 3
-    assert made["rules"]["rules"][0]["selection"]["countNumber"] == 2
+    assert made["images"] == 2
+
+
+def test_images_of_versions_that_were_refused_do_not_displace_the_one_that_is_live(
+    cloud: Cloud, image: Image, project: Path, capsys: Capture
+) -> None:
+    choices = project / "infra/deploy/aws.yaml"
+    choices.parent.mkdir(parents=True)
+    choices.write_text("keep: 2\n")
+    image("first")
+    assert deploy() == 0
+    image("second")
+    assert deploy() == 0
+    live = state(cloud.moto)
+    cloud.strange = json.dumps({"statusCode": 500, "body": "no luck"}).encode()
+    for what in ("third", "fourth", "fifth"):
+        image(what)
+        assert deploy() == 2
+    assert state(cloud.moto)["images"] == 5
+    cloud.strange = b""
+    image("second")
+    assert deploy() == 0  # of what was published in between the newest stays
+    assert state(cloud.moto)["image"] == live["image"]
+    assert state(cloud.moto)["images"] <= 3
+    assert deploy("--rollback") == 0
+
+
+def test_a_version_that_nobody_asked_for_weeks_is_woken_to_go_back_to(
+    cloud: Cloud, image: Image, capsys: Capture
+) -> None:
+    for what in ("first", "second"):
+        image(what)
+        assert deploy() == 0
+    cloud.asleep = 2
+    assert deploy("--rollback") == 0
+    assert cloud.asleep == 0
+
+
+def test_a_version_that_is_gone_cannot_be_gone_back_to(
+    cloud: Cloud, image: Image, capsys: Capture
+) -> None:
+    for what in ("first", "second"):
+        image(what)
+        assert deploy() == 0
+    client = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{cloud.moto}")
+    client.delete_function(FunctionName=NAME, Qualifier="1")
+    capsys.readouterr()
+    assert deploy("--rollback") == 2
+    assert "version 1, which was live before, is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a", "My-Model", "my.model", "x" * 45, "a--b", "-a"])
+def test_a_name_that_aws_cannot_use_is_told_before_anything_is_made(
+    cloud: Cloud, image: Image, project: Path, name: str, capsys: Capture
+) -> None:
+    (project / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    assert deploy() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{name!r} cannot be a name at AWS" in line
+    assert left(cloud.moto) == []
 
 
 def test_deploying_the_same_again_changes_nothing(

@@ -183,42 +183,35 @@ class Function:
         assert url is not None
         return url
 
-    def ask(self, version: str, method: str, path: str, body: str = "") -> tuple[int, str]:
-        """Send one version a request, as its URL would.
-
-        Returns
-        -------
-        tuple of int and str
-            Status and body of the answer.
-
-        Raises
-        ------
-        UserError
-            If the function fails; with what it said.
-        """
-        given = self.client.invoke(
-            **self.about, Qualifier=version, Payload=json.dumps(event(method, path, body))
-        )
-        said = json.loads(given["Payload"].read())
-        if "FunctionError" in given:
-            why = " ".join(str(said.get("errorMessage", said)).split())
-            raise UserError(f"version {version} of the function fails: {why[:300]}")
-        return said["statusCode"], said.get("body", "")
-
     def versions(self) -> list[dict[str, Any]]:
         """What was published and is still there, the newest first."""
         pages = self.client.get_paginator("list_versions_by_function").paginate(**self.about)
         found = [one for page in pages for one in page["Versions"] if one["Version"].isdecimal()]
         return sorted(found, key=lambda one: -int(one["Version"]))
 
-    def forget(self, keep: int) -> None:
-        """Delete old versions, but what is live or was before."""
+    def forget(self, keep: int) -> set[str]:
+        """Delete old versions, but what is live or was before.
+
+        Returns
+        -------
+        set of str
+            Digests of the images that are still needed.
+        """
         alias = self.alias() or {}
         needed = {alias.get("FunctionVersion"), before(alias)}
-        for old in self.versions()[keep:]:
-            if old["Version"] not in needed:
+        digests = {self.digest("$LATEST")}
+        for number, one in enumerate(self.versions()):
+            if number < keep or one["Version"] in needed:
+                digests.add(self.digest(one["Version"]))
+            else:
                 with expecting(MISSING):
-                    self.client.delete_function(**self.about, Qualifier=old["Version"])
+                    self.client.delete_function(**self.about, Qualifier=one["Version"])
+        return digests
+
+    def digest(self, version: str) -> str:
+        """Digest of a version's image."""
+        found = self.client.get_function(**self.about, Qualifier=version)
+        return str(found["Code"].get("ResolvedImageUri", "")).rpartition("@")[2]
 
     def remove(self) -> None:
         with expecting(MISSING):
@@ -238,29 +231,3 @@ def before(alias: dict[str, Any]) -> str | None:
     """Version that was live before the one that is."""
     said = str(alias.get("Description", ""))
     return said.removeprefix(BEFORE) if said.startswith(BEFORE) else None
-
-
-def event(method: str, path: str, body: str = "") -> dict[str, Any]:
-    """A request as the function's URL hands it on (payload format 2.0)."""
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": "try"},
-        "requestContext": {
-            "domainName": "try",
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": "make deploy",
-            },
-            "requestId": "try",
-            "routeKey": "$default",
-            "stage": "$default",
-        },
-        "body": body,
-        "isBase64Encoded": False,
-    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from mangum import Mangum
 
 from ....serving import start
 from ....settings import Record, Settings
-from . import KEYS
+from ..keys import unpacked
 
 MOST = 6_291_556  # bytes of an answer that Lambda hands on
 
@@ -32,12 +31,9 @@ def open_api() -> Mangum:
         If it cannot be used; Lambda then tells so to whoever asks.
     """
     choice = Settings().serving
-    keys = None
-    if hashes := os.environ.get(KEYS):
-        keys = Path(tempfile.gettempdir(), "keys.txt")  # nothing else can be written to
-        keys.write_text(hashes)
-    # The image holds the champion alone.
-    changes = {"keys": keys, "record": Record(), "canary": 0.0, "shadow": False}
+    keys = unpacked(Path(tempfile.gettempdir()))  # nothing else can be written to
+    # The image holds the champion alone, and an instance that is frozen sends nothing.
+    changes = {"keys": keys, "record": Record(), "canary": 0.0, "shadow": False, "telemetry": False}
     app = start(Path("bundles/champion"), choice.model_copy(update=changes))
     logging.getLogger("mangum").setLevel(logging.WARNING)  # the API tells of requests itself
     return Mangum(app, lifespan="off")

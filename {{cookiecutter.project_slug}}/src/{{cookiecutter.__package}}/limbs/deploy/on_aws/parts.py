@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from .account import Account, expecting, pairs
 
+AT_ONCE = 100  # images that one call may delete
+
 
 class Part(Protocol):
     """Something in the account that is ours."""
@@ -21,16 +23,10 @@ class Part(Protocol):
 
 
 class Repository:
-    """The images. The oldest go by themselves.
+    """The images of the function's versions."""
 
-    Parameters
-    ----------
-    keep
-        How many stay.
-    """
-
-    def __init__(self, account: Account, keep: int) -> None:
-        self.account, self.client, self.keep = account, account.images, keep
+    def __init__(self, account: Account) -> None:
+        self.account, self.client = account, account.images
         self.name = f"repository {account.name}"
 
     def find(self) -> dict[str, Any] | None:
@@ -49,21 +45,30 @@ class Repository:
             tags = [{"Key": key, "Value": value} for key, value in self.account.tags.items()]
             with expecting("RepositoryAlreadyExistsException"):
                 self.client.create_repository(repositoryName=name, tags=tags)
-        rule = {
-            "rulePriority": 1,
-            "selection": {
-                "tagStatus": "any",
-                "countType": "imageCountMoreThan",
-                "countNumber": self.keep,
-            },
-            "action": {"type": "expire"},
-        }
-        self.client.put_lifecycle_policy(
-            repositoryName=name, lifecyclePolicyText=json.dumps({"rules": [rule]})
-        )
         found = self.find()
         assert found is not None
         return str(found["repositoryUri"])
+
+    def forget(self, needed: set[str]) -> None:
+        """Delete the images but those that are needed.
+
+        A rule of the repository's own would count images that were pushed and then refused too,
+        and in the end delete the one that is live.
+
+        Parameters
+        ----------
+        needed
+            Their digests.
+        """
+        name = self.account.name
+        pages = self.client.get_paginator("list_images").paginate(repositoryName=name)
+        there = {one["imageDigest"] for page in pages for one in page["imageIds"]}
+        if not needed <= there:
+            return  # some are told of by other names: better too many are left than too few
+        old = [{"imageDigest": digest} for digest in sorted(there - needed)]
+        for start in range(0, len(old), AT_ONCE):
+            few = old[start : start + AT_ONCE]
+            self.client.batch_delete_image(repositoryName=name, imageIds=few)
 
     def remove(self) -> None:
         with expecting("RepositoryNotFoundException"):

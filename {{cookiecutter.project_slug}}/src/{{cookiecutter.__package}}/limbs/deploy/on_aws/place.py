@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 import time
 from functools import partial
@@ -17,21 +18,23 @@ from pydantic import Field, ValidationError
 
 from ....bundle import open_bundle, registered_version
 from ....errors import UserError, describe
-from ....serving.access import read_keys
 from ....settings import Section
 from ...images.building import CHAMPION, name
 from ..commands import Deploy
+from ..keys import packed
 from ..smoke import check
-from . import KEYS
 from .account import Account, NotOursError, told
 from .cost import table
 from .function import Function, before
 from .image import bring
 from .parts import Log, Part, Repository, Role
+from .request import ask
 
 CHOICES = Path("infra/deploy/aws.yaml")
 ROOM = 3_500  # bytes for keys; Lambda's environment has 4 KB
 PATIENCE = 60  # seconds until a new URL is known everywhere
+# What a repository, a function and a role, whose name has the region as well, may be called.
+NAME, SHORTEST, LONGEST = r"[a-z0-9]+([_-][a-z0-9]+)*", 2, 44
 # What CloudWatch can keep a log for, up to a year.
 Days = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
 
@@ -60,6 +63,11 @@ class Place:
         except yaml.YAMLError as error:
             raise UserError(f"{CHOICES} is not YAML: {' '.join(str(error).split())}") from None
         self.asked, self.name = asked, name()
+        if not re.fullmatch(NAME, self.name) or not SHORTEST <= len(self.name) <= LONGEST:
+            raise UserError(
+                f"{self.name!r} cannot be a name at AWS: {SHORTEST} to {LONGEST} small letters and "
+                "digits, with single hyphens between them (pyproject.toml)"
+            )
         if not asked.dry_run:
             self.connect()
 
@@ -68,7 +76,7 @@ class Place:
         self.account = Account(self.name)
         self.log = Log(self.account, self.choices.log_days)
         self.role = Role(self.account)
-        self.repository = Repository(self.account, self.choices.keep)
+        self.repository = Repository(self.account)
         self.function = Function(self.account)
 
     def parts(self) -> list[Part]:
@@ -82,7 +90,7 @@ class Place:
             self.plan(version)
             return
         open_bundle(CHAMPION)
-        environment = self.environment()
+        environment = packed(self.asked.serving.keys, ROOM)
         with told():
             for part in self.parts():
                 part.find()  # so that nothing is made where something cannot be
@@ -101,7 +109,7 @@ class Place:
             self.check(new, version)
             self.function.switch(new, alias)
             url = self.function.open()
-            self.function.forget(self.choices.keep)
+            self.repository.forget(self.function.forget(self.choices.keep))
         answers(url)
         print(f"version {version} answers at {url}")
 
@@ -113,7 +121,10 @@ class Place:
             if old is None:
                 raise UserError("there is nothing to go back to")
             versions = self.function.versions()
-            (model,) = (one["Description"] for one in versions if one["Version"] == old)
+            found = [one["Description"] for one in versions if one["Version"] == old]
+            if not found:
+                raise UserError(f"the function's version {old}, which was live before, is gone")
+            (model,) = found
             self.check(old, model)
             self.function.switch(old, alias)
             print(f"version {model} answers at {self.function.url()} again")
@@ -149,28 +160,7 @@ class Place:
                     print(f"left alone: {error}", file=sys.stderr)
                 else:
                     print(f"{part.name}: {'removed' if there else 'not there'}")
-        print(f"nothing of {self.name} is left in {self.account.region}")
-
-    def environment(self) -> dict[str, str]:
-        """What the function finds in its environment: the hashes of the keys, if there are keys.
-
-        Raises
-        ------
-        UserError
-            If they cannot be read, or are too many.
-        """
-        if not self.asked.serving.keys:
-            print(
-                "WARNING: the URL is open to everybody, and no key is needed: "
-                "make key NAME=..., then serving.keys in config.yaml",
-                file=sys.stderr,
-            )
-            return {}
-        keys = read_keys(self.asked.serving.keys)
-        hashes = "".join(f"{who} {key}\n" for who, key in keys.items())
-        if len(hashes.encode()) > ROOM:
-            raise UserError(f"{self.asked.serving.keys} has more keys than Lambda has room for")
-        return {KEYS: hashes}
+        print(f"nothing that make deploy made for {self.name} is left in {self.account.region}")
 
     def check(self, number: str, version: str) -> None:
         """Ask a version of the function.
@@ -180,11 +170,11 @@ class Place:
         UserError
             If it does not answer as the bundle does.
         """
-        code, said = self.function.ask(number, "GET", "/health/ready")
+        send = partial(ask, self.account.functions, self.name, number)
+        code, said = send("GET", "/health/ready")
         if code != 200 or json.loads(said)["version"] != version:
             raise UserError(f"version {version} is not ready: {code} {said[:200]}")
-        post = partial(self.function.ask, number, "POST", "/predict")
-        check(version, post, bool(self.asked.serving.keys))
+        check(version, partial(send, "POST", "/predict"), bool(self.asked.serving.keys))
 
     def plan(self, version: str) -> None:
         """Tell what a deployment would make, and what it costs. AWS is not asked."""
@@ -193,7 +183,7 @@ class Place:
             f"would put version {version} on AWS Lambda, in the region of AWS' settings:\n"
             f"  log group   /aws/lambda/{self.name}, kept for {chosen.log_days} days\n"
             f"  role        {self.name}-REGION, which may write to that log and nothing else\n"
-            f"  repository  {self.name}, with the last {chosen.keep} images\n"
+            f"  repository  {self.name}, with the images of the last {chosen.keep} versions\n"
             f"  function    {self.name}, {chosen.memory} MB, {chosen.timeout} s, at most "
             f"{chosen.throttle} at once\n"
             f"  version     with the image, tried before the alias `live` moves to it\n"

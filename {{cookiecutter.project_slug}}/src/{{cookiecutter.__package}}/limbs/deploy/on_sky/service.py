@@ -1,0 +1,161 @@
+"""What SkyPilot is asked about a service. This runs in its environment, not in the project's.
+
+`python service.py FUNCTION` reads arguments as JSON, and answers with a line of JSON; with exit
+code 1 it says why not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import sky
+from sky import exceptions, serve
+from sky.serve import serve_utils
+from sky.utils import controller_utils, registry, resources_utils, yaml_utils
+
+PATIENCE = 900  # seconds until machines have gone
+GONE = "FAILED_CLEANUP"
+
+
+def load(config: dict[str, Any]) -> sky.Task:
+    """Read a service, as `sky serve up` does."""
+    task = sky.Task.from_yaml_config(config)
+    if task.service is None:
+        raise ValueError("there is no section `service`")
+    for resources in task.resources:
+        ports = resources_utils.port_ranges_to_set(resources.ports) if resources.ports else set()
+        if len(ports) != 1:
+            raise ValueError("resources.ports must be the one port that the API listens at")
+        task.service.set_ports(str(*ports))
+    serve_utils.validate_service_task(task, pool=False)
+    return task
+
+
+def plan(config: dict[str, Any], clouds: list[str]) -> dict[str, Any]:
+    """Check a service, and tell what machines it would get; no account is needed.
+
+    Returns
+    -------
+    dict
+        `least` and `most` replicas, and of `replica` and `controller` what they are, and the price
+        an hour in dollars: None where there is none, as on Kubernetes.
+    """
+    task = load(config)
+    policy = task.service
+    controller = controller_utils.get_controller_resources(
+        controller_utils.Controllers.SKY_SERVE_CONTROLLER, task.resources
+    )
+    alone = not serve_utils.is_consolidation_mode()
+    return {
+        "least": policy.min_replicas,
+        "most": policy.max_replicas or policy.min_replicas,
+        "replica": cheapest(task.resources, clouds),
+        "controller": cheapest(controller, clouds) if alone else None,
+    }
+
+
+def cheapest(wanted: Iterable[sky.Resources], clouds: list[str]) -> dict[str, Any]:
+    """Tell the machine with the lowest price among all that would do."""
+    found, reasons = [], []
+    known = [registry.CLOUD_REGISTRY.from_str(cloud) for cloud in clouds]
+    for resources in wanted:
+        if resources.cloud and resources.cloud not in known:
+            reasons.append(f"{resources.cloud} is not in the brackets of infra/deploy/sky.txt")
+            continue
+        for cloud in [resources.cloud] if resources.cloud else known:
+            try:
+                one = resources.copy(cloud=cloud)
+                one.validate()
+                feasible = cloud.get_feasible_launchable_resources(one)
+            except Exception as error:  # there are a dozen kinds
+                reasons.append(said(error))
+                continue
+            reasons += [feasible.hint] if feasible.hint else []
+            for machine in feasible.resources_list[:1]:  # they are sorted
+                price = None if str(cloud) == "Kubernetes" else machine.get_cost(3600)
+                found.append({"what": f"{cloud} {machine.instance_type}", "price": price})
+    if not found:
+        nothing = f"nothing on {' or '.join(clouds)} has such resources"
+        raise ValueError(reasons[0] if reasons else nothing)
+    return min(found, key=lambda one: one["price"] or 0)  # as SkyPilot chooses
+
+
+def status() -> list[dict[str, Any]]:
+    """Tell of all services that there are."""
+    try:
+        services = sky.stream_and_get(serve.status(None))
+    except exceptions.ClusterNotUpError:
+        return []  # there is no controller
+    return [
+        {
+            "name": one["name"],
+            "status": one["status"].value,
+            "version": one["version"],
+            "endpoint": one["endpoint"],
+            "config": yaml_utils.safe_load(one["yaml_content"] or "{}"),
+            "replicas": [
+                {"version": replica["version"], "status": replica["status"].value}
+                for replica in one.get("replica_info", [])
+            ],
+        }
+        for one in services
+    ]
+
+
+def up(config: dict[str, Any], name: str) -> None:
+    """Make a service."""
+    sky.stream_and_get(serve.up(load(config), name))
+
+
+def update(config: dict[str, Any], name: str) -> None:
+    """Let a service go over to another version, replica by replica."""
+    mode = serve_utils.UpdateMode.ROLLING
+    sky.stream_and_get(serve.update(load(config), name, mode))
+
+
+def down(name: str) -> None:
+    """Remove a service, and its controller too if there is no other service."""
+    deadline = time.monotonic() + PATIENCE
+    asked = False
+    while ours := [one for one in status() if one["name"] == name]:
+        if not asked:
+            sky.stream_and_get(serve.down([name]))
+            asked = True
+        if ours[0]["status"] == GONE or time.monotonic() > deadline:
+            raise RuntimeError(
+                f"{name} is {ours[0]['status']}: look for machines of it that are left, then "
+                f".sky/bin/sky serve down --purge {name}"
+            )
+        time.sleep(2)
+    if not status() and not serve_utils.is_consolidation_mode():
+        controller = controller_utils.Controllers.SKY_SERVE_CONTROLLER.value.cluster_name
+        try:
+            sky.stream_and_get(sky.down(controller))
+        except exceptions.ClusterDoesNotExist:
+            return
+
+
+def said(error: BaseException) -> str:
+    """What an error says, in a line without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)) or type(error).__name__
+    return " ".join(text.split())[:400]
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    one.__name__: one for one in (plan, status, up, update, down)
+}
+
+if __name__ == "__main__":
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # SkyPilot talks: to the person, not into the answer
+    try:
+        print(json.dumps(FUNCTIONS[sys.argv[1]](**json.load(sys.stdin))), file=answers)
+    except Exception as error:
+        print(json.dumps(said(error)), file=answers)
+        sys.exit(1)
