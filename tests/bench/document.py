@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import math
 import os
+import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -49,7 +51,30 @@ def write_document(path: Path, api: Api) -> None:
     """Write the page."""
     sections = [head(api), core(api), money(api), many(api), breaks(api)]
     path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(sections), encoding="utf-8")
+    path.write_text(wrapped("\n".join(sections)), encoding="utf-8")
+
+
+def wrapped(text: str) -> str:
+    """Break the lines of paragraphs and of numbered lists anew; not those of tables and titles."""
+    blocks = []
+    for block in text.strip().split("\n\n"):
+        if block[0] in "#|":
+            blocks.append(block)
+            continue
+        items = re.split(r"\n(?=\d\. )", block)
+        blocks.append("\n".join(map(filled, items)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def filled(paragraph: str) -> str:
+    """Break a paragraph's lines; what follows a number is set in."""
+    return textwrap.fill(
+        " ".join(paragraph.split()),
+        100,
+        subsequent_indent="   " if re.match(r"\d\. ", paragraph) else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def a_core(api: Api, case: Case = ONE_ROW) -> float:
@@ -61,11 +86,10 @@ def head(api: Api) -> str:
     """What this is and where its figures come from."""
     return f"""# What more requests need
 
-`make scale` wrote this page on {dt.datetime.now(dt.UTC):%d %B %Y} from commit {commit(ROOT)}, on \
-{os.cpu_count()} cores of a shared machine
-({processor()}), which the load generator used as well. The model is the
-demo's: {FAMILY}, served with validation, access keys, metrics and documentation on. Other models
-and machines give other figures: run it on yours.
+`make scale` wrote this page on {dt.datetime.now(dt.UTC):%d %B %Y} from commit {commit(ROOT)}, on
+{os.cpu_count()} cores of a shared machine ({processor()}), which the load generator used as well.
+The model is the demo's, {FAMILY}, served with validation, access keys, metrics and documentation
+on. Other models and machines give other figures: run it on yours.
 """
 
 
@@ -101,17 +125,16 @@ def money(api: Api) -> str:
         million = one.dollars / 3600 / rate * 1e6
         batch = one.dollars / 3600 / (a_core(api, MANY) * MANY.rows * one.cores * BUSY) * 1e6
         row = [f"{one.name} ({one.processor})", str(one.cores), f"${one.dollars:g}"]
-        rows.append([*row, number(rate), f"${million:.4f}", f"${batch:.4f}"])
+        rows.append([*row, number(rate), f"${million:.2g}", f"${batch:.2g}"])
     header = ["instance", "cores", "an hour", f"requests/s at {BUSY:.0%}"]
     header += ["a million, one row each", f"a million rows, {MANY.rows} a request"]
     return f"""## A million predictions
 
-An hour's price, divided by what the instance answers in an hour with its cores {BUSY:.0%} busy. \
-List prices,
-{SOURCE}:
-check them before you rely on them. It is assumed that each of their cores is as fast as the one
-measured here, which `make scale` on one of them would show. Traffic, disks and what stands in
-front of the API are not in it, nor hours in which nobody asks.
+An hour's price, divided by what the instance answers in an hour with its cores {BUSY:.0%} busy.
+List prices, {SOURCE}: check them before you rely on them. A virtual core of these is a whole core.
+It is assumed that each is as fast as the one measured here, which `make scale` on one of them would
+show. Traffic, disks and what stands in front of the API are not in it, nor hours in which nobody
+asks.
 
 {table(header, rows)}
 """
@@ -126,11 +149,10 @@ def many(api: Api) -> str:
     megabits = WANTED * sample.answer * 8 / 1e6
     return f"""## {WANTED:,} requests a second
 
-{WANTED:,} / {number(rate)} = **{cores} cores** that do nothing else, **{half}** at {BUSY:.0%}. \
-With a worker each they hold at
-most {half} x {peak:.0f} MiB = {half * peak / 1024:.1f} GiB of memory, and send \
-{megabits:,.0f} Mbit/s of answers of {sample.answer:.0f} bytes. Workers share nothing
-but the port, so they can be divided over machines as one likes.
+{WANTED:,} / {number(rate)} = **{cores} cores** that do nothing else, **{half}** at {BUSY:.0%}. With
+a worker each they hold at most {half} x {peak:.0f} MiB = {half * peak / 1024:.1f} GiB of memory,
+and send {megabits:,.0f} Mbit/s of answers of {sample.answer:.0f} bytes. Workers share nothing but
+the port, so they can be divided over machines as one likes.
 """
 
 
@@ -142,29 +164,27 @@ def breaks(api: Api) -> str:
     twice = median(two.ratios(one, heavy))
     most = full(two, heavy, os.cpu_count() or 1) / one.median(heavy, "rate")
     answered, refused = (above.rate(fate) for fate in ("answered", "refused"))
-    back = "not within half a minute" if above.recovered is None else f"{above.recovered:.1f} s"
+    back = "more than half a minute" if above.recovered is None else f"{above.recovered:.1f} s"
     return f"""## What breaks first
 
-1. **The core of a worker** (measured). At {above.share:g} times the capacity of \
-{number(found.capacity)} requests/s ({CASE.rows} rows each), asked for
-   {above.seconds} s whether answered or not, {number(answered)}/s were answered and \
-{number(refused)}/s refused with 503 and Retry-After,
-   {above.seen.get("lost", 0)} were lost; the 99th percentile of those answered went from \
-{number(below.p99)} ms (at {below.share:g} times) to {number(above.p99)} ms.
-   Memory went from {above.memory[0]:.0f} to {above.memory[-1]:.0f} MiB. Afterwards: as before \
-within {back}. Refusing costs CPU time too, so add workers
-   before this, when cores are {BUSY:.0%} busy.
-2. **Two workers are not quite two** (measured): {twice:.2f} times one at {heavy}. On these \
-{os.cpu_count()} cores, which
-   wrk shares, {most:.2f} would leave no core idle. The kernel gives a connection to the worker
-   that takes it first, not to the idlest: few long connections divide unevenly.
-3. **What stands in front** (reasoned): TLS and the forwarding of {WANTED:,} requests a second are \
-work for
-   several cores of a proxy, and many proxies. New connections cost more than requests: keep them.
+1. **The core of a worker** (measured). At {above.share:g} times the capacity of
+{number(found.capacity)} requests/s ({CASE.rows} rows each), asked for {above.seconds} s whether
+answered or not, {number(answered)}/s were answered and {number(refused)}/s refused with 503 and
+Retry-After, {above.seen.get("lost", 0)} were lost and {above.seen.get("unsent", 0)} found no free
+connection for a second. The 99th percentile of those answered went from {number(below.p99)} ms (at
+{below.share:g} times) to {number(above.p99)} ms, memory from {above.memory[0]:.0f} to
+{above.memory[-1]:.0f} MiB. Afterwards: as before after {back}. Refusing costs CPU time too, so add
+workers before this, when cores are {BUSY:.0%} busy.
+2. **Two workers are not quite two** (measured): {twice:.2f} times one at {heavy}. On these
+{os.cpu_count()} cores, which wrk shares, {most:.2f} would leave no core idle. The kernel gives a
+connection to the worker that takes it first, not to the idlest: few long connections divide
+unevenly.
+3. **What stands in front** (reasoned): TLS and the forwarding of {WANTED:,} requests a second are
+work for several cores of a proxy. New connections cost more than requests: keep them.
 4. **Counting by worker** (reasoned, from the code): `serving.per_minute` and `serving.at_once` hold
-   for each worker, so a client's limit grows with their number; share it in the proxy instead.
+for each worker, so a client's limit grows with their number; limit it in the proxy instead.
 5. **Large files** (reasoned, from the code): each worker answers two at a time, each in a process
-   of its own beside the worker's; more get 503. Give them machines of their own.
-6. **Kept predictions** (reasoned): `serving.record` writes to one disk up to a limit and drops what
-   comes too fast, visibly in `/metrics`; keep a share of them.
+of its own beside the worker's; more get 503. Give them machines of their own.
+6. **Kept predictions** (reasoned, from the code): `serving.record` writes to one disk up to a limit
+and drops what comes too fast, visibly in `/metrics`; keep a share of them.
 """
