@@ -30,4 +30,7 @@ lint: .venv/ready ## style and types of the template's own code
 bench: .venv/ready ## speed of serving, training and large tables, beside others
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
-.PHONY: help setup demo test test-fast lint bench
+scale: .venv/ready ## docs/scale.md: what more requests need, from a benchmark of the API
+	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/scale.md $(BENCH)
+
+.PHONY: help setup demo test test-fast lint bench scale

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, BakedProject, clean_environment
 
+PROGRAMS = ROOT / "tests" / "bench" / "programs"
 BENCH = [sys.executable, str(ROOT / "tests" / "bench" / "bench.py")]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt-get install wrk")
 def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
-    trained: BakedProject,
+    trained: BakedProject, tmp_path: Path
 ) -> None:
+    page = tmp_path / "scale.md"
     done = subprocess.run(
-        [*BENCH, "--quick", "--project", str(trained.path)],
+        [*BENCH, "--quick", "--project", str(trained.path), "--write", str(page)],
         env=clean_environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     targets = done.stdout.partition("Targets")[2]
-    assert targets.count(" met ") + targets.count(" missed ") == 10 + 12
-    for server in ("this project", "mlflow serve, pipeline", "mlflow serve, our graph"):
-        assert f"| {server}" in done.stdout
+    assert targets.count(" met ") + targets.count(" missed ") == 20 + 1 + 12
+    assert re.search(r"requests lost, 4 x capacity +\| <= 0 +\| 0 ", targets)
+    assert "boosting, 13 features" in done.stdout
+    for server in (
+        "this project",
+        *("mlflow serve, pipeline", "mlflow serve, our graph"),
+        *("BentoML, our graph", "BentoML, batching", "LitServe, our graph", "LitServe, batching"),
+    ):
+        assert re.search(rf"\| 1 row, concurrency 16 +\| {server} ", done.stdout)
+    for workers in ("this project, 2 workers", "FastAPI, empty, 2 workers"):
+        assert re.search(rf"\| 32 rows, concurrency 64 +\| {workers} ", done.stdout)
+    assert "**The core of a worker** (measured)" in page.read_text()
     assert "bare PyTorch" in done.stdout
     for who in ("prepare", "predict", "polars", "pandas"):
         for kind in ("csv", "parquet"):
@@ -39,3 +56,54 @@ def test_without_wrk_it_says_what_to_install() -> None:
     done = subprocess.run(BENCH, env={"PATH": ""}, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: wrk, which loads the servers, is missing: apt-get install wrk\n"
+
+
+@pytest.fixture
+def careless(tmp_path: Path) -> Iterator[int]:
+    """Port of a server that does what a request's body says, not always what it should."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                said = json.loads(await reader.readexactly(length))["say"]
+                for line in said:
+                    writer.write(line.encode() + b"\r\n")
+                writer.write(b'\r\n{"label":1}')
+                if "content-length: 100" in said:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        writer.close()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(answer, "127.0.0.1", 0, backlog=2000))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield server.sockets[0].getsockname()[1]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def test_of_requests_at_a_fixed_rate_each_one_s_fate_is_counted(
+    careless: int, tmp_path: Path
+) -> None:
+    whole = "content-length: 11"
+    bodies = [
+        {"rows": [1], "say": ["HTTP/1.1 200 OK", whole]},
+        {"rows": [1], "say": ["HTTP/1.1 503 Busy", "Retry-After: 1", whole]},
+        {"rows": [1], "say": ["HTTP/1.1 503 Busy", whole]},
+        {"rows": [1, 2], "say": ["HTTP/1.1 200 OK", whole]},
+        {"rows": [1], "say": ["HTTP/1.1 200 OK", "content-length: 100"]},
+    ]
+    path = tmp_path / "bodies.jsonl"
+    path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+    done = subprocess.run(
+        [sys.executable, str(PROGRAMS / "flood.py"), str(careless), str(path), "100", "1"],
+        env=os.environ | {"BENCH_KEY": "k"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seen"] == {"answered": 20, "refused": 20, "lost": 60}

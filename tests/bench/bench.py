@@ -1,7 +1,7 @@
 """The benchmark: a baked project's API, training loop and large tables beside others, in turns.
 
     python tests/bench/bench.py                   bakes and trains the default project first
-    python tests/bench/bench.py --parts scale     only the large tables, which take longest
+    python tests/bench/bench.py --parts serving   only the API, in about twelve minutes
     python tests/bench/bench.py --project DIR     keeps it in DIR, and takes it from there again
     python tests/bench/bench.py --quick           only shows that the benchmark works
 
@@ -16,57 +16,76 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import report
+import report_api
+from api import FAMILY, Amount, measure_api
+from document import write_document
 from project import UserError, find_project, ingredients
 from scale import measure_scale
-from serving import measure_serving
+from servers import RIVALS
+from targets import targets
 from training import measure_training
 
-PARTS = ("serving", "training", "scale")
+PARTS: dict[str, Callable[[Any], str]] = {
+    "serving": report_api.serving,
+    "training": report.training,
+    "scale": report.scale,
+}
 THOROUGH = {
     "rounds": 7,
     "seconds": 1,
     "starts": 3,
     "epochs": 40,
     "rows": [300_000, 3_000_000, 20_000_000],
+    "bulk": 1_000_000,
+    "overload": 60,
 }
-QUICK = {"rounds": 2, "seconds": 1, "starts": 1, "epochs": 2, "rows": [10_000, 20_000]}
+QUICK = {
+    "rounds": 1,
+    "seconds": 1,
+    "starts": 1,
+    "epochs": 2,
+    "rows": [10_000, 20_000],
+    "bulk": 20_000,
+    "overload": 2,
+}
 
 
 def main() -> int:
     """Measure and print; a missed target is a finding, not an error."""
-    arguments = parse()
-    parts: dict[str, Any] = {}
+    asked = parse()
+    parts: dict[str, Any] = dict.fromkeys(PARTS)
     try:
-        check_machine(arguments.parts)
+        check_machine(asked.parts)
         with tempfile.TemporaryDirectory(prefix="coldstart-bench-") as temporary:
             folder = Path(temporary)
-            project = find_project(arguments.project or folder / "project")
-            facts = ingredients(project, folder)
-            if "training" in arguments.parts:
-                parts["training"] = measure_training(
-                    project, folder, arguments.rounds, arguments.epochs
+            project = find_project(asked.project or folder / "project")
+            facts = ingredients(project, project.bundle_of(FAMILY), folder)
+            if "training" in asked.parts:
+                parts["training"] = measure_training(project, folder, asked.rounds, asked.epochs)
+            if "serving" in asked.parts:
+                amount = Amount(
+                    asked.rounds, asked.seconds, asked.starts, asked.bulk, asked.overload
                 )
-            if "serving" in arguments.parts:
-                parts["serving"] = measure_serving(
-                    project, folder, arguments.rounds, arguments.seconds, arguments.starts
-                )
-            if "scale" in arguments.parts:
-                parts["scale"] = measure_scale(project, folder, arguments.rows, arguments.rounds)
+                parts["serving"] = measure_api(project, folder, asked.rivals, amount)
+            if "scale" in asked.parts:
+                parts["scale"] = measure_scale(project, folder, asked.rows, asked.rounds)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    print(report.machine(project, facts))
-    for part in PARTS:
-        if part in parts:
-            print(getattr(report, part)(parts[part]))
-    print(report.targets(**parts))
+    print(report.machine(facts))
+    for part, tables in PARTS.items():
+        if parts[part]:
+            print(tables(parts[part]))
+    print(targets(**parts))
+    if asked.write:
+        write_document(asked.write, parts["serving"])
     return 0
 
 
@@ -75,14 +94,20 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--project", type=Path, metavar="DIR", help="baked project; made there if there is none")
-    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all)")
-    add("--quick", action="store_true", help="2 rounds of 1 s, 1 start, 2 epochs, few rows")
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (all)")
+    add("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="beside whom (all)")
+    add("--write", type=Path, metavar="FILE", help="docs/scale.md, from what serving was measured")
+    add("--quick", action="store_true", help="as little of everything as there can be")
     add("--rounds", type=positive, help="how often each thing is measured (7)")
     add("--seconds", type=positive, help="how long one measurement of a server takes (1)")
     add("--starts", type=positive, help="cold starts of each server (3)")
     add("--epochs", type=positive, help="epochs of one training (40, as the project at most)")
     add("--rows", type=positive, nargs="+", help="sizes of tables (300000 3000000 20000000)")
+    add("--bulk", type=positive, help="rows of a file that is sent to the API (1000000)")
+    add("--overload", type=positive, help="seconds of too many requests (60)")
     arguments = parser.parse_args()
+    if arguments.write and "serving" not in arguments.parts:
+        parser.error("--write is about the API: it needs --parts serving")
     defaults = QUICK if arguments.quick else THOROUGH
     for name, default in defaults.items():
         if getattr(arguments, name) is None:

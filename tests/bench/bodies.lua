@@ -18,7 +18,8 @@ function done(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
   io.write(string.format(
-    '{"requests": %d, "microseconds": %d, "p50": %g, "p99": %g, "errors": %d}\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), failed
+    '{"requests": %d, "microseconds": %d, "p50": %g, "p99": %g, "errors": %d, "bytes": %d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), failed,
+    summary.bytes
   ))
 end

@@ -7,9 +7,13 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import processes
 from project import UserError
+
+if TYPE_CHECKING:
+    from running import Running
 
 SCRIPT = Path(__file__).resolve().parent / "bodies.lua"
 
@@ -42,29 +46,37 @@ class Sample:
         Latency in ms.
     cpu
         The server's CPU time for one request, in microseconds.
+    client
+        That of wrk itself.
+    answer
+        Bytes of an answer, its head among them.
     """
 
     rate: float
     p50: float
     p99: float
     cpu: float
+    client: float
+    answer: float
 
 
-def load(url: str, path: str, bodies: Path, pid: int, concurrency: int, seconds: int) -> Sample:
-    """Post the bodies in turn, as fast as they are answered.
+def load(running: Running, folder: Path, case: Case, seconds: int) -> Sample:
+    """Post bodies in turn, as fast as they are answered.
 
     Raises
     ------
     UserError
         If a request fails: what is fast because it refuses is not fast.
     """
-    pids = processes.tree(pid)
-    before = processes.cpu_seconds(pids)
-    options = ["--threads=1", f"--connections={concurrency}", f"--duration={seconds}s"]
+    server = running.server
+    bodies = folder / f"{server.bodies}-{case.rows}.jsonl"
+    pids = processes.tree(running.pid)
+    before, own = processes.cpu_seconds(pids), processes.children_seconds()
+    options = ["--threads=1", f"--connections={case.concurrency}", f"--duration={seconds}s"]
     done = subprocess.run(
         [
             *("wrk", *options, "--timeout=10s", f"--script={SCRIPT}"),
-            *("--header", f"Authorization: Bearer {KEY}", url, str(bodies), path),
+            *("--header", f"Authorization: Bearer {KEY}", running.url, str(bodies), server.path),
         ],
         capture_output=True,
         text=True,
@@ -76,11 +88,14 @@ def load(url: str, path: str, bodies: Path, pid: int, concurrency: int, seconds:
         raise UserError(f"wrk failed: {done.stderr or done.stdout}")
     seen = json.loads(last[0])
     if seen["errors"] or not seen["requests"]:
-        raise UserError(f"{seen['errors']} of {seen['requests']} requests to {url}{path} failed")
+        failed = f"{seen['errors']} of {seen['requests']} requests"
+        raise UserError(f"{failed} to {server.name} failed ({case})")
     time.sleep(0.2)  # what wrk no longer waits for is still being answered
     return Sample(
         rate=seen["requests"] / seen["microseconds"] * 1e6,
         p50=seen["p50"] / 1e3,
         p99=seen["p99"] / 1e3,
         cpu=cpu / seen["requests"] * 1e6,
+        client=(processes.children_seconds() - own) / seen["requests"] * 1e6,
+        answer=seen["bytes"] / seen["requests"],
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+from contextlib import suppress
 from pathlib import Path
+from signal import Signals
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # s
 
@@ -21,6 +24,13 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def send(pid: int, signal: Signals) -> None:
+    """Send a signal to the process and all its descendants."""
+    for one in tree(pid):
+        with suppress(ProcessLookupError):
+            os.kill(one, signal)
+
+
 def stat(pid: int) -> list[str]:
     """Fields of /proc/PID/stat from the third (the state) on; none if the process is gone."""
     try:
@@ -31,14 +41,35 @@ def stat(pid: int) -> list[str]:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """CPU time that the processes have used, in user and in kernel mode, in s."""
-    used = [stat(pid)[11:13] for pid in pids]
-    return sum(int(ticks) for pair in used for ticks in pair) * TICK
+    """CPU time of the processes and of children of theirs that have ended, in s.
+
+    In user and in kernel mode.
+    """
+    used = [stat(pid)[11:15] for pid in pids]
+    return sum(int(ticks) for four in used for ticks in four) * TICK
+
+
+def children_seconds() -> float:
+    """CPU time of programs that this one ran and that have ended, in s."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_mebibytes(pids: list[int]) -> float:
     """Sum of the most memory that each of the processes ever held, in MiB."""
-    peaks = [
-        re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()) for pid in pids
-    ]
-    return sum(int(peak[1]) for peak in peaks if peak) / 1024
+    return sum(memory(pid, "VmHWM") for pid in pids)
+
+
+def mebibytes(pids: list[int]) -> float:
+    """Sum of the memory that the processes hold, in MiB; what is shared counts for each."""
+    return sum(memory(pid, "VmRSS") for pid in pids)
+
+
+def memory(pid: int, what: str) -> float:
+    """One of the figures in /proc/PID/status that are in kB, in MiB."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has ended
+        return 0.0
+    found = re.search(rf"{what}:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0

@@ -42,6 +42,23 @@ class Project:
         bundles = [self.folder / "bundles" / name for name in ("champion", "challenger")]
         return next((bundle for bundle in bundles if (bundle / "bundle.json").is_file()), None)
 
+    def bundle_of(self, family: str) -> Path:
+        """Return the bundle of a family that `make train` tracked, whether it was the best or not.
+
+        Raises
+        ------
+        UserError
+            If there is none.
+        """
+        found = [
+            path.parent
+            for path in sorted(self.folder.glob("mlruns/*/models/*/artifacts/bundle.json"))
+            if json.loads(path.read_text())["family"] == family
+        ]
+        if not found:
+            raise UserError(f"{self.folder} has no {family} model: make train MODEL={family}")
+        return max(found, key=lambda folder: (folder / "bundle.json").stat().st_mtime)
+
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables for the project's programs."""
@@ -90,16 +107,16 @@ def bake(folder: Path) -> None:
         shutil.move(next(Path(temporary).iterdir()), folder)
 
 
-def ingredients(project: Project, folder: Path) -> dict[str, Any]:
+def ingredients(project: Project, bundle: Path, folder: Path) -> dict[str, str]:
     """Write bodies of requests, their answers and a pickled pipeline to a folder.
 
     Returns
     -------
     dict
-        The model's family, and the versions of the libraries.
+        The model's family, its features, and the versions of the libraries.
     """
     say("drawing rows, fitting the pipeline for the endpoint on DataFrames")
-    return run_program(project, "ingredients.py", str(project.bundle), str(folder))
+    return run_program(project, "ingredients.py", str(bundle), str(folder))
 
 
 def run_program(project: Project, name: str, *arguments: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -74,7 +75,7 @@ def memory(api: Any) -> int:
 def test_beyond_what_can_be_answered_requests_are_refused_and_it_recovers(
     small_bundle: Path, served: Server
 ) -> None:
-    with served(small_bundle.parents[1], "--serving.at-once", "4") as api:
+    with served(small_bundle.parents[1], "--serving.at-once", "4", stderr=subprocess.PIPE) as api:
         warm = Crowd(api, 4)
         time.sleep(1)
         warm.end()
@@ -86,6 +87,13 @@ def test_beyond_what_can_be_answered_requests_are_refused_and_it_recovers(
         assert set(crowd.waits) == {"1"}
         assert memory(api) - before < 30_000
         assert api.post("/predict", json=ROWS).status_code == 200
+        api.process.terminate()
+        log = api.process.communicate()[1].splitlines()
+    # A line for each would make it dearer to refuse than to answer.
+    refusals = [line for line in log if ": 503" in line]
+    assert crowd.seen[503] > 100
+    assert 1 <= len(refusals) <= 10
+    assert "more were refused" in refusals[-1]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -1,6 +1,6 @@
 """Runs in the baked project: validates the body as its API does, and computes nothing.
 
-Usage: python empty.py PACKAGE BUNDLE PORT
+Usage: python empty.py PACKAGE BUNDLE PORT WORKERS
 
 What FastAPI alone takes, and so the most that an API of a model in FastAPI can reach.
 """
@@ -10,12 +10,14 @@ What FastAPI alone takes, and so the most that an API of a model in FastAPI can 
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import wire
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 
 def create_app(package: str, bundle: Path) -> FastAPI:
@@ -36,5 +38,11 @@ def create_app(package: str, bundle: Path) -> FastAPI:
 
 
 if __name__ == "__main__":
-    app = create_app(sys.argv[1], Path(sys.argv[2]))
-    uvicorn.run(app, port=int(sys.argv[3]), log_level="warning", access_log=False)
+    make = partial(create_app, sys.argv[1], Path(sys.argv[2]))
+    port, workers = int(sys.argv[3]), int(sys.argv[4])
+    about: dict[str, Any] = {"port": port, "log_level": "warning", "access_log": False}
+    if workers == 1:
+        uvicorn.run(make(), **about)
+    else:
+        config = uvicorn.Config(make, factory=True, workers=workers, **about)
+        Multiprocess(config, sockets=[config.bind_socket()]).run()

@@ -72,7 +72,8 @@ def main(package: str, bundle: Path, folder: Path) -> None:
         pip_requirements=["mlflow"],  # else inferred, which takes 20 s
         pyfunc_predict_fn="predict_proba",
     )
-    print(json.dumps({"family": family, **{name: version(name) for name in LIBRARIES}}))
+    facts = {"family": family, "features": str(len(contract.features))}
+    print(json.dumps(facts | {name: version(name) for name in LIBRARIES}))
 
 
 def as_lists(matrices: Any) -> dict[str, Any]:

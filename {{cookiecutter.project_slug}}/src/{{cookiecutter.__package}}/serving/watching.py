@@ -29,6 +29,8 @@ CAREFUL = [
 ]
 """Headers that tell browsers to be careful with an answer."""
 
+GAP = 1.0  # seconds between two lines on refused requests; a line takes longer than to refuse one
+
 log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ class Watch:
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str], every: bool) -> None:
         self.app, self.metrics, self.paths, self.every = app, metrics, paths, every
         self.start, self.number = secrets.token_hex(6), itertools.count(1)
+        self.told, self.untold = -GAP, 0  # when the last refusal was told of, and how many were not
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, and see what comes of it."""
@@ -78,9 +81,21 @@ class Watch:
             seconds = time.perf_counter() - began
             path = scope["path"] if scope["path"] in self.paths else "other"
             self.metrics.request(path, status, seconds)
-            if self.every or status >= 500:
+            if self.every or (status >= 500 and self.is_due(status)):
                 about = {"path": scope["path"], "status": status, "seconds": round(seconds, 6)}
-                log.info("%s %s: %s", scope["method"], scope["path"], status, extra=about)
+                more = f", and {self.untold} more were refused" if self.untold else ""
+                self.untold = 0
+                log.info("%s %s: %s%s", scope["method"], scope["path"], status, more, extra=about)
+
+    def is_due(self, status: int) -> bool:
+        """Whether a failed request is told of: of those that were refused, one a second."""
+        if status == 503:
+            now = time.monotonic()
+            if now - self.told < GAP:
+                self.untold += 1
+                return False
+            self.told = now
+        return True
 
 
 def given(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
