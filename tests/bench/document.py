@@ -171,8 +171,9 @@ def breaks(api: Api) -> str:
 {number(found.capacity)} requests/s ({CASE.rows} rows each), asked for {above.seconds} s whether
 answered or not, {number(answered)}/s were answered and {number(refused)}/s refused with 503 and
 Retry-After, {above.seen.get("lost", 0)} were lost and {above.seen.get("unsent", 0)} found no free
-connection for a second. The 99th percentile of those answered went from {number(below.p99)} ms (at
-{below.share:g} times) to {number(above.p99)} ms, memory from {above.memory[0]:.0f} to
+connection for a second. The 99th percentile of those answered went from {number(below.sent_p99)} ms
+(at {below.share:g} times) to {number(above.sent_p99)} ms from when they were sent, and
+{number(above.p99)} ms from when they were due; memory from {above.memory[0]:.0f} to
 {above.memory[-1]:.0f} MiB. Afterwards: as before after {back}. Refusing costs CPU time too, so add
 workers before this, when cores are {BUSY:.0%} busy.
 2. **Two workers are not quite two** (measured): {twice:.2f} times one at {heavy}. On these

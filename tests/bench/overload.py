@@ -35,8 +35,10 @@ class Flooded:
         How long.
     seen
         Fates of requests: see programs/flood.py.
-    p50, p99, refused_p99
+    p50, p99
         In ms, from when a request was due to the end of its answer.
+    sent_p99, refused_p99
+        From when it was sent: a client without a free connection waits for one.
     usual
         A request's time when there are no others, in ms.
     recovered
@@ -52,6 +54,7 @@ class Flooded:
     seen: dict[str, int]
     p50: float
     p99: float
+    sent_p99: float
     refused_p99: float
     usual: float
     recovered: float | None

@@ -102,7 +102,15 @@ def overload(found: Overload) -> str:
     """Table of requests at a fixed rate."""
     rows = [flooded(found.capacity, one) for one in (found.below, found.above)]
     header = ["asked for", "for s", "requests/s", "answered/s", "refused/s", "lost", "unsent"]
-    header += ["p99 ms", "refused p99 ms", "recovered s", "MiB at start", "end", "asking CPU"]
+    header += [
+        "p99 ms",
+        "p99 from sending",
+        "of refusals",
+        "recovered s",
+        "MiB at start",
+        "end",
+        "asking CPU",
+    ]
     title = f"\nOverload: {CASE.rows} rows a request, {number(found.capacity)} requests/s answered "
     title += f"at concurrency {CASE.concurrency}; slow and silent clients beside them\n"
     return f"{title}\n{table(header, rows)}"
@@ -115,7 +123,7 @@ def flooded(capacity: float, found: Flooded) -> list[str]:
         *(f"{found.share:g} x", str(found.seconds), number(capacity * found.share)),
         *(number(found.rate(fate)) for fate in ("answered", "refused")),
         *(str(seen.get(fate, 0)) for fate in ("lost", "unsent")),
-        *(number(found.p99), number(found.refused_p99)),
+        *map(number, (found.p99, found.sent_p99, found.refused_p99)),
         "-" if found.recovered is None else f"{found.recovered:.2f}",
         *(f"{found.memory[0]:.0f}", f"{found.memory[-1]:.0f}", f"{found.asking:.0%}"),
     ]

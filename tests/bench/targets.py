@@ -83,7 +83,11 @@ def overload(found: Overload) -> list[list[str]]:
     recovered = FOREVER if above.recovered is None else above.recovered
     about = f"{above.share:g} x capacity"
     return [
-        at_most(f"times p99 at {below.share:g} x, {about}", NOISE, [above.p99 / below.p99]),
+        at_most(
+            f"times p99 from sending at {below.share:g} x, {about}",
+            NOISE,
+            [above.sent_p99 / below.sent_p99],
+        ),
         at_most(f"requests lost, {about}", 0, [above.seen.get("lost", 0)]),
         at_most(f"MiB of growth, {about}", 5, [above.growth]),
         at_most(f"s until it is as before, {about}", 2, [recovered]),

@@ -46,11 +46,12 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.due: float | None = None
+        self.sent = 0.0
         self.got = b""
 
     def ask(self, request: bytes, due: float) -> None:
         """Send a request; its bytes fit into the socket's buffer, or this waits a moment."""
-        self.due, self.got = due, b""
+        self.due, self.sent, self.got = due, time.perf_counter(), b""
         self.socket.sendall(request)
 
     def hear(self) -> tuple[int, bytes, bytes] | None:
@@ -80,14 +81,17 @@ class Flood:
         `unsent` (no connection became free in time).
     times
         Seconds from when an answered request was due to the end of its answer.
+    times_sent
+        The same from when it was sent: what the server itself made of it.
     refusals
-        The same of what was refused.
+        Seconds from sending to the end of the answer of what was refused.
     """
 
     def __init__(self, port: int, requests: list[bytes], labels: list[int]) -> None:
         self.port, self.requests, self.labels = port, requests, labels
         self.seen: Counter[str] = Counter()
         self.times: list[float] = []
+        self.times_sent: list[float] = []
         self.refusals: list[float] = []
         self.poll = select.epoll()
         self.clients: dict[int, tuple[Client, int]] = {}
@@ -143,13 +147,14 @@ class Flood:
         status, head, body = answer
         due, client.due = client.due, None
         if due is not None:
-            spent = time.perf_counter() - due
+            now = time.perf_counter()
             if status == 200 and body.count(b'"label":') == labels:
                 self.seen["answered"] += 1
-                self.times.append(spent)
+                self.times.append(now - due)
+                self.times_sent.append(now - client.sent)
             elif status == 503 and b"retry-after: " in head:
                 self.seen["refused"] += 1
-                self.refusals.append(spent)
+                self.refusals.append(now - client.sent)
             else:
                 self.seen["lost"] += 1
         if status:
@@ -250,6 +255,7 @@ def main(port: int, bodies: Path, rate: float, seconds: float) -> None:
         "seen": dict(flood.seen),
         "p50": 1e3 * median(flood.times or [0.0]),
         "p99": 1e3 * percentile(flood.times),
+        "sent_p99": 1e3 * percentile(flood.times_sent),
         "refused_p99": 1e3 * percentile(flood.refusals),
         "usual": 1e3 * usual,
         "recovered": recovered,
