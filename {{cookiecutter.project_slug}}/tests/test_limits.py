@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.errors import UserError
 from {{cookiecutter.__package}}.serving import create_app
-from {{cookiecutter.__package}}.serving.access import new_key, read_keys
+from {{cookiecutter.__package}}.serving.access import EVERY, new_key, read_keys
 from {{cookiecutter.__package}}.serving.limits import Limits
 from {{cookiecutter.__package}}.settings import Serving
 
@@ -52,9 +52,11 @@ def test_only_who_has_a_key_is_answered_and_keys_change_without_a_restart(
     kept = [line for line in path.read_text().splitlines() if not line.startswith("bob")]
     path.write_text("# without bob\n" + "\n".join(kept) + "\n")
     eve = new_key(path, "eve")
+    time.sleep(2 * EVERY)
     assert api.post("/predict", json=ROWS, headers=bearer(bob)).status_code == 401
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
     path.write_text("broken")
+    time.sleep(2 * EVERY)
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
 
 

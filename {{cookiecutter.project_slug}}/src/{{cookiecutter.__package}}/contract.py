@@ -17,6 +17,11 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML without its library in C, which is ten times as fast
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 from .columns import BaseColumn, Boolean, Category, Column, Number
 from .errors import UserError, describe
 
@@ -50,7 +55,7 @@ class Matrices:
         )
 
 
-class Loader(yaml.SafeLoader):
+class Loader(SafeLoader):
     """YAML in which yes and no are words, dates are texts, and a name stands only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -66,7 +71,7 @@ SETTINGS = {name for kind in get_args(get_args(Column)[0]) for name in kind.mode
 WORDS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in WORDS]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
 }
 Loader.add_implicit_resolver(WORDS[0], re.compile("^(true|false)$", re.IGNORECASE), list("tfTF"))
 

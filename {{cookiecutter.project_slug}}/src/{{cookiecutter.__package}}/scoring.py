@@ -5,7 +5,8 @@ Nothing here needs the library that trained the model, nor polars.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class Scorer:
         except Exception as error:  # onnxruntime's own exceptions have no common class
             raise UserError(f"{folder / MODEL} cannot be loaded: {error}") from None
         self._inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
         nothing = self.contract.encode({name: [None] for name in self.contract.features})
         try:
             self.predict(nothing)
@@ -101,7 +103,7 @@ class Scorer:
             Probabilities of shape (n, classes), or values of shape (n, 1).
         """
         feed = {name: getattr(features, name) for name in self._inputs}
-        prediction: np.ndarray = self._session.run(None, feed)[0]
+        prediction: np.ndarray = self._session.run(self._outputs, feed)[0]
         return prediction
 
     def predict_as(self, features: Matrices, classes: Sequence[str]) -> np.ndarray:
@@ -121,9 +123,18 @@ class Scorer:
         list of dict
             `label`, `probability` of that label and `probabilities` of all; or `value`.
         """
-        names = self.contract.features
-        table = {name: [row.get(name) for row in rows] for name in names}
-        return self.answers(self.predict(self.contract.encode(table)))
+        return self.answers(self.predict(self.contract.encode(self.columns(rows))))
+
+    def columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+        """Turn rows to columns, None where a field was left out."""
+        names = list(self.contract.features)
+        try:
+            # The quick way, which needs each field; the first is there twice since of a single
+            # field it gives the value and no tuple.
+            values = map(itemgetter(*names, names[0]), rows)
+            return dict(zip(names, zip(*values, strict=True), strict=False))
+        except KeyError:
+            return {name: [row.get(name) for row in rows] for name in names}
 
     def answers(self, prediction: np.ndarray) -> list[dict[str, Any]]:
         """Say what was predicted, as `score` does."""

@@ -46,7 +46,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class Section(BaseModel):
     """A group of settings."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Join(Section):
@@ -183,6 +183,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         extra="forbid",
+        defer_build=True,
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         cli_kebab_case=True,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 if TYPE_CHECKING:
     import polars as pl
 
+Absent = TypeVar("Absent", str, None)
 Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
 # What polars takes for blanks; Python's own strip takes four control characters as well.
 BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -103,11 +104,15 @@ class BaseColumn(BaseModel):
         """All spellings of "missing"."""
         return frozenset(["", *self.missing_values])
 
-    def texts(self, values: Sequence[str | None]) -> list[str | None]:
-        """Texts without blanks; None where one is missing. A client spells that as a file does."""
+    def texts(self, values: Sequence[str | None], gap: Absent) -> list[str | Absent]:
+        """Texts without blanks; `gap` where one is missing. A client spells that as a file does."""
         missing = self.missing
+        # Where Python's own strip, which is four times as fast, finds nothing, there is no blank.
         return [
-            None if value is None or (text := value.strip(BLANKS)) in missing else text
+            gap
+            if value is None
+            or (text := value if value.strip() is value else value.strip(BLANKS)) in missing
+            else text
             for value in values
         ]
 
@@ -117,7 +122,7 @@ class BaseColumn(BaseModel):
             return Annotated[str, Field(**limits, json_schema_extra=about)]
 
         def check(value: str) -> str:
-            if self.texts([value]) == [None]:
+            if self.texts([value], None) == [None]:
                 raise ValueError("a value is needed")
             return value
 

@@ -41,7 +41,7 @@ class Category(BaseColumn):
         return {"not one of the categories": ~values.is_in(self.categories)}
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        return [[text or MISSING for text in self.texts(values)]]
+        return [self.texts(values, MISSING)]
 
     def typical(self) -> str:
         return self.categories[0] if self.categories else "text"

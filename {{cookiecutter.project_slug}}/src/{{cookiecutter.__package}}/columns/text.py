@@ -30,7 +30,7 @@ class Text(BaseColumn):
         return text
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        return [[words_and_pairs(text) if text else "_missing" for text in self.texts(values)]]
+        return [[words_and_pairs(text) if text else "_missing" for text in self.texts(values, "")]]
 
     def typical(self) -> str:
         return "text"

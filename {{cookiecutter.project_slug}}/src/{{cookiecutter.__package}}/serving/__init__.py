@@ -84,4 +84,5 @@ def start(folder: Path, choice: Serving) -> FastAPI:
     # What is there now stays; the collector need not look at it again with every request.
     gc.collect()
     gc.freeze()
+    gc.enable()
     return app

@@ -17,6 +17,7 @@ from .route import problem, respond
 
 HEALTH = "/health/"  # for whoever restarts the server
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
+EVERY = 0.1  # seconds between two looks at the file of keys; each takes as long as the rest
 DOCUMENTED = [
     Security(HTTPBearer(auto_error=False, description="A key, as make key made it")),
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same")),
@@ -108,7 +109,7 @@ class Access:
 
     def __init__(self, app: ASGIApp, keys: Path | None, per_minute: int | None) -> None:
         self.app, self.path, self.per_minute = app, keys, per_minute
-        self.read_at = 0.0
+        self.read_at = self.looked_at = 0.0
         self.keys = read_keys(keys) if keys else {}
         self.buckets: dict[str, Bucket] = {}
 
@@ -152,6 +153,10 @@ class Access:
     def reread(self) -> None:
         """Read the file again if it has changed; a broken one changes nothing."""
         assert self.path is not None
+        now = time.monotonic()
+        if now - self.looked_at < EVERY:
+            return
+        self.looked_at = now
         try:
             changed = self.path.stat().st_mtime
             if changed != self.read_at:

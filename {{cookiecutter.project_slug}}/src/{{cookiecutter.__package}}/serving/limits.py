@@ -1,6 +1,7 @@
 """Limits: what keeps one client, or too many, from stopping the API for the others."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,11 +48,13 @@ class Impatient(HttpToolsProtocol):
     """
 
     seconds = 10.0
+    under_way: Collection[Any] = ()  # all requests of this process that are being answered
     _due: asyncio.TimerHandle | None = None
     _got = 0  # bytes since the timer was set
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        Impatient.under_way = self.tasks
         self._wait()
 
     def data_received(self, data: bytes) -> None:

@@ -125,8 +125,7 @@ def rehearse(scorer: Scorer, row: Row) -> None:
     if not (scorer.folder / REFERENCE).is_file():
         return
     rows, expected = zip(*reference(scorer), strict=True)
-    table = {name: [row.get(name) for row in rows] for name in scorer.contract.features}
-    found = scorer.predict(scorer.contract.encode(table))[:, -1]
+    found = scorer.predict(scorer.contract.encode(scorer.columns(rows)))[:, -1]
     scale = max(1.0, float(np.std(expected))) if not scorer.manifest.classes else 1.0
     worst = float(np.abs(found - np.array(expected)).max()) / scale
     if not worst <= TOLERANCE:

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from prometheus_client import Counter
 
+from .limits import Impatient
 from .model import Served
 from .record import Entry, Recorder
 from .route import Answers, Threads, Ticks
@@ -67,6 +68,8 @@ class Traffic:
             role, served = "challenger", challenger
         if len(rows) > INLINE_ROWS:
             answers, version = await self.threads(served.score, rows)
+        elif len(Impatient.under_way) == 1:  # in this tick nobody else can ask
+            answers, version = served.score(rows)
         else:
             answers, version = await self.ticks[role](rows)
         self.count(len(rows), version, role)
