@@ -58,7 +58,23 @@ def main(arguments: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        reason = store_trouble(error)
+        if reason is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        return 2
     return code or 0
+
+
+def store_trouble(error: Exception) -> str | None:
+    """What is wrong if it was the tracking store that failed; it may do so at any moment."""
+    if type(error).__module__ != "mlflow.exceptions":
+        return None
+    from .tracking import trouble  # it is loaded: the error is MLflow's
+
+    reason = trouble(error)
+    return reason and f"{reason}\nwhat was finished is kept; when it answers, run this again"
 
 
 @contextlib.contextmanager

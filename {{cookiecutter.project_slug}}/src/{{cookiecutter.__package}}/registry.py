@@ -26,6 +26,7 @@ from .evaluation import Held, held_once, interval, primary
 from .preparation import Prepared, encode
 from .scoring import Scorer
 from .settings import Settings
+from .tracking import trouble
 
 BUNDLES = Path("bundles")
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -37,9 +38,10 @@ def register(client: MlflowClient, settings: Settings, model_uri: str, run_id: s
     """Make a logged model a version of the registered model, and return its number."""
     name = settings.experiment
     try:
-        client.get_registered_model(name)
-    except MlflowException:
         client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     model_id = model_uri.removeprefix("models:/")
     return str(client.create_model_version(name, model_uri, run_id, model_id=model_id).version)
 
@@ -48,7 +50,9 @@ def version_of(client: MlflowClient, settings: Settings, alias: str) -> str | No
     """Version that has the alias, if one has."""
     try:
         return str(client.get_model_version_by_alias(settings.experiment, alias).version)
-    except MlflowException:
+    except MlflowException as error:
+        if trouble(error):
+            raise
         return None
 
 

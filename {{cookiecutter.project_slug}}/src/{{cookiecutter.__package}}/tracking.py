@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +17,8 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 # The server sends artifacts itself: an address that it signed may not be reachable from here.
 os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
 
@@ -27,7 +29,9 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.polars_dataset import from_polars
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
+from urllib3.util import Retry
 
 from .bundle import MODEL
 from .contract import Matrices
@@ -35,6 +39,8 @@ from .errors import UserError
 from .settings import Settings
 
 REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+PATIENCE = "8"  # of these, each after twice the time: four minutes
 
 
 def connect(settings: Settings) -> MlflowClient:
@@ -48,15 +54,56 @@ def connect(settings: Settings) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
+    chosen = os.environ.get(RETRIES)
+    os.environ.setdefault(RETRIES, "2")
     try:
         mlflow.set_experiment(settings.experiment)
     except Exception as error:  # SQLAlchemy, requests and MLflow each have their own
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"the tracking store {settings.tracking_uri} cannot be used: {reason[:200]}\n"
-            "see tracking_uri in config.yaml"
-        ) from None
+        reason = trouble(error) or (
+            f"the tracking store {settings.tracking_uri} cannot be used: {first_line(error)}"
+        )
+        raise UserError(f"{reason}\nsee tracking_uri in config.yaml") from None
+    # A store that has answered once is waited for, so that its restart ends no training.
+    os.environ[RETRIES] = chosen or PATIENCE
+    logging.getLogger("urllib3.connectionpool").addHandler(WAITING)
     return MlflowClient()
+
+
+class Waiting(logging.Handler):
+    """Tells of a request's first new try, in a line; the library tells nothing, or all of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        retry = next(iter(record.args or ()), None)
+        if isinstance(retry, Retry) and len(retry.history) == 1:
+            print("the tracking store does not answer; trying again", file=sys.stderr)
+
+
+WAITING = Waiting()
+
+
+def trouble(error: Exception) -> str | None:
+    """What keeps the tracking store from answering this person, or None if it did answer."""
+    if not isinstance(error, MlflowException):
+        return None
+    store, status = f"the tracking store {mlflow.get_tracking_uri()}", error.get_http_status_code()
+    if status == 401:
+        return (
+            f"{store} does not know this user and password: see MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
+    if status == 403:
+        return f"{store} does not allow this user to do that: {first_line(error)}"
+    # So begin MLflow's errors about requests that failed; what a server answered is told otherwise.
+    if re.match("API request to http.* failed with", str(error)):
+        cause = str(error).rsplit(": ")[-1].rstrip("()'\"")
+        return f"{store} does not answer: {cause[:200]}"
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an error says."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return said[0][:200]
 
 
 @dataclass(frozen=True)
@@ -106,7 +153,11 @@ def run(client: MlflowClient, settings: Settings, name: str, fingerprint: str) -
     run_id = unfinished[0].info.run_id if unfinished else None
     tags = {"fingerprint": fingerprint, "family": name}
     with mlflow.start_run(run_id, run_name=name, tags=tags) as active:
-        yield active.info.run_id
+        try:
+            yield active.info.run_id
+        except MlflowException:
+            os.environ[RETRIES] = "0"  # it was waited for: not once more to tell that the run failed
+            raise
 
 
 def log_choices(settings: Settings, family: str, provenance: dict[str, Any]) -> None:

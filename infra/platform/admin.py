@@ -1,0 +1,15 @@
+"""Gives the administrator the password that .env has. Runs in the server's container.
+
+A restored database brings the passwords of when it was saved.
+"""
+
+from __future__ import annotations
+
+from mlflow.server.auth.config import read_auth_config
+from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+config = read_auth_config()
+store = SqlAlchemyStore()
+store.init_db(config.database_uri)
+if store.has_user(config.admin_username):
+    store.update_user(config.admin_username, config.admin_password, is_admin=True)
