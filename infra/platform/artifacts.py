@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tarfile
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +50,9 @@ def restore(archive: tarfile.TarFile) -> int:
     for member in archive:
         content = archive.extractfile(member)
         if content and member.name.startswith(FOLDER):
-            client.upload_fileobj(content, bucket, prefix + member.name.removeprefix(FOLDER))
+            # A stream goes one way: boto3 believes it of what can be read and no more.
+            reader = SimpleNamespace(read=content.read)
+            client.upload_fileobj(reader, bucket, prefix + member.name.removeprefix(FOLDER))
             count += 1
     return count
 

@@ -62,8 +62,10 @@ def down() -> None:
 def wipe(sure: bool) -> None:
     """Stop it and delete its data; .env stays, for a backup to be restored."""
     name = settings()["COMPOSE_PROJECT_NAME"] if ENV.exists() else NAME
-    if not sure and input(f"all runs and models will be gone; to go on, type {name}: ") != name:
-        raise PlatformError("nothing was deleted")
+    if not sure:
+        print(f"All runs and models of {name} will be gone; to go on, type its name: ", end="")
+        if sys.stdin.readline().strip() != name:
+            raise PlatformError("nothing was deleted")
     if ENV.exists():
         compose("down", "--volumes")
     else:
