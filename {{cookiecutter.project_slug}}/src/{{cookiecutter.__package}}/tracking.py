@@ -85,7 +85,8 @@ def trouble(error: Exception) -> str | None:
     """What keeps the tracking store from answering this person, or None if it did answer."""
     if not isinstance(error, MlflowException):
         return None
-    store, status = f"the tracking store {mlflow.get_tracking_uri()}", error.get_http_status_code()
+    store = f"the tracking store {mlflow.get_tracking_uri()}"
+    status = error.get_http_status_code()  # type: ignore[no-untyped-call]
     if status == 401:
         return (
             f"{store} does not know this user and password: see MLFLOW_TRACKING_USERNAME and "
@@ -156,7 +157,7 @@ def run(client: MlflowClient, settings: Settings, name: str, fingerprint: str) -
         try:
             yield active.info.run_id
         except MlflowException:
-            os.environ[RETRIES] = "0"  # it was waited for: not once more to tell that the run failed
+            os.environ[RETRIES] = "0"  # it was waited for: not again to tell that the run failed
             raise
 
 
