@@ -40,6 +40,7 @@ from .settings import Settings
 
 REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+CHOSEN = os.environ.get(RETRIES)
 PATIENCE = "8"  # of these, each after twice the time: four minutes
 
 
@@ -54,8 +55,10 @@ def connect(settings: Settings) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
-    chosen = os.environ.get(RETRIES)
-    os.environ.setdefault(RETRIES, "2")
+    # At first a store is not waited for, so that a wrong address is told at once.
+    os.environ[RETRIES] = CHOSEN or "2"
+    requests = logging.getLogger("urllib3.connectionpool")
+    requests.removeHandler(WAITING)
     try:
         mlflow.set_experiment(settings.experiment)
     except Exception as error:  # SQLAlchemy, requests and MLflow each have their own
@@ -64,8 +67,8 @@ def connect(settings: Settings) -> MlflowClient:
         )
         raise UserError(f"{reason}\nsee tracking_uri in config.yaml") from None
     # A store that has answered once is waited for, so that its restart ends no training.
-    os.environ[RETRIES] = chosen or PATIENCE
-    logging.getLogger("urllib3.connectionpool").addHandler(WAITING)
+    os.environ[RETRIES] = CHOSEN or PATIENCE
+    requests.addHandler(WAITING)
     return MlflowClient()
 
 
