@@ -131,10 +131,12 @@ class Scorer:
         try:
             # The quick way, which needs each field; the first is there twice since of a single
             # field it gives the value and no tuple.
-            values = map(itemgetter(*names, names[0]), rows)
-            return dict(zip(names, zip(*values, strict=True), strict=False))
+            values = list(zip(*map(itemgetter(*names, names[0]), rows), strict=True))
         except KeyError:
+            values = []
+        if not values:
             return {name: [row.get(name) for row in rows] for name in names}
+        return dict(zip(names, values, strict=False))
 
     def answers(self, prediction: np.ndarray) -> list[dict[str, Any]]:
         """Say what was predicted, as `score` does."""
