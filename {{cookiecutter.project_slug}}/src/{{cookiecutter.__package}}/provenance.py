@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -14,17 +15,27 @@ LIBRARIES = ("numpy", "onnx", "onnxruntime", "polars", "scikit-learn", "skl2onnx
 
 
 def collect() -> dict[str, Any]:
-    """Commit, time, Python and library versions.
+    """Commit, time, Python and library versions."""
+    return {
+        **revision(),
+        "trained_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
 
-    `git_commit` is "none" without a repository or before its first commit.
+
+def revision() -> dict[str, Any]:
+    """The commit, and whether what a training depends on has been changed since.
+
+    It is "none" without a repository or before its first commit. A rented machine has no
+    repository: it is told in GIT_COMMIT, with a + where there were changes.
     """
+    if told := os.environ.get("GIT_COMMIT"):
+        return {"git_commit": told.rstrip("+"), "git_dirty": told.endswith("+")}
     commit = git("rev-parse", "HEAD")
     return {
         "git_commit": commit or "none",
         "git_dirty": bool(commit) and git("status", "--porcelain", "--", *SOURCES) != "",
-        "trained_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
     }
 
 

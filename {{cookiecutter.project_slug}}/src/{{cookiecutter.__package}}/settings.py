@@ -208,6 +208,7 @@ class Settings(BaseSettings):
         500_000, gt=0, description="of more rows, a random sample of so many is learned from"
     )
     seed: int = 0
+    choose: bool = Field(True, description="make the best the challenger, the first the champion")
     experiment: str = PACKAGE
     tracking_uri: str = Field(
         "sqlite:///mlflow.db",
@@ -233,5 +234,5 @@ class Settings(BaseSettings):
 
         Without the tracking store's address, which may hold a password.
         """
-        decisive = set(Settings.model_fields) - {"tracking_uri", "serving"}
+        decisive = set(Settings.model_fields) - {"tracking_uri", "serving", "choose"}
         return self.model_dump(mode="json", include=decisive)

@@ -31,6 +31,7 @@ from mlflow.data.polars_dataset import from_polars
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from urllib3.util import Retry
 
 from .bundle import MODEL
@@ -38,6 +39,7 @@ from .contract import Matrices
 from .errors import UserError
 from .settings import Settings
 
+JOB = os.environ.get("TRAINING_JOB", "")  # a rented machine trains for this run
 REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 CHOSEN = os.environ.get(RETRIES)
@@ -156,6 +158,8 @@ def run(client: MlflowClient, settings: Settings, name: str, fingerprint: str) -
     )
     run_id = unfinished[0].info.run_id if unfinished else None
     tags = {"fingerprint": fingerprint, "family": name}
+    if JOB:
+        tags[MLFLOW_PARENT_RUN_ID] = JOB
     with mlflow.start_run(run_id, run_name=name, tags=tags) as active:
         try:
             yield active.info.run_id

@@ -107,7 +107,8 @@ def train(settings: Settings) -> None:
         metrics = {f"{model.family}, version {model.version}": model.metrics for model in trained}
         print(*table(metrics, against), sep="\n")
         print(*verdict(metrics, against), *suspicion(metrics, against), sep="\n")
-        make_challenger(client, settings, prepared, trained[0])
+        if settings.choose:
+            make_challenger(client, settings, prepared, trained[0])
     if refused and (settings.models or not trained):
         raise UserError("\n".join(refused))
     if refused:
@@ -139,7 +140,9 @@ def train_family(
 ) -> Trained:
     """Fit, export, judge, log and register one model."""
     origin = {**provenance.collect(), "data": prepared.digest, "settings": settings.choices()}
-    identity = json.dumps([family, prepared.digest, settings.choices(), origin["git_commit"]])
+    identity = json.dumps(
+        [family, prepared.digest, settings.choices(), origin["git_commit"], tracking.JOB]
+    )
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
     checkpoints = CHECKPOINTS / fingerprint[:16]
     folder = registry.BUNDLES / f".{family}.unfinished"

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...bundle import open_bundle, registered_version
 from ...errors import UserError
 from ...provenance import git
+from .hosts import reach
 from .trial import answers, tag
 
 CHAMPION = Path("bundles/champion")
@@ -43,8 +44,18 @@ def build_serve(base: str | None) -> None:
     print(f"{image} (and {name()}:latest): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
 
 
-def build_train(base: str | None) -> None:
+def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str:
     """Build the whole environment; TORCH chooses torch's build as in `make setup`.
+
+    Parameters
+    ----------
+    gpu
+        Whether PyPI's build of torch, which brings CUDA, is the default.
+
+    Returns
+    -------
+    str
+        The image's name.
 
     Raises
     ------
@@ -52,8 +63,9 @@ def build_train(base: str | None) -> None:
         If there is no engine, or the image fails to build.
     """
     image = f"{name()}:train"
-    build("train", image, base, TORCH=os.environ.get("TORCH", ""))
+    build("train", image, base, host, TORCH=os.environ.get("TORCH", "pypi" if gpu else ""))
     print(image)
+    return image
 
 
 def name() -> str:
@@ -62,15 +74,16 @@ def name() -> str:
     return str(about["project"]["name"])
 
 
-def build(target: str, image: str, base: str | None, **arguments: str) -> None:
-    """Build one target of infra/Dockerfile.
+def build(target: str, image: str, base: str | None, host: str = "local", **arguments: str) -> None:
+    """Build one target of infra/Dockerfile, on the engine that is to have it.
 
     Raises
     ------
     UserError
         If docker is missing, no engine answers, or the build fails.
     """
-    check_docker()
+    engine = address(host)
+    check_docker(engine)
     commit = git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     arguments["REVISION"] = commit or "unknown"
     if base:
@@ -82,7 +95,7 @@ def build(target: str, image: str, base: str | None, **arguments: str) -> None:
         command += ["--secret", f"id={key},src={path}"]
     # AWS Lambda takes no image that comes with an attestation.
     settings = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    done = subprocess.run([*command, "."], env=os.environ | settings, check=False)
+    done = subprocess.run([*command, "."], env=os.environ | engine | settings, check=False)
     if done.returncode:
         raise UserError(f"{image} was not built: see above")
 
@@ -98,7 +111,15 @@ def secrets() -> dict[str, Path]:
     return found
 
 
-def check_docker() -> None:
+def address(host: str) -> dict[str, str]:
+    """Variables by which the docker command line asks a host's engine; by default its own."""
+    if host == "local":
+        return {}
+    secure = {"DOCKER_TLS_VERIFY": "1"} if host.startswith("tcp://") else {}
+    return {"DOCKER_HOST": reach(host), **secure}
+
+
+def check_docker(engine: dict[str, str]) -> None:
     """Tell what is missing before anything is done.
 
     Raises
@@ -108,7 +129,9 @@ def check_docker() -> None:
     """
     if not shutil.which("docker"):
         raise UserError("docker is not installed: see https://docs.docker.com/get-docker")
-    done = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["docker", "version"], env=os.environ | engine, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
         raise UserError(f"docker's engine does not answer; start it, and try again ({reason[0]})")

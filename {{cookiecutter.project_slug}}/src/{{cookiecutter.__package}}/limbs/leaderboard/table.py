@@ -13,6 +13,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...tracking import connect
 
+COST = "cost_usd"
 SHOWN = ("average_precision", "roc_auc", "f1_macro", "r2", "rmse")
 
 
@@ -26,7 +27,12 @@ def leaderboard(settings: Settings, last: int) -> Table:
     """
     client = connect(settings)
     experiment = client.get_experiment_by_name(settings.experiment)
-    runs = client.search_runs([experiment.experiment_id], max_results=last) if experiment else []
+    models = "tags.family LIKE '%'"  # a job on a rented machine is a run too, with models below it
+    runs = (
+        client.search_runs([experiment.experiment_id], models, max_results=last)
+        if experiment
+        else []
+    )
     if not runs:
         raise UserError(f"there are no runs in {settings.experiment} yet; run: make train")
 
@@ -47,7 +53,8 @@ def leaderboard(settings: Settings, last: int) -> Table:
     )
     for heading in ("model", "version", "alias"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("validation", *metrics, "fit", "commit"):
+    costly = any(COST in run.data.metrics for run in runs)
+    for heading in ("validation", *metrics, "fit", *(["USD"] if costly else []), "commit"):
         table.add_column(heading.replace("_", "\n"), justify="right", no_wrap=True)
     for run in sorted(runs, key=validation_score, reverse=True):
         registered = versions.get(run.info.run_id, "")
@@ -60,6 +67,7 @@ def leaderboard(settings: Settings, last: int) -> Table:
             number(validation_score(run)),
             *(number(run.data.metrics.get(f"test_{name}")) for name in metrics),
             "" if seconds is None else f"{seconds:.1f} s",
+            *([number(run.data.metrics.get(COST))] if costly else []),
             commit + ("+" if run.data.tags.get("git_dirty") == "True" else ""),
             style="bold" if "champion" in aliases.get(registered, []) else None,
         )

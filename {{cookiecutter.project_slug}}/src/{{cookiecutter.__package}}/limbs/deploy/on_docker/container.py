@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import UserError
+from ...images.hosts import run
 from .front import PATIENCE
-from .host import run
 
 READY = (
     "from urllib.request import urlopen; "

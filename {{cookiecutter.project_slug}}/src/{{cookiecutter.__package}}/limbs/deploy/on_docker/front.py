@@ -11,7 +11,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from ....errors import UserError
-from .host import run, told
+from ...images.hosts import run, told
 
 COLOURS = ("blue", "green")
 PATIENCE = 30  # seconds

@@ -18,6 +18,7 @@ from ....bundle import registered_version
 from ....errors import UserError, describe
 from ....settings import Section
 from ...images.building import CHAMPION, build, build_serve, name
+from ...images.hosts import connect, copy, pull, told
 from ...images.pushing import push
 from ...images.trial import SERVE
 from ..commands import Deploy
@@ -25,7 +26,6 @@ from ..smoke import check
 from . import predictions
 from .container import archive, ask, wait_until_ready
 from .front import COLOURS, PATIENCE, Front
-from .host import connect, copy, pull, told
 
 CHOICES = Path("infra/deploy/docker.yaml")
 REGISTRY = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*$"

@@ -9,7 +9,7 @@ from typing import Any
 
 from docker.errors import NotFound
 
-from .host import told
+from ...images.hosts import told
 
 THERE = "/app/state/served"
 

@@ -1,9 +1,10 @@
-"""The Docker host: reaching it, and bringing images there."""
+"""Docker hosts: reaching one, and bringing images there."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -18,8 +19,8 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.tls import TLSConfig
 from tqdm import tqdm
 
-from ....errors import UserError
-from ...images.trial import engine
+from ...errors import UserError
+from .trial import engine
 
 
 def connect(host: str) -> docker.DockerClient:
@@ -34,13 +35,18 @@ def connect(host: str) -> docker.DockerClient:
         if host == "local":
             client = engine()
         else:
-            address = tunnel(host) if host.startswith("ssh://") else host
-            client = docker.DockerClient(base_url=address, tls=tls(host))
+            client = docker.DockerClient(base_url=reach(host), tls=tls(host))
         client.ping()
     except (DockerException, OSError) as error:
         reason = str(error).strip().splitlines()[-1][:200]
         raise UserError(f"no Docker engine answers at {host}: {reason}") from None
     return client
+
+
+@functools.cache
+def reach(host: str) -> str:
+    """The address by which a host's engine is reached from here, as long as this process runs."""
+    return tunnel(host) if host.startswith("ssh://") else host
 
 
 def tls(host: str) -> TLSConfig | bool:
@@ -82,7 +88,8 @@ def tunnel(host: str) -> str:
     folder = tempfile.mkdtemp()
     there, here = asked.stdout.strip().removeprefix("unix://"), f"{folder}/docker.sock"
     forward = [*ssh, "-nNT", "-o", "ExitOnForwardFailure=yes", "-L", f"{here}:{there}", host]
-    process = subprocess.Popen(forward, stdin=subprocess.DEVNULL)
+    # Ctrl-C is meant for this process alone.
+    process = subprocess.Popen(forward, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end() -> None:
         process.terminate()

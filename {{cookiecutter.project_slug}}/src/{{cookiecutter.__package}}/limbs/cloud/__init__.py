@@ -1,0 +1,1 @@
+"""Rented machines: the same training on another Docker host, or on any cloud."""

@@ -1,0 +1,149 @@
+"""A job: one training that runs on a rented machine, and its run in MLflow.
+
+The run is made first and its id is the job's, so that it is one job, however many machines it
+takes; the models that it trains are runs below it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, RunStatus
+
+from ... import provenance
+from ...errors import UserError
+from ...settings import Settings
+
+PLACE, DEADLINE, PRICE, NODES = "job.place", "job.deadline", "job.price", "job.nodes"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a place is asked to run.
+
+    Attributes
+    ----------
+    id
+        Of its run in MLflow.
+    project
+        Name of the project, which labels everything that the job makes.
+    command
+        Of the package, with its options.
+    deadline
+        Seconds since 1970 after which nothing of it may run.
+    """
+
+    id: str
+    project: str
+    command: list[str]
+    deadline: int
+
+    def labels(self) -> dict[str, str]:
+        """What everything carries that is made for the job; all clouds allow these letters."""
+        return {
+            "train-project": self.project,
+            "train-job": self.id,
+            "train-deadline": str(self.deadline),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """What the worker is told, without secrets."""
+        found = provenance.revision()
+        return {
+            "TRAINING_JOB": self.id,
+            "DEADLINE": str(self.deadline),
+            "GIT_COMMIT": found["git_commit"] + ("+" if found["git_dirty"] else ""),
+        }
+
+
+def begin(
+    client: MlflowClient,
+    settings: Settings,
+    project: str,
+    place: str,
+    command: list[str],
+    hours: float,
+    price: float | None,
+    nodes: int,
+) -> Job:
+    """Make the job's run.
+
+    Parameters
+    ----------
+    price
+        Dollars an hour of one machine, if it is known.
+    """
+    deadline = int(time.time() + hours * 3600)
+    tags = {PLACE: place, DEADLINE: str(deadline), NODES: str(nodes)}
+    if price is not None:
+        tags[PRICE] = str(price)
+    run = client.create_run(
+        experiment_of(client, settings), tags=tags, run_name=f"{command[0]} on {place}"
+    )
+    return Job(run.info.run_id, project, command, deadline)
+
+
+def experiment_of(client: MlflowClient, settings: Settings) -> str:
+    """Number of the project's experiment, which `connect` has made."""
+    experiment = client.get_experiment_by_name(settings.experiment)
+    assert experiment is not None
+    return str(experiment.experiment_id)
+
+
+def unfinished(client: MlflowClient, settings: Settings) -> list[Run]:
+    """Runs of jobs whose results are not home, the newest first."""
+    found = client.search_runs(
+        [experiment_of(client, settings)], "attributes.status = 'RUNNING'", max_results=1000
+    )
+    return [run for run in found if PLACE in run.data.tags]
+
+
+def places(client: MlflowClient, settings: Settings) -> set[str]:
+    """Places that jobs of the project have been at."""
+    found = client.search_runs(
+        [experiment_of(client, settings)], f"tags.`{PLACE}` LIKE '%'", max_results=1000
+    )
+    return {run.data.tags[PLACE] for run in found}
+
+
+def find(client: MlflowClient, settings: Settings, wanted: str | None) -> Run:
+    """The run of a job, by the beginning of its id; by default of the newest unfinished one.
+
+    Raises
+    ------
+    UserError
+        If there is none, or more than one.
+    """
+    jobs = unfinished(client, settings)
+    if wanted:
+        jobs = [run for run in jobs if run.info.run_id.startswith(wanted)]
+        if len(jobs) > 1:
+            raise UserError(f"more than one job begins with {wanted!r}: see make cloud")
+    if not jobs:
+        raise UserError(f"no job {wanted or ''} is under way: see make cloud".replace("  ", " "))
+    return jobs[0]
+
+
+def end(client: MlflowClient, job_id: str, code: int | None) -> None:
+    """Say in MLflow how a job ended; None if it was stopped."""
+    status = RunStatus.KILLED if code is None else RunStatus.FAILED if code else RunStatus.FINISHED
+    client.set_terminated(job_id, RunStatus.to_string(status))
+
+
+def reachable_from_elsewhere(uri: str) -> bool:
+    """Whether a tracking store may be asked by another machine."""
+    host = urlsplit(uri).hostname or ""
+    return uri.startswith("http") and host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
+
+
+def tracking_environment(settings: Settings) -> dict[str, str]:
+    """Variables by which a machine reaches the tracking store, secrets among them; or none."""
+    if not reachable_from_elsewhere(settings.tracking_uri):
+        return {}
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    secrets = {name: os.environ[name] for name in names if name in os.environ}
+    return {"MLFLOW_TRACKING_URI": settings.tracking_uri, **secrets}

@@ -1,0 +1,119 @@
+"""From the plan to the results: what happens to a job, top to bottom."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from ... import tracking
+from ...settings import Settings
+from ..images.building import name
+from . import home, jobs, plan
+from .commands import Rent
+from .places import Place, find_place
+
+DETACHED = "the job goes on without this terminal: make cloud-follow brings its results home"
+STOPPED = 130  # exit code, as after Ctrl-C
+
+
+def launch(asked: Rent, command: list[str]) -> int:
+    """Rent a machine for a command, and bring home what it made.
+
+    Returns
+    -------
+    int
+        The command's exit code.
+
+    Raises
+    ------
+    UserError
+        If it would cost too much, or something is missing; nothing costs anything then.
+    """
+    place = find_place(asked.on)
+    planned = place.plan(asked)
+    print(f"{command[0]} on {asked.on}:")
+    print(plan.tell(planned))
+    if asked.dry_run:
+        return 0
+    plan.agree(planned, asked.dollars, asked.yes)
+    client = tracking.connect(asked)
+    place.prepare(asked)
+    price = planned.machine.price
+    job = jobs.begin(client, asked, name(), asked.on, command, asked.hours, price, asked.nodes)
+    print(f"job {job.id[:8]}: stopped at {time.ctime(job.deadline)} at the latest", flush=True)
+    try:
+        place.start(asked, job)
+    except BaseException:
+        place.stop(job.id)
+        jobs.end(client, job.id, None)
+        raise
+    if asked.detach:
+        print(DETACHED)
+        return 0
+    return follow(client, asked, place, job.id)
+
+
+def pick_up(settings: Settings, wanted: str | None) -> int:
+    """Go on with a job that was detached, or whose terminal is gone.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    client = tracking.connect(settings)
+    run = jobs.find(client, settings, wanted)
+    print(f"job {run.info.run_id[:8]}, {run.info.run_name}")
+    return follow(client, settings, find_place(run.data.tags[jobs.PLACE]), run.info.run_id)
+
+
+def follow(client: MlflowClient, settings: Settings, place: Place, job: str) -> int:
+    """Show the log until the end, or until the person has had enough."""
+    while True:
+        try:
+            place.follow(job)
+            return finish(client, settings, place, job)
+        except KeyboardInterrupt:
+            answer = choose()
+            if answer == "d":
+                print(DETACHED)
+                return 0
+            if answer == "c":
+                place.stop(job)
+                jobs.end(client, job, None)
+                print("stopped, and nothing of it is left")
+                return STOPPED
+
+
+def choose() -> str:
+    """Ask what is to become of a job: go on, detach or cancel."""
+    if not sys.stdin.isatty():
+        return "d"
+    try:
+        answer = input("\n[g]o on, [d]etach (it runs on), or [c]ancel it? ").strip().lower()
+    except (KeyboardInterrupt, EOFError):
+        print()
+        return "d"
+    return answer[:1]
+
+
+def finish(client: MlflowClient, settings: Settings, place: Place, job: str) -> int:
+    """Bring the results home, and then take away what is left of the job.
+
+    Nothing is taken away before the results are home, so it can be done again.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        about = place.results(job, Path(folder))
+        code = int(about.get("code", 1))
+        home.bring(client, settings, Path(folder), about, job, place.cost(job))
+    place.stop(job)
+    jobs.end(client, job, code)
+    if code:
+        print(
+            f"error: the job has failed: {about.get('why', f'exit code {code}')}", file=sys.stderr
+        )
+    return code

@@ -1,0 +1,62 @@
+"""What runs, as the providers know it; and ending it."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from mlflow import MlflowClient
+
+from ... import tracking
+from ...errors import UserError
+from ...settings import Settings
+from ..images.building import name
+from . import jobs
+from .places import Machine, find_place
+
+
+def overview(settings: Settings) -> None:
+    """Print a line for each machine that there is, and for each job that has none."""
+    client = tracking.connect(settings)
+    machines, asked = ask(client, settings)
+    for machine in sorted(machines, key=lambda one: one.since):
+        hours = (time.time() - machine.since) / 3600
+        cost = "" if machine.price is None else f", {hours * machine.price:.2f} USD so far"
+        told = f"{machine.where}: {machine.state}, for {hours:.1f} h{cost}"
+        print(f"job {machine.job[:8]}  {told}")
+    with_machine = {machine.job for machine in machines}
+    for run in jobs.unfinished(client, settings):
+        if run.info.run_id not in with_machine:
+            place = run.data.tags[jobs.PLACE]
+            print(f"job {run.info.run_id[:8]}  {place}: no machine; its results are not home yet")
+    if not machines:
+        print(f"nothing runs: asked {', '.join(asked)}")
+
+
+def ask(client: MlflowClient, settings: Settings) -> tuple[list[Machine], list[str]]:
+    """Ask all places that the project's jobs have ever been at, and this machine's engine."""
+    places = sorted({"docker", *jobs.places(client, settings)})
+    machines, asked = [], []
+    for on in places:
+        try:
+            machines += find_place(on).machines(name())
+            asked.append(on)
+        except UserError as error:
+            print(f"{on} is not asked: {error}", file=sys.stderr)
+    return machines, asked
+
+
+def stop(settings: Settings, wanted: str | None, everything: bool) -> None:
+    """End one job or all, and say in MLflow that they were stopped.
+
+    Raises
+    ------
+    UserError
+        If there is no such job.
+    """
+    client = tracking.connect(settings)
+    found = jobs.unfinished(client, settings) if everything else []
+    for run in found if everything else [jobs.find(client, settings, wanted)]:
+        find_place(run.data.tags[jobs.PLACE]).stop(run.info.run_id)
+        jobs.end(client, run.info.run_id, None)
+        print(f"job {run.info.run_id[:8]} is stopped, and nothing of it is left")

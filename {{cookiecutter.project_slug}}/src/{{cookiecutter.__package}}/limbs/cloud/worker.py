@@ -1,0 +1,193 @@
+"""What runs on a rented machine: a training, kept safe from the machine's end.
+
+It brings the data and the newest snapshot from the object store, trains, and takes a snapshot
+every few seconds and at the end. It ends when the training does, when it is told to (SIGTERM), and
+at the deadline, whatever the training is doing. Without a store, as in a container that is not
+lost with its machine, there are no snapshots, and all else is the same.
+
+The environment says what to do: see `jobs.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from ...errors import UserError
+from ...settings import PACKAGE
+from .packing import unpack
+from .snapshots import Snapshots
+from .store import Store, TakenError
+
+LOG, ABOUT = Path("training.log"), Path("about.json")
+HOME = "sqlite:///mlflow.db"
+STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` has it
+PAUSE = 0.2  # seconds
+
+
+class Worker:
+    """One life of a job on one machine."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.arguments = arguments
+        self.deadline = float(os.environ["DEADLINE"])
+        self.every = float(os.environ.get("SNAPSHOT_SECONDS", "30"))
+        self.stopped = False
+        self.about: dict[str, Any] = {"lives": []}
+        self.snapshots: Snapshots | None = None
+
+    def run(self) -> int:
+        """Train, and return the exit code that says how it ended."""
+        signal.signal(signal.SIGTERM, self.stop)
+        if address := os.environ.get("STORE"):
+            self.fetch(Store(address))
+        elif ABOUT.is_file():  # the same container was started again
+            self.about = json.loads(ABOUT.read_text())
+        self.about["lives"].append({"machine": os.uname().nodename, "start": time.time()})
+        if self.about.get("code") == 0:
+            return 0  # it was done, and only its machine did not know
+        try:
+            code = self.train()
+            self.about["code"] = code
+            if self.keep(whatever_happens=True):
+                return code
+            print("error: the results could not be kept", file=sys.stderr)
+        except TakenError:
+            print("error: another machine has taken over", file=sys.stderr)
+        return STOPPED
+
+    def stop(self, *_: Any) -> None:
+        """Remember that the machine is about to go."""
+        self.stopped = True
+
+    def fetch(self, store: Store) -> None:
+        """Bring the data, and the state that the last machine left."""
+        archive = Path("inputs.tar.gz")
+        inputs, _, name = os.environ["INPUTS"].rpartition("/")
+        Store(inputs).fetch(name, archive)
+        unpack(archive, Path())
+        archive.unlink()
+        self.snapshots = Snapshots(store, Path())
+        if about := self.snapshots.restore():
+            self.about = about
+            print(f"going on from snapshot {self.snapshots.number}", flush=True)
+
+    def train(self) -> int:
+        """Run the training as a process of its own, and watch over it."""
+        where, options = tracked(self.about)
+        command = [sys.executable, "-m", PACKAGE, *self.arguments, *options]
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | where,
+            start_new_session=True,
+        )
+        try:
+            threading.Thread(target=copy, args=(child,)).start()
+            return self.watch(child)
+        finally:
+            # A checkpoint is never half written, and there may be no time to lose.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+    def watch(self, child: subprocess.Popen[bytes]) -> int:
+        """Wait for the end, whatever brings it, and take snapshots meanwhile."""
+        kept = time.monotonic()
+        while (code := child.poll()) is None:
+            if self.stopped:
+                return STOPPED
+            if time.time() > self.deadline:
+                print("error: out of time: HOURS=... allows more", flush=True)
+                return TOO_LATE
+            if time.monotonic() - kept > self.every:
+                self.keep()
+                kept = time.monotonic()
+            time.sleep(PAUSE)
+        return code
+
+    def keep(self, whatever_happens: bool = False) -> bool:
+        """Take a snapshot; one that fails in between is only told of.
+
+        Returns
+        -------
+        bool
+            Whether the state is in the store, or need not be.
+        """
+        life = self.about["lives"][-1]
+        life["end"] = time.time()
+        if not self.snapshots:
+            ABOUT.write_text(json.dumps(self.about))
+            return True
+        while True:
+            try:
+                if self.snapshots.take(self.about):
+                    return True
+            except UserError as error:
+                print(f"no snapshot: {error}", file=sys.stderr, flush=True)
+            if not whatever_happens or self.stopped or time.time() > self.deadline:
+                return False
+            time.sleep(5)
+
+
+def tracked(about: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Where the training tracks: the person's own store if it answers here, else the folder.
+
+    What the job's first machine found holds for all that follow, since one training is one run.
+
+    Returns
+    -------
+    dict
+        Variables for the training.
+    list
+        Options for it: what goes home is chosen from there.
+    """
+    store = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if "tracking" not in about:
+        about["tracking"] = store if store and answers(store) else HOME
+        if store and about["tracking"] == HOME:
+            print(f"{store} does not answer here: the runs come home with the model", flush=True)
+    if about["tracking"] == HOME:
+        return {"MLFLOW_TRACKING_URI": HOME}, ["--no-choose"]
+    return {"MLFLOW_TRACKING_URI": about["tracking"]}, []
+
+
+def answers(address: str) -> bool:
+    """Whether there is a server, whatever it answers."""
+    try:
+        with urlopen(f"{address.rstrip('/')}/health", timeout=20):
+            return True
+    except HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def copy(child: subprocess.Popen[bytes]) -> None:
+    """Tell what a process says, and write it down as well."""
+    assert child.stdout
+    with LOG.open("ab") as log:
+        for line in child.stdout:
+            log.write(line)
+            log.flush()
+            sys.stdout.buffer.write(line)
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(Worker(sys.argv[1:]).run())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
