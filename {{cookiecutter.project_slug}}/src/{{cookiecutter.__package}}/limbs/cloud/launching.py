@@ -14,6 +14,7 @@ from ...settings import Settings
 from ..images.building import name
 from . import home, jobs, plan
 from .commands import Rent
+from .packing import paths_of
 from .places import Place, find_place
 
 DETACHED = "the job goes on without this terminal: make cloud-follow brings its results home"
@@ -35,8 +36,11 @@ def launch(asked: Rent, command: list[str]) -> int:
     """
     place = find_place(asked.on)
     planned = place.plan(asked)
+    sent = paths_of(asked)
     print(f"{command[0]} on {asked.on}:")
     print(plan.tell(planned))
+    size = sum(path.stat().st_size for path in sent) / 1e6
+    print(f"  goes there  {len(sent)} files, {size:.1f} MB, and the settings")
     if asked.dry_run:
         return 0
     plan.agree(planned, asked.dollars, asked.yes)

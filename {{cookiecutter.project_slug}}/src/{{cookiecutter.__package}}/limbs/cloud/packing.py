@@ -93,6 +93,7 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
         entry.uid = entry.gid = owner
         return entry
 
+    paths = paths_of(settings)
     chosen = settings.model_dump(mode="json", include=set(Settings.model_fields) - OWN)
     config = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True).encode()
     with (
@@ -103,7 +104,6 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
         entry = tarfile.TarInfo(CONFIG.name)
         entry.size = len(config)
         tar.addfile(owned(entry), io.BytesIO(config))
-        paths = paths_of(settings)
         for folder in sorted({parent for path in paths for parent in path.parents[:-1]}):
             entry = tarfile.TarInfo(folder.as_posix())  # else it would be root's
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ...errors import UserError
 
-# A store that is busy or away for a minute or two is waited for.
-CONFIG = Config(retries={"max_attempts": 9, "mode": "standard"}, connect_timeout=10)
+# Who can wait for a store that is busy asks again: see `worker.py`.
+CONFIG = Config(retries={"max_attempts": 3, "mode": "standard"}, connect_timeout=10)
 AT_ONCE = 1000  # keys that S3 deletes in one request
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -32,7 +33,7 @@ from .store import Store, TakenError
 LOG, ABOUT = Path("training.log"), Path("about.json")
 HOME = "sqlite:///mlflow.db"
 STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` has it
-PAUSE = 0.2  # seconds
+PAUSE, WAIT = 0.2, 3.0  # seconds
 
 
 class Worker:
@@ -50,21 +51,21 @@ class Worker:
         """Train, and return the exit code that says how it ended."""
         signal.signal(signal.SIGTERM, self.stop)
         if address := os.environ.get("STORE"):
-            self.fetch(Store(address))
+            self.patiently(lambda: self.fetch(Store(address)))
         elif ABOUT.is_file():  # the same container was started again
             self.about = json.loads(ABOUT.read_text())
         self.about["lives"].append({"machine": os.uname().nodename, "start": time.time()})
         if self.about.get("code") == 0:
             return 0  # it was done, and only its machine did not know
+        self.about.pop("code", None)  # as when the last machine was told to end
         try:
             code = self.train()
             self.about["code"] = code
-            if self.keep(whatever_happens=True):
-                return code
-            print("error: the results could not be kept", file=sys.stderr)
+            self.patiently(self.keep)
+            return code
         except TakenError:
             print("error: another machine has taken over", file=sys.stderr)
-        return STOPPED
+            return STOPPED
 
     def stop(self, *_: Any) -> None:
         """Remember that the machine is about to go."""
@@ -112,33 +113,45 @@ class Worker:
                 print("error: out of time: HOURS=... allows more", flush=True)
                 return TOO_LATE
             if time.monotonic() - kept > self.every:
-                self.keep()
+                try:
+                    self.keep()
+                except UserError as error:
+                    print(f"no snapshot: {error}", file=sys.stderr, flush=True)
                 kept = time.monotonic()
             time.sleep(PAUSE)
         return code
 
-    def keep(self, whatever_happens: bool = False) -> bool:
-        """Take a snapshot; one that fails in between is only told of.
+    def patiently(self, step: Callable[[], object]) -> None:
+        """Take a step, again and again while the store does not answer and there is time.
 
-        Returns
-        -------
-        bool
-            Whether the state is in the store, or need not be.
+        Raises
+        ------
+        UserError
+            If there is no more time.
         """
-        life = self.about["lives"][-1]
-        life["end"] = time.time()
-        if not self.snapshots:
-            ABOUT.write_text(json.dumps(self.about))
-            return True
         while True:
             try:
-                if self.snapshots.take(self.about):
-                    return True
+                step()
+                return
             except UserError as error:
-                print(f"no snapshot: {error}", file=sys.stderr, flush=True)
-            if not whatever_happens or self.stopped or time.time() > self.deadline:
-                return False
-            time.sleep(5)
+                if self.stopped or time.time() > self.deadline:
+                    raise
+                print(f"trying again: {error}", file=sys.stderr, flush=True)
+            time.sleep(WAIT)
+
+    def keep(self) -> None:
+        """Take a snapshot; there may be none, if the files are being written to.
+
+        Raises
+        ------
+        UserError
+            If the store does not take it.
+        """
+        self.about["lives"][-1]["end"] = time.time()
+        if self.snapshots:
+            self.snapshots.take(self.about)
+        else:
+            ABOUT.write_text(json.dumps(self.about))
 
 
 def tracked(about: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
