@@ -109,7 +109,7 @@ def test_what_skypilot_refuses_is_told_in_a_line_that_names_the_file(
             ("cpus: 2+", "cpus: 2000+", "nothing on aws or kubernetes has such resources"),
             (infra, "infra: aws/us-east-7 #", "Invalid region 'us-east-7'"),
             (infra, "infra: mars #", "'mars' does not match"),
-            (infra, "infra: gcp #", "GCP is not in the brackets of infra/deploy/sky.txt"),
+            (infra, "infra: gcp #", "GCP is not in the brackets of infra/sky.txt"),
         ):
             assert old in written
             (project.path / FILE).write_text(written.replace(old, new))

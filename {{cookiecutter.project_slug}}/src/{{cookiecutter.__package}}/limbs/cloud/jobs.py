@@ -56,6 +56,7 @@ class Job:
         return {
             "TRAINING_JOB": self.id,
             "DEADLINE": str(self.deadline),
+            "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5",  # a machine's credentials may be late
             "GIT_COMMIT": found["git_commit"] + ("+" if found["git_dirty"] else ""),
         }
 

@@ -51,7 +51,8 @@ def launch(asked: Rent, command: list[str]) -> int:
     print(f"job {job.id[:8]}: stopped at {time.ctime(job.deadline)} at the latest", flush=True)
     try:
         place.start(asked, job)
-    except BaseException:
+    except BaseException as error:
+        print(f"it does not start, and is taken away again: {error}", file=sys.stderr)
         place.stop(job.id)
         jobs.end(client, job.id, None)
         raise

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...errors import UserError
 from .commands import Rent
 from .jobs import Job
 from .plan import Plan
@@ -72,4 +71,6 @@ def find_place(on: str) -> Place:
         from .on_docker.place import Docker
 
         return Docker("local" if on == "docker" else on)
-    raise UserError(f"cannot train on {on!r} yet")
+    from .on_sky.place import Sky
+
+    return Sky(on)

@@ -9,13 +9,18 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnectedError
 
 from ...errors import UserError
 
 # Who can wait for a store that is busy asks again: see `worker.py`.
 CONFIG = Config(retries={"max_attempts": 3, "mode": "standard"}, connect_timeout=10)
 AT_ONCE = 1000  # keys that S3 deletes in one request
+
+
+class BusyError(UserError):
+    """The store does not answer now; it may in a while."""
 
 
 class TakenError(Exception):
@@ -28,7 +33,7 @@ class Store:
     Raises
     ------
     UserError
-        In every method, if the store refuses, or does not answer.
+        In every method, if the store refuses; `BusyError` if it does not answer.
     """
 
     def __init__(self, address: str) -> None:
@@ -54,9 +59,13 @@ class Store:
                 raise KeyError(arguments.get("Key")) from None
             if code in ("412", "PreconditionFailed"):
                 raise TakenError(arguments.get("Key")) from None
-            raise UserError(f"{self.address}: {code}: {found.get('Message', '')}") from None
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            kind = BusyError if status >= 500 else UserError
+            raise kind(f"{self.address}: {code}: {found.get('Message', '')}") from None
+        except (HTTPClientError, NotConnectedError) as error:
+            raise BusyError(f"{self.address} does not answer: {error}") from None
         except BotoCoreError as error:
-            raise UserError(f"{self.address} cannot be reached: {error}") from None
+            raise UserError(f"{self.address}: {error}") from None
 
     def put(self, name: str, body: bytes | Path, first: bool = False) -> None:
         """Write an object whole.

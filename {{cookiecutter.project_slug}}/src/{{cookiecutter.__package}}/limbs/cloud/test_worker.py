@@ -18,7 +18,7 @@ import pytest
 from {{cookiecutter.__package}}.__main__ import build, main
 from {{cookiecutter.__package}}.bundle import checksum
 from {{cookiecutter.__package}}.commands import Train
-from {{cookiecutter.__package}}.limbs.cloud import home, jobs
+from {{cookiecutter.__package}}.limbs.cloud import home, jobs, worker
 from {{cookiecutter.__package}}.limbs.cloud.conftest import Bucket
 from {{cookiecutter.__package}}.limbs.cloud.packing import pack
 from {{cookiecutter.__package}}.limbs.cloud.snapshots import LISTS, Snapshots
@@ -78,7 +78,8 @@ def checkpointed(store: Store) -> bool:
     """Whether the newest snapshot holds a checkpoint."""
     names = store.names(LISTS)
     found = document(store, names[-1]) if names else None
-    return bool(found) and any(name.startswith("checkpoints/") for name in found["files"])
+    files = found["files"] if found else {}
+    return any(name.startswith("checkpoints/") for name in files)
 
 
 def newest(store: Store) -> str:
@@ -137,7 +138,7 @@ def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
     send_inputs(store, project)
-    process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + 8))
+    process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESULTS + 8))
     assert process.wait(60) == 124
     assert "out of time: HOURS=... allows more" in (tmp_path / "work/said").read_text()
     about = document(store, newest(store))["about"]

@@ -28,12 +28,13 @@ from ...errors import UserError
 from ...settings import PACKAGE
 from .packing import unpack
 from .snapshots import Snapshots
-from .store import Store, TakenError
+from .store import BusyError, Store, TakenError
 
 LOG, ABOUT = Path("training.log"), Path("about.json")
 HOME = "sqlite:///mlflow.db"
 STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` has it
 PAUSE, WAIT = 0.2, 3.0  # seconds
+RESULTS = 60  # seconds before the machine's end that belong to bringing away what there is
 
 
 class Worker:
@@ -41,7 +42,7 @@ class Worker:
 
     def __init__(self, arguments: list[str]) -> None:
         self.arguments = arguments
-        self.deadline = float(os.environ["DEADLINE"])
+        self.deadline = float(os.environ["DEADLINE"]) - RESULTS
         self.every = float(os.environ.get("SNAPSHOT_SECONDS", "30"))
         self.stopped = False
         self.about: dict[str, Any] = {"lives": []}
@@ -127,13 +128,13 @@ class Worker:
         Raises
         ------
         UserError
-            If there is no more time.
+            If there is no more time, or the store refuses.
         """
         while True:
             try:
                 step()
                 return
-            except UserError as error:
+            except BusyError as error:
                 if self.stopped or time.time() > self.deadline:
                     raise
                 print(f"trying again: {error}", file=sys.stderr, flush=True)

@@ -23,8 +23,9 @@ import pytest
 import yaml
 
 from {{cookiecutter.__package}}.__main__ import main
-from {{cookiecutter.__package}}.limbs.deploy.on_sky import choices, skypilot
+from {{cookiecutter.__package}}.limbs.deploy.on_sky import choices
 from {{cookiecutter.__package}}.limbs.deploy.on_sky import place as places
+from {{cookiecutter.__package}}.limbs.skypilot import environment as skypilot
 from {{cookiecutter.__package}}.settings import PACKAGE
 
 Capture = pytest.CaptureFixture[str]
@@ -152,7 +153,7 @@ def project(champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     service = SERVICE.read_text()
     (here,) = re.findall(r"image_id: docker:(\S+)", service)
     (folder / "sky.yaml").write_text(service.replace(here, ADDRESS))
-    shutil.copy(SERVICE.with_name("sky.txt"), folder)
+    shutil.copy(SERVICE.parents[1] / "sky.txt", folder)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

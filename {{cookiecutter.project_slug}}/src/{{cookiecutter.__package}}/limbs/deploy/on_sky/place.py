@@ -14,10 +14,11 @@ from ....bundle import open_bundle, registered_version
 from ....errors import UserError
 from ...images.building import CHAMPION, build, build_serve, name
 from ...images.pushing import push
+from ...skypilot import environment as skypilot
 from ..commands import Deploy
 from ..keys import packed
 from ..smoke import check
-from . import choices, skypilot
+from . import choices
 from .price import table
 
 PROGRAM = Path(__file__).with_name("service.py")

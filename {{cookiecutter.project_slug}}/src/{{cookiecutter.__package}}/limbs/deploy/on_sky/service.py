@@ -1,23 +1,17 @@
-"""What SkyPilot is asked about a service. This runs in its environment, not in the project's.
-
-`python service.py FUNCTION` reads arguments as JSON, and answers with a line of JSON; with exit
-code 1 it says why not.
-"""
+"""What SkyPilot is asked about a service. This runs in its environment, not in the project's."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import sys
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import sky
 from sky import exceptions, serve
 from sky.serve import serve_utils
-from sky.utils import controller_utils, registry, resources_utils, yaml_utils
+from sky.utils import controller_utils, resources_utils, yaml_utils
+
+from {{cookiecutter.__package}}.limbs.skypilot.answering import answer
+from {{cookiecutter.__package}}.limbs.skypilot.machines import cheapest
 
 PATIENCE = 900  # seconds until machines have gone
 GONE = "FAILED_CLEANUP"
@@ -58,32 +52,6 @@ def plan(config: dict[str, Any], clouds: list[str]) -> dict[str, Any]:
         "replica": cheapest(task.resources, clouds),
         "controller": cheapest(controller, clouds) if alone else None,
     }
-
-
-def cheapest(wanted: Iterable[sky.Resources], clouds: list[str]) -> dict[str, Any]:
-    """Tell the machine with the lowest price among all that would do."""
-    found, reasons = [], []
-    known = [registry.CLOUD_REGISTRY.from_str(cloud) for cloud in clouds]
-    for resources in wanted:
-        if resources.cloud and resources.cloud not in known:
-            reasons.append(f"{resources.cloud} is not in the brackets of infra/deploy/sky.txt")
-            continue
-        for cloud in [resources.cloud] if resources.cloud else known:
-            try:
-                one = resources.copy(cloud=cloud)
-                one.validate()
-                feasible = cloud.get_feasible_launchable_resources(one)
-            except Exception as error:  # there are a dozen kinds
-                reasons.append(said(error))
-                continue
-            reasons += [feasible.hint] if feasible.hint else []
-            for machine in feasible.resources_list[:1]:  # they are sorted
-                price = None if str(cloud) == "Kubernetes" else machine.get_cost(3600)
-                found.append({"what": f"{cloud} {machine.instance_type}", "price": price})
-    if not found:
-        nothing = f"nothing on {' or '.join(clouds)} has such resources"
-        raise ValueError(reasons[0] if reasons else nothing)
-    return min(found, key=lambda one: one["price"] or 0)  # as SkyPilot chooses
 
 
 def status() -> list[dict[str, Any]]:
@@ -141,21 +109,5 @@ def down(name: str) -> None:
             return
 
 
-def said(error: BaseException) -> str:
-    """What an error says, in a line without colours."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)) or type(error).__name__
-    return " ".join(text.split())[:400]
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (plan, status, up, update, down)
-}
-
 if __name__ == "__main__":
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # SkyPilot talks: to the person, not into the answer
-    try:
-        print(json.dumps(FUNCTIONS[sys.argv[1]](**json.load(sys.stdin))), file=answers)
-    except Exception as error:
-        print(json.dumps(said(error)), file=answers)
-        sys.exit(1)
+    answer(plan, status, up, update, down)

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ....errors import UserError
+from ...errors import UserError
 
 FOLDER = Path(".sky")
-WANTED = Path("infra/deploy/sky.txt")
-PYTHON = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
+WANTED, CONFIG = Path("infra/sky.txt"), Path("infra/sky.config.yaml")
+BIN = Path("Scripts" if os.name == "nt" else "bin")
+PYTHON, PROGRAM = BIN / "python", BIN / "sky"
+SOURCES = Path(__file__).parents[3]
 # SkyPilot tells its makers what it is used for, unless it is told not to.
 QUIET = {"SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
 
@@ -54,6 +56,13 @@ def ensure() -> None:
     made.write_text(wanted, encoding="utf-8")  # not there if it was cut off
 
 
+def variables() -> dict[str, str]:
+    """Variables that SkyPilot is run with: the settings, where the person has none."""
+    own = Path("~/.sky/config.yaml").expanduser()
+    given = {} if own.exists() else {"SKYPILOT_GLOBAL_CONFIG": str(CONFIG.absolute())}
+    return {**QUIET, **given, **os.environ, "PYTHONPATH": str(SOURCES)}
+
+
 def uv(*arguments: str) -> None:
     """Run uv, which is in the project's environment.
 
@@ -74,7 +83,7 @@ def ask(program: Path, what: str, asked: dict[str, Any], quiet: bool = False) ->
     Parameters
     ----------
     program
-        Reads JSON, and answers with JSON on a line of its own: see `service.py`.
+        Reads JSON, and answers with JSON on a line of its own: see `answering.py`.
     what
         The function of it that is asked.
     quiet
@@ -88,7 +97,7 @@ def ask(program: Path, what: str, asked: dict[str, Any], quiet: bool = False) ->
     done = subprocess.run(
         [FOLDER / PYTHON, program, what],
         input=json.dumps(asked),
-        env={**QUIET, **os.environ},
+        env=variables(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if quiet else None,
         text=True,

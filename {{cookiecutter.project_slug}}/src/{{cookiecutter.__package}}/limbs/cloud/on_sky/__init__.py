@@ -1,0 +1,1 @@
+"""Machines of any cloud, of Kubernetes or of Slurm, rented by SkyPilot."""

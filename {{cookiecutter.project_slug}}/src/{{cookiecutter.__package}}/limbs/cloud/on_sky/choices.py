@@ -1,0 +1,110 @@
+"""What a person has written into infra/train.sky.yaml, and what a job adds to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ....errors import UserError
+from ....settings import PACKAGE
+from ..commands import Rent
+from ..jobs import Job, tracking_environment
+from .deadline import guarded
+
+FILE = Path("infra/train.sky.yaml")
+ADDRESS = r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+"
+# Where a machine is a container already, SkyPilot starts the image.
+CONTAINERS = ("kubernetes", "k8s", "runpod", "vast")
+ANY = "sky"  # whatever is cheapest of all that there are credentials for
+
+
+def read() -> dict[str, Any]:
+    """Read the file, with what is null in it from the environment.
+
+    Raises
+    ------
+    UserError
+        If it is not YAML, or what a job needs is not in it.
+    """
+    try:
+        task = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{FILE}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{FILE} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(task, dict):
+        raise UserError(f"{FILE} should hold a task of SkyPilot's: resources, envs, run")
+    given = task.get("envs") or {}
+    for name, what in (("IMAGE", "registry"), ("STORE", "bucket")):
+        if "YOU" in str(given.get(name, "YOU")):
+            raise UserError(f"{FILE}: put your {what} into envs.{name}, now {given.get(name)}")
+    if not re.fullmatch(ADDRESS, given["IMAGE"]):
+        raise UserError(
+            f"{FILE}: envs.IMAGE should be REGISTRY/NAME in small letters and without a version, "
+            f"not {given['IMAGE']!r}"
+        )
+    for section in ("envs", "secrets"):
+        for key, value in (task.get(section) or {}).items():
+            if value is None and key not in os.environ:
+                raise UserError(f"{FILE}: {section}.{key} is null, and not in the environment")
+            task[section][key] = os.environ[key] if value is None else str(value)
+    return task
+
+
+def chosen(task: dict[str, Any], asked: Rent) -> dict[str, Any]:
+    """The task with what the command line says, which wins."""
+    resources = dict(task.get("resources") or {})
+    if asked.on != ANY:
+        resources["infra"] = asked.on
+    if asked.gpu == "none":
+        resources.pop("accelerators", None)
+    elif asked.gpu:
+        resources["accelerators"] = asked.gpu
+    if asked.spot is not None:
+        resources["use_spot"] = asked.spot
+    if asked.dollars:
+        resources["max_hourly_cost"] = asked.dollars / asked.hours / asked.nodes
+    if asked.on.partition("/")[0] in CONTAINERS:
+        resources["image_id"] = f"docker:{task['envs']['IMAGE']}"
+    return {**task, "resources": resources, "num_nodes": asked.nodes}
+
+
+def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str) -> dict[str, Any]:
+    """What SkyPilot is given for one job.
+
+    Parameters
+    ----------
+    image
+        Address of the image, by digest.
+    inputs
+        Address of what was packed.
+    """
+    store = f"{task['envs']['STORE'].rstrip('/')}/jobs/{job.id}"
+    worker = " ".join([f"{PACKAGE}.limbs.cloud.worker", *job.command])
+    told = job.environment() | {"STORE": store, "INPUTS": inputs}
+    track = tracking_environment(asked)
+    secrets = {name: value for name, value in track.items() if name != "MLFLOW_TRACKING_URI"}
+    envs = {**task["envs"], **told, **{n: v for n, v in track.items() if n not in secrets}}
+    hidden = {**(task.get("secrets") or {}), **secrets}
+    passed = " ".join(f"--env {name}" for name in [*envs, *hidden, "SKYPILOT_NODE_IPS"])
+    resources = {**task["resources"], "labels": job.labels()}
+    if "image_id" in resources:
+        resources["image_id"] = f"docker:{image}"
+    return {
+        **task,
+        "name": name_of(job.project, job.id),
+        "resources": resources,
+        "envs": {**envs, "IMAGE": image, "WORKER": worker, "PASSED": passed},
+        **({"secrets": hidden} if hidden else {}),
+        "setup": guarded(task.get("setup") or "", job.deadline),
+        "run": guarded(task["run"], job.deadline, last=True),
+    }
+
+
+def name_of(project: str, job: str) -> str:
+    """What SkyPilot calls a job: it is found again by that."""
+    return f"{project}-{job[:8]}"

@@ -1,0 +1,119 @@
+"""The steps of a job that SkyPilot runs."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ....bundle import checksum
+from ....errors import UserError
+from ...images.building import build_train, name
+from ...images.pushing import push
+from ...skypilot import environment as skypilot
+from ..commands import Rent
+from ..jobs import Job
+from ..packing import pack
+from ..places import Machine
+from ..plan import Offer, Plan
+from ..snapshots import Snapshots
+from ..store import Store
+from . import choices
+
+PROGRAM = Path(__file__).with_name("program.py")
+PAUSE = 3.0  # seconds
+
+
+class Sky:
+    """SkyPilot's managed jobs: a machine that is lost is replaced, one that is done is ended."""
+
+    def __init__(self, on: str) -> None:
+        self.on = on
+        self.task: dict[str, Any] = {}
+        self.image = self.inputs = ""
+
+    def plan(self, asked: Rent) -> Plan:
+        """Let SkyPilot check the task, and tell what it would rent."""
+        skypilot.ensure()
+        self.task = choices.chosen(choices.read(), asked)
+        question = {
+            "config": {k: v for k, v in self.task.items() if k != "secrets"},
+            "clouds": skypilot.clouds(),
+            "spot_asked": bool(asked.spot),
+        }
+        try:
+            found = skypilot.ask(PROGRAM, "plan", question, quiet=True)
+        except UserError as error:
+            raise UserError(f"{choices.FILE}: {error}") from None
+        if not found["spot"]:
+            self.task["resources"]["use_spot"] = False
+        if isinstance(self.task["resources"].get("accelerators"), dict):
+            # Of a set, its controller may take a dearer one first.
+            cheapest_first = list(dict.fromkeys(one["gpus"] for one in found["offers"]))
+            self.task["resources"]["accelerators"] = cheapest_first
+        first, *others = found["offers"]
+        highest = [one["highest"] for one in found["offers"] if one["highest"] is not None]
+        return Plan(
+            Offer(first["what"], first["price"]),
+            asked.nodes,
+            asked.hours,
+            f"{self.task['envs']['IMAGE']}, pushed with docker's login",
+            max(highest, default=None),
+            [Offer(one["what"], one["price"]) for one in others],
+        )
+
+    def prepare(self, asked: Rent) -> None:
+        """Bring data to the store and the image to the registry; both find what is there."""
+        store = Store(f"{self.task['envs']['STORE'].rstrip('/')}/inputs")
+        with tempfile.TemporaryDirectory() as at:
+            pack(asked, packed := Path(at, "inputs"))
+            archive = f"{checksum(packed)}.tar.gz"
+            if archive not in store.names(archive):
+                store.put(archive, packed)
+        self.inputs = f"{store.address}/{archive}"
+        gpu = "accelerators" in self.task["resources"]
+        local = build_train(None, gpu=gpu)
+        self.image = push(local, f"{self.task['envs']['IMAGE']}:train")
+
+    def start(self, asked: Rent, job: Job) -> None:
+        """Hand it over to SkyPilot's controller."""
+        config = choices.compose(self.task, asked, job, self.image, self.inputs)
+        skypilot.ask(PROGRAM, "launch", {"config": config})
+
+    def follow(self, job: str) -> None:
+        """Show the log until the job has ended, over all its machines."""
+        called = {"name": choices.name_of(name(), job)}
+        while (found := skypilot.ask(PROGRAM, "find", called, quiet=True)) and not found["ended"]:
+            skypilot.ask(PROGRAM, "follow", called)
+            time.sleep(PAUSE)
+
+    def results(self, job: str, into: Path) -> dict[str, Any]:
+        """Bring the newest snapshot, and what SkyPilot says if there is none."""
+        about = Snapshots(self.store(job), into).restore()
+        found = skypilot.ask(PROGRAM, "find", {"name": choices.name_of(name(), job)}, quiet=True)
+        if found and found["status"] != "SUCCEEDED":
+            about.setdefault("code", 1)
+            about["why"] = f"{found['status'].lower()}: {found['why'] or 'see the log'}"
+        return about
+
+    def cost(self, job: str) -> float | None:
+        """By SkyPilot's own record of its machines."""
+        called = {"name": choices.name_of(name(), job)}
+        found: float | None = skypilot.ask(PROGRAM, "cost", called, quiet=True)
+        return found
+
+    def stop(self, job: str) -> None:
+        """Cancel the job, see its machines go, and empty its folder in the store."""
+        skypilot.ensure()
+        skypilot.ask(PROGRAM, "cancel", {"name": choices.name_of(name(), job)}, quiet=True)
+        store = self.store(job)
+        store.delete(store.names(""))
+
+    def store(self, job: str) -> Store:
+        """The job's folder."""
+        return Store(f"{choices.read()['envs']['STORE'].rstrip('/')}/jobs/{job}")
+
+    def machines(self, project: str) -> list[Machine]:
+        """What there is, as the cloud tells it."""
+        return []

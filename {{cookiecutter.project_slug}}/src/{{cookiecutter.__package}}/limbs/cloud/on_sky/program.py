@@ -1,0 +1,100 @@
+"""What SkyPilot is asked about a job. This runs in its environment, not in the project's."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import sky
+from sky import exceptions, jobs
+
+from {{cookiecutter.__package}}.limbs.skypilot.answering import answer
+from {{cookiecutter.__package}}.limbs.skypilot.machines import offers
+
+PATIENCE = 900  # seconds until machines have gone
+FIELDS = ("job_id", "job_name", "status", "submitted_at", "job_duration", "recovery_count")
+
+
+def plan(config: dict[str, Any], clouds: list[str], spot_asked: bool) -> dict[str, Any]:
+    """Check a task, and tell what machines it may get; no account is needed.
+
+    Parameters
+    ----------
+    spot_asked
+        Whether machines that may be taken away are a must; else others do where there are none.
+    """
+    for spot in [True] if spot_asked else [True, False]:
+        if not spot:
+            config = {**config, "resources": {**config["resources"], "use_spot": False}}
+        task = sky.Task.from_yaml_config(config)
+        try:
+            return {"offers": offers(task.resources, clouds), "spot": spot}
+        except ValueError as error:
+            reason = error
+    raise reason
+
+
+def launch(config: dict[str, Any]) -> None:
+    """Hand a job over to SkyPilot's controller."""
+    task = sky.Task.from_yaml_config(config)
+    sky.stream_and_get(jobs.launch(task, name=task.name))
+
+
+def find(name: str) -> dict[str, Any] | None:
+    """What SkyPilot's controller knows of a job."""
+    try:
+        found, *_ = sky.stream_and_get(jobs.queue_v2(refresh=False, name_match=name))
+    except exceptions.ClusterNotUpError:
+        return None
+    ours = [one for one in found if one["job_name"] == name]
+    if not ours:
+        return None
+    one = ours[0]
+    return {
+        **{field: one.get(field) for field in FIELDS},
+        "status": one["status"].value,
+        "ended": one["status"].is_terminal(),
+        "why": one.get("failure_reason"),
+    }
+
+
+def follow(name: str) -> None:
+    """Show a job's log until it ends."""
+    job = find(name)
+    if job and not job["ended"]:
+        jobs.tail_logs(job_id=job["job_id"], follow=True)
+
+
+def cancel(name: str) -> None:
+    """End a job, and wait until its machines are gone."""
+    job = find(name)
+    if job is None:
+        return
+    if not job["ended"]:
+        sky.stream_and_get(jobs.cancel(job_ids=[job["job_id"]]))
+    deadline = time.monotonic() + PATIENCE
+    while not (job := find(name) or {"ended": True})["ended"] or machines(name):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"machines of {name} are still there: make cloud-sweep")
+        time.sleep(2)
+
+
+def machines(name: str) -> list[str]:
+    """Clusters of a job that there are."""
+    return [one["name"] for one in clusters(name) if one["status"] is not None]
+
+
+def cost(name: str) -> float | None:
+    """Dollars that a job's machines have cost, those that are gone too."""
+    costs = [one["total_cost"] for one in clusters(name)]
+    return sum(costs) if costs else None
+
+
+def clusters(name: str) -> list[dict[str, Any]]:
+    """SkyPilot's record of a job's machines, those that are gone too."""
+    found = sky.stream_and_get(sky.cost_report(days=30))
+    return [one for one in found if one["name"].startswith(f"{name}-")]
+
+
+if __name__ == "__main__":
+    answer(plan, launch, find, follow, cancel, machines, cost)

@@ -1,0 +1,1 @@
+"""SkyPilot: rents machines of any cloud for `make train ON=...` and `make deploy ON=sky`."""
