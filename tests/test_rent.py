@@ -1,0 +1,220 @@
+"""`make train ON=docker` and `ON=ssh://...`: the training image on a real engine, near and far."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BakedProject, clean_environment
+from test_deploy import ssh_server
+from test_images import docker, engine
+
+pytestmark = pytest.mark.slow
+__all__ = ["engine"]  # the fixture: it skips the tests that ask for it where no engine answers
+
+NAME = "rented-birds"
+SETTINGS = {"PYTHONPATH": "src", "TORCH": ""}
+
+
+@pytest.fixture(scope="module")
+def project(
+    engine: None, trained: BakedProject, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BakedProject]:
+    """A copy of the trained project, under a name of its own; afterwards no image of it is left."""
+    path = tmp_path_factory.mktemp("rent") / trained.path.name
+    ignored = shutil.ignore_patterns(".venv", "mlruns", "mlflow.db", "bundles")
+    shutil.copytree(trained.path, path, ignore=ignored)
+    (path / ".venv").symlink_to(trained.path / ".venv")
+    about = path / "pyproject.toml"
+    about.write_text(about.read_text().replace('name = "bird-strikes"', f'name = "{NAME}"'))
+    project = BakedProject(path)
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Another name")
+    yield project
+    docker("image", "rm", "--force", f"{NAME}:train")
+
+
+def rent(project: BakedProject, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run `make train ON=...` as its command, from the copy's own sources."""
+    return project.command("train-on", *arguments, **SETTINGS, **env)
+
+
+def runs(project: BakedProject) -> list[dict[str, Any]]:
+    """What MLflow holds, the newest first: status, tags and metrics of each run."""
+    script = (
+        "import json\nfrom mlflow import MlflowClient\n"
+        "client = MlflowClient('sqlite:///mlflow.db')\n"
+        "ids = [one.experiment_id for one in client.search_experiments()]\n"
+        "print(json.dumps([dict(id=run.info.run_id, status=run.info.status, tags=run.data.tags,"
+        " metrics=run.data.metrics) for run in client.search_runs(ids)]))"
+    )
+    done = project.run(project.python, "-c", script)
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def containers() -> list[str]:
+    """Containers of the project's jobs, those that have ended too."""
+    labelled = f"label=train-project={NAME}"
+    return docker("ps", "--all", "--quiet", "--filter", labelled).split()
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    """Wait for something, and return it."""
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < limit, what
+        time.sleep(0.2)
+    return found
+
+
+def checkpoint(container: str) -> bool:
+    """Whether the training in a container has come to a checkpoint."""
+    find = ["sh", "-c", "ls /work/checkpoints/*/*.ckpt"]
+    done = subprocess.run(["docker", "exec", container, *find], capture_output=True)
+    return done.returncode == 0
+
+
+def test_what_is_trained_in_a_container_comes_home_as_if_it_had_been_trained_here(
+    project: BakedProject,
+) -> None:
+    models = ["--models", '["tree", "linear"]']
+    done = rent(project, "--on", "docker", *models, "--price", "0.5", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "at most     1.00 USD (1 x 0.5000 x 2 h)" in done.stdout
+    assert containers() == []
+    linear, tree, job = sorted(runs(project), key=lambda run: run["tags"].get("family", "z"))
+    assert {run["status"] for run in (linear, tree, job)} == {"FINISHED"}
+    assert {run["tags"]["mlflow.parentRunId"] for run in (linear, tree)} == {job["id"]}
+    costs = [run["metrics"]["cost_usd"] for run in (linear, tree, job)]
+    assert 0 < costs[2] < 0.1
+    assert costs[0] + costs[1] == pytest.approx(costs[2])
+    bundle = json.loads((project.path / "bundles/champion/bundle.json").read_text())
+    assert bundle["provenance"]["run_id"] == linear["id"]
+    assert bundle["provenance"]["git_dirty"] is False
+
+    done = project.command("train", *models, **SETTINGS)
+    assert done.returncode == 0, done.stderr
+    here = {run["tags"]["family"]: run["metrics"] for run in runs(project)[:2]}
+    for there in (linear, tree):
+        metrics = there["metrics"]
+        same = [name for name in metrics if name.startswith(("test_", "validation_", "baseline_"))]
+        assert len(same) > 5
+        mine = here[there["tags"]["family"]]
+        assert {name: metrics[name] for name in same} == {name: mine[name] for name in same}
+    board = project.command("leaderboard", COLUMNS="120", **SETTINGS).stdout
+    assert re.search(r"^ *model.* USD ", board, re.MULTILINE)
+
+
+def test_a_job_over_ssh_goes_on_without_its_terminal_and_is_picked_up_in_another(
+    project: BakedProject, tmp_path: Path
+) -> None:
+    socket = Path(os.environ["DOCKER_HOST"].removeprefix("unix://"))
+    with ssh_server(tmp_path / "ssh", socket) as (over_ssh, path):
+        asked = ["--on", over_ssh, "--models", '["neural"]', "--detach"]
+        done = rent(project, *asked, PATH=path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "make cloud-follow brings its results home" in done.stdout
+        shown = project.command("cloud", PATH=path, **SETTINGS).stdout
+        assert re.search(rf"^job \w{{8}}  {over_ssh}: running, for 0.0 h$", shown, re.MULTILINE)
+
+        # The machine is switched off and on in the midst of it.
+        (container,) = containers()
+        until(lambda: checkpoint(container), "there is no checkpoint")
+        docker("kill", container)
+        done = project.command("cloud-follow", PATH=path, **SETTINGS)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "neural, trained on the machine" in done.stdout
+        assert containers() == []
+        newest, job = sorted(runs(project)[:2], key=lambda run: run["tags"].get("family", "z"))
+        assert newest["status"] == job["status"] == "FINISHED"
+        assert newest["tags"]["mlflow.parentRunId"] == job["id"]
+        assert job["metrics"]["machines"] == 2
+        epochs = [name for name in newest["metrics"] if name.startswith("final_fit")]
+        assert epochs
+        done = project.command("cloud-follow", PATH=path, **SETTINGS)
+        assert done.returncode == 2
+        assert "no job is under way" in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["c", "d"])
+def test_ctrl_c_asks_what_is_to_become_of_the_job(project: BakedProject, answer: str) -> None:
+    command = [project.python, "-m", project.package, "train-on", "--on", "docker"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*command, "--models", '["neural"]'],
+        cwd=project.path,
+        env=clean_environment() | SETTINGS,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said = b""
+
+    def says(what: bytes) -> bool:
+        nonlocal said
+        if select.select([ours], [], [], 0.2)[0]:
+            said += os.read(ours, 4096)
+        return what in said
+
+    until(lambda: says(b"data: "), "the training does not begin")
+    os.killpg(process.pid, signal.SIGINT)
+    until(lambda: says(b"[g]o on, [d]etach (it runs on), or [c]ancel it? "), "nothing is asked")
+    os.write(ours, f"{answer}\n".encode())
+    assert process.wait(60) == (130 if answer == "c" else 0)
+    os.close(ours)
+    newest = runs(project)[0]
+    if answer == "c":
+        assert containers() == []
+        assert newest["status"] == "KILLED"
+    else:
+        assert len(containers()) == 1
+        assert newest["status"] == "RUNNING"
+        done = project.command("cloud-stop", **SETTINGS)
+        assert done.returncode == 0, done.stderr
+        assert "is stopped, and nothing of it is left" in done.stdout
+        assert containers() == []
+
+
+def test_what_would_cost_too_much_or_cannot_be_reached_is_refused_before_anything_is_done(
+    project: BakedProject,
+) -> None:
+    before = len(runs(project))
+    for arguments, told in (
+        (["--on", "docker", "--price", "3", "--dollars", "5"], "HOURS=1.7 fits"),
+        (["--on", "docker", "--dollars", "5"], "needs a price: PRICE="),
+        (["--on", "docker", "--price", "3"], "YES=1 says yes to it"),
+        (["--on", "docker", "--nodes", "2"], "one engine is one machine"),
+        (["--on", "docker", "--gpu", "L4:1"], "this engine has no GPUs"),
+        (["--on", "ssh://nobody@127.0.0.1:1"], "is not reached"),
+        (["--on", "docker", "--data.table", "/etc/hostname"], "is outside of the project"),
+    ):
+        done = rent(project, *arguments)
+        assert done.returncode == 2, done.stdout
+        assert told in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert len(runs(project)) == before
+    assert containers() == []
+
+
+def test_a_job_that_fails_says_why_and_leaves_nothing(project: BakedProject) -> None:
+    done = rent(project, "--on", "docker", "--models", '["tree"]', "--too-good", "0.1")
+    assert done.returncode == 2
+    assert "above the 0.1 that config.yaml calls too good to be true" in done.stdout
+    assert done.stderr.splitlines()[-1] == "error: the job has failed: exit code 2"
+    assert runs(project)[0]["status"] == "FAILED"
+    assert containers() == []
