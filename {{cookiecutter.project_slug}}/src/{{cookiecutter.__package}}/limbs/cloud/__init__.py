@@ -1,0 +1,1 @@
+"""Renting machines for a training, and seeing to it that none is left."""
