@@ -15,12 +15,15 @@ class Finding:
     ----------
     mend
         The command or the page that mends it.
+    last
+        Whether nothing after it can be looked at.
     """
 
     about: str
     state: Literal["ok", "note", "wrong"]
     said: str
     mend: str = ""
+    last: bool = False
 
     def __str__(self) -> str:
         mend = f"; {self.mend}" if self.mend else ""
@@ -48,5 +51,7 @@ def examine(checks: Iterable[Callable[[], Finding]]) -> int:
     for check in checks:
         found = check()
         print(found, flush=True)
-        code = code or found.state == "wrong"
-    return int(code)
+        code = max(code, int(found.state == "wrong"))
+        if found.last:
+            break
+    return code

@@ -1,7 +1,7 @@
 """What this project has in a region: machines, disks, addresses and spot requests, by their tags.
 
 SkyPilot 0.14.1 puts a job's labels on instances and on their volumes, and on nothing else: a spot
-request carries none, so those of our instances are looked up by the instance. It makes no addresses.
+request carries none, so those of our instances are found by the instance. It makes no addresses.
 """
 
 from __future__ import annotations

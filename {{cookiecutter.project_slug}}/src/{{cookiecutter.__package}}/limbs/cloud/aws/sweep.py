@@ -50,10 +50,8 @@ def sweep(asked: CloudSweep) -> int:
         return 1
     failed, still = end_all(past, name)
     for one in past:
-        if why := failed.get(one.id) or still.get(one.id):
-            print(f"{one.region}  {one.kind} {one.id}: not ended: {why}")
-        else:
-            print(f"{one.region}  {one.kind} {one.id}: ended")
+        kept = failed.get(one.id) or still.get(one.id)
+        print(f"{one.region}  {one.kind} {one.id}: {f'not ended: {kept}' if kept else 'ended'}")
     return int(bool(failed or still or deaf))
 
 
@@ -110,7 +108,8 @@ def in_each(
 def line(one: Found, now: float) -> str:
     """What there is to know of one thing."""
     parts = [one.region, f"{one.kind} {one.id}", one.state]
-    parts += [" ".join(filter(None, [one.type, one.spot and "spot"]))] if one.type else []
+    if one.type:
+        parts.append(f"{one.type} spot" if one.spot else one.type)
     age = None if one.since is None else max(now - one.since, 0)
     if age is not None:
         parts.append(f"for {span(age)}")
