@@ -28,7 +28,8 @@ from moto.server import ThreadedMotoServer
 from . import ending, stack
 
 TEMPLATE = Path(__file__).parents[5] / "infra/aws/account.yaml"
-NAME, OTHERS = "small", "large"
+NAME, OTHERS = "small", "theirs"
+IMAGE = "ami-12c6146b"  # one that moto has everywhere
 HERE, THERE, ELSEWHERE = "eu-central-1", "us-east-1", "us-west-2"
 SETTINGS = {
     "AWS_ACCESS_KEY_ID": "testing",

@@ -17,7 +17,7 @@ import yaml
 
 from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.limbs.cloud.aws.account import TEMPLATE
-from {{cookiecutter.__package}}.limbs.cloud.aws.conftest import HERE, NAME, OTHERS, Aws, allowed
+from {{cookiecutter.__package}}.limbs.cloud.aws.conftest import HERE, IMAGE, NAME, OTHERS, Aws, allowed
 from {{cookiecutter.__package}}.limbs.cloud.aws.stack import Stack
 
 Capture = pytest.CaptureFixture[str]
@@ -201,10 +201,9 @@ def test_all_goes_when_it_is_destroyed_and_the_bucket_is_asked_about(
     assert err == "error: nothing was removed\n"
     assert len(s3.list_objects_v2(Bucket=bucket)["Contents"]) == 3
     ec2 = aws.client("ec2")
-    image = ec2.describe_images()["Images"][0]["ImageId"]
     tags = [{"Key": "train-project", "Value": NAME}]
     made = ec2.run_instances(
-        ImageId=image,
+        ImageId=IMAGE,
         MinCount=1,
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
