@@ -70,6 +70,7 @@ class Aws:
             "DescribeRegions": self.three_regions,
             "SimulatePrincipalPolicy": self.simulated,
             "GetServiceQuota": self.quota,
+            "GetAWSDefaultServiceQuota": lambda region, asked: '{"Quota": {"Value": 5.0}}',
             "GetProducts": self.products,
         }
 

@@ -70,6 +70,8 @@ def with_gpu(ec2: Any, name: str, count: int) -> Iterator[tuple[int, str]]:
     for page in pages(ec2, "describe_instance_types", Filters=families):
         for one in page["InstanceTypes"]:
             for gpu in one.get("GpuInfo", {}).get("Gpus", ()):
+                if gpu.get("GpuPartitionSize", 1) < 1:  # a share of one
+                    continue
                 enough = gpu["MemoryInfo"]["SizeInMiB"] >= least and gpu["Count"] >= count
                 if gpu["Name"].upper() == plain and enough:
                     yield one["VCpuInfo"]["DefaultVCpus"], one["InstanceType"]

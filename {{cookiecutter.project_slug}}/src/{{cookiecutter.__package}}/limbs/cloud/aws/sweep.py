@@ -87,9 +87,7 @@ def end_all(past: list[Found], name: str) -> tuple[dict[str, str], dict[str, str
     return failed, {one.id: still[one.id] for one in past if one.id in still}
 
 
-def in_each(
-    where: Iterable[str], act: Callable[[str], T]
-) -> tuple[dict[str, T], dict[str, str]]:
+def in_each(where: Iterable[str], act: Callable[[str], T]) -> tuple[dict[str, T], dict[str, str]]:
     """Do something in each region, several at once; one that fails keeps no other from it."""
 
     def guarded(region: str) -> tuple[str, T | None, str]:

@@ -145,7 +145,10 @@ def test_a_stack_that_could_not_be_made_says_why_and_is_made_anew(
     aws.changed["DescribeStacks"] = lambda answer: answer.replace(made, b"ROLLBACK_COMPLETE")
     assert bootstrap("--email", "me@here.org") == 2
     out, err = capsys.readouterr()
-    assert err == f"error: the stack {STACK} was not brought about: MachineRole: {STACK} already exists\n"
+    assert (
+        err
+        == f"error: the stack {STACK} was not brought about: MachineRole: {STACK} already exists\n"
+    )
     assert "  Bucket: create complete" in out
     until_deleted(aws, b"ROLLBACK_COMPLETE")
     del aws.instead["DescribeStackEvents"]
@@ -222,9 +225,7 @@ def test_all_goes_when_it_is_destroyed_and_the_bucket_is_asked_about(
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "CREATE_FAILED"])
-def test_what_an_attempt_has_left_is_removed_first(
-    aws: Aws, status: str, capsys: Capture
-) -> None:
+def test_what_an_attempt_has_left_is_removed_first(aws: Aws, status: str, capsys: Capture) -> None:
     assert bootstrap("--email", "me@here.org") == 0
     first = outputs()["Store"]
     until_deleted(aws, status.encode())
