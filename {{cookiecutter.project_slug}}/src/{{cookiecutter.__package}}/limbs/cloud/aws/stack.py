@@ -100,7 +100,6 @@ class Stack:
         if found is None:
             return
         self.told |= {event["EventId"] for event in self.events()}
-        # Once it has gone it is known by its number alone.
         self.client.delete_stack(StackName=self.name)
         left = self.wait()
         if left is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import boto3
+
 from ....errors import UserError
 from ..asking import agreed
 from ..commands import CloudSweep
@@ -19,6 +21,7 @@ from .ending import end
 from .found import Found, find
 
 AT_ONCE = 8  # regions
+ANY = "us-east-1"  # knows the others, where no region is set
 
 T = TypeVar("T")
 
@@ -63,8 +66,9 @@ def regions() -> list[str]:
     UserError
         If AWS cannot be asked.
     """
+    here = boto3.Session().region_name or ANY
     with told():
-        answer = client("ec2").describe_regions()
+        answer = client("ec2", here).describe_regions()
     return sorted(one["RegionName"] for one in answer["Regions"])
 
 

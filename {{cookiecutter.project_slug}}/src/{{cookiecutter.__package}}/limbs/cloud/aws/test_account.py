@@ -48,7 +48,8 @@ def launcher(aws: Aws) -> list[dict[str, Any]]:
 
 
 def test_the_template_has_nothing_that_cfn_lint_complains_of(aws: Aws) -> None:
-    command = [Path(sys.executable).with_name("cfn-lint"), "-c", "I", "--", TEMPLATE]
+    program = Path(sys.executable).with_name("cfn-lint")
+    command = [str(program), "-c", "I", "--", str(TEMPLATE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     wrecked = TEMPLATE.read_text().replace("RepositoryName", "RepositryName")

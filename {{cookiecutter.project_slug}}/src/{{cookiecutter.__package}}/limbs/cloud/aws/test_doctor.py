@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -17,6 +18,7 @@ from {{cookiecutter.__package}}.limbs.cloud import doctor as local
 from {{cookiecutter.__package}}.limbs.cloud.aws.conftest import HERE, NAME, THERE, Aws
 from {{cookiecutter.__package}}.limbs.cloud.aws.rights import SPOT
 from {{cookiecutter.__package}}.limbs.cloud.aws.stack import Stack
+from {{cookiecutter.__package}}.limbs.cloud.findings import ok
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -37,7 +39,7 @@ class Lines:
 @pytest.fixture
 def sound(aws: Aws, monkeypatch: Patch, capsys: Capture) -> Callable[..., Lines]:
     """`sound(*arguments)`: what doctor says of an account in which nothing is amiss."""
-    monkeypatch.setattr(local, "engine", lambda: local.ok("docker", "its engine answers"))
+    monkeypatch.setattr(local, "engine", lambda: ok("docker", "its engine answers"))
     assert main(["cloud-bootstrap", "--email", "me@here.org"]) == 0
     made = Stack(PROFILE).outputs()
     envs = {"STORE": made["Store"], "IMAGE": f"{made['Image']}:train"}
@@ -157,7 +159,7 @@ def test_the_quota_is_that_of_the_smallest_machine_with_the_gpu(aws: Aws, sound:
         (
             "--gpu L4:1 --nodes 3",
             "wrong",
-            f"quota-code {G_DEMAND} --desired-value 12 --region {HERE}",
+            f"quota-code {G_DEMAND} --desired-value 12",
         ),
         ("--gpu A10G", "ok", "4 are needed for g5.xlarge"),
         ("--gpu L4:1 --spot", "ok", "4 vCPUs on spot, 4 are needed"),
@@ -283,7 +285,7 @@ def test_without_a_place_this_machine_alone_is_looked_at(
     monkeypatch.setenv("PATH", "/nowhere")
     assert main(["doctor"]) == 1
     assert "docker: it is not installed; https://" in capsys.readouterr().out
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 3e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3e9))
     main(["doctor"])
     assert "note   disk: 3.0 GB are free" in capsys.readouterr().out
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

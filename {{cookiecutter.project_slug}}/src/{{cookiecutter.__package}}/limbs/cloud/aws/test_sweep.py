@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import boto3
 import pytest
 
 from {{cookiecutter.__package}}.__main__ import main
@@ -270,11 +271,16 @@ def test_a_machine_that_does_not_end_is_not_called_ended(aws: Aws, capsys: Captu
     assert f"{stuck}: not ended: it is running still" in capsys.readouterr().out
 
 
-def test_without_credentials_one_line_says_so(
+def test_it_needs_credentials_and_nothing_else(
     aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    import boto3
-
+    launch(aws, THERE)
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("PATH", "/nowhere")
+    boto3.setup_default_session()
+    assert sweep("--yes") == 0
+    assert alive(aws, THERE) == set()
+    capsys.readouterr()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     boto3.setup_default_session()
