@@ -48,13 +48,13 @@ def launcher(aws: Aws) -> list[dict[str, Any]]:
 
 
 def test_the_template_has_nothing_that_cfn_lint_complains_of(aws: Aws) -> None:
+    broken = TEMPLATE.with_name("broken.yaml")  # or nothing would show that it looks
+    broken.write_text(TEMPLATE.read_text().replace("RepositoryName", "RepositryName"))
     program = Path(sys.executable).with_name("cfn-lint")
-    command = [str(program), "-c", "I", "--", str(TEMPLATE)]
+    command = [str(program), "-c", "I", "--", str(TEMPLATE), str(broken)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    wrecked = TEMPLATE.read_text().replace("RepositoryName", "RepositryName")
-    TEMPLATE.write_text(wrecked)
-    assert subprocess.run(command, capture_output=True, check=False).returncode
+    assert str(broken) in done.stdout, done.stderr
+    assert str(TEMPLATE) not in done.stdout
 
 
 def test_the_account_is_made_once_and_says_where_its_parts_belong(
