@@ -66,12 +66,14 @@ def find(region: str, project: str) -> list[Found]:
     """All that carries the project's tag in a region, and nothing else."""
     ec2 = client("ec2", region)
     instances = list(find_instances(ec2, region, project))
-    return [
+    found = [
         *find_requests(ec2, region, project, instances),
         *instances,
         *find_volumes(ec2, region, project),
         *find_addresses(ec2, region, project),
     ]
+    # AWS was asked for these alone; what ends machines does not take its word for it.
+    return [one for one in found if one.own.get(PROJECT) == project]
 
 
 def ours(project: str) -> list[dict[str, Any]]:
