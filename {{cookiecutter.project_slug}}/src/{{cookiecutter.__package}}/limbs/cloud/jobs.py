@@ -1,64 +1,21 @@
-"""A job: one training that runs on a rented machine, and its run in MLflow.
+"""The runs of jobs in MLflow.
 
-The run is made first and its id is the job's, so that it is one job, however many machines it
+A job's run is made first and its id is the job's, so that it is one job, however many machines it
 takes; the models that it trains are runs below it.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus
 
-from ... import provenance
 from ...errors import UserError
 from ...settings import Settings
+from .job import Job
 
 PLACE, DEADLINE, PRICE, NODES = "job.place", "job.deadline", "job.price", "job.nodes"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a place is asked to run.
-
-    Attributes
-    ----------
-    id
-        Of its run in MLflow.
-    project
-        Name of the project, which labels everything that the job makes.
-    command
-        Of the package, with its options.
-    deadline
-        Seconds since 1970 after which nothing of it may run.
-    """
-
-    id: str
-    project: str
-    command: list[str]
-    deadline: int
-
-    def labels(self) -> dict[str, str]:
-        """What everything carries that is made for the job; all clouds allow these letters."""
-        return {
-            "train-project": self.project,
-            "train-job": self.id,
-            "train-deadline": str(self.deadline),
-        }
-
-    def environment(self) -> dict[str, str]:
-        """What the worker is told, without secrets."""
-        found = provenance.revision()
-        return {
-            "TRAINING_JOB": self.id,
-            "DEADLINE": str(self.deadline),
-            "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5",  # a machine's credentials may be late
-            "GIT_COMMIT": found["git_commit"] + ("+" if found["git_dirty"] else ""),
-        }
 
 
 def begin(
@@ -133,18 +90,3 @@ def end(client: MlflowClient, job_id: str, code: int | None) -> None:
     """Say in MLflow how a job ended; None if it was stopped."""
     status = RunStatus.KILLED if code is None else RunStatus.FAILED if code else RunStatus.FINISHED
     client.set_terminated(job_id, RunStatus.to_string(status))
-
-
-def reachable_from_elsewhere(uri: str) -> bool:
-    """Whether a tracking store may be asked by another machine."""
-    host = urlsplit(uri).hostname or ""
-    return uri.startswith("http") and host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
-
-
-def tracking_environment(settings: Settings) -> dict[str, str]:
-    """Variables by which a machine reaches the tracking store, secrets among them; or none."""
-    if not reachable_from_elsewhere(settings.tracking_uri):
-        return {}
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-    secrets = {name: os.environ[name] for name in names if name in os.environ}
-    return {"MLFLOW_TRACKING_URI": settings.tracking_uri, **secrets}

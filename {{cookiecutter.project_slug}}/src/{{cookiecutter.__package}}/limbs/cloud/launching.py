@@ -6,16 +6,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-
-from ... import tracking
 from ...settings import Settings
-from ..images.building import name
-from . import home, jobs, plan
+from . import labels, plan
 from .commands import Rent
 from .packing import paths_of
 from .places import Place, find_place
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 DETACHED = "the job goes on without this terminal: make cloud-follow brings its results home"
 STOPPED = 130  # exit code, as after Ctrl-C
@@ -44,10 +44,15 @@ def launch(asked: Rent, command: list[str]) -> int:
     if asked.dry_run:
         return 0
     plan.agree(planned, asked.dollars, asked.yes)
+    from ... import tracking  # MLflow takes seconds to import
+    from . import jobs
+
     client = tracking.connect(asked)
     place.prepare(asked)
     price = planned.machine.price
-    job = jobs.begin(client, asked, name(), asked.on, command, asked.hours, price, asked.nodes)
+    job = jobs.begin(
+        client, asked, labels.project(), asked.on, command, asked.hours, price, asked.nodes
+    )
     print(f"job {job.id[:8]}: stopped at {time.ctime(job.deadline)} at the latest", flush=True)
     try:
         place.start(asked, job)
@@ -70,6 +75,9 @@ def pick_up(settings: Settings, wanted: str | None) -> int:
     UserError
         If there is none.
     """
+    from ... import tracking
+    from . import jobs
+
     client = tracking.connect(settings)
     run = jobs.find(client, settings, wanted)
     print(f"job {run.info.run_id[:8]}, {run.info.run_name}")
@@ -78,6 +86,8 @@ def pick_up(settings: Settings, wanted: str | None) -> int:
 
 def follow(client: MlflowClient, settings: Settings, place: Place, job: str) -> int:
     """Show the log until the end, or until the person has had enough."""
+    from . import jobs
+
     while True:
         try:
             place.follow(job)
@@ -111,6 +121,8 @@ def finish(client: MlflowClient, settings: Settings, place: Place, job: str) -> 
 
     Nothing is taken away before the results are home, so it can be done again.
     """
+    from . import home, jobs
+
     with tempfile.TemporaryDirectory() as folder:
         about = place.results(job, Path(folder))
         code = int(about.get("code", 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .commands import Rent
-from .jobs import Job
+from .job import Job
 from .plan import Plan
 
 

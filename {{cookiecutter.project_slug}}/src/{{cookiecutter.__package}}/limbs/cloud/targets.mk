@@ -10,3 +10,17 @@ cloud-follow: .venv/ready ## go on with a job from here, and bring its results h
 cloud-stop: .venv/ready ## end a job; JOB= or ALL=1
 	@$(RUN) cloud-stop $(if $(JOB),--job $(JOB)) $(if $(ALL),--all)
 .PHONY: cloud cloud-follow cloud-stop
+
+cloud-sweep: .venv/ready ## end what is left of rented machines on AWS, by their tags; YES=1 ALL=1 DRY=1
+	@$(RUN) cloud-sweep $(if $(ALL),--everything) $(if $(DRY),--dry-run) $(if $(YES),--yes)
+
+cloud-bootstrap: .venv/ready ## bucket, image repository, roles and a budget's alarm on AWS; EMAIL=me@x BUDGET=20
+	@$(RUN) cloud-bootstrap $(if $(EMAIL),--email "$(EMAIL)") $(if $(BUDGET),--dollars $(BUDGET))
+
+cloud-destroy: .venv/ready ## remove what cloud-bootstrap made; YES=1
+	@$(RUN) cloud-destroy $(if $(YES),--yes)
+
+doctor: .venv/ready ## what would stop a training, and what mends it; ON=aws GPU=L4:1 SPOT=yes NODES=2
+	@$(RUN) doctor $(if $(ON),--on $(ON)) $(if $(GPU),--gpu $(GPU)) $(if $(filter 1 yes true,$(SPOT)),--spot) $(if $(NODES),--nodes $(NODES))
+
+.PHONY: cloud-sweep cloud-bootstrap cloud-destroy doctor

@@ -10,8 +10,7 @@ from mlflow import MlflowClient
 from ... import tracking
 from ...errors import UserError
 from ...settings import Settings
-from ..images.building import name
-from . import jobs
+from . import jobs, labels
 from .places import Machine, find_place
 
 
@@ -39,7 +38,7 @@ def ask(client: MlflowClient, settings: Settings) -> tuple[list[Machine], list[s
     machines, asked = [], []
     for on in places:
         try:
-            machines += find_place(on).machines(name())
+            machines += find_place(on).machines(labels.project())
             asked.append(on)
         except UserError as error:
             print(f"{on} is not asked: {error}", file=sys.stderr)

@@ -153,7 +153,7 @@ def project(champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     service = SERVICE.read_text()
     (here,) = re.findall(r"image_id: docker:(\S+)", service)
     (folder / "sky.yaml").write_text(service.replace(here, ADDRESS))
-    shutil.copy(SERVICE.parents[1] / "sky.txt", folder)
+    shutil.copy(SERVICE.parents[1] / "sky.txt", folder.parent)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -57,9 +57,11 @@ def ensure() -> None:
 
 
 def variables() -> dict[str, str]:
-    """Variables that SkyPilot is run with: the settings, where the person has none."""
-    own = Path("~/.sky/config.yaml").expanduser()
-    given = {} if own.exists() else {"SKYPILOT_GLOBAL_CONFIG": str(CONFIG.absolute())}
+    """Variables that SkyPilot is run with: the project's settings, on top of the person's."""
+    here = str(CONFIG.absolute())
+    given = {"SKYPILOT_PROJECT_CONFIG": here} if CONFIG.is_file() else {}
+    if given and not Path("~/.sky/config.yaml").expanduser().exists():
+        given["SKYPILOT_GLOBAL_CONFIG"] = here  # its server reads no other
     return {**QUIET, **given, **os.environ, "PYTHONPATH": str(SOURCES)}
 
 

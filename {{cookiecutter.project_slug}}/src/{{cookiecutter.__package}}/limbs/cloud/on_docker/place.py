@@ -19,8 +19,9 @@ from ....errors import UserError
 from ....settings import PACKAGE
 from ...images.building import build_train, name
 from ...images.hosts import connect, told
+from .. import labels
 from ..commands import Rent
-from ..jobs import Job, tracking_environment
+from ..job import Job, tracking_environment
 from ..packing import pack
 from ..places import Machine
 from ..plan import Offer, Plan
@@ -85,7 +86,7 @@ class Docker:
 
     def find(self, job: str) -> Container | None:
         """The container of a job."""
-        found = self.client.containers.list(all=True, filters={"label": f"train-job={job}"})
+        found = self.client.containers.list(all=True, filters={"label": f"{labels.JOB}={job}"})
         return found[0] if found else None
 
     def follow(self, job: str) -> None:
@@ -137,10 +138,12 @@ class Docker:
 
     def machines(self, project: str) -> list[Machine]:
         """The containers of a project's jobs, those that have ended too."""
-        found = self.client.containers.list(all=True, filters={"label": f"train-project={project}"})
+        found = self.client.containers.list(
+            all=True, filters={"label": f"{labels.PROJECT}={project}"}
+        )
         return [
             Machine(
-                one.labels["train-job"],
+                one.labels[labels.JOB],
                 self.where,
                 one.status,
                 moment(one.attrs["Created"]),

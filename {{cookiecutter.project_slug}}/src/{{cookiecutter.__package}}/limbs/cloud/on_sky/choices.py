@@ -12,7 +12,7 @@ import yaml
 from ....errors import UserError
 from ....settings import PACKAGE
 from ..commands import Rent
-from ..jobs import Job, tracking_environment
+from ..job import Job, tracking_environment
 from .deadline import guarded
 
 FILE = Path("infra/train.sky.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 from ....bundle import checksum
 from ....errors import UserError
-from ...images.building import build_train, name
+from ...images.building import build_train
 from ...images.pushing import push
 from ...skypilot import environment as skypilot
+from .. import labels
 from ..commands import Rent
-from ..jobs import Job
+from ..job import Job
 from ..packing import pack
 from ..places import Machine
 from ..plan import Offer, Plan
@@ -83,7 +85,7 @@ class Sky:
 
     def follow(self, job: str) -> None:
         """Show the log until the job has ended, over all its machines."""
-        called = {"name": choices.name_of(name(), job)}
+        called = {"name": choices.name_of(labels.project(), job)}
         while (found := skypilot.ask(PROGRAM, "find", called, quiet=True)) and not found["ended"]:
             skypilot.ask(PROGRAM, "follow", called)
             time.sleep(PAUSE)
@@ -91,7 +93,9 @@ class Sky:
     def results(self, job: str, into: Path) -> dict[str, Any]:
         """Bring the newest snapshot, and what SkyPilot says if there is none."""
         about = Snapshots(self.store(job), into).restore()
-        found = skypilot.ask(PROGRAM, "find", {"name": choices.name_of(name(), job)}, quiet=True)
+        found = skypilot.ask(
+            PROGRAM, "find", {"name": choices.name_of(labels.project(), job)}, quiet=True
+        )
         if found and found["status"] != "SUCCEEDED":
             about.setdefault("code", 1)
             about["why"] = f"{found['status'].lower()}: {found['why'] or 'see the log'}"
@@ -99,14 +103,16 @@ class Sky:
 
     def cost(self, job: str) -> float | None:
         """By SkyPilot's own record of its machines."""
-        called = {"name": choices.name_of(name(), job)}
+        called = {"name": choices.name_of(labels.project(), job)}
         found: float | None = skypilot.ask(PROGRAM, "cost", called, quiet=True)
         return found
 
     def stop(self, job: str) -> None:
         """Cancel the job, see its machines go, and empty its folder in the store."""
         skypilot.ensure()
-        skypilot.ask(PROGRAM, "cancel", {"name": choices.name_of(name(), job)}, quiet=True)
+        skypilot.ask(
+            PROGRAM, "cancel", {"name": choices.name_of(labels.project(), job)}, quiet=True
+        )
         store = self.store(job)
         store.delete(store.names(""))
 
@@ -115,5 +121,20 @@ class Sky:
         return Store(f"{choices.read()['envs']['STORE'].rstrip('/')}/jobs/{job}")
 
     def machines(self, project: str) -> list[Machine]:
-        """What there is, as the cloud tells it."""
-        return []
+        """What there is: on AWS by asking it, elsewhere by asking SkyPilot, which asks."""
+        if self.on.partition("/")[0] == "aws":
+            from ..aws.sweep import find_all, regions
+
+            found, deaf = find_all(regions(), project)
+            for region, why in deaf.items():
+                print(f"{region}: could not be asked: {why}", file=sys.stderr)
+            instances = [one for one in found if one.kind == "instance"]
+            return [
+                Machine(
+                    one.job or "", f"{self.on}: {one.type}", one.state, one.since or 0, one.price()
+                )
+                for one in instances
+            ]
+        skypilot.ensure()
+        records = skypilot.ask(PROGRAM, "machines", {"name": project}, quiet=True)
+        return [Machine(**record) for record in records]

@@ -73,15 +73,30 @@ def cancel(name: str) -> None:
     if not job["ended"]:
         sky.stream_and_get(jobs.cancel(job_ids=[job["job_id"]]))
     deadline = time.monotonic() + PATIENCE
-    while not (job := find(name) or {"ended": True})["ended"] or machines(name):
+    while not (job := find(name) or {"ended": True})["ended"] or left(name):
         if time.monotonic() > deadline:
             raise RuntimeError(f"machines of {name} are still there: make cloud-sweep")
         time.sleep(2)
 
 
-def machines(name: str) -> list[str]:
-    """Clusters of a job that there are."""
-    return [one["name"] for one in clusters(name) if one["status"] is not None]
+def left(name: str) -> bool:
+    """Whether SkyPilot knows of a machine of a job."""
+    return any(one["status"] is not None for one in clusters(name))
+
+
+def machines(name: str) -> list[dict[str, Any]]:
+    """What SkyPilot knows of the machines of a project's jobs: see `Machine` in places.py."""
+    return [
+        {
+            "job": one["name"].removeprefix(f"{name}-").partition("-")[0],
+            "where": str(one["resources"]),
+            "state": one["status"].value.lower(),
+            "since": one["launched_at"],
+            "price": one["num_nodes"] * one["resources"].get_cost(3600),
+        }
+        for one in clusters(name)
+        if one["status"] is not None
+    ]
 
 
 def cost(name: str) -> float | None:

@@ -1,0 +1,1 @@
+"""What stands beside SkyPilot on AWS: the account, the sweep, and the preflight."""
