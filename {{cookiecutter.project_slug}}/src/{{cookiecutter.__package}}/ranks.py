@@ -41,8 +41,8 @@ BEAT = 5.0  # seconds between signs of life to those who wait
 LARGE = 1_000_000  # parameters of a layer that is sharded by itself
 
 
-def make_fabric(settings: Neural) -> Fabric:
-    """Make Fabric for the processes that torchrun started, or for those that are to be started.
+def make_fabric(settings: Neural, ranks: int = 1) -> Fabric:
+    """Make Fabric for so many processes that torchrun started, or for those it is to start itself.
 
     Raises
     ------
@@ -52,7 +52,6 @@ def make_fabric(settings: Neural) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     devices, nodes = settings.devices, 1
     strategy: Strategy | str = "auto"
-    ranks = rank_of()[1]
     if ranks > 1:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = ranks // devices
@@ -188,10 +187,13 @@ def leading(settings: Neural) -> Iterator[None]:
     try:
         yield
     finally:
-        leader.beat.stop()
-        tell(None)
+        try:
+            leader.beat.stop()
+            tell(None)
+            leave()
+        except RuntimeError as error:
+            end(error)
         leader = None
-        leave()
 
 
 def follow(settings: Neural) -> int:
@@ -217,7 +219,7 @@ def join(settings: Neural) -> Fabric:
     """Meet the other ranks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fabric = make_fabric(settings)
+        fabric = make_fabric(settings, rank_of()[1])
         try:
             fabric.launch()
             control()
@@ -234,12 +236,10 @@ def leave() -> None:
 
 def end(error: Exception) -> NoReturn:
     """End at once, as if killed: a run that is not told to have failed is gone on with."""
-    why = str(error)
+    rank, why = os.environ.get("RANK", os.environ.get("LOCAL_RANK")), str(error)
     if isinstance(error, dist.DistError) or "gloo" in why:
         line = why.partition("] ")[2].splitlines() or [why]
-        print(
-            f"rank {dist.get_rank()} ends, since it lost another: {line[0][:200]}", file=sys.stderr
-        )
+        print(f"rank {rank} ends, since it lost another: {line[0][:200]}", file=sys.stderr)
         print("started again, the training goes on from its checkpoint", file=sys.stderr)
     else:
         traceback.print_exception(error)
