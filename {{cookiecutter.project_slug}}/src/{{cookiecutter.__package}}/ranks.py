@@ -31,7 +31,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
 from .errors import UserError
-from .settings import Neural, rank_of
+from .settings import PACKAGE, Neural, rank_of
 
 T = TypeVar("T")
 Shared = Callable[[Fabric, T], Any]
@@ -61,9 +61,8 @@ def make_fabric(settings: Neural, ranks: int = 1) -> Fabric:
             strategy = DDPStrategy(timeout=LOST)
     elif devices > 1:
         if settings.strategy == "fsdp":
-            raise UserError(
-                f"neural.strategy fsdp: start it as torchrun --nproc-per-node {devices} -m ..."
-            )
+            how = f"torchrun --nproc-per-node {devices} -m {PACKAGE} ..."
+            raise UserError(f"strategy fsdp is for processes that torchrun starts: {how}")
         strategy = DDPStrategy(timeout=LOST, start_method="spawn")
     return Fabric(
         accelerator=settings.accelerator, strategy=strategy, devices=devices, num_nodes=nodes
@@ -216,7 +215,10 @@ def follow(settings: Neural) -> int:
 
 
 def join(settings: Neural) -> Fabric:
-    """Meet the other ranks."""
+    """Meet the other ranks; gloo alone would try for four minutes."""
+    missing = TimeoutError(f"it was not met within {2 * LOST.seconds} s")
+    watch = threading.Timer(2 * LOST.seconds, end, [missing])
+    watch.start()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fabric = make_fabric(settings, rank_of()[1])
@@ -225,6 +227,7 @@ def join(settings: Neural) -> Fabric:
             control()
         except RuntimeError as error:
             end(error)
+    watch.cancel()
     return fabric
 
 
@@ -237,9 +240,9 @@ def leave() -> None:
 def end(error: Exception) -> NoReturn:
     """End at once, as if killed: a run that is not told to have failed is gone on with."""
     rank, why = os.environ.get("RANK", os.environ.get("LOCAL_RANK")), str(error)
-    if isinstance(error, dist.DistError) or "gloo" in why:
-        line = why.partition("] ")[2].splitlines() or [why]
-        print(f"rank {rank} ends, since it lost another: {line[0][:200]}", file=sys.stderr)
+    if isinstance(error, dist.DistError | TimeoutError) or "gloo" in why:
+        why = (why.partition("] ")[2] or why).partition("\n")[0]
+        print(f"rank {rank} ends, since it lost another: {why:.200}", file=sys.stderr)
         print("started again, the training goes on from its checkpoint", file=sys.stderr)
     else:
         traceback.print_exception(error)
