@@ -12,6 +12,7 @@ from figures import number, spread, table
 from project import ROOT
 from scale import Scale
 from training import Training
+from weak import Weak
 
 
 def machine(facts: dict[str, str]) -> str:
@@ -57,7 +58,31 @@ def training(measured: Training) -> str:
         f"\nTraining of the network, {measured.rows} rows x {measured.epochs} epochs, "
         f"{measured.threads} threads\n"
     )
-    return f"{title}\n{table(['loop', 'rows/s', '/ bare (lowest to highest round)'], rows)}"
+    header = ["loop", "rows/s", "/ bare (lowest to highest round)"]
+    shares = f"\nCheckpoints, as by default, take {spread(measured.checkpoints)} of the time."
+    return "\n".join([title, table(header, rows), shares, scaling(measured.weak)])
+
+
+def scaling(measured: list[Weak] | str) -> str:
+    """Table of one machine and two."""
+    if isinstance(measured, str):
+        return f"\nTwo machines: not measured, {measured}"
+    rows = []
+    for weak in measured:
+        for ranks, rates in ((1, weak.one), (2, weak.two)):
+            row = [f"{weak.parameters:,}", str(ranks), str(ranks * weak.batch)]
+            for what in ("clock", "cpu"):
+                row.append(number(median(rate[what] for rate in rates)))
+                row.append("1" if ranks == 1 else spread(weak.ratios(what)))
+            rows.append(row)
+    title = (
+        "\nWeak scaling: ranks in network namespaces of their own, gloo over a pair of virtual "
+        f"interfaces, one thread and {measured[0].rows} rows a rank\n"
+    )
+    header = ["parameters", "ranks", "batch", "rows/s", "/ one (2 is all)", "rows/CPU s"]
+    header += ["/ one (1 is all)"]
+    load = f"\n1-minute load {os.getloadavg()[0]:.1f}: two ranks need two idle cores."
+    return f"{title}\n{table(header, rows)}\n{load}"
 
 
 def scale(measured: Scale) -> str:

@@ -30,6 +30,7 @@ def targets(serving: Api | None, training: Training | None, scale: Scale | None)
         rows += [*speed(serving), *cost(serving), *beyond(serving), *overload(serving.overload)]
     if training:
         rows.append(at_least("times the bare training loop", 0.95, [training.ratio]))
+        rows.append(at_most("of the time for checkpoints", 0.02, training.checkpoints))
     if scale:
         rows += large(scale)
     return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)

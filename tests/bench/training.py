@@ -1,12 +1,14 @@
-"""The project's training loop beside a bare one in PyTorch."""
+"""The project's training loop beside a bare one in PyTorch, and on two machines beside one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from project import Project, run_program, say
+from weak import Weak, measure_weak
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class Training:
         Of one training.
     project, bare
         Rows a second, one value a round.
+    checkpoints
+        Share of the project's time that went into them, one value a round.
+    weak
+        Rows a second of one rank, and of two that have twice the rows; or why not.
     """
 
     rows: int
@@ -26,6 +32,8 @@ class Training:
     threads: int
     project: list[float]
     bare: list[float]
+    checkpoints: list[float]
+    weak: list[Weak] | str
 
     @property
     def ratio(self) -> float:
@@ -34,6 +42,7 @@ class Training:
 
 
 def measure_training(project: Project, folder: Path, rounds: int, epochs: int) -> Training:
-    """Train the network with both loops, in turns."""
+    """Train the network with both loops, in turns, and on one machine and two."""
     say(f"training, {rounds} rounds")
-    return Training(**run_program(project, "loops.py", str(folder), str(rounds), str(epochs)))
+    found: dict[str, Any] = run_program(project, "loops.py", str(folder), str(rounds), str(epochs))
+    return Training(**found, weak=measure_weak(project, folder, min(rounds, 3), epochs))

@@ -2,8 +2,9 @@
 
 Usage: python loops.py PACKAGE FOLDER ROUNDS EPOCHS
 
-Prints rows a second of both as JSON. Both draw the same random numbers, so that
-the weights they end in show whether they did the same work.
+Prints rows a second of both as JSON, and the share of the project's time that went into
+checkpoints. Both loops draw the same random numbers, so that the weights they end in show
+whether they did the same work.
 """
 
 # The baked project's environment has these libraries, the template's has not.
@@ -30,21 +31,46 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
     job = make_job(package, folder, epochs)
     rows = len(job.train[0])
     launch = import_module(f"{package}.network").launch
-    network = import_module(f"{package}.network").Network
+    network = import_module(f"{package}.network")
     rates: dict[str, list[float]] = {"project": [], "bare": []}
+    kept, shares = timed(package), []
     for turn in range(-1, rounds):  # the first round only warms up
         weights = {}
         for name in sorted(rates, reverse=turn % 2 == 0):
-            job.checkpoint.unlink(missing_ok=True)
+            for path in folder.glob("loop*.ckpt"):
+                path.unlink()
+            kept.clear()
             began = time.perf_counter()
             weights[name] = launch(job)[0] if name == "project" else bare(network, job)
+            took = time.perf_counter() - began
             if turn >= 0:
-                rates[name].append(rows * epochs / (time.perf_counter() - began))
+                rates[name].append(rows * epochs / took)
+            if turn >= 0 and name == "project":
+                shares.append(sum(kept) / took)
         for key, tensor in weights["bare"].items():
             found = torch.from_numpy(weights["project"][key])
             assert torch.allclose(tensor, found, atol=1e-5), f"{key} differs"
     threads = torch.get_num_threads()
-    print(json.dumps({"rows": rows, "epochs": epochs, "threads": threads, **rates}))
+    found = {"rows": rows, "epochs": epochs, "threads": threads, "checkpoints": shares}
+    print(json.dumps(found | rates))
+
+
+def timed(package: str) -> list[float]:
+    """List that the seconds are added to that putting together and writing checkpoints takes."""
+    checkpoints, seconds = import_module(f"{package}.checkpoints"), []
+
+    def measure(function: Any) -> Any:
+        def measured(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            result = function(*arguments)
+            seconds.append(time.perf_counter() - began)
+            return result
+
+        return measured
+
+    for name in ("collect", "write"):
+        setattr(checkpoints, name, measure(getattr(checkpoints, name)))
+    return seconds
 
 
 def make_job(package: str, folder: Path, epochs: int) -> Any:
@@ -95,7 +121,7 @@ def bare(network: Any, job: Any) -> dict[str, torch.Tensor]:
     """Train as plainly as PyTorch allows: nothing is kept, reported, or made ready for a GPU."""
     settings, (inputs, targets) = job.settings, job.train
     torch.manual_seed(job.seed)
-    model = network(*job.shape, settings)
+    model = network.Network(*job.shape, settings)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -103,9 +129,9 @@ def bare(network: Any, job: Any) -> dict[str, torch.Tensor]:
     for epoch in range(1, job.epochs + 1):
         generator = torch.Generator().manual_seed(job.seed + epoch)
         order = torch.randperm(len(inputs), generator=generator)
-        torch.manual_seed(1000 * job.seed + epoch)
         for start in range(0, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]
+            network.seed_step(inputs.device, job.seed, epoch, start, 0)
             optimizer.zero_grad()
             loss_of(model(inputs[batch]), targets[batch]).backward()
             optimizer.step()

@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError
 from . import commands, limbs
 from .commands import Command
 from .errors import UserError, describe
-from .settings import CONFIG, PACKAGE, PREFIX
+from .settings import CONFIG, PACKAGE, PREFIX, rank_of
 
 
 def find_commands() -> dict[str, type[Command]]:
@@ -51,7 +51,18 @@ def main(arguments: list[str]) -> int:
                 f"there is no command {name!r}; choose among {', '.join(sorted(found))}"
             )
         command = build(found[name], rest)
-        with lock() if command.alone else contextlib.nullcontext():
+        rank, ranks = rank_of()
+        if rank:
+            from .ranks import follow  # torch takes seconds to import
+
+            return follow(command.neural)
+        with contextlib.ExitStack() as stack:
+            if command.alone:
+                stack.enter_context(lock())
+            if ranks > 1:
+                from .ranks import leading
+
+                stack.enter_context(leading(command.neural))
             code = command.run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,15 +2,14 @@
 
 The same loop runs on a CPU, on a GPU, or on several processes that share each
 batch. It keeps checkpoints; killed at any moment, the same training goes on from
-there and ends in the same weights, because every epoch draws its random numbers
+there and ends in the same weights, because every step draws its random numbers
 from a seed of its own.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -20,8 +19,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from . import checkpoints, ranks
 from .models import Report
 from .settings import Neural
+
+ASKED = 50  # steps between questions whether it is time for a checkpoint
+RARELY = 100  # times as long as a checkpoint takes, at least, passes until the next one
 
 
 class Network(nn.Module):
@@ -103,30 +106,41 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
     """
     settings = job.settings
     fabric.seed_everything(job.seed, verbose=False)
-    model = Network(*job.shape, settings)
-    optimizer = torch.optim.AdamW(
+    network = Network(*job.shape, settings)
+    model = fabric.setup_module(network)
+    adam = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    model, optimizer = fabric.setup(model, optimizer)
+    optimizer: Any = fabric.setup_optimizers(adam)
     loss_of = nn.CrossEntropyLoss() if job.shape[2] > 1 else nn.MSELoss()
     inputs, targets = (fabric.to_device(tensor) for tensor in job.train)
 
-    state = {"model": model, "optimizer": optimizer, "history": []}
-    if job.checkpoint.is_file():
-        fabric.load(job.checkpoint, state)
-    history = cast(list[dict[str, float]], state["history"])
+    progress = checkpoints.restore(fabric, job.checkpoint, network, adam)
+    history = progress.history
     reported = 0  # those of the checkpoint are told again, since the first time may be lost
+    saved, took = time.monotonic(), 0.0
 
     def save() -> None:
-        """Put the checkpoint in its place whole, and then report what it holds."""
-        unfinished = job.checkpoint.with_suffix(".unfinished")
-        fabric.save(unfinished, state)
-        if fabric.is_global_zero:
-            unfinished.replace(job.checkpoint)
-            job.report(job.stage, reported + 1, history[reported:])
-        fabric.barrier()  # no rank goes on, or ends, before that is done
+        """Write a checkpoint, and then report the epochs that it holds."""
+        nonlocal reported, saved, took
+        began = time.monotonic()
+        state = checkpoints.collect(network, adam, progress)
 
-    saved = time.monotonic()
+        def keep() -> None:
+            checkpoints.write(job.checkpoint, state)
+            if history[reported:]:
+                job.report(job.stage, reported + 1, history[reported:])
+
+        ranks.alone(fabric, keep)
+        reported, saved = len(history), time.monotonic()
+        took = saved - began
+
+    def due() -> bool:
+        """Whether it is time for a checkpoint; the first rank's clock decides for all."""
+        seconds = settings.checkpoint_seconds
+        pause = max(seconds, RARELY * took) if seconds else 0.0
+        return fabric.broadcast(time.monotonic() - saved >= pause)
+
     bar = tqdm(
         range(len(history) + 1, job.epochs + 1),
         desc=f"neural {job.stage}",
@@ -140,14 +154,14 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
         best = best_epoch(history)
         if job.held_out and epoch - 1 - best >= settings.patience:
             break
-        # A seed for each epoch and rank, so that a resumed training draws the same numbers.
+        # All that is drawn is drawn from the epoch's and the step's own seeds, so that a
+        # training that goes on from a checkpoint draws the same numbers.
         order = torch.randperm(
             len(inputs), generator=torch.Generator().manual_seed(job.seed + epoch)
         )
-        torch.manual_seed(1000 * job.seed + 100_000 * fabric.global_rank + epoch)
         model.train()
-        total = torch.zeros((), device=fabric.device)
-        for start in range(0, len(order), settings.batch_size):
+        total = torch.tensor(progress.total if fabric.is_global_zero else 0.0, device=fabric.device)
+        for start in range(progress.step * settings.batch_size, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]
             # Each rank takes every n-th row of the batch. The last, smaller batch is cut
             # so that all ranks have equally many, or left out.
@@ -155,26 +169,46 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
             if not usable:
                 continue
             mine = batch[fabric.global_rank : usable : fabric.world_size].to(fabric.device)
+            seed_step(fabric.device, job.seed, epoch, start, fabric.global_rank)
             optimizer.zero_grad()
             loss = loss_of(model(inputs[mine]), targets[mine])
             fabric.backward(loss)
             optimizer.step()
             total += loss.detach() * len(mine)
-        total = cast(Tensor, fabric.all_reduce(total, reduce_op="sum"))
-        metrics = {"train_loss": float(total) / len(order)}
+            progress.step += 1
+            # To ask costs several ranks a message.
+            if (fabric.world_size == 1 or progress.step % ASKED == 0) and due():
+                progress.total = float(summed(fabric, total))
+                save()
+        metrics = {"train_loss": float(summed(fabric, total)) / len(order)}
         if job.held_out:
             metrics["validation_loss"] = loss_on(model, job.held_out, loss_of, fabric)
         metrics["timestamp"] = time.time()
         history.append(metrics)
-        # The first rank's clock decides for all.
-        if fabric.broadcast(time.monotonic() - saved >= settings.checkpoint_seconds):
+        progress.step, progress.total = 0, 0.0
+        if due():
             save()
-            reported, saved = len(history), time.monotonic()
         bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items() if "loss" in key})
     save()
     # As arrays, since a tensor's memory goes with the process that shares it.
-    weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
-    return weights, best_epoch(history)
+    whole = checkpoints.collect(network, adam, progress)["network"]
+    return {name: tensor.numpy() for name, tensor in whole.items()}, best_epoch(history)
+
+
+def seed_step(device: torch.device, *position: int) -> None:
+    """Begin the device's random numbers anew, for a step of a rank."""
+    seed = zlib.crc32(repr(position).encode())
+    # The general way seeds every device there may be, and takes longer than a small step.
+    kinds: dict[str, Any] = {
+        "cpu": torch.default_generator.manual_seed,
+        "cuda": torch.cuda.manual_seed,
+    }
+    kinds.get(device.type, torch.manual_seed)(seed)
+
+
+def summed(fabric: Fabric, total: Tensor) -> Tensor:
+    """The sum over all ranks."""
+    return cast(Tensor, fabric.all_reduce(total.clone(), reduce_op="sum"))
 
 
 @torch.no_grad()
@@ -192,14 +226,13 @@ def best_epoch(history: list[dict[str, float]]) -> int:
 
 
 def launch(job: Job) -> tuple[dict[str, np.ndarray], int]:
-    """Run a job on as many processes as the settings ask for."""
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fabric = Fabric(
-            accelerator=job.settings.accelerator,
-            devices=job.settings.devices,
-            strategy="ddp_spawn" if job.settings.devices > 1 else "auto",
-        )
-        result: tuple[dict[str, np.ndarray], int] = fabric.launch(cast(Any, run), job)
-    return result
+    """Run a job on as many processes as there are, or as the settings ask for."""
+    # The other machines report nothing, and need not know the way to the tracking store.
+    found: tuple[dict[str, np.ndarray], int] = ranks.launch(
+        job.settings, run, job, job._replace(report=untold)
+    )
+    return found
+
+
+def untold(stage: str, epoch: int, history: list[dict[str, float]]) -> None:
+    """Report nothing."""

@@ -76,7 +76,7 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         identity = hashlib.sha256(
             inputs.numpy().tobytes() + targets.numpy().tobytes()
-            + json.dumps([self.settings.model_dump(), self.seed]).encode()
+            + json.dumps([self.settings.model_dump(exclude=Neural.PLACE), self.seed]).encode()
         ).hexdigest()[:16]  # fmt: skip
 
         def job(stage: str, epochs: int, kept: int, held_out: Any) -> Job:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -41,6 +42,13 @@ def seconds(value: Any) -> Any:
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def rank_of() -> tuple[int, int]:
+    """Return the rank that torchrun started this process as, and among how many."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 class Section(BaseModel):
@@ -119,9 +127,12 @@ class Split(Section):
 class Neural(Section):
     """The neural network and its training."""
 
+    # Where it is trained decides nothing, and a training may go on elsewhere.
+    PLACE: ClassVar = {"accelerator", "devices", "strategy", "checkpoint_seconds"}
+
     hidden: list[Annotated[int, Field(gt=0)]] = [64, 32]
     dropout: float = Field(0.3, ge=0, lt=1)
-    batch_size: int = Field(512, gt=0)
+    batch_size: int = Field(512, gt=0, description="rows of a step, all processes' together")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     epochs: int = Field(40, gt=0, description="at most")
@@ -129,6 +140,7 @@ class Neural(Section):
     checkpoint_seconds: float = Field(1.0, ge=0, description="at most one in this time")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
+    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="fsdp: each holds a part of it")
 
 
 class Logs(Section):
@@ -235,4 +247,4 @@ class Settings(BaseSettings):
         Without the tracking store's address, which may hold a password.
         """
         decisive = set(Settings.model_fields) - {"tracking_uri", "serving", "choose"}
-        return self.model_dump(mode="json", include=decisive)
+        return self.model_dump(mode="json", include=decisive, exclude={"neural": Neural.PLACE})

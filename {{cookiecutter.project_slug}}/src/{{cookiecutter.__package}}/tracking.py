@@ -37,7 +37,7 @@ from urllib3.util import Retry
 from .bundle import MODEL
 from .contract import Matrices
 from .errors import UserError
-from .settings import Settings
+from .settings import Settings, rank_of
 
 JOB = os.environ.get("TRAINING_JOB", "")  # a rented machine trains for this run
 REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
@@ -175,7 +175,9 @@ def log_choices(settings: Settings, family: str, provenance: dict[str, Any]) -> 
         parts = value.items() if isinstance(value, dict) else [("", value)]
         chosen.update({f"{name}.{part}".strip("."): entry for part, entry in parts})
     mlflow.log_params({"family": family, **chosen})
-    mlflow.set_tags({"git_commit": provenance["git_commit"], "git_dirty": provenance["git_dirty"]})
+    # Tags, since parameters cannot change: a training may go on elsewhere.
+    tags = {name: provenance[name] for name in ("git_commit", "git_dirty")}
+    mlflow.set_tags({**tags, "ranks": max(settings.neural.devices, rank_of()[1])})
 
 
 def log_results(
