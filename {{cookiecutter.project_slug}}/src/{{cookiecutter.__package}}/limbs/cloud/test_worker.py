@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from {{cookiecutter.__package}}.__main__ import build, main
 from {{cookiecutter.__package}}.bundle import checksum
@@ -189,3 +190,27 @@ def test_a_training_that_fails_keeps_its_exit_code_and_is_not_taken_for_a_lost_m
     assert machine(tmp_path / "work", store).wait(60) == 2
     assert document(store, newest(store))["about"]["code"] == 2
     assert "error: " in (tmp_path / "work/said").read_text()
+
+
+def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
+    project: Path, store: Store, tmp_path: Path, wait: Wait
+) -> None:
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["neural"] |= {"epochs": 12, "patience": 12}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    send_inputs(store, project)
+    told = {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    machines = [
+        machine(tmp_path / rank, store, **told, SKYPILOT_NODE_RANK=rank, OMP_NUM_THREADS="1")
+        for rank in ("0", "1")
+    ]
+    wait(lambda: checkpointed(store), "a checkpoint")
+    rank = ["pgrep", "--full", f"^{sys.executable} -u -m {PACKAGE} train"]
+    found = [int(pid) for pid in subprocess.run(rank, capture_output=True, text=True).stdout.split()]
+    ours = [pid for pid in found if Path(f"/proc/{pid}/cwd").resolve() == tmp_path / "1"]
+    os.kill(ours[0], signal.SIGKILL)
+    said = [tmp_path / "0/said", tmp_path / "1/said"]
+    assert [one.wait(200) for one in machines] == [0, 0], [path.read_text() for path in said]
+    assert said[0].read_text().count("2 ranks on 2 machine(s)") == 2
+    files = document(store, newest(store))["files"]
+    assert any(name.endswith("model.onnx") for name in files)

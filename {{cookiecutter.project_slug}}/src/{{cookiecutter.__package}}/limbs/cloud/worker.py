@@ -33,6 +33,8 @@ from .store import BusyError, Store, TakenError
 LOG, ABOUT = Path("training.log"), Path("about.json")
 HOME = "sqlite:///mlflow.db"
 STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` has it
+LOST, TRIES = 1, 3  # exit code of torchrun when a rank has ended, and how often it is started
+PORT = "29500"
 PAUSE, WAIT = 0.2, 3.0  # seconds
 RESULTS = 60  # seconds before the machine's end that belong to bringing away what there is
 
@@ -44,6 +46,7 @@ class Worker:
         self.arguments = arguments
         self.deadline = float(os.environ["DEADLINE"]) - RESULTS
         self.every = float(os.environ.get("SNAPSHOT_SECONDS", "30"))
+        self.first = os.environ.get("SKYPILOT_NODE_RANK", "0") == "0"  # of the job's machines
         self.stopped = False
         self.about: dict[str, Any] = {"lives": []}
         self.snapshots: Snapshots | None = None
@@ -79,15 +82,26 @@ class Worker:
         Store(inputs).fetch(name, archive)
         unpack(archive, Path())
         archive.unlink()
-        self.snapshots = Snapshots(store, Path())
-        if about := self.snapshots.restore():
+        snapshots = Snapshots(store, Path())
+        if about := snapshots.restore():
             self.about = about
-            print(f"going on from snapshot {self.snapshots.number}", flush=True)
+            print(f"going on from snapshot {snapshots.number}", flush=True)
+        if self.first:  # the others have nothing to keep
+            self.snapshots = snapshots
 
     def train(self) -> int:
-        """Run the training as a process of its own, and watch over it."""
+        """Run the training, and once more if one of several ranks was lost."""
         where, options = tracked(self.about)
-        command = [sys.executable, "-m", PACKAGE, *self.arguments, *options]
+        launcher = torchrun()
+        for _ in range(TRIES if launcher else 1):
+            code = self.try_once([*launcher, "-m", PACKAGE, *self.arguments, *options], where)
+            if code != LOST:
+                break
+        return code
+
+    def try_once(self, arguments: list[str], where: dict[str, str]) -> int:
+        """Run the training as a process of its own, and watch over it."""
+        command = [sys.executable, *arguments]
         child = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -153,6 +167,23 @@ class Worker:
             self.snapshots.take(self.about)
         else:
             ABOUT.write_text(json.dumps(self.about))
+
+
+def torchrun() -> list[str]:
+    """How the ranks are started, where there are more than one.
+
+    SkyPilot tells it; on one machine with one GPU or none, nothing is needed.
+    """
+    addresses = os.environ.get("SKYPILOT_NODE_IPS", "").split()
+    nodes, ranks = max(1, len(addresses)), os.environ.get("SKYPILOT_NUM_GPUS_PER_NODE", "0")
+    if nodes == 1 and int(ranks) < 2:
+        return []
+    return [
+        *("-m", "torch.distributed.run", "--nnodes", str(nodes)),
+        *("--node-rank", os.environ.get("SKYPILOT_NODE_RANK", "0")),
+        *("--nproc-per-node", str(max(1, int(ranks)))),
+        *("--master-addr", addresses[0] if addresses else "127.0.0.1", "--master-port", PORT),
+    ]
 
 
 def tracked(about: dict[str, Any]) -> tuple[dict[str, str], list[str]]:

@@ -19,6 +19,8 @@ FILE = Path("infra/train.sky.yaml")
 ADDRESS = r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+"
 # Where a machine is a container already, SkyPilot starts the image.
 CONTAINERS = ("kubernetes", "k8s", "runpod", "vast")
+# What SkyPilot tells of the machines of a job.
+OF_SKYPILOT = ("SKYPILOT_NODE_IPS", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_GPUS_PER_NODE")
 ANY = "sky"  # whatever is cheapest of all that there are credentials for
 
 
@@ -90,7 +92,7 @@ def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str
     secrets = {name: value for name, value in track.items() if name != "MLFLOW_TRACKING_URI"}
     envs = {**task["envs"], **told, **{n: v for n, v in track.items() if n not in secrets}}
     hidden = {**(task.get("secrets") or {}), **secrets}
-    passed = " ".join(f"--env {name}" for name in [*envs, *hidden, "SKYPILOT_NODE_IPS"])
+    passed = " ".join(f"--env {name}" for name in [*envs, *hidden, *OF_SKYPILOT])
     resources = {**task["resources"], "labels": job.labels()}
     if "image_id" in resources:
         resources["image_id"] = f"docker:{image}"
