@@ -11,6 +11,7 @@ from sky import exceptions, jobs
 from {{cookiecutter.__package}}.limbs.skypilot.answering import answer
 from {{cookiecutter.__package}}.limbs.skypilot.machines import offers
 
+AUTODOWN = sky.clouds.CloudImplementationFeatures.AUTODOWN
 PATIENCE = 900  # seconds until machines have gone
 FIELDS = ("job_id", "job_name", "status", "submitted_at", "job_duration", "recovery_count")
 
@@ -27,11 +28,26 @@ def plan(config: dict[str, Any], clouds: list[str], spot_asked: bool) -> dict[st
         if not spot:
             config = {**config, "resources": {**config["resources"], "use_spot": False}}
         task = sky.Task.from_yaml_config(config)
+        for resources in task.resources:
+            end_themselves(resources)
         try:
             return {"offers": offers(task.resources, clouds), "spot": spot}
         except ValueError as error:
             reason = error
     raise reason
+
+
+def end_themselves(resources: sky.Resources) -> None:
+    """Refuse a cloud whose machines would run on if this computer failed.
+
+    Raises
+    ------
+    ValueError
+        If SkyPilot cannot let them end themselves.
+    """
+    cloud = resources.cloud
+    if cloud and AUTODOWN in cloud._unsupported_features_for_resources(resources):
+        raise ValueError(f"machines of {cloud} cannot end themselves: choose another place")
 
 
 def launch(config: dict[str, Any]) -> None:
