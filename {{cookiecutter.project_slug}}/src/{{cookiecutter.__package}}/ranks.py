@@ -176,11 +176,11 @@ def leading(settings: Neural) -> Iterator[None]:
     """Be the first rank: the others take part in what is launched, and end with this."""
     global leader
     fabric = join(settings)
-    here, size = fabric.world_size // int(os.environ["LOCAL_WORLD_SIZE"]), settings.batch_size
+    ranks, size = fabric.world_size, settings.batch_size
     print(
-        f"{fabric.world_size} ranks on {here} machine(s), {settings.strategy} over "
-        f"{dist.get_backend()}: they share batches of {size} rows, "
-        f"{size / fabric.world_size:g} a rank; learning rate {settings.learning_rate:g}"
+        f"{ranks} ranks on {ranks // int(os.environ['LOCAL_WORLD_SIZE'])} machine(s), "
+        f"{settings.strategy} over {dist.get_backend()}: they share batches of {size} rows, "
+        f"{size / ranks:g} a rank; learning rate {settings.learning_rate:g}"
     )
     leader = Leader(fabric)
     try:
@@ -216,8 +216,8 @@ def follow(settings: Neural) -> int:
 
 def join(settings: Neural) -> Fabric:
     """Meet the other ranks; gloo alone would try for four minutes."""
-    missing = TimeoutError(f"it was not met within {2 * LOST.seconds} s")
-    watch = threading.Timer(2 * LOST.seconds, end, [missing])
+    patience = 2 * LOST.seconds
+    watch = threading.Timer(patience, end, [TimeoutError(f"it was not met in {patience} s")])
     watch.start()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -247,5 +247,4 @@ def end(error: Exception) -> NoReturn:
     else:
         traceback.print_exception(error)
     sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+    os._exit(1)  # standard error holds nothing back
