@@ -205,10 +205,10 @@ def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
         for rank in ("0", "1")
     ]
     wait(lambda: checkpointed(store), "a checkpoint")
-    rank = ["pgrep", "--full", f"^{sys.executable} -u -m {PACKAGE} train"]
-    found = [int(pid) for pid in subprocess.run(rank, capture_output=True, text=True).stdout.split()]
-    ours = [pid for pid in found if Path(f"/proc/{pid}/cwd").resolve() == tmp_path / "1"]
-    os.kill(ours[0], signal.SIGKILL)
+    ask = ["pgrep", "--full", f"^{sys.executable} -u -m {PACKAGE} train"]
+    ranks = subprocess.run(ask, capture_output=True, text=True).stdout.split()
+    (ours,) = [pid for pid in ranks if Path(f"/proc/{pid}/cwd").resolve() == tmp_path / "1"]
+    os.kill(int(ours), signal.SIGKILL)
     said = [tmp_path / "0/said", tmp_path / "1/said"]
     assert [one.wait(200) for one in machines] == [0, 0], [path.read_text() for path in said]
     assert said[0].read_text().count("2 ranks on 2 machine(s)") == 2
