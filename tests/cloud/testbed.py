@@ -6,7 +6,9 @@ It has a home, a server and a catalogue of its own, and no way to a real account
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -158,7 +160,8 @@ class Cloud:
         return [
             call
             for call in self.tell("calls")
-            if call["name"] == name and (not machines or re.match(r"172\.29\.\d\d?\.", call["caller"]))
+            if call["name"] == name
+            and (not machines or fnmatch.fnmatchcase(call["caller"], MACHINES))
         ]
 
     def subnet(self, zone: str) -> str:
@@ -177,9 +180,25 @@ class Cloud:
         """Wait until something is so, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
-            assert time.monotonic() < deadline, f"not within {seconds} s; there is {self.live()}"
+            assert time.monotonic() < deadline, f"not within {seconds} s: {self.told()}"
             time.sleep(pause)
         return found
+
+    def told(self) -> str:
+        """What there is, and what SkyPilot's daemons on the machines have said last."""
+        lines = [str(self.live())]
+        for machine in self.instances():
+            tail = [
+                "exec",
+                machine["InstanceId"],
+                "tail",
+                "-n",
+                "30",
+                "/home/ubuntu/.sky/skylet.log",
+            ]
+            done = subprocess.run(["docker", *tail], capture_output=True, text=True)
+            lines.append(done.stdout + done.stderr)
+        return "\n".join(lines)
 
     def sky(self, *arguments: Any, check: bool = True) -> str:
         """What a command of SkyPilot's prints."""
@@ -202,9 +221,10 @@ class Cloud:
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if f"HOME={self.home}".encode() in (path / "environ").read_bytes().split(b"\0"):
-                    if kind in (path / "cmdline").read_bytes().replace(b"\0", b" ").decode():
-                        found.append(int(path.name))
+                settings = (path / "environ").read_bytes().split(b"\0")
+                command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if f"HOME={self.home}".encode() in settings and kind in command:
+                    found.append(int(path.name))
         return found
 
     def kill(self, kind: str = "") -> None:
@@ -233,7 +253,7 @@ def install() -> Path:
     """SkyPilot as the baked project pins it, in a folder that is kept."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     kept = Path(os.environ.get("TESTBED", cache / "coldstart-testbed"))
-    wanted = WANTED.read_text() + Path(__file__).read_text()
+    wanted = WANTED.read_text() + inspect.getsource(patch)
     folder = kept / f"sky-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     if not (folder / "made").is_file():
         uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
@@ -262,9 +282,10 @@ def session_cloud(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     subprocess.run([sys.executable, TESTBED / "catalogue.py", home], check=True)
     command = [sys.executable, str(TESTBED / "provider.py"), "--skypilot", version[1]]
     log = home / "provider.log"
-    with log.open("w") as stderr, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=stderr, text=True
-    ) as process:
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
         try:
             assert process.stdout
             first = process.stdout.readline()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import re
 import subprocess
+import sys
 import threading
+import time
 from typing import Any
 
 import boto3
@@ -32,6 +34,11 @@ def docker(*arguments: str, check: bool = True) -> str:
     if check and done.returncode:
         raise RuntimeError(f"docker {arguments[0]}: {done.stderr.strip()}")
     return done.stdout
+
+
+def say(what: str) -> None:
+    """Tell what happens, to the log."""
+    print(time.strftime("%T"), what, file=sys.stderr, flush=True)
 
 
 def clear() -> None:
@@ -85,7 +92,7 @@ class Machines(threading.Thread):
             try:
                 self.look()
             except (RuntimeError, botocore.exceptions.BotoCoreError) as error:
-                print(f"machines: {error}", flush=True)
+                say(f"machines: {error}")
 
     def look(self) -> None:
         """See what has changed."""
@@ -127,7 +134,11 @@ class Machines(threading.Thread):
         )
         kind = instance.get("InstanceLifecycle", "on demand")
         zone = instance["Placement"]["AvailabilityZone"]
-        print(f"boot {name} {instance['InstanceType']} {kind} {zone} {address}", flush=True)
+        print(
+            f"boot {name} {instance['InstanceType']} {kind} {zone} {address}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def switched_off(self, ec2: Any, name: str) -> None:
         """A machine has switched itself off: what then is as the instance was asked for."""
@@ -137,10 +148,10 @@ class Machines(threading.Thread):
         (ec2.terminate_instances if wanted == "terminate" else ec2.stop_instances)(
             InstanceIds=[name]
         )
-        print(f"switched off {name}: {wanted}", flush=True)
+        say(f"switched off {name}: {wanted}")
 
     def bury(self, name: str) -> None:
         """Take away a machine, at once and without a word, with all that it has started."""
         listed = docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}")
         docker("rm", "--force", "--volumes", *listed.split(), check=False)
-        print(f"gone {name}", flush=True)
+        say(f"gone {name}")

@@ -18,7 +18,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import boto3
@@ -26,7 +26,11 @@ from catalogue import ZONES
 from faults import Faults, StartResponse
 from image import build
 from machines import GATEWAY, NETWORK, RANGE, Machines, clear, docker, make_networks
-from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from werkzeug.serving import BaseWSGIServer, make_server
 
 # Whatever the person's own is: none of this leaves the computer.
@@ -65,7 +69,7 @@ class Provider:
     """The provider's API, as all see it, and what is behind it."""
 
     def __init__(self) -> None:
-        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.moto: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         self.faults = Faults(self.moto)
         self.front: BaseWSGIServer | None = serve(GATEWAY, 0, self.faults)
         self.port = self.front.server_port
@@ -83,7 +87,7 @@ class Provider:
         """What the tests ask and tell."""
         path = environ["PATH_INFO"]
         if not path.startswith("/testbed/"):
-            return self.moto(environ, start)  # type: ignore[no-any-return]
+            return self.moto(environ, start)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         told = json.loads(environ["wsgi.input"].read(length) or "null")
         if path == "/testbed/faults":
