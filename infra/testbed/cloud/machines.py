@@ -114,9 +114,14 @@ class Machines(threading.Thread):
     def boot(self, region: str, instance: dict[str, Any]) -> None:
         """Start a container at the instance's address."""
         name, address = instance["InstanceId"], instance["PrivateIpAddress"]
-        told = self.clients[region].describe_instance_attribute(
-            InstanceId=name, Attribute="userData"
-        )
+        ec2 = self.clients[region]
+        told = ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")
+        # AWS deletes the root disk with the machine, as its image says, where moto would keep it.
+        root = [
+            {"DeviceName": disk["DeviceName"], "Ebs": {"DeleteOnTermination": True}}
+            for disk in instance["BlockDeviceMappings"][:1]
+        ]
+        ec2.modify_instance_attribute(InstanceId=name, BlockDeviceMappings=root)
         data = base64.b64decode(told["UserData"].get("Value") or "").decode(errors="replace")
         settings = {
             "AUTHORIZED_KEYS": "\n".join(KEY.findall(data)),
