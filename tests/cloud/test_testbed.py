@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from test_images import docker, engine
 
-from .testbed import LABEL, Cloud, cloud, session_cloud
+from .rented import LABEL, Cloud
+from .testbed import cloud, session_cloud
 
 pytestmark = pytest.mark.slow
 __all__ = ["cloud", "engine", "session_cloud"]  # fixtures
