@@ -1,0 +1,1 @@
+"""Training on rented machines: SkyPilot, on a provider of the testbed's own."""

@@ -1,0 +1,224 @@
+"""The provider of infra/testbed/cloud, and SkyPilot as a person has it, for a test to use."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from conftest import clean_environment
+from test_images import docker
+
+LABEL = "coldstart.machine"
+MACHINES = "172.29.[01]*"  # their addresses: this computer is 172.29.255.1
+REGIONS = ("us-east-1", "us-west-2")
+
+
+@dataclass
+class Cloud:
+    """The provider, and SkyPilot as a person has it."""
+
+    home: Path
+    sky_folder: Path
+    """The environment that SkyPilot is in."""
+    public: str
+    """Address of the provider's API, for this computer and the machines."""
+    behind: str
+    """The same, whatever faults are set."""
+    environment: dict[str, str]
+    """For SkyPilot, boto3 and what uses them."""
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+    def client(self, service: str, region: str = REGIONS[0]) -> Any:
+        """A client of boto3's that no fault concerns."""
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        return boto3.client(service, region_name=region, endpoint_url=self.behind, **keys)
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Instances that have not been terminated, of all regions."""
+        return [
+            instance
+            for region in REGIONS
+            for reservation in self.client("ec2", region).describe_instances()["Reservations"]
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] != "terminated"
+        ]
+
+    def live(self) -> list[str]:
+        """All that would bill, and the containers of machines."""
+        found = [instance["InstanceId"] for instance in self.instances()]
+        for region in REGIONS:
+            ec2 = self.client("ec2", region)
+            found += [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]]
+            found += [one["PublicIp"] for one in ec2.describe_addresses()["Addresses"]]
+            requests = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+            found += [
+                one["SpotInstanceRequestId"]
+                for one in requests
+                if one["State"] in ("open", "active")
+            ]
+        names = docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}")
+        return found + names.split()
+
+    def preempt(self, machine: str, notice: float = 0) -> None:
+        """Take a machine away, as the provider does with one on spot.
+
+        Parameters
+        ----------
+        notice
+            Seconds that what runs in its containers has after SIGTERM.
+        """
+        if notice:
+            for name in self.started(machine):
+                docker("kill", "--signal", "TERM", name)
+            deadline = time.monotonic() + notice
+            while self.started(machine) and time.monotonic() < deadline:
+                time.sleep(0.2)
+        for region in REGIONS:
+            ec2 = self.client("ec2", region)
+            given = [{"Name": "instance-id", "Values": [machine]}]
+            if ec2.describe_instances(Filters=given)["Reservations"]:
+                ec2.terminate_instances(InstanceIds=[machine])
+
+    def started(self, machine: str) -> list[str]:
+        """Containers that run on a machine."""
+        given = ["--filter", f"label={LABEL}={machine}", "--format", "{{.Names}}"]
+        return [name for name in docker("ps", *given).split() if name != machine]
+
+    def fail(
+        self,
+        call: str,
+        error: str,
+        *,
+        times: int | None = None,
+        seconds: float | None = None,
+        zone: str = "",
+        machines: bool = False,
+    ) -> None:
+        """Let calls of the provider's API fail.
+
+        Parameters
+        ----------
+        call
+            Pattern of names: `ec2:RunInstances`, `s3:*`, `metadata:*`.
+        times, seconds
+            How often and how long; both None for until `heal`.
+        zone
+            Only what is asked of this zone.
+        machines
+            Only what the machines ask, not this computer.
+        """
+        self.faults.append(
+            {
+                "call": call,
+                "error": error,
+                "times": times,
+                "until": seconds and time.time() + seconds,
+                "about": self.subnet(zone) if zone else "",
+                "callers": MACHINES if machines else "*",
+            }
+        )
+        self.tell("faults", self.faults)
+
+    def heal(self) -> None:
+        """Take all faults away, and be there again."""
+        self.faults.clear()
+        self.tell("faults", [])
+        self.tell("away", False)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """The provider's address refuses connections."""
+        self.tell("away", True)
+        try:
+            yield
+        finally:
+            self.tell("away", False)
+
+    def calls(self, name: str, machines: bool = False) -> list[dict[str, Any]]:
+        """Calls of a name so far."""
+        return [
+            call
+            for call in self.tell("calls")
+            if call["name"] == name
+            and (not machines or fnmatch.fnmatchcase(call["caller"], MACHINES))
+        ]
+
+    def subnet(self, zone: str) -> str:
+        """The subnet that machines of a zone are in."""
+        given = [{"Name": "tag:Name", "Values": [zone]}]
+        found = self.client("ec2", zone[:-1]).describe_subnets(Filters=given)["Subnets"]
+        return str(found[0]["SubnetId"])
+
+    def tell(self, what: str, told: Any = None) -> Any:
+        """Tell or ask what is behind the provider."""
+        data = None if what == "calls" else json.dumps(told).encode()
+        with urllib.request.urlopen(f"{self.behind}/testbed/{what}", data, timeout=20) as answer:
+            return json.load(answer)
+
+    def wait(self, condition: Callable[[], Any], seconds: float, pause: float = 1) -> Any:
+        """Wait until something is so, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"not within {seconds} s: {self.told()}"
+            time.sleep(pause)
+        return found
+
+    def told(self) -> str:
+        """What there is, and what SkyPilot's daemons on the machines have said last."""
+        lines = [str(self.live())]
+        for machine in self.instances():
+            tail = [
+                "exec",
+                machine["InstanceId"],
+                "tail",
+                "-n",
+                "30",
+                "/home/ubuntu/.sky/skylet.log",
+            ]
+            done = subprocess.run(["docker", *tail], capture_output=True, text=True)
+            lines.append(done.stdout + done.stderr)
+        return "\n".join(lines)
+
+    def sky(self, *arguments: Any, check: bool = True) -> str:
+        """What a command of SkyPilot's prints."""
+        command = [str(self.sky_folder / "bin/sky"), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=clean_environment() | self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def processes(self, kind: str = "") -> list[int]:
+        """What of SkyPilot's runs in this home: its server, and the controllers of jobs."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                settings = (path / "environ").read_bytes().split(b"\0")
+                command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if f"HOME={self.home}".encode() in settings and kind in command:
+                    found.append(int(path.name))
+        return found
+
+    def kill(self, kind: str = "") -> None:
+        """Kill what of SkyPilot's runs in this home, as a power cut would."""
+        for number in self.processes(kind):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
