@@ -13,7 +13,7 @@ from pathlib import Path
 from conftest import ROOT, clean_environment
 from test_baked import free_port
 
-WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/deploy/sky.txt"
+WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/sky.txt"
 CONFIG = """\
 aws: {vpc_name: testbed, use_internal_ips: true, ssh_proxy_command: nc %h %p}
 jobs: {controller: {consolidation_mode: true}}
