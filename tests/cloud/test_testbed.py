@@ -69,7 +69,7 @@ def test_a_hung_job_is_ended_by_its_machine_itself(cloud: Cloud, tmp_path: Path)
     assert len(docker("ps", "--quiet", "--filter", f"label={LABEL}").split()) == 2
     start = time.monotonic()
     cloud.kill()  # whatever is left to end it is on the machine
-    cloud.wait(lambda: not cloud.live(), 200)
+    cloud.wait(lambda: not cloud.live(), 300)
     print(f"ended itself {time.monotonic() - start:.1f} s later")
     assert len(cloud.calls("ec2:TerminateInstances", machines=True)) >= 2
 
