@@ -219,6 +219,20 @@ class Cloud:
 
     def kill(self, kind: str = "") -> None:
         """Kill what of SkyPilot's runs in this home, as a power cut would."""
-        for number in self.processes(kind):
+        found = self.processes(kind)
+        if not kind:
+            # What has given itself a title has no environment to be known by, only a session.
+            sessions = {session(number) for number in found} - {os.getsid(0), 0}
+            everything = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+            found = [number for number in everything if session(number) in sessions]
+        for number in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
+
+
+def session(number: int) -> int:
+    """The session of a process; 0 if it has ended."""
+    try:
+        return os.getsid(number)
+    except ProcessLookupError:
+        return 0

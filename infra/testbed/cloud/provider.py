@@ -14,12 +14,15 @@ it is told of faults. It ends at SIGTERM, and leaves nothing behind.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import boto3
 from catalogue import ZONES
@@ -41,6 +44,18 @@ ACCOUNT = {
     "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
 }
 PROFILE = "skypilot-v1"  # SkyPilot makes it, and then waits long until AWS knows it everywhere
+
+
+def alone() -> TextIO:
+    """Wait until no other provider runs on this computer: they would share names and addresses.
+
+    Returns
+    -------
+    What holds the lock for as long as it is open.
+    """
+    lock = Path(tempfile.gettempdir(), f"{NETWORK}.lock").open("w")  # noqa: SIM115
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def make_profile(endpoint: str) -> None:
@@ -120,6 +135,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     image = build(asked.skypilot)
+    lock = alone()
     clear()
     docker("network", "create", "--subnet", RANGE, "--gateway", GATEWAY, NETWORK)
     try:
@@ -136,6 +152,7 @@ def main() -> None:
         machines.join()
     finally:
         clear()
+        lock.close()
 
 
 if __name__ == "__main__":
