@@ -151,7 +151,7 @@ def test_a_job_over_ssh_goes_on_without_its_terminal_and_is_picked_up_in_another
 
 @pytest.mark.parametrize("answer", ["c", "d"])
 def test_ctrl_c_asks_what_is_to_become_of_the_job(project: BakedProject, answer: str) -> None:
-    command = [project.python, "-m", project.package, "train-on", "--on", "docker"]
+    command = [str(project.python), "-m", project.package, "train-on", "--on", "docker"]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*command, "--models", '["neural"]'],
