@@ -52,7 +52,8 @@ TRAINING = """## What more machines would do for a training
 
 Computed, not measured, except where it says so; NCCL and GPUs have not been run. Ranks that share
 a batch send each other the gradients after each step: 2(N - 1)/N x 4 bytes a parameter and rank.
-For a network of 1.15 million parameters on two ranks that is 4.6 MB: 3.7 ms at 10 Gbit/s, 0.4 ms at 100.
+For a network of 1.15 million parameters on two ranks that is 4.6 MB: 3.7 ms at 10 Gbit/s, and 0.4
+at 100.
 
 | a step of 512 rows of that network takes | time | so two ranks are, at 10 Gbit/s | at 100 Gbit/s |
 |---|---|---|---|
