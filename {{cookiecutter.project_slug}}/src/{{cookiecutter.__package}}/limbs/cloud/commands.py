@@ -25,8 +25,6 @@ class Rent(Command):
 class TrainOn(Rent):
     """Train on a rented machine; what it makes comes home as if it had been trained here."""
 
-    alone = True
-
     def run(self) -> int:
         """Do it."""
         from .launching import launch
@@ -46,8 +44,6 @@ class Cloud(Command):
 
 class CloudFollow(Command):
     """Go on with a job from here: show its log, and bring its results home."""
-
-    alone = True
 
     job: str | None = Field(None, description="beginning of its id; the newest by default")
 

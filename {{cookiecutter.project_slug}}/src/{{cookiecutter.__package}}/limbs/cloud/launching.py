@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import UserError
 from ...settings import Settings
 from . import labels, plan
 from .commands import Rent
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DETACHED = "the job goes on without this terminal: make cloud-follow brings its results home"
+PAUSE = 1.0  # seconds
 STOPPED = 130  # exit code, as after Ctrl-C
 
 
@@ -86,22 +90,23 @@ def pick_up(settings: Settings, wanted: str | None) -> int:
 
 def follow(client: MlflowClient, settings: Settings, place: Place, job: str) -> int:
     """Show the log until the end, or until the person has had enough."""
-    from . import jobs
-
     while True:
         try:
             place.follow(job)
-            return finish(client, settings, place, job)
+            break
         except KeyboardInterrupt:
             answer = choose()
-            if answer == "d":
-                print(DETACHED)
-                return 0
-            if answer == "c":
-                place.stop(job)
-                jobs.end(client, job, None)
-                print("stopped, and nothing of it is left")
-                return STOPPED
+        if answer == "d":
+            print(DETACHED)
+            return 0
+        if answer == "c":
+            from . import jobs
+
+            place.stop(job)
+            jobs.end(client, job, None)
+            print("stopped, and nothing of it is left")
+            return STOPPED
+    return finish(client, settings, place, job)
 
 
 def choose() -> str:
@@ -123,7 +128,7 @@ def finish(client: MlflowClient, settings: Settings, place: Place, job: str) -> 
     """
     from . import home, jobs
 
-    with tempfile.TemporaryDirectory() as folder:
+    with alone(), tempfile.TemporaryDirectory() as folder:
         about = place.results(job, Path(folder))
         code = int(about.get("code", 1))
         home.bring(client, settings, Path(folder), about, job, place.cost(job))
@@ -134,3 +139,22 @@ def finish(client: MlflowClient, settings: Settings, place: Place, job: str) -> 
             f"error: the job has failed: {about.get('why', f'exit code {code}')}", file=sys.stderr
         )
     return code
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other command writes in this folder, and keep others from it."""
+    from ...__main__ import lock
+
+    with ExitStack() as held:
+        told = False
+        while True:
+            try:
+                held.enter_context(lock())
+                break
+            except UserError:
+                if not told:
+                    print("waiting for the other command that is at work in this folder")
+                    told = True
+                time.sleep(PAUSE)
+        yield

@@ -18,7 +18,7 @@ class Machine:
     Attributes
     ----------
     job
-        Id of the job, from the labels.
+        Id of the job, from the labels, or the beginning of it.
     state
         In the provider's words.
     since
@@ -32,6 +32,10 @@ class Machine:
     state: str
     since: float
     price: float | None = None
+
+    def of(self, job: str) -> bool:
+        """Whether it is a job's."""
+        return bool(self.job) and job.startswith(self.job)
 
 
 class Place(Protocol):

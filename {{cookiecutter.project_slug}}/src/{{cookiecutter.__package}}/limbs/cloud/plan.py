@@ -34,6 +34,8 @@ class Plan:
         What else would do, the cheapest first.
     image
         Where the training image comes from.
+    asks
+        Whether it costs something that a person should agree to.
     """
 
     machine: Offer
@@ -42,6 +44,7 @@ class Plan:
     image: str
     highest: float | None = None
     others: list[Offer] = field(default_factory=list)
+    asks: bool = True
 
     @property
     def most(self) -> float | None:
@@ -88,7 +91,7 @@ def agree(plan: Plan, budget: float | None, yes: bool) -> None:
             f"it may cost {plan.most:.2f} USD, and the budget is {budget:g}: HOURS={hours:.2g} "
             "fits, or a cheaper machine (GPU=..., SPOT=yes)"
         )
-    if yes or not plan.most:
+    if yes or not plan.asks:
         return
     if not sys.stdin.isatty():
         raise UserError("machines cost money as long as they are there: YES=1 says yes to it")

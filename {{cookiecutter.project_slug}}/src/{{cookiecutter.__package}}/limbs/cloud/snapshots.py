@@ -136,6 +136,12 @@ class Snapshots:
         self.store.delete(unused)
 
 
+def newest(store: Store) -> dict[str, Any]:
+    """What was written with the newest snapshot; nothing if there is none."""
+    names = store.names(LISTS)
+    return dict(json.loads(store.get(names[-1]))["about"]) if names else {}
+
+
 def freeze(folder: Path, into: Path) -> list[Frozen]:
     """Give each file that is kept a second name, under which it stays when it is replaced.
 

@@ -23,9 +23,8 @@ def overview(settings: Settings) -> None:
         cost = "" if machine.price is None else f", {hours * machine.price:.2f} USD so far"
         told = f"{machine.where}: {machine.state}, for {hours:.1f} h{cost}"
         print(f"job {machine.job[:8]}  {told}")
-    with_machine = {machine.job for machine in machines}
     for run in jobs.unfinished(client, settings):
-        if run.info.run_id not in with_machine:
+        if not any(machine.of(run.info.run_id) for machine in machines):
             place = run.data.tags[jobs.PLACE]
             print(f"job {run.info.run_id[:8]}  {place}: no machine; its results are not home yet")
     if not machines:

@@ -52,7 +52,13 @@ class Docker:
         what = f"{self.where}: {about['NCPU']} cores, {about['MemTotal'] / 2**30:.0f} GiB, " + (
             f"{wanted} GPUs" if wanted else "no GPU"
         )
-        return Plan(Offer(what, asked.price), 1, asked.hours, "built there, from infra/Dockerfile")
+        return Plan(
+            Offer(what, asked.price),
+            1,
+            asked.hours,
+            "built there, from infra/Dockerfile",
+            asks=bool(asked.price),
+        )
 
     def prepare(self, asked: Rent) -> None:
         """Build the image where it will run: the packages then need not pass through here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from ..job import Job
 from ..packing import pack
 from ..places import Machine
 from ..plan import Offer, Plan
-from ..snapshots import Snapshots
+from ..snapshots import Snapshots, newest
 from ..store import Store
 from . import choices
 
@@ -37,6 +38,11 @@ class Sky:
 
     def plan(self, asked: Rent) -> Plan:
         """Let SkyPilot check the task, and tell what it would rent."""
+        for program in ("rsync", "ssh"):
+            if not shutil.which(program):
+                raise UserError(
+                    f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
+                )
         skypilot.ensure()
         self.task = choices.chosen(choices.read(), asked)
         question = {
@@ -83,19 +89,35 @@ class Sky:
         config = choices.compose(self.task, asked, job, self.image, self.inputs)
         skypilot.ask(PROGRAM, "launch", {"config": config})
 
-    def follow(self, job: str) -> None:
-        """Show the log until the job has ended, over all its machines."""
+    def ask(self, what: str, job: str, quiet: bool = True) -> Any:
+        """Ask SkyPilot about a job."""
         called = {"name": choices.name_of(labels.project(), job)}
-        while (found := skypilot.ask(PROGRAM, "find", called, quiet=True)) and not found["ended"]:
-            skypilot.ask(PROGRAM, "follow", called)
+        return skypilot.ask(PROGRAM, what, called, quiet=quiet)
+
+    def follow(self, job: str) -> None:
+        """Show the log until the job has ended, over all its machines.
+
+        Raises
+        ------
+        UserError
+            If nobody knows of it, and it has not said that it is done.
+        """
+        skypilot.ensure()
+        while (found := self.ask("find", job)) is not None:
+            if found["ended"]:
+                return
+            self.ask("follow", job, quiet=False)
             time.sleep(PAUSE)
+        if "code" not in newest(self.store(job)):
+            raise UserError(
+                f"SkyPilot knows of no job {job[:8]} here; was it started elsewhere? Its machine "
+                "ends itself, and then this brings home what it has kept"
+            )
 
     def results(self, job: str, into: Path) -> dict[str, Any]:
         """Bring the newest snapshot, and what SkyPilot says if there is none."""
         about = Snapshots(self.store(job), into).restore()
-        found = skypilot.ask(
-            PROGRAM, "find", {"name": choices.name_of(labels.project(), job)}, quiet=True
-        )
+        found = self.ask("find", job)
         if found and found["status"] != "SUCCEEDED":
             about.setdefault("code", 1)
             about["why"] = f"{found['status'].lower()}: {found['why'] or 'see the log'}"
@@ -103,16 +125,21 @@ class Sky:
 
     def cost(self, job: str) -> float | None:
         """By SkyPilot's own record of its machines."""
-        called = {"name": choices.name_of(labels.project(), job)}
-        found: float | None = skypilot.ask(PROGRAM, "cost", called, quiet=True)
+        found: float | None = self.ask("cost", job)
         return found
 
     def stop(self, job: str) -> None:
-        """Cancel the job, see its machines go, and empty its folder in the store."""
+        """Cancel the job, see its machines go, and empty its folder in the store.
+
+        Raises
+        ------
+        UserError
+            If a machine of it stays.
+        """
         skypilot.ensure()
-        skypilot.ask(
-            PROGRAM, "cancel", {"name": choices.name_of(labels.project(), job)}, quiet=True
-        )
+        self.ask("cancel", job)
+        if any(one.of(job) for one in self.machines(labels.project())):
+            raise UserError(f"a machine of job {job[:8]} is still there: make cloud-sweep ALL=1")
         store = self.store(job)
         store.delete(store.names(""))
 
