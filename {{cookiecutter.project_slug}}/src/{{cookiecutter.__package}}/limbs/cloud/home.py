@@ -16,6 +16,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run
 from mlflow.models import Model
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ... import registry
 from ...bundle import open_bundle, seal
@@ -28,7 +29,7 @@ from ...training import Trained, make_challenger
 from .jobs import experiment_of
 from .worker import HOME, LOG
 
-SOURCE = "machine.run"
+SOURCE, WHOLE = "machine.run", "machine.run.whole"
 AT_ONCE = 100  # params or tags that MLflow takes in one call; of metrics a thousand
 
 
@@ -69,7 +70,7 @@ def bring_runs(client: MlflowClient, settings: Settings, folder: Path, job: str)
     experiments = [one.experiment_id for one in there.search_experiments()]
     trained = []
     for run in reversed(there.search_runs(experiments, max_results=1000)):
-        if model := bring_run(client, settings, there, run, folder):
+        if model := bring_run(client, settings, there, run, folder, job):
             trained.append(model)
     if not trained:
         return
@@ -79,24 +80,30 @@ def bring_runs(client: MlflowClient, settings: Settings, folder: Path, job: str)
 
 
 def bring_run(
-    client: MlflowClient, settings: Settings, there: MlflowClient, source: Run, folder: Path
+    client: MlflowClient,
+    settings: Settings,
+    there: MlflowClient,
+    source: Run,
+    folder: Path,
+    job: str,
 ) -> Trained | None:
     """Bring one run; return its model, if it has one."""
     experiment = experiment_of(client, settings)
     known = client.search_runs([experiment], f"tags.`{SOURCE}` = '{source.info.run_id}'")
-    tags = {**source.data.tags, SOURCE: source.info.run_id}
+    tags = {**source.data.tags, SOURCE: source.info.run_id, MLFLOW_PARENT_RUN_ID: job}
     run = known[0] if known else client.create_run(
         experiment, source.info.start_time, tags, source.info.run_name
     )  # fmt: skip
     run_id = run.info.run_id
     bundle = bundle_of(there, source, folder)
-    if run.info.status == "RUNNING":
+    if WHOLE not in run.data.tags:
         copy_data(client, there, source, run_id)
         client.log_artifacts(run_id, str(beside(folder, source.info.artifact_uri)))
         if bundle:
             register(client, settings, run_id, bundle)
         status = source.info.status if bundle else "FAILED"
         client.set_terminated(run_id, status, source.info.end_time)
+        client.set_tag(run_id, WHOLE, "yes")
     if not bundle:
         return None
     (version,) = client.search_model_versions(f"run_id = '{run_id}'")
