@@ -143,7 +143,7 @@ def test_bringing_them_may_be_interrupted_at_any_call_and_done_again(
     assert {run.info.status for run in found.values()} == {"FINISHED"}
     (tree,) = client.search_model_versions(f"run_id = '{found['tree'].info.run_id}'")
     (linear,) = client.search_model_versions(f"run_id = '{found['linear'].info.run_id}'")
-    assert {tree.version, linear.version} == {"1", "2"}
+    assert {int(tree.version), int(linear.version)} == {1, 2}
     points = client.get_metric_history(found["tree"].info.run_id, "test_r2")
     assert len(points) == 1
 
