@@ -5,13 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from test_images import engine
 
 from .rented import Cloud
-from .testbed import cloud, session_cloud
 
 pytestmark = pytest.mark.slow
-__all__ = ["cloud", "engine", "session_cloud"]  # fixtures
 
 
 def test_the_provider_may_be_away_and_is_there_again(cloud: Cloud) -> None:

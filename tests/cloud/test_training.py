@@ -17,14 +17,12 @@ from typing import Any
 import pytest
 from conftest import BakedProject, clean_environment
 from test_baked import free_port
-from test_images import docker, engine
+from test_images import docker
 from test_lambda import wait_for
 
 from .rented import Cloud
-from .testbed import cloud, session_cloud
 
 pytestmark = pytest.mark.slow
-__all__ = ["cloud", "engine", "session_cloud"]  # fixtures
 
 NAME = "cloud-birds"
 TASK = "infra/train.sky.yaml"

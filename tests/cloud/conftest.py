@@ -13,9 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import ROOT
+from test_images import engine
 
 from .rented import Cloud
 from .skypilot import CONFIG, WANTED, install, surroundings
+
+__all__ = ["engine"]  # the fixture: it skips the tests that ask for it where no engine answers
 
 TESTBED = ROOT / "infra/testbed/cloud"
 
