@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ....errors import UserError
 from ....settings import PACKAGE
+from ...skypilot import tasks
 from ..commands import Rent
 from ..job import Job, tracking_environment
 from .deadline import guarded
 
 FILE = Path("infra/train.sky.yaml")
-ADDRESS = r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+"
 # Where a machine is a container already, SkyPilot starts the image.
 CONTAINERS = ("kubernetes", "k8s", "runpod", "vast")
 # What SkyPilot tells of the machines of a job.
@@ -32,28 +29,17 @@ def read() -> dict[str, Any]:
     UserError
         If it is not YAML, or what a job needs is not in it.
     """
-    try:
-        task = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{FILE}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{FILE} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(task, dict):
-        raise UserError(f"{FILE} should hold a task of SkyPilot's: resources, envs, run")
+    task = tasks.load(FILE, "a task of SkyPilot's: resources, envs, run")
     given = task.get("envs") or {}
     for name, what in (("IMAGE", "registry"), ("STORE", "bucket")):
         if "YOU" in str(given.get(name, "YOU")):
             raise UserError(f"{FILE}: put your {what} into envs.{name}, now {given.get(name)}")
-    if not re.fullmatch(ADDRESS, given["IMAGE"]):
+    if not re.fullmatch(tasks.ADDRESS, given["IMAGE"]):
         raise UserError(
             f"{FILE}: envs.IMAGE should be REGISTRY/NAME in small letters and without a version, "
             f"not {given['IMAGE']!r}"
         )
-    for section in ("envs", "secrets"):
-        for key, value in (task.get(section) or {}).items():
-            if value is None and key not in os.environ:
-                raise UserError(f"{FILE}: {section}.{key} is null, and not in the environment")
-            task[section][key] = os.environ[key] if value is None else str(value)
+    tasks.fill(task, FILE)
     return task
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ....errors import UserError
+from ...skypilot import tasks
 
 FILE = Path("infra/deploy/sky.yaml")
 DOCKER = "docker:"
-ADDRESS = r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+"
 # What a deployment keeps with the service, so that whoever can ask for it can roll it back.
 IMAGE, VERSION, BEFORE = "API_IMAGE", "API_VERSION", "API_BEFORE"
 
@@ -26,23 +23,12 @@ def read() -> dict[str, Any]:
     UserError
         If it is not YAML, or names no registry, or says that nobody need answer.
     """
-    try:
-        service = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{FILE}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{FILE} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(service, dict):
-        raise UserError(f"{FILE} should hold a service of SkyPilot's: resources, service, run")
+    service = tasks.load(FILE, "a service of SkyPilot's: resources, service, run")
     image(service)
     policy = (service.get("service") or {}).get("replica_policy") or {}
     if policy.get("min_replicas") == 0:
         raise UserError(f"{FILE}: min_replicas must be 1 or more: a new version has to answer")
-    for section in ("envs", "secrets"):
-        for key, value in (service.get(section) or {}).items():
-            if value is None and key not in os.environ:
-                raise UserError(f"{FILE}: {section}.{key} is null, and not in the environment")
-            service[section][key] = os.environ[key] if value is None else str(value)
+    tasks.fill(service, FILE)
     return service
 
 
@@ -58,7 +44,7 @@ def image(service: dict[str, Any]) -> str:
     address = given.removeprefix(DOCKER)
     if "YOU" in address:
         raise UserError(f"{FILE}: put your registry into resources.image_id, now {given}")
-    if not given.startswith(DOCKER) or not re.fullmatch(ADDRESS, address):
+    if not given.startswith(DOCKER) or not re.fullmatch(tasks.ADDRESS, address):
         raise UserError(
             f"{FILE}: resources.image_id should be docker:REGISTRY/NAME in small letters and "
             f"without a version, not {given!r}"
