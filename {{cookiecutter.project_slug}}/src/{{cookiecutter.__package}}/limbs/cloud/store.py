@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,19 @@ class Store:
         except BotoCoreError as error:
             raise UserError(f"{self.address}: {error}") from None
 
-    def put(self, name: str, body: bytes | Path, first: bool = False) -> None:
+    def put(
+        self,
+        name: str,
+        body: bytes | Path,
+        first: bool = False,
+        told: Callable[[int], object] | None = None,
+    ) -> None:
         """Write an object whole.
+
+        Parameters
+        ----------
+        told
+            Called with the bytes of a file that have just gone.
 
         Raises
         ------
@@ -80,7 +92,7 @@ class Store:
             self.ask("put_object", Key=self.key(name), Body=body, **condition)
             return
         with body.open("rb") as file:
-            self.ask("upload_fileobj", Key=self.key(name), Fileobj=file)
+            self.ask("upload_fileobj", Key=self.key(name), Fileobj=file, Callback=told)
 
     def get(self, name: str) -> bytes:
         """Read an object.

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ....bundle import checksum
 from ....errors import UserError
 from ...images.building import build_train
@@ -77,8 +79,12 @@ class Sky:
         with tempfile.TemporaryDirectory() as at:
             pack(asked, packed := Path(at, "inputs"))
             archive = f"{checksum(packed)}.tar.gz"
+            size = packed.stat().st_size
             if archive not in store.names(archive):
-                store.put(archive, packed)
+                with tqdm(
+                    desc="data", total=size, unit="B", unit_scale=True, disable=None, leave=False
+                ) as bar:
+                    store.put(archive, packed, told=bar.update)
         self.inputs = f"{store.address}/{archive}"
         gpu = "accelerators" in self.task["resources"]
         local = build_train(None, gpu=gpu)
