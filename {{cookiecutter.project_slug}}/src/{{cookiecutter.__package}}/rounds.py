@@ -23,10 +23,9 @@ from .forecasts import Change, Past
 from .models import FAMILIES, Context
 from .preparation import Prepared
 from .scoring import decide
-from .settings import Settings
+from .settings import CHECKPOINTS, Settings
 from .splitting import Round
 
-CHECKPOINTS = Path("checkpoints")
 TRIED = 1_500, 4_500  # rows that the time of a fit is told from
 
 Predict = Callable[[np.ndarray], np.ndarray]

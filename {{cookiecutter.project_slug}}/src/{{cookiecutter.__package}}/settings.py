@@ -27,7 +27,7 @@ from pydantic_settings import (
 
 PACKAGE = __name__.split(".")[0]
 PREFIX = f"{PACKAGE.upper()}_"
-CONFIG = Path("config.yaml")
+CONFIG, CHECKPOINTS = Path("config.yaml"), Path("checkpoints")
 
 
 def seconds(value: Any) -> Any:

@@ -147,8 +147,10 @@ class EpochLog:
 def run(client: MlflowClient, settings: Settings, name: str, fingerprint: str) -> Iterator[str]:
     """Open a run, or go on with the one that the same training left unfinished.
 
-    A training that was killed cannot say so: its run is still "running".
+    A training that was killed cannot say so: its run is still "running". Of the same training
+    as two jobs at once, each has its own.
     """
+    fingerprint += JOB
     experiment = client.get_experiment_by_name(settings.experiment)
     assert experiment is not None
     unfinished = client.search_runs(

@@ -26,9 +26,9 @@ from .export import check_parity, of_classes, to_graph
 from .models import FAMILIES, check_choice, unsuited
 from .plots import draw, importance
 from .preparation import Prepared, counted, prepare
-from .rounds import CHECKPOINTS, Predict, fit_family, known, seconds_for, test, validate
+from .rounds import Predict, fit_family, known, seconds_for, test, validate
 from .scoring import Scorer
-from .settings import Settings
+from .settings import CHECKPOINTS, Settings
 from .summary import suspicion, table, verdict
 
 REFERENCE_ROWS = 500
@@ -140,9 +140,7 @@ def train_family(
 ) -> Trained:
     """Fit, export, judge, log and register one model."""
     origin = {**provenance.collect(), "data": prepared.digest, "settings": settings.choices()}
-    identity = json.dumps(
-        [family, prepared.digest, settings.choices(), origin["git_commit"], tracking.JOB]
-    )
+    identity = json.dumps([family, prepared.digest, settings.choices(), origin["git_commit"]])
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
     checkpoints = CHECKPOINTS / fingerprint[:16]
     folder = registry.BUNDLES / f".{family}.unfinished"

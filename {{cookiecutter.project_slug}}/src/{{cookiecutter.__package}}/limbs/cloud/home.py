@@ -23,7 +23,7 @@ from ...bundle import open_bundle, seal
 from ...contract import Matrices
 from ...preparation import prepare
 from ...scoring import Scorer
-from ...settings import Settings
+from ...settings import CHECKPOINTS, Settings
 from ...tracking import log_bundle
 from ...training import Trained, make_challenger
 from .jobs import experiment_of
@@ -55,6 +55,9 @@ def bring(
     elif about.get("code") == 0:  # the machine has told everything, and chosen
         for alias in (registry.CHALLENGER, registry.CHAMPION):
             registry.pull(client, settings, alias)
+    if about.get("code") != 0 and (folder / CHECKPOINTS).is_dir():
+        shutil.copytree(folder / CHECKPOINTS, CHECKPOINTS, dirs_exist_ok=True)
+        print(f"{CHECKPOINTS}: the same training goes on from what it had come to")
     if (folder / LOG).is_file():
         client.log_artifact(job, str(folder / LOG))
     lives = about.get("lives", [])

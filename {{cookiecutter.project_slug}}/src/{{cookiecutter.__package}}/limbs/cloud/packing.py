@@ -14,7 +14,7 @@ import yaml
 from pathspec import GitIgnoreSpec
 
 from ...errors import UserError
-from ...settings import CONFIG, Settings
+from ...settings import CHECKPOINTS, CONFIG, Settings
 
 IGNORED = Path(".skyignore")
 MANY = 10_000  # files
@@ -25,6 +25,8 @@ OWN = {"tracking_uri", "serving", "choose"}  # settings of this place, not of a 
 
 def paths_of(settings: Settings) -> list[Path]:
     """Files that a training reads, without those that .skyignore names.
+
+    Checkpoints are among them, so that it goes on where one that was cut off here has ended.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def paths_of(settings: Settings) -> list[Path]:
                 )
         if len(found) == before:
             raise UserError(f"{named}: there is no such file, or {IGNORED} names it")
+    found |= {path.as_posix(): path for path in below(CHECKPOINTS) if path.is_file()}
     return [found[name] for name in sorted(found)]
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...bundle import checksum
+from ...settings import CHECKPOINTS
 from .store import Store
 
-KEPT = ("checkpoints", "mlflow.db", "mlruns", "training.log")
+KEPT = (CHECKPOINTS.name, "mlflow.db", "mlruns", "training.log")
 """What of the working folder is worth keeping: all else is made anew from it and the data."""
 LISTS, OBJECTS = "snapshots/", "objects/"
 

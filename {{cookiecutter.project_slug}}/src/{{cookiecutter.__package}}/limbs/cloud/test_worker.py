@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -138,14 +140,45 @@ def test_a_job_whose_machines_are_lost_again_and_again_ends_as_if_nothing_had_ha
 def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["neural"] |= {"epochs": 5000, "patience": 5000}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
     send_inputs(store, project)
-    process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESULTS + 8))
+    process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESULTS + 20))
     assert process.wait(60) == 124
     assert "out of time: HOURS=... allows more" in (tmp_path / "work/said").read_text()
+    assert checkpointed(store)
     about = document(store, newest(store))["about"]
     assert about["code"] == 124
-    late = about["lives"][0]["end"] - about["lives"][0]["start"]
-    assert late < 20
+    assert about["lives"][0]["end"] - about["lives"][0]["start"] < 30
+
+    # What it has learned is not lost: the next job goes on from there.
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    client = connect(settings())
+    job = jobs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
+    home.bring(client, settings(), brought, Snapshots(store, brought).restore(), job.id, None)
+    (run,) = client.search_runs([jobs.experiment_of(client, settings())], "tags.family = 'neural'")
+    assert run.info.status == "FAILED"
+    later = Store(f"{store.address}-later")
+    send_inputs(later, project)
+    start = time.time()
+    process = machine(tmp_path / "work", later)
+
+    def first() -> Any:
+        if not (tmp_path / "work/mlflow.db").exists():
+            return None
+        ask = "select step, timestamp from metrics where key like '%train_loss' order by step"
+        with (
+            contextlib.suppress(sqlite3.OperationalError),  # it is being made
+            contextlib.closing(sqlite3.connect(tmp_path / "work/mlflow.db")) as database,
+        ):
+            return database.execute(ask).fetchone()
+
+    step, when = wait(first, "an epoch")
+    lose(process)
+    assert step == 1
+    assert when / 1000 < start
 
 
 def test_told_to_end_it_keeps_the_newest_checkpoint_within_the_notice(
@@ -155,13 +188,13 @@ def test_told_to_end_it_keeps_the_newest_checkpoint_within_the_notice(
     process = machine(tmp_path / "work", store, SNAPSHOT_SECONDS="1000")
     checkpoints = tmp_path / "work/checkpoints"
     wait(lambda: list(checkpoints.rglob("*.ckpt")), "a checkpoint")
-    assert store.names(LISTS) == []
+    assert not checkpointed(store)
     start = time.monotonic()
     process.terminate()
     assert process.wait(30) == 143
     assert time.monotonic() - start < 10
     kept = document(store, newest(store))["files"]
-    (here,) = checkpoints.rglob("*.ckpt")
+    (here,) = checkpoints.rglob("*-search.ckpt")
     assert kept[here.relative_to(tmp_path / "work").as_posix()] == checksum(here)
 
 

@@ -63,6 +63,7 @@ class Worker:
             return 0  # it was done, and only its machine did not know
         self.about.pop("code", None)  # as when the last machine was told to end
         try:
+            self.patiently(self.keep)  # whatever comes, it is known that this machine was there
             code = self.train()
             self.about["code"] = code
             self.patiently(self.keep)

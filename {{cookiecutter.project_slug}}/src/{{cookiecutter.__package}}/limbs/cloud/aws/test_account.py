@@ -17,7 +17,14 @@ import yaml
 
 from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.limbs.cloud.aws.account import TEMPLATE
-from {{cookiecutter.__package}}.limbs.cloud.aws.conftest import HERE, IMAGE, NAME, OTHERS, Aws, allowed
+from {{cookiecutter.__package}}.limbs.cloud.aws.conftest import (
+    HERE,
+    IMAGE,
+    NAME,
+    OTHERS,
+    Aws,
+    allowed,
+)
 from {{cookiecutter.__package}}.limbs.cloud.aws.stack import Stack
 
 Capture = pytest.CaptureFixture[str]
