@@ -14,7 +14,7 @@ import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from {{cookiecutter.__package}}.limbs.cloud.store import Store
+from .store import Store
 
 COLUMNS = {
     "size": {"type": "number"},

@@ -165,7 +165,7 @@ def sky(project: Path, api: str, monkeypatch: pytest.MonkeyPatch) -> SkyPilot:
     program.parent.mkdir(parents=True)
     text = SKYPILOT.replace("FOLDER", str(project))
     (project / "skypilot.py").write_text(text)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {project}/skypilot.py "$2"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {project}/skypilot.py "$3"\n')
     program.chmod(0o755)
     shutil.copy(skypilot.WANTED, project / skypilot.FOLDER / "made")
     monkeypatch.setattr(places, "build_serve", lambda base: None)

@@ -1,6 +1,6 @@
 """How a program in SkyPilot's environment answers: see `environment.ask`.
 
-It is called as `python program.py FUNCTION`, reads arguments as JSON, and answers with a line of
+It is called as `python -m MODULE FUNCTION`, reads arguments as JSON, and answers with a line of
 JSON; with exit code 1 it says why not.
 """
 

@@ -96,8 +96,9 @@ def ask(program: Path, what: str, asked: dict[str, Any], quiet: bool = False) ->
     UserError
         If SkyPilot refuses it.
     """
+    module = ".".join(program.relative_to(SOURCES).with_suffix("").parts)
     done = subprocess.run(
-        [FOLDER / PYTHON, program, what],
+        [FOLDER / PYTHON, "-m", module, what],
         input=json.dumps(asked),
         env=variables(),
         stdout=subprocess.PIPE,

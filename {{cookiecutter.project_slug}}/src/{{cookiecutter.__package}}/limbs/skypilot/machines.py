@@ -8,7 +8,7 @@ from typing import Any
 import sky
 from sky.utils import registry
 
-from {{cookiecutter.__package}}.limbs.skypilot.answering import said
+from .answering import said
 
 
 def offers(wanted: Iterable[sky.Resources], clouds: list[str]) -> list[dict[str, Any]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
 import sky
 from sky import exceptions, jobs
 
-from {{cookiecutter.__package}}.limbs.skypilot.answering import answer
-from {{cookiecutter.__package}}.limbs.skypilot.machines import offers
+from ...skypilot.answering import answer
+from ...skypilot.machines import offers
 
 AUTODOWN = sky.clouds.CloudImplementationFeatures.AUTODOWN
 PATIENCE = 900  # seconds until machines have gone
@@ -27,7 +28,7 @@ def plan(config: dict[str, Any], clouds: list[str], spot_asked: bool) -> dict[st
     for spot in [True] if spot_asked else [True, False]:
         if not spot:
             config = {**config, "resources": {**config["resources"], "use_spot": False}}
-        task = sky.Task.from_yaml_config(config)
+        task = sky.Task.from_yaml_config(copy.deepcopy(config))  # it takes it to pieces
         for resources in task.resources:
             end_themselves(resources)
         try:

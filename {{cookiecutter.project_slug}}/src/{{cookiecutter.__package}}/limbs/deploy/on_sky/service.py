@@ -10,8 +10,8 @@ from sky import exceptions, serve
 from sky.serve import serve_utils
 from sky.utils import controller_utils, resources_utils, yaml_utils
 
-from {{cookiecutter.__package}}.limbs.skypilot.answering import answer
-from {{cookiecutter.__package}}.limbs.skypilot.machines import cheapest
+from ...skypilot.answering import answer
+from ...skypilot.machines import cheapest
 
 PATIENCE = 900  # seconds until machines have gone
 GONE = "FAILED_CLEANUP"
