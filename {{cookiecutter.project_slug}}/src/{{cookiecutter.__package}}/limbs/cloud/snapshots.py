@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ...bundle import checksum
 from ...settings import CHECKPOINTS
-from .store import Store
+from .store import Store, document
 
 KEPT = (CHECKPOINTS.name, "mlflow.db", "mlruns", "training.log")
 """What of the working folder is worth keeping: all else is made anew from it and the data."""
@@ -131,7 +131,7 @@ class Snapshots:
         self.store.delete(lists[:-2])
         used = set()
         for name in lists[-2:]:
-            used |= set(json.loads(self.store.get(name))["files"].values())
+            used |= set(document(self.store, name)["files"].values())
         self.there &= used
         unused = [name for name in self.store.names(OBJECTS) if name[len(OBJECTS) :] not in used]
         self.store.delete(unused)
@@ -140,7 +140,7 @@ class Snapshots:
 def newest(store: Store) -> dict[str, Any]:
     """What was written with the newest snapshot; nothing if there is none."""
     names = store.names(LISTS)
-    return dict(json.loads(store.get(names[-1]))["about"]) if names else {}
+    return dict(document(store, names[-1])["about"]) if names else {}
 
 
 def freeze(folder: Path, into: Path) -> list[Frozen]:

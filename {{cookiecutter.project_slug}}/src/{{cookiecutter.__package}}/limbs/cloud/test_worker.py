@@ -72,6 +72,13 @@ def send_inputs(store: Store, project: Path) -> None:
     store.put("inputs.tar.gz", packed)
 
 
+def train_for(epochs: int) -> None:
+    """Let the network be trained for so many epochs."""
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["neural"] |= {"epochs": epochs, "patience": epochs}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+
+
 def settings() -> Settings:
     """The project's, as the command line reads them."""
     return build(Train, [])
@@ -140,9 +147,7 @@ def test_a_job_whose_machines_are_lost_again_and_again_ends_as_if_nothing_had_ha
 def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
-    config = yaml.safe_load(Path("config.yaml").read_text())
-    config["neural"] |= {"epochs": 5000, "patience": 5000}
-    Path("config.yaml").write_text(yaml.safe_dump(config))
+    train_for(5000)
     send_inputs(store, project)
     process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESULTS + 20))
     assert process.wait(60) == 124
@@ -228,9 +233,7 @@ def test_a_training_that_fails_keeps_its_exit_code_and_is_not_taken_for_a_lost_m
 def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
-    config = yaml.safe_load(Path("config.yaml").read_text())
-    config["neural"] |= {"epochs": 12, "patience": 12}
-    Path("config.yaml").write_text(yaml.safe_dump(config))
+    train_for(12)
     send_inputs(store, project)
     told = {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
     machines = [

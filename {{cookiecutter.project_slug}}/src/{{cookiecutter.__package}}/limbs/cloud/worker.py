@@ -5,7 +5,7 @@ every few seconds and at the end. It ends when the training does, when it is tol
 at the deadline, whatever the training is doing. Without a store, as in a container that is not
 lost with its machine, there are no snapshots, and all else is the same.
 
-The environment says what to do: see `jobs.py`.
+The environment says what to do: see `job.py`.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ def read() -> dict[str, Any]:
             f"not {given['IMAGE']!r}"
         )
     tasks.fill(task, FILE)
+    task["envs"]["STORE"] = task["envs"]["STORE"].rstrip("/")
     return task
 
 
@@ -71,9 +72,8 @@ def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str
     inputs
         Address of what was packed.
     """
-    store = f"{task['envs']['STORE'].rstrip('/')}/jobs/{job.id}"
     worker = " ".join([f"{PACKAGE}.limbs.cloud.worker", *job.command])
-    told = job.environment() | {"STORE": store, "INPUTS": inputs}
+    told = job.environment() | {"STORE": folder_of(task, job.id), "INPUTS": inputs}
     track = tracking_environment(asked)
     secrets = {name: value for name, value in track.items() if name != "MLFLOW_TRACKING_URI"}
     envs = {**task["envs"], **told, **{n: v for n, v in track.items() if n not in secrets}}
@@ -91,6 +91,11 @@ def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str
         "setup": guarded(task.get("setup") or "", job.deadline),
         "run": guarded(task["run"], job.deadline, last=True),
     }
+
+
+def folder_of(task: dict[str, Any], job: str) -> str:
+    """Address of a job's folder in the store."""
+    return f"{task['envs']['STORE']}/jobs/{job}"
 
 
 def name_of(project: str, job: str) -> str:

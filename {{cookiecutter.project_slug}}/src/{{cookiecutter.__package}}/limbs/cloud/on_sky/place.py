@@ -75,7 +75,7 @@ class Sky:
 
     def prepare(self, asked: Rent) -> None:
         """Bring data to the store and the image to the registry; both find what is there."""
-        store = Store(f"{self.task['envs']['STORE'].rstrip('/')}/inputs")
+        store = Store(f"{self.task['envs']['STORE']}/inputs")
         with tempfile.TemporaryDirectory() as at:
             pack(asked, packed := Path(at, "inputs"))
             archive = f"{checksum(packed)}.tar.gz"
@@ -151,7 +151,7 @@ class Sky:
 
     def store(self, job: str) -> Store:
         """The job's folder."""
-        return Store(f"{choices.read()['envs']['STORE'].rstrip('/')}/jobs/{job}")
+        return Store(choices.folder_of(choices.read(), job))
 
     def machines(self, project: str) -> list[Machine]:
         """What there is: on AWS by asking it, elsewhere by asking SkyPilot, which asks."""

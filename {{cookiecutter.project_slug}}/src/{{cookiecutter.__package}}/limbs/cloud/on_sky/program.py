@@ -14,7 +14,6 @@ from ...skypilot.machines import offers
 
 AUTODOWN = sky.clouds.CloudImplementationFeatures.AUTODOWN
 PATIENCE = 900  # seconds until machines have gone
-FIELDS = ("job_id", "job_name", "status", "submitted_at", "job_duration", "recovery_count")
 
 
 def plan(config: dict[str, Any], clouds: list[str], spot_asked: bool) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def find(name: str) -> dict[str, Any] | None:
         return None
     one = ours[0]
     return {
-        **{field: one.get(field) for field in FIELDS},
+        "job_id": one["job_id"],
         "status": one["status"].value,
         "ended": one["status"].is_terminal(),
         "why": one.get("failure_reason"),
