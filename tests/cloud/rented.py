@@ -70,20 +70,8 @@ class Cloud:
         names = docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}")
         return found + names.split()
 
-    def preempt(self, machine: str, notice: float = 0) -> None:
-        """Take a machine away, as the provider does with one on spot.
-
-        Parameters
-        ----------
-        notice
-            Seconds that what runs in its containers has after SIGTERM.
-        """
-        if notice:
-            for name in self.started(machine):
-                docker("kill", "--signal", "TERM", name)
-            deadline = time.monotonic() + notice
-            while self.started(machine) and time.monotonic() < deadline:
-                time.sleep(0.2)
+    def preempt(self, machine: str) -> None:
+        """Take a machine away without a word, as a provider may do with one on spot."""
         for region in REGIONS:
             ec2 = self.client("ec2", region)
             given = [{"Name": "instance-id", "Values": [machine]}]
@@ -103,7 +91,8 @@ class Cloud:
         times: int | None = None,
         seconds: float | None = None,
         zone: str = "",
-        machines: bool = False,
+        about: str = "",
+        callers: str = "*",
     ) -> None:
         """Let calls of the provider's API fail.
 
@@ -115,8 +104,10 @@ class Cloud:
             How often and how long; both None for until `heal`.
         zone
             Only what is asked of this zone.
-        machines
-            Only what the machines ask, not this computer.
+        about
+            Only calls with this in their path or form.
+        callers
+            Pattern of addresses: `MACHINES`, or that of one.
         """
         self.faults.append(
             {
@@ -124,8 +115,8 @@ class Cloud:
                 "error": error,
                 "times": times,
                 "until": seconds and time.time() + seconds,
-                "about": self.subnet(zone) if zone else "",
-                "callers": MACHINES if machines else "*",
+                "about": self.subnet(zone) if zone else about,
+                "callers": callers,
             }
         )
         self.tell("faults", self.faults)
@@ -145,13 +136,14 @@ class Cloud:
         finally:
             self.tell("away", False)
 
-    def calls(self, name: str, machines: bool = False) -> list[dict[str, Any]]:
+    def calls(self, name: str, about: str = "", callers: str = "*") -> list[dict[str, Any]]:
         """Calls of a name so far."""
         return [
             call
             for call in self.tell("calls")
             if call["name"] == name
-            and (not machines or fnmatch.fnmatchcase(call["caller"], MACHINES))
+            and about in call["about"]
+            and fnmatch.fnmatchcase(call["caller"], callers)
         ]
 
     def subnet(self, zone: str) -> str:

@@ -16,8 +16,10 @@ from pydantic_settings import SettingsError
 
 from . import commands, limbs
 from .commands import Command
-from .errors import UserError, describe
+from .errors import UserError, describe, no_room
 from .settings import CONFIG, PACKAGE, PREFIX, rank_of
+
+AGAIN = "what was finished is kept; when that is mended, run this again"
 
 
 def find_commands() -> dict[str, type[Command]]:
@@ -70,10 +72,10 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        reason = store_trouble(error)
+        reason = no_room(error) if isinstance(error, OSError) else store_trouble(error)
         if reason is None:
             raise
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {reason}\n{AGAIN}", file=sys.stderr)
         return 2
     return code or 0
 
@@ -84,8 +86,7 @@ def store_trouble(error: Exception) -> str | None:
         return None
     from .tracking import trouble  # it is loaded: the error is MLflow's
 
-    reason = trouble(error)
-    return reason and f"{reason}\nwhat was finished is kept; when it answers, run this again"
+    return trouble(error)
 
 
 @contextlib.contextmanager

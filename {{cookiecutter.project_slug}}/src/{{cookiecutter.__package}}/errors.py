@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from pydantic import ValidationError
@@ -14,6 +15,13 @@ class UserError(Exception):
     The command line prints the message alone and exits with code 2; any other
     exception is a bug of this project and keeps its traceback.
     """
+
+
+def no_room(error: OSError) -> str | None:
+    """What is wrong if a disk was full, and None if it was something else."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return f"the disk is full{f': {error.filename}' if error.filename else ''}"
 
 
 def describe(error: ValidationError, known: Iterable[str] = ()) -> str:

@@ -61,7 +61,8 @@ def launch(asked: Rent, command: list[str]) -> int:
     try:
         place.start(asked, job)
     except BaseException as error:
-        print(f"it does not start, and is taken away again: {error}", file=sys.stderr)
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else error
+        print(f"it does not start, and is taken away again: {why}", file=sys.stderr, flush=True)
         place.stop(job.id)
         jobs.end(client, job.id, None)
         raise

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ...errors import UserError
+from ...errors import UserError, no_room
 from ...settings import PACKAGE
 from .packing import unpack
 from .snapshots import Snapshots
@@ -131,7 +131,7 @@ class Worker:
             if time.monotonic() - kept > self.every:
                 try:
                     self.keep()
-                except UserError as error:
+                except (UserError, OSError) as error:  # it may have gone by the next one
                     print(f"no snapshot: {error}", file=sys.stderr, flush=True)
                 kept = time.monotonic()
             time.sleep(PAUSE)
@@ -221,14 +221,14 @@ def answers(address: str) -> bool:
 
 
 def copy(child: subprocess.Popen[bytes]) -> None:
-    """Tell what a process says, and write it down as well."""
+    """Tell what a process says, and write it down as well, as long as there is room."""
     assert child.stdout
-    with LOG.open("ab") as log:
+    with LOG.open("ab", buffering=0) as log:
         for line in child.stdout:
-            log.write(line)
-            log.flush()
             sys.stdout.buffer.write(line)
             sys.stdout.flush()
+            with contextlib.suppress(OSError):  # who is not read must wait
+                log.write(line)
 
 
 if __name__ == "__main__":
@@ -236,4 +236,9 @@ if __name__ == "__main__":
         sys.exit(Worker(sys.argv[1:]).run())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if (reason := no_room(error)) is None:
+            raise
+        print(f"error: {reason}; resources.disk_size in infra/train.sky.yaml", file=sys.stderr)
         sys.exit(2)

@@ -105,6 +105,7 @@ def ask(program: Path, what: str, asked: dict[str, Any], quiet: bool = False) ->
         stderr=subprocess.PIPE if quiet else None,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C is answered here, and once
     )
     lines = done.stdout.splitlines()[-1:]
     if done.returncode not in (0, 1) or not lines:

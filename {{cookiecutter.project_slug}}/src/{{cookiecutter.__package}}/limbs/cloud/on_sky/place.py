@@ -28,6 +28,12 @@ from . import choices
 
 PROGRAM = Path(__file__).with_name("program.py")
 PAUSE = 3.0  # seconds
+# What SkyPilot calls an end that is none.
+ENDED = {
+    "FAILED": "the command ended with an error",
+    "FAILED_SETUP": "the machine could not be made ready",
+    "FAILED_NO_RESOURCE": "no machine was to be had",
+}
 
 
 class Sky:
@@ -108,6 +114,8 @@ class Sky:
         UserError
             If nobody knows of it, and it has not said that it is done.
         """
+        if newest(self.store(job)).get("code") == 0:
+            return  # whether or not SkyPilot has heard of it
         skypilot.ensure()
         while (found := self.ask("find", job)) is not None:
             if found["ended"]:
@@ -126,7 +134,9 @@ class Sky:
         found = self.ask("find", job)
         if found and found["status"] != "SUCCEEDED":
             about.setdefault("code", 1)
-            about["why"] = f"{found['status'].lower()}: {found['why'] or 'see the log'}"
+            about["why"] = f"{ENDED.get(found['status'], found['status'].lower())}: " + (
+                found["why"] or "see above"
+            )
         return about
 
     def cost(self, job: str) -> float | None:

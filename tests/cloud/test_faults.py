@@ -1,0 +1,262 @@
+"""What goes wrong while machines are rented, as SkyPilot and the provider really do it.
+
+Several trainings are started at once, each meets its faults, and in the end the computer that
+watches over them is gone. Each test tells how one of them ends: at the provider, in MLflow, and in
+what the person reads.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BakedProject
+
+from .project import TASK, Rented, Started
+from .rented import Cloud
+
+pytestmark = pytest.mark.slow
+
+HOURS = 0.15  # of what hangs
+NEURAL = ("--neural", json.dumps({"epochs": 60, "patience": 60}))
+WORKER = '--entrypoint python "$IMAGE" -m $WORKER'
+FULL = "--mount type=tmpfs,destination={},tmpfs-size=65536 --entrypoint"
+
+
+@dataclass
+class Day:
+    """What there was in the end."""
+
+    said: dict[str, str]
+    """What each command has said, with its exit code last."""
+    ids: dict[str, str]
+    """Beginnings of the jobs' ids."""
+    jobs: dict[str, dict[str, Any]]
+    """Their runs in MLflow."""
+    models: dict[str, list[dict[str, Any]]]
+    """Runs of what each has trained."""
+    left: list[str]
+    """What was left at the provider after the last machine had ended itself, but one."""
+    swept: str
+    follow: dict[str, str]
+    stranger: bool
+    """Whether a machine that is none of ours was there after the sweep."""
+    unbroken: dict[str, Any]
+    """The run of the training that was lost thrice, made here and in one go."""
+
+
+@contextmanager
+def changed(rented: Rented, old: str, new: str) -> Iterator[None]:
+    """Another task for what is started meanwhile."""
+    path = rented.project.path / TASK
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    yield
+    path.write_text(text)
+
+
+def lose_thrice(rented: Rented, cloud: Cloud, job: str) -> None:
+    """Take a job's machines away: while it trains, before a snapshot's list, while it is set up."""
+
+    def number() -> int:
+        return sum(f"{job}" in key and "/snapshots/" in key for key in rented.kept())
+
+    cloud.wait(lambda: rented.works(job), 400)
+    cloud.wait(number, 120)
+    time.sleep(random.uniform(0, 10))
+    cloud.preempt(rented.machine(job)["InstanceId"])
+
+    cloud.wait(lambda: rented.works(job), 400)
+    machine = rented.machine(job)
+    cloud.fail("s3:PUT", "SlowDown", about="/snapshots/", callers=machine["PrivateIpAddress"])
+    cloud.wait(lambda: cloud.calls("s3:PUT", "/snapshots/", machine["PrivateIpAddress"]), 120, 0.1)
+    cloud.preempt(machine["InstanceId"])
+
+    cloud.wait(lambda: rented.machine(job), 400)
+    cloud.preempt(rented.machine(job)["InstanceId"])
+    cloud.wait(lambda: rented.machine(job), 400)
+    cloud.fail("s3:*", "SlowDown", seconds=15, callers=rented.machine(job)["PrivateIpAddress"])
+    cloud.wait(lambda: rented.works(job), 400)
+
+
+@pytest.fixture(scope="module")
+def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """All that happens, in its order."""
+    cloud = session_cloud
+    cloud.heal()
+    before = {run["id"] for run in rented.runs()}
+    jobs: dict[str, Started] = {}
+    jobs["too dear"] = rented.train("tree", "--dollars", "0.01")
+    jobs["no image"] = rented.train("tree")
+    jobs["no image"].says("pushing ")
+    jobs["no image"].signal(signal.SIGINT)
+
+    # From here on there is no room in the zone that would come first.
+    cloud.fail("ec2:RunInstances", "InsufficientInstanceCapacity", zone="us-east-1a")
+    with changed(rented, WORKER, '--entrypoint sleep "$IMAGE" 3000'):
+        for name in ("hung", "stuck"):
+            jobs[name] = rented.train("tree", hours=HOURS)
+        ids = {name: jobs[name].job for name in ("hung", "stuck")}
+    with changed(rented, "--entrypoint", FULL.format("/work/data")):
+        jobs["full at once"] = rented.train("tree")
+        ids["full at once"] = jobs["full at once"].job
+    with changed(rented, "--entrypoint", FULL.format("/work/checkpoints")):
+        jobs["full later"] = rented.train("neural")
+        ids["full later"] = jobs["full later"].job
+    with changed(rented, '--quiet "$IMAGE"', '--quiet "$IMAGE"0'):
+        jobs["no pull"] = rented.train("tree")
+        ids["no pull"] = jobs["no pull"].job
+    jobs["starting"] = rented.train("tree")
+    ids["starting"] = jobs["starting"].job
+    jobs["starting"].signal(signal.SIGINT)
+    jobs["lost"] = rented.train("neural", *NEURAL)
+    ids["lost"] = jobs["lost"].job
+    assert jobs["starting"].wait() == 130, jobs["starting"].said
+    jobs["left alone"] = rented.train("tree")
+    ids["left alone"] = jobs["left alone"].job
+    cloud.wait(lambda: rented.machine(ids["left alone"]), 400)
+    jobs["left alone"].signal(signal.SIGINT)
+    assert jobs["left alone"].wait() == 0, jobs["left alone"].said
+    jobs["stopped"] = rented.start("cloud-stop", "--job", ids["left alone"])
+
+    lose_thrice(rented, cloud, ids["lost"])
+    for name, started in jobs.items():
+        if name not in ("hung", "stuck", "lost"):
+            started.said += f"\nexit code {started.wait()}"
+    stuck = rented.machine(ids["stuck"])
+    cloud.fail("ec2:TerminateInstances", "UnauthorizedOperation", callers=stuck["PrivateIpAddress"])
+    stranger = cloud.client("ec2").run_instances(ImageId=stuck["ImageId"], MinCount=1, MaxCount=1)
+    (other,) = [one["InstanceId"] for one in stranger["Instances"]]
+
+    # Now nobody watches over the machines.
+    assert [name for name in ("lost", "hung", "stuck") if not rented.works(ids[name])] == []
+    cloud.kill()
+    for name in ("hung", "stuck", "lost"):
+        jobs[name].signal(signal.SIGKILL)
+        jobs[name].process.wait()
+    unbroken = train_here(rented, tmp_path_factory.mktemp("unbroken"))
+    cloud.wait(lambda: len(cloud.instances()) == 2, 900)
+    left = [one["InstanceId"] for one in cloud.instances()]
+    look = ("cloud-sweep", "--dry-run")
+    cloud.wait(lambda: "past its deadline" in rented.command(*look).stdout, 120)
+    swept = rented.command("cloud-sweep", "--yes")
+    there = [one["InstanceId"] for one in cloud.instances()]
+    cloud.preempt(other)
+
+    follow = {}
+    for name in ("lost", "hung", "stuck"):
+        done = rented.command("cloud-follow", "--job", ids[name])
+        follow[name] = f"{done.stdout}{done.stderr}\nexit code {done.returncode}"
+    runs = [run for run in rented.runs() if run["id"] not in before]
+    of_jobs = [run for run in runs if "job.place" in run["tags"]]
+    return Day(
+        said={name: started.said for name, started in jobs.items()},
+        ids=ids,
+        jobs={
+            name: run for name, job in ids.items() for run in of_jobs if run["id"].startswith(job)
+        },
+        models={
+            name: [run for run in runs if run["tags"].get("mlflow.parentRunId", "").startswith(job)]
+            for name, job in ids.items()
+        },
+        left=left,
+        swept=swept.stdout + f"\nexit code {swept.returncode}",
+        follow=follow,
+        stranger=there == [other],
+        unbroken=unbroken,
+    )
+
+
+def train_here(rented: Rented, folder: Path) -> dict[str, Any]:
+    """The run of the same training, made by this computer without a break."""
+    path = folder / rented.project.path.name
+    ignored = shutil.ignore_patterns("mlruns", "mlflow.db", "bundles", "checkpoints", ".sky")
+    shutil.copytree(rented.project.path, path, ignore=ignored, symlinks=True)
+    here = Rented(BakedProject(path), rented.cloud)
+    done = here.command("train", "--models", '["neural"]', *NEURAL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = here.runs()
+    return run
+
+
+def test_over_the_budget_nothing_is_started(day: Day) -> None:
+    assert "it may cost 0.11 USD, and the budget is 0.01: HOURS=" in day.said["too dear"]
+    assert day.said["too dear"].endswith("exit code 2")
+    assert "\njob " not in day.said["too dear"]
+
+
+def test_ctrl_c_while_the_image_is_made_leaves_nothing(day: Day) -> None:
+    assert day.said["no image"].endswith("exit code 130")
+    assert "\njob " not in day.said["no image"]
+    assert "Traceback" not in day.said["no image"]
+
+
+def test_ctrl_c_at_the_launch_takes_everything_away_again(day: Day) -> None:
+    said, status = day.said["starting"], day.jobs["starting"]["status"]
+    assert "it does not start, and is taken away again: interrupted" in said
+    assert "Traceback" not in said
+    assert (said[-13:], status) == ("exit code 130", "KILLED")
+
+
+def test_ctrl_c_while_a_machine_is_made_ready_detaches_and_it_can_be_stopped(day: Day) -> None:
+    said, status = day.said["left alone"], day.jobs["left alone"]["status"]
+    assert "the job goes on without this terminal: make cloud-follow" in said
+    assert "is stopped, and nothing of it is left" in day.said["stopped"]
+    assert (said[-11:], status) == ("exit code 0", "KILLED")
+
+
+def test_an_image_that_cannot_be_pulled_fails_the_job(day: Day) -> None:
+    said, status = day.said["no pull"], day.jobs["no pull"]["status"]
+    assert "error: the job has failed: the machine could not be made ready: " in said
+    assert (said[-11:], status) == ("exit code 1", "FAILED")
+
+
+@pytest.mark.parametrize("name", ["full at once", "full later"])
+def test_a_full_disk_fails_the_job_in_one_line(day: Day, name: str) -> None:
+    said, status = day.said[name], day.jobs[name]["status"]
+    assert "error: the disk is full" in said
+    assert "Traceback" not in said
+    assert "error: the job has failed: the command ended with an error: " in said
+    assert status == "FAILED"
+
+
+def test_a_training_that_lost_its_machines_ends_as_if_it_had_not(day: Day) -> None:
+    said = day.follow["lost"]
+    assert "going on from snapshot" in day.said["lost"] + said
+    assert said.endswith("exit code 0")
+    job, (model,) = day.jobs["lost"], day.models["lost"]
+    assert (job["status"], model["status"]) == ("FINISHED", "FINISHED")
+    assert job["metrics"]["machines"] == 3  # a fourth was lost before it had begun
+    assert model["metrics"]["cost_usd"] > 0
+    own = {"cost_usd", "fit_seconds"}
+    measured = {k: v for k, v in day.unbroken["metrics"].items() if k not in own}
+    assert measured
+    assert {name: model["metrics"][name] for name in measured} == measured
+
+
+def test_machines_end_themselves_when_nobody_is_there_to_end_them(day: Day) -> None:
+    assert len(day.left) == 2  # the one that may not, and one that is not ours
+    assert "exit code 124" in day.follow["hung"]
+
+
+def test_the_sweep_ends_what_may_not_end_itself_and_nothing_else(day: Day) -> None:
+    assert "1 instance" in day.swept
+    assert day.stranger
+    assert day.swept.endswith("exit code 0")
+
+
+def test_of_all_this_nothing_is_left(day: Day, rented: Rented, cloud: Cloud) -> None:
+    cloud.wait(lambda: not cloud.live(), 120)
+    assert rented.kept() == []
+    assert len(day.jobs) == len(day.ids)
+    assert {run["status"] for run in day.jobs.values()} <= {"FINISHED", "FAILED", "KILLED"}
