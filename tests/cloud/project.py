@@ -42,7 +42,7 @@ class Started:
         for line in self.process.stdout:
             self.said += line
 
-    def says(self, what: str, seconds: float = 180) -> None:
+    def says(self, what: str, seconds: float = 300) -> None:
         """Wait until it has said something."""
         deadline = time.monotonic() + seconds
         while not re.search(what, self.said):
@@ -54,7 +54,7 @@ class Started:
         """Send a signal to all its processes, as a terminal does."""
         os.killpg(self.process.pid, number)
 
-    def wait(self, seconds: float = 400) -> int:
+    def wait(self, seconds: float = 600) -> int:
         """Wait for its end, and return its exit code."""
         try:
             return self.process.wait(seconds)

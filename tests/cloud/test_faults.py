@@ -27,6 +27,7 @@ from .rented import Cloud
 pytestmark = pytest.mark.slow
 
 HOURS = 0.15  # of what hangs
+PATIENCE = 600  # seconds
 NEURAL = ("--neural", json.dumps({"epochs": 60, "patience": 60}))
 WORKER = '--entrypoint python "$IMAGE" -m $WORKER'
 FULL = "--mount type=tmpfs,destination={},tmpfs-size=65536 --entrypoint"
@@ -65,28 +66,31 @@ def changed(rented: Rented, old: str, new: str) -> Iterator[None]:
     path.write_text(text)
 
 
-def lose_thrice(rented: Rented, cloud: Cloud, job: str) -> None:
-    """Take a job's machines away: while it trains, before a snapshot's list, while it is set up."""
-
-    def number() -> int:
-        return sum(f"{job}" in key and "/snapshots/" in key for key in rented.kept())
-
-    cloud.wait(lambda: rented.works(job), 400)
-    cloud.wait(number, 120)
+def lose_while_it_trains(rented: Rented, cloud: Cloud, job: str) -> None:
+    """Take a job's machine away at any moment after its first snapshot."""
+    cloud.wait(lambda: rented.works(job), PATIENCE)
+    cloud.wait(lambda: any(f"{job}" in key and "/snapshots/" in key for key in rented.kept()), 300)
     time.sleep(random.uniform(0, 10))
     cloud.preempt(rented.machine(job)["InstanceId"])
 
-    cloud.wait(lambda: rented.works(job), 400)
+
+def lose_between_objects_and_list(rented: Rented, cloud: Cloud, job: str) -> None:
+    """Take a job's machine away when a snapshot is there but for the list of what belongs to it."""
+    cloud.wait(lambda: rented.works(job), PATIENCE)
     machine = rented.machine(job)
-    cloud.fail("s3:PUT", "SlowDown", about="/snapshots/", callers=machine["PrivateIpAddress"])
-    cloud.wait(lambda: cloud.calls("s3:PUT", "/snapshots/", machine["PrivateIpAddress"]), 120, 0.1)
+    asked = ("s3:PUT", "/snapshots/", machine["PrivateIpAddress"])
+    cloud.fail(asked[0], "SlowDown", about=asked[1], callers=asked[2])
+    cloud.wait(lambda: cloud.calls(*asked), 300, 0.1)
     cloud.preempt(machine["InstanceId"])
 
-    cloud.wait(lambda: rented.machine(job), 400)
+
+def lose_while_it_is_made_ready(rented: Rented, cloud: Cloud, job: str) -> None:
+    """Take a job's machine away as soon as there is one; the next finds the store busy."""
+    cloud.wait(lambda: rented.machine(job), PATIENCE)
     cloud.preempt(rented.machine(job)["InstanceId"])
-    cloud.wait(lambda: rented.machine(job), 400)
+    cloud.wait(lambda: rented.machine(job), PATIENCE)
     cloud.fail("s3:*", "SlowDown", seconds=15, callers=rented.machine(job)["PrivateIpAddress"])
-    cloud.wait(lambda: rented.works(job), 400)
+    cloud.wait(lambda: rented.works(job), PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +107,7 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
 
     # From here on there is no room in the zone that would come first.
     cloud.fail("ec2:RunInstances", "InsufficientInstanceCapacity", zone="us-east-1a")
-    with changed(rented, WORKER, '--entrypoint sleep "$IMAGE" 3000'):
-        for name in ("hung", "stuck"):
-            jobs[name] = rented.train("tree", hours=HOURS)
-        ids = {name: jobs[name].job for name in ("hung", "stuck")}
+    ids = {}
     with changed(rented, "--entrypoint", FULL.format("/work/data")):
         jobs["full at once"] = rented.train("tree")
         ids["full at once"] = jobs["full at once"].job
@@ -124,12 +125,20 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
     assert jobs["starting"].wait() == 130, jobs["starting"].said
     jobs["left alone"] = rented.train("tree")
     ids["left alone"] = jobs["left alone"].job
-    cloud.wait(lambda: rented.machine(ids["left alone"]), 400)
+    cloud.wait(lambda: rented.machine(ids["left alone"]), PATIENCE)
     jobs["left alone"].signal(signal.SIGINT)
     assert jobs["left alone"].wait() == 0, jobs["left alone"].said
     jobs["stopped"] = rented.start("cloud-stop", "--job", ids["left alone"])
 
-    lose_thrice(rented, cloud, ids["lost"])
+    lose_while_it_trains(rented, cloud, ids["lost"])
+    lose_between_objects_and_list(rented, cloud, ids["lost"])
+    with changed(rented, WORKER, '--entrypoint sleep "$IMAGE" 3000'):
+        for name in ("hung", "stuck"):
+            jobs[name] = rented.train("tree", hours=HOURS)
+        ids |= {name: jobs[name].job for name in ("hung", "stuck")}
+    lose_while_it_is_made_ready(rented, cloud, ids["lost"])
+    for name in ("hung", "stuck"):
+        cloud.wait(lambda job=ids[name]: rented.works(job), PATIENCE)  # type: ignore[misc]
     for name, started in jobs.items():
         if name not in ("hung", "stuck", "lost"):
             started.said += f"\nexit code {started.wait()}"
@@ -145,7 +154,7 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
         jobs[name].signal(signal.SIGKILL)
         jobs[name].process.wait()
     unbroken = train_here(rented, tmp_path_factory.mktemp("unbroken"))
-    cloud.wait(lambda: len(cloud.instances()) == 2, 900)
+    cloud.wait(lambda: len(cloud.instances()) == 2, 1200)
     left = [one["InstanceId"] for one in cloud.instances()]
     look = ("cloud-sweep", "--dry-run")
     cloud.wait(lambda: "past its deadline" in rented.command(*look).stdout, 120)
