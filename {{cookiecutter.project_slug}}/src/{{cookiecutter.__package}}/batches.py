@@ -7,7 +7,6 @@ checkpoint draws the same numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
@@ -42,12 +41,12 @@ class Rows(Protocol):
         """
 
 
-@dataclass(frozen=True)
 class InMemory:
     """Rows that are all in memory: inputs, shape (n, columns), and targets."""
 
-    inputs: Tensor
-    targets: Tensor
+    # No dataclass, here and below: Fabric looks into those, and puts copies in their places.
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.inputs, self.targets = inputs, targets
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -67,13 +66,12 @@ class InMemory:
                 yield self.inputs[mine], self.targets[mine]
 
 
-@dataclass(frozen=True)
 class Streamed:
     """Rows that are read while they are learned from, each once in an epoch.
 
     They are shuffled a buffer at a time, of slices of several row groups.
 
-    Attributes
+    Parameters
     ----------
     transform
         The fitted preprocessing: a table of encoded columns to inputs.
@@ -81,10 +79,15 @@ class Streamed:
         By which a quantity is scaled.
     """
 
-    shards: Shards
-    transform: Callable[[pl.DataFrame], np.ndarray]
-    mean: float
-    deviation: float
+    def __init__(
+        self,
+        shards: Shards,
+        transform: Callable[[pl.DataFrame], np.ndarray],
+        mean: float = 0.0,
+        deviation: float = 1.0,
+    ) -> None:
+        self.shards, self.transform = shards, transform
+        self.mean, self.deviation = mean, deviation
 
     def __len__(self) -> int:
         return sum(self.shards.counts)
