@@ -60,7 +60,8 @@ def measure_streaming(project: Project, folder: Path, sizes: Sequence[int]) -> l
     work = folder / "streaming"
     work.mkdir()
     (work / "schema.yaml").write_text(CONTRACT)
-    sample, found = int(min(sizes) * SAMPLE), []
+    sample = int(min(sizes) * SAMPLE)
+    found: list[Streaming] = []
     for table in sorted(sizes):
         run(project, work, [str(PROGRAMS / "tables.py"), "make", str(table), str(work)])
         (work / "table.csv").unlink()

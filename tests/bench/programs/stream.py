@@ -29,7 +29,8 @@ def main(package: str, how: str, file: str) -> None:
     rounds, neural = import_module(f"{package}.rounds"), import_module(f"{package}.neural")
     preparation = import_module(f"{package}.preparation")
     chosen = import_module(f"{package}.settings").Settings()
-    launch, trained = neural.launch, []
+    launch: Any = neural.launch
+    trained: list[tuple[int, int, float]] = []
 
     def timed(job: Any) -> Any:
         began = time.perf_counter()
@@ -37,7 +38,7 @@ def main(package: str, how: str, file: str) -> None:
         trained.append((len(job.train), job.epochs, time.perf_counter() - began))
         return result
 
-    neural.launch = timed
+    neural.launch = timed  # type: ignore[attr-defined]
     shutil.rmtree(CHECKPOINTS, ignore_errors=True)
     began = time.perf_counter()
     prepared = preparation.prepare(chosen)
