@@ -34,7 +34,7 @@ def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     )
     assert done.returncode == 0, done.stderr
     targets = done.stdout.partition("Targets")[2]
-    assert targets.count(" met ") + targets.count(" missed ") == 20 + 2 + 12
+    assert targets.count(" met ") + targets.count(" missed ") == 20 + 2 + 12 + 1
     assert re.search(r"requests lost, 4 x capacity +\| <= 0 +\| 0 ", targets)
     assert "boosting, 13 features" in done.stdout
     for server in (
@@ -48,6 +48,7 @@ def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     assert "**The core of a worker** (measured)" in page.read_text()
     assert "bare PyTorch" in done.stdout
     assert "Weak scaling" in done.stdout or "Two machines: not measured" in done.stdout
+    assert re.search(r"\| 40,000 +\| streamed +\| 3\d,\d{3} ", done.stdout)
     for who in ("prepare", "predict", "polars", "pandas"):
         for kind in ("csv", "parquet"):
             assert re.search(rf"\| 20,000 +\| {kind} +\| {who} ", done.stdout)

@@ -27,6 +27,7 @@ from document import write_document
 from project import UserError, find_project, ingredients
 from scale import measure_scale
 from servers import RIVALS
+from streaming import measure_streaming
 from targets import targets
 from training import measure_training
 
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "serving": report_api.serving,
     "training": report.training,
     "scale": report.scale,
+    "streaming": report.streaming,
 }
 THOROUGH = {
     "rounds": 7,
@@ -43,6 +45,7 @@ THOROUGH = {
     "rows": [300_000, 3_000_000, 20_000_000],
     "bulk": 1_000_000,
     "overload": 60,
+    "streamed": [2_000_000, 20_000_000],
 }
 QUICK = {
     "rounds": 1,
@@ -52,6 +55,7 @@ QUICK = {
     "rows": [10_000, 20_000],
     "bulk": 20_000,
     "overload": 2,
+    "streamed": [20_000, 40_000],
 }
 
 
@@ -74,6 +78,8 @@ def main() -> int:
                 parts["serving"] = measure_api(project, folder, asked.rivals, amount)
             if "scale" in asked.parts:
                 parts["scale"] = measure_scale(project, folder, asked.rows, asked.rounds)
+            if "streaming" in asked.parts:
+                parts["streaming"] = measure_streaming(project, folder, asked.streamed)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -105,6 +111,7 @@ def parse() -> argparse.Namespace:
     add("--rows", type=positive, nargs="+", help="sizes of tables (300000 3000000 20000000)")
     add("--bulk", type=positive, help="rows of a file that is sent to the API (1000000)")
     add("--overload", type=positive, help="seconds of too many requests (60)")
+    add("--streamed", type=positive, nargs="+", help="rows to stream (2000000 20000000)")
     arguments = parser.parse_args()
     if arguments.write and "serving" not in arguments.parts:
         parser.error("--write is about the API: it needs --parts serving")

@@ -11,6 +11,7 @@ from statistics import median
 from figures import number, spread, table
 from project import ROOT
 from scale import Scale
+from streaming import Streaming
 from training import Training
 from weak import Weak
 
@@ -110,3 +111,13 @@ def growth(measured: Scale, kind: str, who: str, size: int) -> float | None:
         return None
     one, other = (measured.median(rows, kind, who, "cpu") / rows for rows in (size, smaller[-1]))
     return one / other
+
+
+def streaming(measured: list[Streaming]) -> str:
+    """Table of what a training needs whose rows are streamed."""
+    rows = []
+    for one in measured:
+        row = [f"{one.table:,}", one.how, f"{one.rows:,}", number(one.rate), number(one.before)]
+        rows.append([*row, f"{one.peak:.2f}"])
+    header = ["rows", "the network's are", "an epoch", "rows/s", "s before it", "GiB at the peak"]
+    return f"\nTraining of the network on large tables, in one process\n\n{table(header, rows)}"

@@ -12,6 +12,7 @@ from overload import Overload
 from report import growth
 from scale import KINDS, PREDICT, PREPARE, Scale
 from servers import BENTO, EMPTY, LIT, MLFLOW, THIS
+from streaming import Streaming, memory_ratio
 from training import Training
 from workers import CASES as HEAVY
 from workers import ONE, TWO
@@ -23,7 +24,12 @@ NOISE = 1.5  # times; a tail differs by as much from one minute to the next
 FOREVER = 1e9
 
 
-def targets(serving: Api | None, training: Training | None, scale: Scale | None) -> str:
+def targets(
+    serving: Api | None,
+    training: Training | None,
+    scale: Scale | None,
+    streaming: list[Streaming] | None,
+) -> str:
     """Table of them all."""
     rows: list[list[str]] = []
     if serving:
@@ -33,6 +39,9 @@ def targets(serving: Api | None, training: Training | None, scale: Scale | None)
         rows.append(at_most("of the time for checkpoints", 0.02, training.checkpoints))
     if scale:
         rows += large(scale)
+    if streaming:
+        ratio = memory_ratio(streaming)
+        rows.append(at_most("times the memory, largest table streamed to smallest", 1.2, [ratio]))
     return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)
 
 

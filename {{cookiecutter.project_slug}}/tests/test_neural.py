@@ -63,7 +63,10 @@ def weights(model: Path) -> dict[str, np.ndarray]:
 
 
 def test_a_training_killed_twice_ends_as_an_unbroken_one(
-    tmp_path: Path, write_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    write_project: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     chosen = {"epochs": 15, "patience": 15, "batch_size": 32, "checkpoint_seconds": 0}
     folders = [tmp_path / "unbroken", tmp_path / "killed"]
@@ -76,6 +79,8 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
         here.chdir(unbroken)
         here.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{unbroken}/mlflow.db")
         assert main(["train"]) == 0
+    said = "neural: global batch of 32 rows, 32 on each of 1 rank(s); learning rate 0.003"
+    assert said in capsys.readouterr().out
     kill_after_checkpoint(killed, "*-search.ckpt")
     assert not (killed / "bundles" / "challenger").exists()
     kill_after_checkpoint(killed, "*-fit.ckpt")
@@ -97,6 +102,8 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
         points = client.get_metric_history(run.info.run_id, "final_search_validation_loss")
         histories.append(sorted((point.step, point.value) for point in points))
     assert runs[1].info.status == "FINISHED"
+    assert runs[1].data.params["global_batch"] == "32"
+    assert runs[1].data.params["learning_rate"] == "0.003"
     assert histories[0] == histories[1]
     assert [step for step, _ in histories[1]] == list(range(1, 16))
     for name, value in runs[0].data.metrics.items():

@@ -29,7 +29,7 @@ from torch import nn
 def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
     """Train in turns, the order reversed each round."""
     job = make_job(package, folder, epochs)
-    rows = len(job.train[0])
+    rows = len(job.train)
     launch = import_module(f"{package}.network").launch
     network = import_module(f"{package}.network")
     rates: dict[str, list[float]] = {"project": [], "bare": []}
@@ -110,7 +110,7 @@ def make_job(package: str, folder: Path, epochs: int) -> Any:
         settings=settings.neural,
         seed=settings.seed,
         epochs=epochs,
-        train=(inputs, torch.tensor(target)),
+        train=import_module(f"{package}.batches").InMemory(inputs, torch.tensor(target)),
         held_out=None,
         checkpoint=folder / "loop.ckpt",
         report=report,
@@ -119,7 +119,7 @@ def make_job(package: str, folder: Path, epochs: int) -> Any:
 
 def bare(network: Any, job: Any) -> dict[str, torch.Tensor]:
     """Train as plainly as PyTorch allows: nothing is kept, reported, or made ready for a GPU."""
-    settings, (inputs, targets) = job.settings, job.train
+    settings, inputs, targets = job.settings, job.train.inputs, job.train.targets
     torch.manual_seed(job.seed)
     model = network.Network(*job.shape, settings)
     optimizer = torch.optim.AdamW(

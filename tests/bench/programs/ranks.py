@@ -35,8 +35,9 @@ def main(package: str, folder: Path, epochs: int) -> int:
         code: int = ranks.follow(neural)
         return code
     job = loops.make_job(package, folder, epochs)
-    rows, batch = len(job.train[0]), neural.batch_size
-    train_rows = tuple(torch.cat([part] * count) for part in job.train)
+    rows, batch = len(job.train), neural.batch_size
+    parts = (job.train.inputs, job.train.targets)
+    train_rows = type(job.train)(*(torch.cat([part] * count) for part in parts))
     job = job._replace(train=train_rows, report=network.untold)
     found = []
     with ExitStack() as stack:

@@ -40,9 +40,10 @@ class Prepare(Command):
 
     def run(self) -> None:
         """Do it."""
-        from .preparation import PREPARED, counted, prepare
+        from .preparation import EXAMPLES, PREPARED, counted, prepare
 
-        print(f"{PREPARED}: {counted(prepare(self))}")
+        prepared = prepare(self)
+        print(f"{EXAMPLES if self.neural.stream else PREPARED}: {counted(prepared)}")
 
 
 class Train(Command):

@@ -33,6 +33,7 @@ from .errors import UserError
 from .features import FrequentCategories, RobustNumbers, one_hot, preprocess
 from .quantities import ScaledTarget
 from .settings import Neural
+from .shards import Shards
 from .splitting import WIDE
 
 Report = Callable[[str, int, list[dict[str, float]]], None]
@@ -58,6 +59,8 @@ class Context:
         and those after it.
     tuned
         Settings, by name, that take the place of the family's own.
+    stream
+        Gives all rows that may be learned from to a model that streams them.
     """
 
     contract: Contract
@@ -67,6 +70,7 @@ class Context:
     checkpoints: Path = Path("checkpoints")
     report: Report = lambda *_: None
     tuned: dict[str, Any] = field(default_factory=dict)
+    stream: Callable[[np.ndarray], Shards] | None = None
 
     @property
     def classifies(self) -> bool:
@@ -225,6 +229,8 @@ def neural(context: Context) -> Pipeline:
         seed=context.seed,
         checkpoints=context.checkpoints,
         report=context.report,
+        stream=context.stream,
+        features=features,
     )
     return make_pipeline(features, network)
 

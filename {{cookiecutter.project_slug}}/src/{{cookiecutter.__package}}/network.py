@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoints, ranks
+from .batches import Rows
 from .models import Report
 from .settings import Neural
 
@@ -89,7 +90,7 @@ class Job(NamedTuple):
     settings: Neural
     seed: int
     epochs: int
-    train: tuple[Tensor, Tensor]
+    train: Rows
     held_out: tuple[Tensor, Tensor] | None
     checkpoint: Path
     report: Report
@@ -113,7 +114,7 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
     )
     optimizer: Any = fabric.setup_optimizers(adam)
     loss_of = nn.CrossEntropyLoss() if job.shape[2] > 1 else nn.MSELoss()
-    inputs, targets = (fabric.to_device(tensor) for tensor in job.train)
+    rows = job.train.on(fabric)
 
     progress = checkpoints.restore(fabric, job.checkpoint, network, adam)
     history = progress.history
@@ -154,33 +155,24 @@ def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
         best = best_epoch(history)
         if job.held_out and epoch - 1 - best >= settings.patience:
             break
-        # All that is drawn is drawn from the epoch's and the step's own seeds, so that a
-        # training that goes on from a checkpoint draws the same numbers.
-        order = torch.randperm(
-            len(inputs), generator=torch.Generator().manual_seed(job.seed + epoch)
-        )
         model.train()
         total = torch.tensor(progress.total if fabric.is_global_zero else 0.0, device=fabric.device)
-        for start in range(progress.step * settings.batch_size, len(order), settings.batch_size):
-            batch = order[start : start + settings.batch_size]
-            # Each rank takes every n-th row of the batch. The last, smaller batch is cut
-            # so that all ranks have equally many, or left out.
-            usable = len(batch) - len(batch) % fabric.world_size
-            if not usable:
-                continue
-            mine = batch[fabric.global_rank : usable : fabric.world_size].to(fabric.device)
+        step = progress.step
+        for inputs, targets in rows.epoch(fabric, job.seed, epoch, step, settings.batch_size):
+            # Where a training goes on from a checkpoint, it draws the same numbers.
+            start = progress.step * settings.batch_size
             seed_step(fabric.device, job.seed, epoch, start, fabric.global_rank)
             optimizer.zero_grad()
-            loss = loss_of(model(inputs[mine]), targets[mine])
+            loss = loss_of(model(inputs), targets)
             fabric.backward(loss)
             optimizer.step()
-            total += loss.detach() * len(mine)
+            total += loss.detach() * len(inputs)
             progress.step += 1
             # To ask costs several ranks a message.
             if (fabric.world_size == 1 or progress.step % ASKED == 0) and due():
                 progress.total = float(summed(fabric, total))
                 save()
-        metrics = {"train_loss": float(summed(fabric, total)) / len(order)}
+        metrics = {"train_loss": float(summed(fabric, total)) / len(rows)}
         if job.held_out:
             metrics["validation_loss"] = loss_on(model, job.held_out, loss_of, fabric)
         metrics["timestamp"] = time.time()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +16,11 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from .batches import InMemory, Rows, Streamed
 from .models import Report
 from .network import Job, Network, launch
 from .settings import Neural
+from .shards import Shards
 
 HOLDOUT = 0.15  # share of the rows, the last ones, that decides when to stop
 
@@ -39,6 +42,9 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         Folder for checkpoints; a checkpoint is found again by the data and settings.
     report
         Called with the stage, an epoch, and the metrics of it and those after it.
+    stream
+        From the places of the rows that are held out to all rows that may be learned from, if
+        they are to be streamed; their preprocessing is `features`, fitted on these.
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         seed: int,
         checkpoints: Path,
         report: Report,
+        stream: Callable[[np.ndarray], Shards] | None = None,
+        features: Any = None,
     ) -> None:
         self.classifies = classifies
         self.n_categories = n_categories
@@ -56,9 +64,11 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.checkpoints = checkpoints
         self.report = report
+        self.stream = stream
+        self.features = features
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Find the number of epochs, then train on all rows."""
+        """Find the number of epochs, then train on all rows, or on all that are streamed."""
         inputs = torch.tensor(np.asarray(X, dtype=np.float32))
         self.mean_, self.deviation_ = 0.0, 1.0
         if self.classifies:
@@ -79,6 +89,14 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
             + json.dumps([self.settings.model_dump(exclude=Neural.PLACE), self.seed]).encode()
         ).hexdigest()[:16]  # fmt: skip
 
+        def rows(stage: str, kept: int) -> Rows:
+            if not self.stream:
+                return InMemory(inputs[:kept], targets[:kept])
+            shards = self.stream(np.arange(kept, len(inputs)))
+            whole, groups = sum(shards.counts), len(shards.groups)
+            print(f"neural {stage}: {whole:,} rows an epoch, streamed from {groups} row group(s)")
+            return Streamed(shards, self.features.transform, self.mean_, self.deviation_)
+
         def job(stage: str, epochs: int, kept: int, held_out: Any) -> Job:
             return Job(
                 stage=stage,
@@ -86,7 +104,7 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
                 settings=self.settings,
                 seed=self.seed,
                 epochs=epochs,
-                train=(inputs[:kept], targets[:kept]),
+                train=rows(stage, kept),
                 held_out=held_out,
                 checkpoint=self.checkpoints / f"{identity}-{stage}.ckpt",
                 report=self.report,

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
 from .contract import Contract, Matrices
 from .errors import UserError
 from .lags import add_lags, begun
-from .reading import RawTable, read
+from .reading import read, row_groups
+from .rows import COPY, ROW, type_rows
+from .sampling import Drawing, sample
 from .settings import Settings
-from .splitting import COPY, PARTS, Round, codes, split
+from .splitting import PARTS, Round, split
 from .streams import write_parquet
-from .validation import Typing, check_names
 
 PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
 EXAMPLES = Path("data/prepared/examples.parquet")  # those to learn from, with their parts
 PART = "__part_{}__"
-SLICE = 200_000  # rows in memory at a time
+DIGEST = "digest"
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Prepared:
         Names of the target's classes in order; empty for regression.
     digest
         SHA-256 of the table, hexadecimal.
+    marks
+        Where more rows than these are streamed, the columns `ROW` and `COPY` of these.
     """
 
     contract: Contract
@@ -50,6 +51,7 @@ class Prepared:
     rounds: Sequence[Round]
     classes: list[str]
     digest: str
+    marks: pl.DataFrame | None = None
 
     @cached_property
     def encoded(self) -> Matrices:
@@ -112,16 +114,39 @@ def prepare(settings: Settings) -> Prepared:
         If the data cannot be read, violates the contract or cannot be split.
     """
     contract = Contract.load(settings.contract)
+    stream = settings.neural.stream
+    if stream:
+        row_groups(settings.data)  # before the long reading: whether there are any
+        if contract.lags:
+            raise UserError(
+                f"{next(iter(contract.lags))} is an earlier row's value, and rows are streamed in "
+                "no order: set neural.stream to false in config.yaml, or remove it"
+            )
     raw = read(settings.data)
     for finding in raw.findings:
         print(finding)
     PREPARED.parent.mkdir(parents=True, exist_ok=True)
     unfinished = [path.with_suffix(".unfinished") for path in (PREPARED, EXAMPLES)]
+    digest = ""
     try:
-        rows, chance = type_rows(raw, contract, unfinished[0])
-        table = sample(unfinished[0], rows, contract, settings)
-        with_parts(table, contract, settings, chance).write_parquet(unfinished[1])
-        unfinished[0].replace(PREPARED)
+        if stream:
+            drawing = Drawing(settings.training_rows, settings.seed)
+            rows, chance = type_rows(raw, contract, drawing.draw)
+            table, digest = drawing.rows(), drawing.digest.hexdigest()
+            PREPARED.unlink(missing_ok=True)  # what it held may have been another table
+            print(
+                f"{len(table):,} of {rows:,} rows, drawn at random, judge and are learned from "
+                "(training_rows in config.yaml); the network learns from all that judge nothing"
+            )
+        else:
+            # Not compressed: it is read again at once, and seldom after that.
+            write = partial(write_parquet, path=unfinished[0], compression="none")
+            rows, chance = type_rows(raw, contract, write)
+            table = sample(unfinished[0], rows, contract, settings)
+        table = with_parts(table, contract, settings, chance)
+        table.write_parquet(unfinished[1], metadata={DIGEST: digest})
+        if not stream:
+            unfinished[0].replace(PREPARED)
         unfinished[1].replace(EXAMPLES)
     finally:
         for path in unfinished:
@@ -139,89 +164,19 @@ def with_parts(
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)
     parts = split(table, contract, settings.split, settings.seed, chance)
+    if settings.neural.stream and len(parts) > 1:
+        raise UserError(
+            f"neural.stream is for many rows, and {len(table)} are so few that they are split "
+            f"{len(parts)} times (split.cross_validate_below in config.yaml)"
+        )
     for name in contract.features:
         if any(table[name].filter(part == 0).is_null().all() for part in parts):
             raise UserError(
                 f"{name} has no value in the train part: give it the role ignore in the contract"
             )
-    table = table.drop(COPY)
+    if not settings.neural.stream:
+        table = table.drop(COPY, ROW)
     return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
-
-
-def type_rows(raw: RawTable, contract: Contract, path: Path) -> tuple[int, float]:
-    """Write the rows that have a target to a file, typed, with a column `COPY`.
-
-    Returns
-    -------
-    int, float
-        How many rows they are, and how probable it is that two are the same by coincidence.
-
-    A slice at a time, so that a table need not fit into memory.
-
-    Raises
-    ------
-    UserError
-        If the table has other columns than the contract, or values that it forbids.
-    """
-    names = raw.frame.collect_schema().names()
-    check_names(names, contract)
-    columns = {
-        name: column
-        for name, column in contract.columns.items()
-        if name not in contract.lags and name in contract.used
-    }
-    # A row without a target is no mistake; it has nothing to teach.
-    columns[contract.target] = columns[contract.target].model_copy(update={"nullable": True})
-    typing = Typing(columns)
-    # A number of the row would make every copy another row.
-    told = [name for name in names if contract.columns[name].role != "id"]
-    chance = 0.0
-
-    def typed() -> Iterator[pl.DataFrame]:
-        nonlocal chance
-        with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
-            for rows in raw.slices(SLICE):
-                if typing.rows == 0:
-                    shares = (rows[name].unique_counts() / len(rows) for name in told)
-                    chance = math.prod(float((share**2).sum()) for share in shares)
-                copy = rows.select(told).hash_rows().alias(COPY)
-                yield typing(rows).hstack([copy]).drop_nulls(contract.target)
-                bar.update(len(rows))
-
-    # Not compressed: it is read again at once, and seldom after that.
-    written = write_parquet(typed(), path, compression="none")
-    typing.check(raw.place)
-    if not typing.rows:
-        raise UserError("the table has columns but no rows")
-    if not written:
-        raise UserError(f"{contract.target} is missing in every row")
-    if missing := typing.rows - written:
-        print(f"{missing} of {typing.rows} rows have no {contract.target} and are left out")
-    return written, chance
-
-
-def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.DataFrame:
-    """Read the rows to learn from, in order: all, or if they are too many some of each class.
-
-    Classes (of a quantity, its tenths) keep their shares.
-    """
-    if rows <= settings.training_rows:
-        return pl.read_parquet(path)
-    print(
-        f"learning from {settings.training_rows:,} of {rows:,} rows, drawn at random with "
-        f"{contract.target} in the same shares (training_rows in config.yaml)"
-    )
-    target = pl.read_parquet(path, columns=[contract.target]).to_series()
-    strata = codes(target, contract)
-    order = np.random.default_rng(settings.seed).permutation(rows)
-    order = order[np.argsort(strata[order], kind="stable")]
-    chosen = np.zeros(rows, dtype=bool)
-    chosen[order[np.arange(settings.training_rows) * rows // settings.training_rows]] = True
-    parts, first = [], 0
-    for part in pl.scan_parquet(path).collect_batches(chunk_size=SLICE, lazy=True):
-        parts.append(part.filter(chosen[first : first + len(part)]))
-        first += len(part)
-    return pl.concat(parts)
 
 
 def load(settings: Settings) -> Prepared:
@@ -237,6 +192,9 @@ def load(settings: Settings) -> Prepared:
         raise UserError(f"{EXAMPLES}: there is no prepared table; run: make train")
     table = pl.read_parquet(EXAMPLES)
     parts = [name for name in table.columns if name not in contract.columns]
+    marks = table.select(ROW, COPY) if COPY in parts else None
+    parts = [name for name in parts if name not in (ROW, COPY)]
+    table = table.drop(ROW, COPY, strict=False)
     if contract.used != set(table.columns) - set(parts):
         raise UserError(f"{settings.contract} has changed since {EXAMPLES}; run: make train")
     rounds = [Round.of(table[name].to_numpy()) for name in parts]
@@ -248,7 +206,7 @@ def load(settings: Settings) -> Prepared:
             fitted[chosen.train] = fitted[chosen.validation] = True
         classes = sorted(table[contract.target].filter(fitted).cast(pl.String).unique().to_list())
     digest = hashlib.sha256(EXAMPLES.read_bytes()).hexdigest()
-    return Prepared(contract, table, rounds, classes, digest)
+    return Prepared(contract, table, rounds, classes, digest, marks)
 
 
 def counted(prepared: Prepared) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .models import FAMILIES, Context
 from .preparation import Prepared
 from .scoring import decide
 from .settings import CHECKPOINTS, Settings
+from .shards import Shards
 from .splitting import Round
 
 TRIED = 1_500, 4_500  # rows that the time of a fit is told from
@@ -42,8 +44,14 @@ def fit_family(
     checkpoints: Path = CHECKPOINTS,
     report: Any = None,
     tuned: dict[str, Any] | None = None,
+    stream: bool = False,
 ) -> Pipeline:
     """Fit a family on some rows of the prepared table.
+
+    Parameters
+    ----------
+    stream
+        Whether a family that can stream learns from all rows that may be learned from with these.
 
     Raises
     ------
@@ -59,6 +67,7 @@ def fit_family(
         target=past.change(target, features.numbers) if past else target,
         checkpoints=checkpoints,
         tuned=settings.tuned.get(family, {}) if tuned is None else tuned,
+        stream=partial(Shards.of, settings.data, prepared, rows) if stream else None,
         **({"report": report} if report else {}),
     )
     try:

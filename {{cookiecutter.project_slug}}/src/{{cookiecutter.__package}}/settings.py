@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     field_validator,
     model_validator,
 )
@@ -87,6 +88,13 @@ class Dialect(Section):
             raise ValueError(f"there is no encoding {name!r}; try cp1252 or utf-8") from None
 
 
+def place(value: Any) -> Path | str:
+    """Tell an address in an object store, which is text, from a path."""
+    if not isinstance(value, str | Path):
+        raise ValueError("expected a path, or an address such as s3://bucket/folder/*.parquet")
+    return str(value) if str(value).startswith("s3://") else Path(value)
+
+
 class Data(Section):
     """Where the raw table comes from.
 
@@ -94,10 +102,11 @@ class Data(Section):
     ----------
     table
         A file, a folder (all tables in it) or a pattern such as `data/raw/*.csv`. Files
-        with the same columns are appended.
+        with the same columns are appended. Parquet may lie in an object store:
+        `s3://bucket/folder/*.parquet`.
     """
 
-    table: Path
+    table: Annotated[Path | str, PlainValidator(place)]
     joins: list[Join] = []
     dialect: Dialect = Dialect()
 
@@ -135,6 +144,7 @@ class Neural(Section):
     batch_size: int = Field(512, gt=0, description="rows of a step, all processes' together")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
+    stream: bool = Field(False, description="learn from all rows of Parquet, not of a sample")
     epochs: int = Field(40, gt=0, description="at most")
     patience: int = Field(3, gt=0, description="epochs without improvement before it stops")
     checkpoint_seconds: float = Field(1.0, ge=0, description="at most one in this time")

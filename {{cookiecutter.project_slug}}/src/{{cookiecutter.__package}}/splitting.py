@@ -15,6 +15,7 @@ import polars as pl
 
 from .contract import Contract
 from .errors import UserError
+from .rows import COPY
 from .settings import Split
 
 PARTS = ("train", "validation", "test", "later")
@@ -23,7 +24,6 @@ FOLDS, REPEATS, ROLLING = 5, 3, 5
 WIDE = 300  # more columns take too long to be learned from again and again
 LEAST_ROWS = 10
 LEAST_UNITS = 3  # one for each part
-COPY = "__copy__"  # column that is the same in rows that were brought as the same
 COINCIDENCE = 100  # times as many equal pairs as by chance, and rows are copies
 
 

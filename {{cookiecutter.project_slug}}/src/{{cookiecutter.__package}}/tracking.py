@@ -176,10 +176,19 @@ def log_choices(settings: Settings, family: str, provenance: dict[str, Any]) -> 
     for name, value in settings.choices().items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         chosen.update({f"{name}.{part}".strip("."): entry for part, entry in parts})
+    ranks = max(settings.neural.devices, rank_of()[1])
+    if family == "neural":
+        neural = settings.neural.model_copy(update=settings.tuned.get(family, {}))
+        size, rate = neural.batch_size, neural.learning_rate
+        print(
+            f"neural: global batch of {size} rows, {max(1, size // ranks)} on each of {ranks} "
+            f"rank(s); learning rate {rate:g}"
+        )
+        chosen |= {"global_batch": size, "learning_rate": rate}
     mlflow.log_params({"family": family, **chosen})
     # Tags, since parameters cannot change: a training may go on elsewhere.
     tags = {name: provenance[name] for name in ("git_commit", "git_dirty")}
-    mlflow.set_tags({**tags, "ranks": max(settings.neural.devices, rank_of()[1])})
+    mlflow.set_tags({**tags, "ranks": ranks})
 
 
 def log_results(

@@ -155,7 +155,13 @@ def train_family(
         def fit(rows: np.ndarray, purpose: str = "") -> Pipeline:
             report = tracking.EpochLog(settings.tracking_uri, run_id, purpose)
             return fit_family(
-                settings, prepared, family, rows, checkpoints, report if purpose else None
+                settings,
+                prepared,
+                family,
+                rows,
+                checkpoints,
+                report if purpose else None,
+                stream=settings.neural.stream,
             )
 
         def fitted(rows: np.ndarray) -> Predict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import polars as pl
 
 from ..errors import UserError
 from ..settings import Data, Dialect
+from .groups import Group, addresses, groups
 from .jsons import scan_json
 from .raw import UNREADABLE, RawTable
 from .texts import scan_text
-from .typed import scan_parquet, scan_workbook
+from .typed import scan_parquet, scan_workbook, simplify
 from .unpacking import NOT_DATA, TABLES, recognise, unpack
 
-__all__ = ["RawTable", "read", "scan"]
+__all__ = ["Group", "RawTable", "joining", "read", "row_groups", "scan", "simplify", "whole"]
+
+Joining = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 def read(data: Data) -> RawTable:
@@ -26,11 +30,50 @@ def read(data: Data) -> RawTable:
     UserError
         If a file cannot be read, a key is missing or not unique, or no row is left.
     """
-    table = append([scan(file, data.dialect) for file in files(data.table)])
+    table = whole(data)
     if not table.rows:
         raise UserError(f"{data.table} has a header but no rows")
-    frame, findings = table.frame, list(table.findings)
-    names = frame.collect_schema().names()
+    add, findings = joining(data, table.frame.collect_schema())
+    return replace(table, frame=add(table.frame), findings=[*table.findings, *findings])
+
+
+def whole(data: Data) -> RawTable:
+    """Read the table without those that are joined."""
+    return append([scan(file, data.dialect) for file in files(data.table)])
+
+
+def row_groups(data: Data) -> list[Group]:
+    """Return the row groups of the table's files.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or is not Parquet.
+    """
+    return groups([str(file) for file in files(data.table)])
+
+
+def joining(data: Data, schema: pl.Schema) -> tuple[Joining, list[str]]:
+    """Read the tables to join.
+
+    Parameters
+    ----------
+    schema
+        Of the table without them.
+
+    Returns
+    -------
+    callable, list of str
+        What adds them to rows of the table, and what was found out about their files.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or a key is missing or not unique.
+    """
+    findings: list[str] = []
+    names = list(schema)
+    others = []
     for join in data.joins:
         joined = scan(join.file)
         findings += joined.findings
@@ -42,22 +85,31 @@ def read(data: Data) -> RawTable:
             raise UserError(f"{join.file}: {join.key} must be unique, but {twice[0]!r} is not")
         if both := sorted(set(names) & set(other.columns) - {join.key}):
             raise UserError(f"{join.file} and {data.table} both have a column {both[0]!r}")
-        if frame.collect_schema()[join.key] != other.schema[join.key]:
-            frame = frame.with_columns(pl.col(join.key).cast(pl.String))
-            other = other.with_columns(pl.col(join.key).cast(pl.String))
-        frame = frame.join(other.lazy(), on=join.key, how="left", maintain_order="left")
         names += [name for name in other.columns if name != join.key]
-    return replace(table, frame=frame, findings=findings)
+        others.append((join.key, other.lazy()))
+
+    def add(frame: pl.LazyFrame) -> pl.LazyFrame:
+        for key, other in others:
+            if frame.collect_schema()[key] != other.collect_schema()[key]:
+                frame, other = (rows.cast({key: pl.String}) for rows in (frame, other))
+            frame = frame.join(other, on=key, how="left", maintain_order="left")
+        return frame
+
+    return add, findings
 
 
-def files(table: Path) -> list[Path]:
+def files(table: Path | str) -> list[Path] | list[str]:
     """Return the files that a path, a folder or a pattern names, in the order of their names.
+
+    Of an address in an object store, the addresses of its Parquet files.
 
     Raises
     ------
     UserError
         If there is none.
     """
+    if isinstance(table, str):
+        return addresses(table)
     if table.is_dir():
         found = [
             path
@@ -75,14 +127,19 @@ def files(table: Path) -> list[Path]:
     return [table]
 
 
-def scan(path: Path, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B008 (never changed)
-    """Read one file lazily; the tables of an archive are appended.
+def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B008 (never changed)
+    """Read one file lazily, or one address; the tables of an archive are appended.
 
     Raises
     ------
     UserError
         If the file is missing, or holds no table that can be read.
     """
+    if isinstance(path, str):
+        try:
+            return scan_parquet(path, path)
+        except UNREADABLE as error:
+            raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     tables = []

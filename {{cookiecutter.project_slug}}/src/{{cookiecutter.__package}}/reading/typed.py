@@ -18,8 +18,8 @@ from .layout import Row, filled, find_footer, find_table, find_width, names_colu
 from .raw import Part, RawTable
 
 
-def scan_parquet(file: Path, name: str) -> RawTable:
-    """Read a Parquet file lazily."""
+def scan_parquet(file: Path | str, name: str) -> RawTable:
+    """Read a Parquet file lazily, here or in an object store."""
     frame = pl.scan_parquet(file, glob=False)
     rows = frame.select(pl.len()).collect().item()
     if not rows:

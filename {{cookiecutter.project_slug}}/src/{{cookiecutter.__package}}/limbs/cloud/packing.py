@@ -36,7 +36,10 @@ def paths_of(settings: Settings) -> list[Path]:
     lines = IGNORED.read_text(encoding="utf-8").splitlines() if IGNORED.is_file() else []
     ignored = GitIgnoreSpec.from_lines(lines)
     found: dict[str, Path] = {}
-    for named in (settings.contract, settings.data.table, *(j.file for j in settings.data.joins)):
+    tables = [settings.data.table, *(join.file for join in settings.data.joins)]
+    for named in (settings.contract, *tables):
+        if isinstance(named, str):
+            continue  # in an object store: the machine reads it there
         if not named.resolve().is_relative_to(Path.cwd()):
             raise UserError(f"{named} is outside of the project, and stays here: move it to data/")
         before = len(found)

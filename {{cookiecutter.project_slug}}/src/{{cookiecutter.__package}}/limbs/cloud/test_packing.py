@@ -49,6 +49,14 @@ def test_the_settings_of_the_moment_go_without_the_tracking_stores_address(
     assert "password" not in str(config)
 
 
+def test_of_a_table_in_an_object_store_only_the_address_goes(project: Path) -> None:
+    address = "s3://bucket/data/*.parquet"
+    assert packed(**{"data.table": address}) == ["config.yaml", "schema.yaml"]
+    with tarfile.open(ARCHIVE) as tar:
+        config = yaml.safe_load(tar.extractfile("config.yaml"))  # type: ignore[arg-type]
+    assert config["data"]["table"] == address
+
+
 def test_the_same_inputs_make_the_same_archive(project: Path) -> None:
     packed()
     first = checksum(ARCHIVE)

@@ -116,7 +116,7 @@ def write_contract(found: Study, path: Path, kept: Mapping[str, Any], package: s
     write(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
 
 
-def write_config(table: Path, other_table: bool) -> None:
+def write_config(table: Path | str, other_table: bool) -> None:
     """Point config.yaml to the table, and take the choices out that were made for another."""
     from ruamel.yaml import YAML
 
@@ -124,7 +124,7 @@ def write_config(table: Path, other_table: bool) -> None:
     editor.preserve_quotes = True
     editor.width = 10**9
     config = editor.load(CONFIG.read_text(encoding="utf-8"))
-    config["data"]["table"] = table.as_posix()
+    config["data"]["table"] = table if isinstance(table, str) else table.as_posix()
     if other_table:
         config["data"].pop("joins", None)
         for key in ("too_good", "models", "tuned"):

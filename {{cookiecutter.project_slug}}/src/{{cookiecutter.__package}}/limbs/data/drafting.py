@@ -68,8 +68,10 @@ def draft(
     tell(found, settings, kept, [str(path) for path in aside])
 
 
-def same_collection(one: Path, other: Path) -> bool:
+def same_collection(one: Path | str, other: Path | str) -> bool:
     """Whether two tables are arrivals of one source: data/raw/<collection>/..."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
     return one == other or (len(one.parts) > 3 and one.parts[:3] == other.parts[:3])
 
 

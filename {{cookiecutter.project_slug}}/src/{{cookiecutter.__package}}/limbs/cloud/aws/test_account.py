@@ -102,6 +102,8 @@ def test_a_machine_may_end_its_like_and_no_other_and_keep_its_work(aws: Aws) -> 
         assert not allowed(may, action, MACHINE, ours)
     assert allowed(may, "s3:PutObject", f"arn:aws:s3:::{bucket}/jobs/1/model.onnx", {})
     assert not allowed(may, "s3:PutObject", f"arn:aws:s3:::{bucket}/other", {})
+    assert allowed(may, "s3:GetObject", f"arn:aws:s3:::{bucket}/data/1.parquet", {})
+    assert not allowed(may, "s3:PutObject", f"arn:aws:s3:::{bucket}/data/1.parquet", {})
     assert not allowed(may, "s3:GetObject", "arn:aws:s3:::another/jobs/1", {})
     assert not allowed(may, "s3:DeleteBucket", f"arn:aws:s3:::{bucket}", {})
 
