@@ -8,6 +8,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,7 @@ from ...settings import CHECKPOINTS, CONFIG, Settings
 
 IGNORED = Path(".skyignore")
 MANY = 10_000  # files
+CODE = ("pyproject.toml", "constraints.txt", "infra/environment.py", "src")
 KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 SECRET = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|\.env(\..*)?|.*\.(pem|key|p12|pfx)|credentials")
 OWN = {"tracking_uri", "serving", "choose"}  # settings of this place, not of a training
@@ -99,11 +101,7 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
     paths = paths_of(settings)
     chosen = settings.model_dump(mode="json", include=set(Settings.model_fields) - OWN)
     config = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True).encode()
-    with (
-        into.open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
+    with writing(into) as tar:
         entry = tarfile.TarInfo(CONFIG.name)
         entry.size = len(config)
         tar.addfile(owned(entry), io.BytesIO(config))
@@ -113,6 +111,25 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
             tar.addfile(owned(entry))
         for path in paths:
             tar.add(path.resolve(), path.as_posix(), filter=owned)
+
+
+def pack_code(into: Path) -> None:
+    """Write a tar archive of what the project's environment is made of, and of its sources."""
+    paths = {path for name in CODE for path in below(Path(name)) if path.suffix != ".pyc"}
+    with writing(into) as tar:
+        for path in sorted(paths):
+            tar.add(path, path.as_posix())
+
+
+@contextmanager
+def writing(into: Path) -> Iterator[tarfile.TarFile]:
+    """A compressed tar archive, which tells no time of its own."""
+    with (
+        into.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        yield tar
 
 
 def unpack(archive: Path, folder: Path) -> None:

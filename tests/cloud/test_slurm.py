@@ -1,0 +1,134 @@
+"""`make train ON=slurm`: SkyPilot asks a Slurm cluster of two nodes, which has no docker.
+
+Each test asserts how it ends in Slurm, where nothing may be left, and in MLflow.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+from conftest import ROOT, BakedProject
+from test_images import docker
+
+from .rented import Cloud
+from .skypilot import WANTED
+from .test_training import TASK, Rented
+
+pytestmark = pytest.mark.slow
+
+CLUSTER = ROOT / "infra/testbed/slurm/cluster.sh"
+NETWORK, ADDRESSES = "coldstart-cloud", ("172.29.254.1", "172.29.254.2")
+NODES = ("coldstart-slurm-1", "coldstart-slurm-2")
+NAME = "slurm-birds"
+
+
+def on_node(number: int, *command: str) -> str:
+    """What a command on a node prints."""
+    return docker("exec", "--user", "me", NODES[number], *command)
+
+
+def queue() -> str:
+    """Jobs that Slurm has, in a state each."""
+    return on_node(0, "squeue", "--noheader", "--format", "%T").strip()
+
+
+def left() -> list[str]:
+    """All that there is of jobs: in the queue, as processes, and as files of theirs."""
+    found = queue().split()
+    for number in range(len(NODES)):
+        found += on_node(number, "ps", "-u", "me", "-o", "args=").splitlines()
+        found += on_node(number, "find", "/tmp", "-maxdepth", "1", "-name", f"{NAME}*").split()
+    found += on_node(0, "sh", "-c", "ls /home/me/.sky_clusters").split()
+    return [one for one in found if not re.match(r"ps -u|sshd: me|\S*(sshd|sftp)", one)]
+
+
+@pytest.fixture(scope="module")
+def rented(
+    trained: BakedProject, session_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rented]:
+    """A copy of the trained project, of someone who has a key to the cluster and a bucket."""
+    path = tmp_path_factory.mktemp("slurm") / trained.path.name
+    ignored = shutil.ignore_patterns(".venv", ".sky", "mlruns", "mlflow.db", "bundles")
+    shutil.copytree(trained.path, path, ignore=ignored)
+    (path / ".venv").symlink_to(trained.path / ".venv")
+    (path / ".sky").symlink_to(session_cloud.sky_folder)
+    (session_cloud.sky_folder / "made").write_text((path / "infra/sky.txt").read_text())
+    about = path / "pyproject.toml"
+    about.write_text(about.read_text().replace("bird-strikes", NAME))
+    task = (path / TASK).read_text().replace("s3://YOU/bird-strikes", f"s3://{NAME}/jobs")
+    (path / TASK).write_text(task.replace("# secrets: ", "secrets: "))
+    session_cloud.client("s3").create_bucket(Bucket=NAME)
+    key = session_cloud.home / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    version = re.search(r"^skypilot.*==(\S+)", WANTED.read_text(), re.MULTILINE)
+    assert version
+    start = [CLUSTER, "start", NETWORK, *ADDRESSES, f"{key}.pub", version[1]]
+    try:
+        subprocess.run(start, check=True)
+        (session_cloud.home / ".slurm").mkdir()
+        (session_cloud.home / ".slurm/config").write_text(
+            f"Host cluster\n  HostName {ADDRESSES[0]}\n  User me\n  IdentityFile {key}\n"
+        )
+        assert "Slurm: enabled" in session_cloud.sky("check", "slurm")
+        yield Rented(BakedProject(path), session_cloud)
+    finally:
+        subprocess.run([CLUSTER, "stop"], check=True)
+
+
+ASKED = ["train-on", "--on", "slurm", "--gpu", "none", "--nodes", "2", "--models", '["neural"]']
+
+
+def test_two_nodes_train_one_model_which_comes_home(rented: Rented, cloud: Cloud) -> None:
+    start = time.monotonic()
+    done = rented.command(*ASKED, "--hours", "0.3", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(f"trained on two nodes of Slurm in {time.monotonic() - start:.0f} s")
+    said = done.stdout + done.stderr
+    assert "2 ranks on 2 machine(s), ddp over gloo" in said
+    for rank, node in enumerate(("node1", "node2")):
+        assert re.search(rf"rank={rank}, .*{node} takes part", said), said
+    model, job = sorted(rented.runs(), key=lambda run: run["tags"].get("family", "z"))
+    assert {run["status"] for run in (model, job)} == {"FINISHED"}
+    assert model["tags"]["mlflow.parentRunId"] == job["id"]
+    assert job["metrics"]["machines"] == 1
+    # As one rank on this computer, but for the order in which rows are added up.
+    assert model["metrics"]["test_roc_auc"] > 0.7
+    cloud.wait(lambda: not left(), 60)
+    assert cloud.client("s3").list_objects_v2(Bucket=NAME, Prefix="jobs/jobs/")["KeyCount"] == 0
+
+
+def test_a_job_that_is_stopped_leaves_nothing_in_slurm(rented: Rented, cloud: Cloud) -> None:
+    done = rented.command(*ASKED, "--hours", "0.3", "--yes", "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cloud.wait(lambda: queue() == "RUNNING", 120)
+    done = rented.command("cloud-stop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cloud.wait(lambda: not left(), 30)
+    (job,) = [run for run in rented.runs() if run["status"] == "KILLED"]
+    assert "job.place" in job["tags"]
+
+
+def test_slurm_ends_a_job_that_hangs_with_skypilot_dead(rented: Rented, cloud: Cloud) -> None:
+    started = time.time()
+    done = rented.command(*ASKED, "--hours", "0.04", "--yes", "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cloud.wait(lambda: queue() == "RUNNING", 120, pause=0.5)
+    cloud.kill()
+    for number in range(len(NODES)):  # SkyPilot's daemon there, which would end it as well
+        on_node(number, "sh", "-c", "pkill -STOP -f sky.skylet || true")
+    hang = "trap '' TERM; sleep 600 & wait; sleep 600"
+    number = on_node(0, "squeue", "--noheader", "--format", "%A").strip()
+    docker(
+        *("exec", "--detach", "--user", "me", NODES[0], "srun", "--overlap", "--jobid", number),
+        *("--nodes", "2", "bash", "-c", hang),
+    )
+    cloud.wait(lambda: not queue(), 240)
+    print(f"asked for 144 s, gone after {time.time() - started:.0f} s")
+    done = rented.command("cloud-stop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cloud.wait(lambda: not queue(), 60)
