@@ -8,21 +8,26 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, BakedProject
+from test_baked import free_port
 from test_images import docker
+from test_lambda import wait_for
 
 from .rented import Cloud
-from .skypilot import WANTED
+from .skypilot import CONFIG, WANTED, install, surroundings
 from .test_training import TASK, Rented
 
 pytestmark = pytest.mark.slow
 
 CLUSTER = ROOT / "infra/testbed/slurm/cluster.sh"
-NETWORK, ADDRESSES = "coldstart-cloud", ("172.29.254.1", "172.29.254.2")
+CATALOGUE = ROOT / "infra/testbed/cloud/catalogue.py"
+HERE, LOGIN = "172.28.0.1", "172.28.0.2"  # this computer, and the first node
 NODES = ("coldstart-slurm-1", "coldstart-slurm-2")
 NAME = "slurm-birds"
 
@@ -48,42 +53,65 @@ def left() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def rented(
-    trained: BakedProject, session_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Rented]:
+def key(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The key to a cluster that is up."""
+    key = tmp_path_factory.mktemp("slurm") / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    version = re.search(r"^skypilot.*==(\S+)", WANTED.read_text(), re.MULTILINE)
+    assert version
+    try:
+        subprocess.run([CLUSTER, "start", f"{key}.pub", version[1]], check=True)
+        yield key
+    finally:
+        subprocess.run([CLUSTER, "stop"], check=True)
+
+
+@pytest.fixture(scope="module")
+def store(key: Path) -> Iterator[str]:
+    """Address of an object store that this computer and the nodes reach."""
+    port = free_port()
+    quiet = subprocess.DEVNULL
+    command = [sys.executable, "-m", "moto.server", "--host", HERE, "--port", str(port)]
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
+        wait_for(port, HERE)
+        yield f"http://{HERE}:{port}"
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def rented(trained: BakedProject, key: Path, store: str) -> Iterator[Rented]:
     """A copy of the trained project, of someone who has a key to the cluster and a bucket."""
-    path = tmp_path_factory.mktemp("slurm") / trained.path.name
+    home, path = key.parent / "home", key.parent / trained.path.name
     ignored = shutil.ignore_patterns(".venv", ".sky", "mlruns", "mlflow.db", "bundles")
     shutil.copytree(trained.path, path, ignore=ignored)
     (path / ".venv").symlink_to(trained.path / ".venv")
-    (path / ".sky").symlink_to(session_cloud.sky_folder)
-    (session_cloud.sky_folder / "made").write_text((path / "infra/sky.txt").read_text())
+    (path / ".sky").symlink_to(sky := install())
+    (sky / "made").write_text((path / "infra/sky.txt").read_text())
     about = path / "pyproject.toml"
     about.write_text(about.read_text().replace("bird-strikes", NAME))
     task = (path / TASK).read_text().replace("s3://YOU/bird-strikes", f"s3://{NAME}/jobs")
     (path / TASK).write_text(task.replace("# secrets: ", "secrets: "))
-    session_cloud.client("s3").create_bucket(Bucket=NAME)
-    key = session_cloud.home / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    version = re.search(r"^skypilot.*==(\S+)", WANTED.read_text(), re.MULTILINE)
-    assert version
-    start = [CLUSTER, "start", NETWORK, *ADDRESSES, f"{key}.pub", version[1]]
+    for name, text in {
+        ".sky/config.yaml": CONFIG,
+        ".slurm/config": f"Host here\n HostName {LOGIN}\n User me\n IdentityFile {key}\n",
+    }.items():
+        (home / name).parent.mkdir(parents=True)
+        (home / name).write_text(text)
+    subprocess.run([sys.executable, CATALOGUE, home], check=True)
+    settings = surroundings(home, {"public": store, "behind": store})
+    cloud = Cloud(home, sky, store, store, settings)
+    cloud.client("s3").create_bucket(Bucket=NAME)
     try:
-        subprocess.run(start, check=True)
-        (session_cloud.home / ".slurm").mkdir()
-        (session_cloud.home / ".slurm/config").write_text(
-            f"Host cluster\n  HostName {ADDRESSES[0]}\n  User me\n  IdentityFile {key}\n"
-        )
-        assert "Slurm: enabled" in session_cloud.sky("check", "slurm")
-        yield Rented(BakedProject(path), session_cloud)
+        assert "Slurm: enabled" in cloud.sky("check", "slurm")
+        yield Rented(BakedProject(path), cloud)
     finally:
-        subprocess.run([CLUSTER, "stop"], check=True)
+        cloud.kill()
 
 
 ASKED = ["train-on", "--on", "slurm", "--gpu", "none", "--nodes", "2", "--models", '["neural"]']
 
 
-def test_two_nodes_train_one_model_which_comes_home(rented: Rented, cloud: Cloud) -> None:
+def test_two_nodes_train_one_model_which_comes_home(rented: Rented) -> None:
     start = time.monotonic()
     done = rented.command(*ASKED, "--hours", "0.3", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -98,37 +126,38 @@ def test_two_nodes_train_one_model_which_comes_home(rented: Rented, cloud: Cloud
     assert job["metrics"]["machines"] == 1
     # As one rank on this computer, but for the order in which rows are added up.
     assert model["metrics"]["test_roc_auc"] > 0.7
-    cloud.wait(lambda: not left(), 60)
-    assert cloud.client("s3").list_objects_v2(Bucket=NAME, Prefix="jobs/jobs/")["KeyCount"] == 0
+    rented.cloud.wait(lambda: not left(), 60)
+    kept = rented.cloud.client("s3").list_objects_v2(Bucket=NAME, Prefix="jobs/jobs/")
+    assert kept["KeyCount"] == 0
 
 
-def test_a_job_that_is_stopped_leaves_nothing_in_slurm(rented: Rented, cloud: Cloud) -> None:
+def test_a_job_that_is_stopped_leaves_nothing_in_slurm(rented: Rented) -> None:
     done = rented.command(*ASKED, "--hours", "0.3", "--yes", "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
-    cloud.wait(lambda: queue() == "RUNNING", 120)
+    rented.cloud.wait(lambda: queue() == "RUNNING", 120)
     done = rented.command("cloud-stop")
     assert done.returncode == 0, done.stdout + done.stderr
-    cloud.wait(lambda: not left(), 30)
+    rented.cloud.wait(lambda: not left(), 30)
     (job,) = [run for run in rented.runs() if run["status"] == "KILLED"]
     assert "job.place" in job["tags"]
 
 
-def test_slurm_ends_a_job_that_hangs_with_skypilot_dead(rented: Rented, cloud: Cloud) -> None:
+def test_slurm_ends_a_job_that_hangs_with_skypilot_dead(rented: Rented) -> None:
     started = time.time()
     done = rented.command(*ASKED, "--hours", "0.04", "--yes", "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
-    cloud.wait(lambda: queue() == "RUNNING", 120, pause=0.5)
-    cloud.kill()
+    rented.cloud.wait(lambda: queue() == "RUNNING", 120, pause=0.5)
+    rented.cloud.kill()
     for number in range(len(NODES)):  # SkyPilot's daemon there, which would end it as well
         on_node(number, "sh", "-c", "pkill -STOP -f sky.skylet || true")
     hang = "trap '' TERM; sleep 600 & wait; sleep 600"
-    number = on_node(0, "squeue", "--noheader", "--format", "%A").strip()
+    job = on_node(0, "squeue", "--noheader", "--format", "%A").strip()
     docker(
-        *("exec", "--detach", "--user", "me", NODES[0], "srun", "--overlap", "--jobid", number),
+        *("exec", "--detach", "--user", "me", NODES[0], "srun", "--overlap", "--jobid", job),
         *("--nodes", "2", "bash", "-c", hang),
     )
-    cloud.wait(lambda: not queue(), 240)
+    rented.cloud.wait(lambda: not queue(), 240)
     print(f"asked for 144 s, gone after {time.time() - started:.0f} s")
     done = rented.command("cloud-stop")
     assert done.returncode == 0, done.stdout + done.stderr
-    cloud.wait(lambda: not queue(), 60)
+    rented.cloud.wait(lambda: not queue(), 60)

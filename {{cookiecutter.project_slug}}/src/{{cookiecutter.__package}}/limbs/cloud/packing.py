@@ -35,8 +35,7 @@ def paths_of(settings: Settings) -> list[Path]:
     UserError
         If one is missing, outside of the project, or looks like a secret, or they are very many.
     """
-    lines = IGNORED.read_text(encoding="utf-8").splitlines() if IGNORED.is_file() else []
-    ignored = GitIgnoreSpec.from_lines(lines)
+    ignored = ignored_files()
     found: dict[str, Path] = {}
     for named in (settings.contract, settings.data.table, *(j.file for j in settings.data.joins)):
         if not named.resolve().is_relative_to(Path.cwd()):
@@ -56,6 +55,12 @@ def paths_of(settings: Settings) -> list[Path]:
             raise UserError(f"{named}: there is no such file, or {IGNORED} names it")
     found |= {path.as_posix(): path for path in below(CHECKPOINTS) if path.is_file()}
     return [found[name] for name in sorted(found)]
+
+
+def ignored_files() -> GitIgnoreSpec:
+    """What .skyignore names."""
+    lines = IGNORED.read_text(encoding="utf-8").splitlines() if IGNORED.is_file() else []
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def below(named: Path) -> Iterator[Path]:
@@ -114,11 +119,19 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
 
 
 def pack_code(into: Path) -> None:
-    """Write a tar archive of what the project's environment is made of, and of its sources."""
-    paths = {path for name in CODE for path in below(Path(name)) if path.suffix != ".pyc"}
+    """Write a tar archive of what the project's environment is made of, and of its sources.
+
+    Raises
+    ------
+    UserError
+        If a file looks like a secret.
+    """
+    ignored = ignored_files()
     with writing(into) as tar:
-        for path in sorted(paths):
-            tar.add(path, path.as_posix())
+        for path in sorted({path for name in CODE for path in below(Path(name))}):
+            if path.suffix != ".pyc" and not ignored.match_file(path):
+                refuse_secret(path)
+                tar.add(path, path.as_posix())
 
 
 @contextmanager

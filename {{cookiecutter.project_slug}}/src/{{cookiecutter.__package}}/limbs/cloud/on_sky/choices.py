@@ -115,7 +115,7 @@ def compose(
 
 
 def limited(task: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """The task's settings of SkyPilot with a limit that Slurm itself keeps, from the job's start."""
+    """The task's settings of SkyPilot, with a limit that Slurm keeps from the job's start on."""
     config = task.get("config") or {}
     slurm = config.get("slurm") or {}
     minutes = max(1, int(deadline - time.time()) // 60)
