@@ -298,11 +298,11 @@ def registry(tmp_path: Path) -> Iterator[str]:
         server.terminate()
 
 
-def wait_for(port: int) -> None:
+def wait_for(port: int, host: str = "127.0.0.1") -> None:
     """Wait until a server listens."""
     for _ in range(300):
         with contextlib.suppress(OSError):
-            http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
+            http.client.HTTPConnection(host, port, timeout=5).connect()
             return
         time.sleep(0.1)
     pytest.fail(f"nothing listens at port {port}")

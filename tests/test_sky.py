@@ -106,7 +106,7 @@ def test_what_skypilot_refuses_is_told_in_a_line_that_names_the_file(
             ("  ports: 8000\n", "", "resources.ports must be the one port"),
             ("max_replicas: 4", "max_replicas: 0", "max_replicas must be greater"),
             ("min_replicas: 1", "min_replicas: many", "'many' is not of type 'integer'"),
-            ("cpus: 2+", "cpus: 2000+", "nothing on aws or kubernetes has such resources"),
+            ("cpus: 2+", "cpus: 2000+", "nothing on aws or kubernetes or slurm has such"),
             (infra, "infra: aws/us-east-7 #", "Invalid region 'us-east-7'"),
             (infra, "infra: mars #", "'mars' does not match"),
             (infra, "infra: gcp #", "GCP is not in the brackets of infra/sky.txt"),

@@ -8,6 +8,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,7 @@ from ...settings import CHECKPOINTS, CONFIG, Settings
 
 IGNORED = Path(".skyignore")
 MANY = 10_000  # files
+CODE = ("pyproject.toml", "constraints.txt", "infra/environment.py", "src")
 KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 SECRET = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|\.env(\..*)?|.*\.(pem|key|p12|pfx)|credentials")
 OWN = {"tracking_uri", "serving", "choose"}  # settings of this place, not of a training
@@ -33,8 +35,7 @@ def paths_of(settings: Settings) -> list[Path]:
     UserError
         If one is missing, outside of the project, or looks like a secret, or they are very many.
     """
-    lines = IGNORED.read_text(encoding="utf-8").splitlines() if IGNORED.is_file() else []
-    ignored = GitIgnoreSpec.from_lines(lines)
+    ignored = ignored_files()
     found: dict[str, Path] = {}
     tables = [settings.data.table, *(join.file for join in settings.data.joins)]
     for named in (settings.contract, *tables):
@@ -57,6 +58,12 @@ def paths_of(settings: Settings) -> list[Path]:
             raise UserError(f"{named}: there is no such file, or {IGNORED} names it")
     found |= {path.as_posix(): path for path in below(CHECKPOINTS) if path.is_file()}
     return [found[name] for name in sorted(found)]
+
+
+def ignored_files() -> GitIgnoreSpec:
+    """What .skyignore names."""
+    lines = IGNORED.read_text(encoding="utf-8").splitlines() if IGNORED.is_file() else []
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def below(named: Path) -> Iterator[Path]:
@@ -102,11 +109,7 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
     paths = paths_of(settings)
     chosen = settings.model_dump(mode="json", include=set(Settings.model_fields) - OWN)
     config = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True).encode()
-    with (
-        into.open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
+    with writing(into) as tar:
         entry = tarfile.TarInfo(CONFIG.name)
         entry.size = len(config)
         tar.addfile(owned(entry), io.BytesIO(config))
@@ -116,6 +119,33 @@ def pack(settings: Settings, into: Path, owner: int = 0) -> None:
             tar.addfile(owned(entry))
         for path in paths:
             tar.add(path.resolve(), path.as_posix(), filter=owned)
+
+
+def pack_code(into: Path) -> None:
+    """Write a tar archive of what the project's environment is made of, and of its sources.
+
+    Raises
+    ------
+    UserError
+        If a file looks like a secret.
+    """
+    ignored = ignored_files()
+    with writing(into) as tar:
+        for path in sorted({path for name in CODE for path in below(Path(name))}):
+            if path.suffix != ".pyc" and not ignored.match_file(path):
+                refuse_secret(path)
+                tar.add(path, path.as_posix())
+
+
+@contextmanager
+def writing(into: Path) -> Iterator[tarfile.TarFile]:
+    """A compressed tar archive, which tells no time of its own."""
+    with (
+        into.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        yield tar
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -116,6 +116,14 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.ask("download_file", Key=self.key(name), Filename=str(path))
 
+    def link(self, name: str, seconds: int) -> str:
+        """An address by which whoever knows it reads an object for a while."""
+        asked = {"Bucket": self.bucket, "Key": self.key(name)}
+        try:
+            return str(self.client.generate_presigned_url("get_object", asked, seconds))
+        except BotoCoreError as error:
+            raise UserError(f"{self.address}: {error}") from None
+
     def names(self, start: str) -> list[str]:
         """Names that begin so, sorted."""
         found: list[str] = []

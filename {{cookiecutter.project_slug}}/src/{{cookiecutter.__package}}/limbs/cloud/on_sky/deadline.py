@@ -12,7 +12,7 @@ AFTER = 3  # minutes that a machine is kept after its job, for whoever watches o
 # a minute. A script that comes too late ends at once.
 SCRIPT = """\
 end_this_machine_after() {
-  env -u PYTHONPATH "$(cat ~/.sky/python_path 2>/dev/null || command -v python3)" -c "
+  env -u PYTHONPATH "$(cat "${SKY_RUNTIME_DIR:-$HOME}/.sky/python_path")" -c "
 from sky.skylet import autostop_lib
 autostop_lib.set_autostop($1, 'cloudvmray', autostop_lib.AutostopWaitFor.NONE, True)"
 }

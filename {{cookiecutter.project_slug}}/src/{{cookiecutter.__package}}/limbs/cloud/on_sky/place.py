@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ...skypilot import environment as skypilot
 from .. import labels
 from ..commands import Rent
 from ..job import Job
-from ..packing import pack
+from ..packing import pack, pack_code
 from ..places import Machine
 from ..plan import Offer, Plan
 from ..snapshots import Snapshots, newest
@@ -34,6 +35,7 @@ ENDED = {
     "FAILED_SETUP": "the machine could not be made ready",
     "FAILED_NO_RESOURCE": "no machine was to be had",
 }
+HOUR = 3600
 
 
 class Sky:
@@ -42,7 +44,7 @@ class Sky:
     def __init__(self, on: str) -> None:
         self.on = on
         self.task: dict[str, Any] = {}
-        self.image = self.inputs = ""
+        self.image = self.inputs = self.code = ""
 
     def plan(self, asked: Rent) -> Plan:
         """Let SkyPilot check the task, and tell what it would rent."""
@@ -52,7 +54,7 @@ class Sky:
                     f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
                 )
         skypilot.ensure()
-        self.task = choices.chosen(choices.read(), asked)
+        self.task = choices.chosen(choices.read(self.on), asked)
         question = {
             "config": {k: v for k, v in self.task.items() if k != "secrets"},
             "clouds": skypilot.clouds(),
@@ -74,7 +76,9 @@ class Sky:
             Offer(first["what"], first["price"]),
             asked.nodes,
             asked.hours,
-            f"{self.task['envs']['IMAGE']}, pushed with docker's login",
+            "none: an environment is made from the code, as here"
+            if choices.bare(self.on)
+            else f"{self.task['envs']['IMAGE']}, pushed with docker's login",
             max(highest, default=None),
             [Offer(one["what"], one["price"]) for one in others],
         )
@@ -82,23 +86,18 @@ class Sky:
     def prepare(self, asked: Rent) -> None:
         """Bring data to the store and the image to the registry; both find what is there."""
         store = Store(f"{self.task['envs']['STORE']}/inputs")
-        with tempfile.TemporaryDirectory() as at:
-            pack(asked, packed := Path(at, "inputs"))
-            archive = f"{checksum(packed)}.tar.gz"
-            size = packed.stat().st_size
-            if archive not in store.names(archive):
-                with tqdm(
-                    desc="data", total=size, unit="B", unit_scale=True, disable=None, leave=False
-                ) as bar:
-                    store.put(archive, packed, told=bar.update)
-        self.inputs = f"{store.address}/{archive}"
+        self.inputs = f"{store.address}/{brought(store, 'data', lambda to: pack(asked, to))}"
+        if choices.bare(self.on):
+            archive = brought(store, "code", pack_code)
+            self.code = store.link(archive, int((asked.hours + 1) * HOUR))
+            return
         gpu = "accelerators" in self.task["resources"]
         local = build_train(None, gpu=gpu)
         self.image = push(local, f"{self.task['envs']['IMAGE']}:train")
 
     def start(self, asked: Rent, job: Job) -> None:
         """Hand it over to SkyPilot's controller."""
-        config = choices.compose(self.task, asked, job, self.image, self.inputs)
+        config = choices.compose(self.task, asked, job, self.image, self.inputs, self.code)
         skypilot.ask(PROGRAM, "launch", {"config": config})
 
     def ask(self, what: str, job: str, quiet: bool = True) -> Any:
@@ -161,7 +160,7 @@ class Sky:
 
     def store(self, job: str) -> Store:
         """The job's folder."""
-        return Store(choices.folder_of(choices.read(), job))
+        return Store(choices.folder_of(choices.read(self.on), job))
 
     def machines(self, project: str) -> list[Machine]:
         """What there is: on AWS by asking it, elsewhere by asking SkyPilot, which asks."""
@@ -181,3 +180,17 @@ class Sky:
         skypilot.ensure()
         records = skypilot.ask(PROGRAM, "machines", {"name": project}, quiet=True)
         return [Machine(**record) for record in records]
+
+
+def brought(store: Store, what: str, pack: Callable[[Path], None]) -> str:
+    """Pack something and put it into the store, if it is not there; return its name there."""
+    with tempfile.TemporaryDirectory() as at:
+        pack(packed := Path(at, what))
+        archive = f"{checksum(packed)}.tar.gz"
+        size = packed.stat().st_size
+        if archive not in store.names(archive):
+            with tqdm(
+                desc=what, total=size, unit="B", unit_scale=True, disable=None, leave=False
+            ) as bar:
+                store.put(archive, packed, told=bar.update)
+    return archive

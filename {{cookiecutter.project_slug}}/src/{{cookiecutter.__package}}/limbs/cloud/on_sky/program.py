@@ -116,9 +116,8 @@ def machines(name: str) -> list[dict[str, Any]]:
 
 
 def cost(name: str) -> float | None:
-    """Dollars that a job's machines have cost, those that are gone too."""
-    costs = [one["total_cost"] for one in clusters(name)]
-    return sum(costs) if costs else None
+    """Dollars that a job's machines have cost, those that are gone too, where there are prices."""
+    return sum(one["total_cost"] for one in clusters(name)) or None
 
 
 def clusters(name: str) -> list[dict[str, Any]]:
