@@ -113,6 +113,8 @@ def test_a_trial_that_was_lost_is_tried_again_and_none_is_counted_twice(
         lost.send_signal(signal.SIGCONT)
         return None
 
+    said = Path("..", names[0], "said")
+    wait(lambda: "data: " in said.read_text(), "preparing")
     cut = wait(stopped, "a trial")
     lost.kill()
     lost.wait()
@@ -129,8 +131,8 @@ def test_a_trial_that_was_lost_is_tried_again_and_none_is_counted_twice(
     assert "1 of 2 machines are still at it" in capsys.readouterr().out
 
     assert machine(names[0], store, wanted).wait(120) == 0
-    said = Path("..", names[0], "said").read_text()
-    assert f"trial {cut.number} was lost with its machine: it is tried again" in said
+    told = f"trial {cut.number} was lost with its machine: it is tried again"
+    assert told in said.read_text()
     found = trials(store)
     assert len(of(TrialState.COMPLETE, found)) == wanted
     assert found[cut.number].state == TrialState.FAIL
@@ -169,8 +171,9 @@ def test_time_that_is_over_ends_the_search_and_what_was_under_way_has_failed(
     storage = SharedStorage(journal, "ab" * 16)
     shared = optuna.load_study(study_name=study.study_name, storage=storage)
     (gone, done) = (begin_trial(shared, storage, 5) for _ in range(2))
+    assert gone
+    assert done
     for trial in (gone, done):
-        assert trial
         suggest(trial, MODEL)
     shared.tell(done, 0.5)
     process = machine("cd" * 16, store, 5, time.time() + RESULTS)
