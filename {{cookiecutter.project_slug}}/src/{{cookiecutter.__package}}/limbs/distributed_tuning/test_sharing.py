@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,10 +45,12 @@ def machine(
     end = deadline or time.time() + 600
     told = {"SHARED": store.address, "TRAINING_JOB": name, "DEADLINE": str(end)}
     folder = Path("..", name)
-    if not folder.exists():  # else the lock of one would keep the other from it
+    if not folder.exists():
         folder.mkdir()
-        for part in ("config.yaml", "schema.yaml", "data", "shared"):
-            (folder / part).symlink_to(Path(part).resolve())
+        shutil.copytree("data/raw", folder / "data/raw")
+        shutil.copytree("shared", folder / "shared")
+        for part in ("config.yaml", "schema.yaml"):
+            shutil.copy(part, folder)
     return subprocess.Popen(
         [sys.executable, "-m", PACKAGE, "tune-share", *SAME, "--trials", str(trials)],
         cwd=folder,
