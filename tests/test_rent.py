@@ -190,6 +190,32 @@ def test_ctrl_c_asks_what_is_to_become_of_the_job(project: BakedProject, answer:
         assert containers() == []
 
 
+def test_a_search_in_a_container_comes_home_and_goes_on_here(project: BakedProject) -> None:
+    tune = ["--model", "tree", "--trials"]
+    assert project.command("tune", *tune, "2", **SETTINGS).returncode == 0
+    asked = ["--on", "docker", *tune, "6", "--price", "0.5", "--yes"]
+    done = project.command("tune-on", *asked, **SETTINGS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "at most     1.00 USD (1 x 0.5000 x 2 h)" in done.stdout
+    assert re.search(r"^trial \d+: 0\.\d{4}; 6 of 6 are done", done.stdout, re.MULTILINE)
+    assert "tuning.db: 4 trials more, which the machines have made" in done.stdout
+    assert "tree, the best of 6 trials: " in done.stdout
+    assert containers() == []
+    assert not list(project.path.glob("shared/*"))
+    job, search = runs(project)[:2]
+    assert job["tags"]["mlflow.parentRunId"] == search["id"]
+    assert job["status"] == search["status"] == "FINISHED"
+    assert 0 < job["metrics"]["cost_usd"] == search["metrics"]["cost_usd"] < 0.1
+    assert search["metrics"]["trials"] == 6
+    done = project.command("tune", *tune, "7", **SETTINGS)
+    assert "6 of 7 trials of tree are done" in done.stdout
+
+    done = project.command("tune-on", *asked, "--machines", "2", **SETTINGS)
+    assert done.returncode == 2
+    assert "NODES=... and MACHINES=... are for SkyPilot's places" in done.stderr
+    assert not list(project.path.glob("shared/*"))
+
+
 def test_what_would_cost_too_much_or_cannot_be_reached_is_refused_before_anything_is_done(
     project: BakedProject,
 ) -> None:

@@ -21,6 +21,11 @@ class Rent(Command):
     dry_run: bool = Field(False, description="tell what would be done, and what it costs")
     yes: bool = Field(False, description="do not ask before money is spent")
 
+    @property
+    def rented(self) -> int:
+        """How many machines are paid for at a time."""
+        return self.nodes
+
 
 class TrainOn(Rent):
     """Train on a rented machine; what it makes comes home as if it had been trained here."""

@@ -27,6 +27,7 @@ from ...settings import CHECKPOINTS, Settings
 from ...tracking import log_bundle
 from ...training import Trained, make_challenger
 from .jobs import experiment_of
+from .snapshots import SHARED
 from .worker import HOME, LOG
 
 SOURCE, WHOLE = "machine.run", "machine.run.whole"
@@ -52,12 +53,15 @@ def bring(
     """
     if about.get("tracking") == HOME and (folder / "mlflow.db").is_file():
         bring_runs(client, settings, folder, job)
-    elif about.get("code") == 0:  # the machine has told everything, and chosen
+    elif about.get("code") == 0 and about.get("tracking") != HOME:
+        # The machine has told everything, and chosen.
         for alias in (registry.CHALLENGER, registry.CHAMPION):
             registry.pull(client, settings, alias)
     if about.get("code") != 0 and (folder / CHECKPOINTS).is_dir():
         shutil.copytree(folder / CHECKPOINTS, CHECKPOINTS, dirs_exist_ok=True)
         print(f"{CHECKPOINTS}: the same training goes on from what it had come to")
+    if (folder / SHARED).is_dir():
+        shutil.copytree(folder / SHARED, SHARED, dirs_exist_ok=True)
     if (folder / LOG).is_file():
         client.log_artifact(job, str(folder / LOG))
     lives = about.get("lives", [])

@@ -1,4 +1,4 @@
-"""A job: one training on a rented machine."""
+"""A job: one command of the package on a rented machine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ class Job:
         Of the package, with its options.
     deadline
         Seconds since 1970 after which nothing of it may run.
+    group
+        Id of the jobs that it belongs to, if there are others.
     """
 
     id: str
     project: str
     command: list[str]
     deadline: int
+    group: str = ""
 
     def labels(self) -> dict[str, str]:
         """What everything carries that is made for the job; all clouds allow these letters."""
@@ -49,6 +52,21 @@ class Job:
             "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5",  # a machine's credentials may be late
             "GIT_COMMIT": found["git_commit"] + ("+" if found["git_dirty"] else ""),
         }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Jobs that belong together: the same command, on several machines that share what they find.
+
+    Attributes
+    ----------
+    then
+        A command of the package, for this computer, when they have come home or were stopped.
+    """
+
+    id: str
+    machines: int
+    then: list[str]
 
 
 def reachable_from_elsewhere(uri: str) -> bool:

@@ -14,6 +14,7 @@ from ...errors import UserError
 from ...settings import Settings
 from . import labels, plan
 from .commands import Rent
+from .job import Group
 from .packing import paths_of
 from .places import Place, find_place
 
@@ -25,8 +26,8 @@ PAUSE = 1.0  # seconds
 STOPPED = 130  # exit code, as after Ctrl-C
 
 
-def launch(asked: Rent, command: list[str]) -> int:
-    """Rent a machine for a command, and bring home what it made.
+def launch(asked: Rent, command: list[str], group: Group | None = None) -> int:
+    """Rent a machine for a command, or one for each of a group, and bring home what they made.
 
     Returns
     -------
@@ -54,22 +55,30 @@ def launch(asked: Rent, command: list[str]) -> int:
     client = tracking.connect(asked)
     place.prepare(asked)
     price = planned.machine.price
-    job = jobs.begin(
-        client, asked, labels.project(), asked.on, command, asked.hours, price, asked.nodes
-    )
-    print(f"job {job.id[:8]}: stopped at {time.ctime(job.deadline)} at the latest", flush=True)
+    about = (labels.project(), asked.on, command, asked.hours, price, asked.nodes)
+    name = f"{command[0]} on {asked.on}"
+    together = jobs.begin_group(client, asked, group, name) if group else None
+    started: list[str] = []
     try:
-        place.start(asked, job)
+        for _ in range(group.machines if group else 1):
+            job = jobs.begin(client, asked, *about, together)
+            started.append(job.id)
+            ends = f"stopped at {time.ctime(job.deadline)} at the latest"
+            print(f"job {job.id[:8]}: {ends}", flush=True)
+            place.start(asked, job)
     except BaseException as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else error
         print(f"it does not start, and is taken away again: {why}", file=sys.stderr, flush=True)
-        place.stop(job.id)
-        jobs.end(client, job.id, None)
+        for one in started:
+            place.stop(one)
+            jobs.end(client, one, None)
+        if together:
+            jobs.end(client, together.info.run_id, None)
         raise
     if asked.detach:
         print(DETACHED)
         return 0
-    return follow(client, asked, place, job.id)
+    return follow(client, asked, place, started)
 
 
 def pick_up(settings: Settings, wanted: str | None) -> int:
@@ -85,29 +94,47 @@ def pick_up(settings: Settings, wanted: str | None) -> int:
 
     client = tracking.connect(settings)
     run = jobs.find(client, settings, wanted)
-    print(f"job {run.info.run_id[:8]}, {run.info.run_name}")
-    return follow(client, settings, find_place(run.data.tags[jobs.PLACE]), run.info.run_id)
+    found = [run] if wanted else jobs.with_others(client, settings, run)
+    for one in found:
+        print(f"job {one.info.run_id[:8]}, {one.info.run_name}")
+    place = find_place(run.data.tags[jobs.PLACE])
+    return follow(client, settings, place, [one.info.run_id for one in found])
 
 
-def follow(client: MlflowClient, settings: Settings, place: Place, job: str) -> int:
-    """Show the log until the end, or until the person has had enough."""
-    while True:
-        try:
-            place.follow(job)
-            break
-        except KeyboardInterrupt:
-            answer = choose()
+def follow(client: MlflowClient, settings: Settings, place: Place, started: list[str]) -> int:
+    """Show the logs of jobs to their ends, one after another, or until the person has enough."""
+    from . import jobs
+
+    then = client.get_run(started[0]).data.tags.get(jobs.THEN)
+    codes = []
+    for number, job in enumerate(started):
+        answer = watch(place, job)
         if answer == "d":
             print(DETACHED)
             return 0
         if answer == "c":
-            from . import jobs
-
-            place.stop(job)
-            jobs.end(client, job, None)
+            for one in started[number:]:
+                place.stop(one)
+                jobs.end(client, one, None)
             print("stopped, and nothing of it is left")
-            return STOPPED
-    return finish(client, settings, place, job)
+            codes = [STOPPED]
+            break
+        codes.append(finish(client, settings, place, job))
+    if then:
+        codes.append(jobs.afterwards(then))
+    return max(codes)
+
+
+def watch(place: Place, job: str) -> str:
+    """Show the log of a job until its end, or tell what else is to become of it."""
+    while True:
+        try:
+            place.follow(job)
+            return ""
+        except KeyboardInterrupt:
+            answer = choose()
+        if answer in ("c", "d"):
+            return answer
 
 
 def choose() -> str:

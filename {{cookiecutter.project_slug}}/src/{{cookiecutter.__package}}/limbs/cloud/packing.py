@@ -16,6 +16,7 @@ from pathspec import GitIgnoreSpec
 
 from ...errors import UserError
 from ...settings import CHECKPOINTS, CONFIG, Settings
+from .snapshots import SHARED
 
 IGNORED = Path(".skyignore")
 MANY = 10_000  # files
@@ -28,7 +29,8 @@ OWN = {"tracking_uri", "serving", "choose"}  # settings of this place, not of a 
 def paths_of(settings: Settings) -> list[Path]:
     """Files that a training reads, without those that .skyignore names.
 
-    Checkpoints are among them, so that it goes on where one that was cut off here has ended.
+    Checkpoints are among them, so that it goes on where one that was cut off here has ended, and
+    so is what jobs that belong together begin with.
 
     Raises
     ------
@@ -56,7 +58,8 @@ def paths_of(settings: Settings) -> list[Path]:
                 )
         if len(found) == before:
             raise UserError(f"{named}: there is no such file, or {IGNORED} names it")
-    found |= {path.as_posix(): path for path in below(CHECKPOINTS) if path.is_file()}
+    for folder in (CHECKPOINTS, SHARED):
+        found |= {path.as_posix(): path for path in below(folder) if path.is_file()}
     return [found[name] for name in sorted(found)]
 
 

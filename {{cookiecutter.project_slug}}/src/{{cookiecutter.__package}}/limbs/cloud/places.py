@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from .commands import Rent
 from .job import Job
 from .plan import Plan
+from .store import Store
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Place(Protocol):
 
         It is empty if the job has come to nothing.
         """
+
+    def shared(self, group: str) -> Store | None:
+        """The folder in the store that jobs of a group share; None where a file is all there is."""
 
     def cost(self, job: str) -> float | None:
         """Dollars that it has cost, if that is known."""

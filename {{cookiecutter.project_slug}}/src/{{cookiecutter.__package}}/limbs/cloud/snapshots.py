@@ -22,7 +22,8 @@ from ...bundle import checksum
 from ...settings import CHECKPOINTS
 from .store import Store, document
 
-KEPT = (CHECKPOINTS.name, "mlflow.db", "mlruns", "training.log")
+SHARED = Path("shared")  # what jobs that belong together share, where there is no store for it
+KEPT = (CHECKPOINTS.name, SHARED.name, "mlflow.db", "mlruns", "training.log")
 """What of the working folder is worth keeping: all else is made anew from it and the data."""
 LISTS, OBJECTS = "snapshots/", "objects/"
 

@@ -61,7 +61,8 @@ class Store:
             if code in ("412", "PreconditionFailed"):
                 raise TakenError(arguments.get("Key")) from None
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            kind = BusyError if status >= 500 else UserError
+            # 409: another one is just writing the same key, and may fail.
+            kind = BusyError if status >= 500 or status == 409 else UserError
             raise kind(f"{self.address}: {code}: {found.get('Message', '')}") from None
         except (HTTPClientError, NotConnectedError) as error:
             raise BusyError(f"{self.address} does not answer: {error}") from None

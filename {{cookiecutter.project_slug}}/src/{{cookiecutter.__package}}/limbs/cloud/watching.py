@@ -53,8 +53,14 @@ def stop(settings: Settings, wanted: str | None, everything: bool) -> None:
         If there is no such job.
     """
     client = tracking.connect(settings)
-    found = jobs.unfinished(client, settings) if everything else []
-    for run in found if everything else [jobs.find(client, settings, wanted)]:
+    if everything:
+        found = jobs.unfinished(client, settings)
+    else:
+        run = jobs.find(client, settings, wanted)
+        found = [run] if wanted else jobs.with_others(client, settings, run)
+    for run in found:
         find_place(run.data.tags[jobs.PLACE]).stop(run.info.run_id)
         jobs.end(client, run.info.run_id, None)
         print(f"job {run.info.run_id[:8]} is stopped, and nothing of it is left")
+    for then in {run.data.tags[jobs.THEN] for run in found if jobs.THEN in run.data.tags}:
+        jobs.afterwards(then)

@@ -16,7 +16,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from {{cookiecutter.__package}}.__main__ import main
-from {{cookiecutter.__package}}.limbs.tuning.search import DATABASE, write
+from {{cookiecutter.__package}}.limbs.tuning.search import DATABASE
+from {{cookiecutter.__package}}.limbs.tuning.verdict import write
 from {{cookiecutter.__package}}.settings import PACKAGE
 
 COLUMNS = {

@@ -26,6 +26,7 @@ from ..packing import pack
 from ..places import Machine
 from ..plan import Offer, Plan
 from ..snapshots import KEPT
+from ..store import Store
 from ..worker import ABOUT
 from . import gpus
 
@@ -45,8 +46,10 @@ class Docker:
 
     def plan(self, asked: Rent) -> Plan:
         """Tell it; what the machine costs, only the person knows."""
-        if asked.nodes > 1:
-            raise UserError("one engine is one machine: NODES=... is for SkyPilot's places")
+        if asked.rented > 1:
+            raise UserError(
+                "one engine is one machine: NODES=... and MACHINES=... are for SkyPilot's places"
+            )
         wanted = gpus.wanted(self.client, asked.gpu)
         about = self.client.info()
         what = f"{self.where}: {about['NCPU']} cores, {about['MemTotal'] / 2**30:.0f} GiB, " + (
@@ -126,6 +129,10 @@ class Docker:
         elif "code" not in about and state["ExitCode"] not in LOST:
             about["code"] = state["ExitCode"]
         return about
+
+    def shared(self, group: str) -> Store | None:
+        """None: what the one container makes comes home with all else."""
+        return None
 
     def cost(self, job: str) -> float | None:
         """By the price that the person gave."""

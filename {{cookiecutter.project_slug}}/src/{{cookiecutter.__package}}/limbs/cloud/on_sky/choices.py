@@ -70,7 +70,7 @@ def chosen(task: dict[str, Any], asked: Rent) -> dict[str, Any]:
     if asked.spot is not None:
         resources["use_spot"] = asked.spot
     if asked.dollars:
-        resources["max_hourly_cost"] = asked.dollars / asked.hours / asked.nodes
+        resources["max_hourly_cost"] = asked.dollars / asked.hours / asked.rented
     if asked.on.partition("/")[0] in CONTAINERS:
         resources["image_id"] = f"docker:{task['envs']['IMAGE']}"
     return {**task, "resources": resources, "num_nodes": asked.nodes}
@@ -92,6 +92,8 @@ def compose(
     """
     worker = " ".join([f"{PACKAGE}.limbs.cloud.worker", *job.command])
     told = job.environment() | {"STORE": folder_of(task, job.id), "INPUTS": inputs}
+    if job.group:
+        told["SHARED"] = shared_of(task, job.group)
     track = tracking_environment(asked)
     secrets = {name: value for name, value in track.items() if name != "MLFLOW_TRACKING_URI"}
     envs = {**task["envs"], **told, **{n: v for n, v in track.items() if n not in secrets}}
@@ -126,6 +128,11 @@ def limited(task: dict[str, Any], deadline: int) -> dict[str, Any]:
 def folder_of(task: dict[str, Any], job: str) -> str:
     """Address of a job's folder in the store."""
     return f"{task['envs']['STORE']}/jobs/{job}"
+
+
+def shared_of(task: dict[str, Any], group: str) -> str:
+    """Address of what jobs that belong together share."""
+    return f"{task['envs']['STORE']}/shared/{group}"
 
 
 def name_of(project: str, job: str) -> str:

@@ -74,7 +74,7 @@ class Sky:
         highest = [one["highest"] for one in found["offers"] if one["highest"] is not None]
         return Plan(
             Offer(first["what"], first["price"]),
-            asked.nodes,
+            asked.rented,
             asked.hours,
             "none: an environment is made from the code, as here"
             if choices.bare(self.on)
@@ -161,6 +161,10 @@ class Sky:
     def store(self, job: str) -> Store:
         """The job's folder."""
         return Store(choices.folder_of(choices.read(self.on), job))
+
+    def shared(self, group: str) -> Store:
+        """A folder beside those of the jobs."""
+        return Store(choices.shared_of(choices.read(), group))
 
     def machines(self, project: str) -> list[Machine]:
         """What there is: on AWS by asking it, elsewhere by asking SkyPilot, which asks."""

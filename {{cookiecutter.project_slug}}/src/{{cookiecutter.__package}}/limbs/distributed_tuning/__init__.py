@@ -1,0 +1,1 @@
+"""Tuning on rented machines: they share one search."""
