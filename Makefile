@@ -18,8 +18,8 @@ setup: .venv/ready ## the template's environment
 demo: .venv/ready ## bake it, train on real data, ask the API; KEEP=1 leaves it running
 	@.venv/bin/python infra/demo.py $(if $(filter 1 yes true,$(KEEP)),--keep)
 
-test: .venv/ready ## every test, the baked projects' among them
-	@.venv/bin/python -m pytest
+test: .venv/ready ## every test, the baked projects' among them; two at a time, or JOBS=4
+	@.venv/bin/python -m pytest --verbose --numprocesses $(or $(JOBS),2) --dist loadscope --no-loadscope-reorder
 
 test-fast: .venv/ready ## the tests that install nothing
 	@.venv/bin/python -m pytest -m "not slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = (
@@ -22,7 +24,25 @@ OURS = (
     "MFLAGS",
     "MLFLOW_TRACKING_URI",
     "PYTHONDONTWRITEBYTECODE",
+    "PYTEST_XDIST_WORKER",
+    "PYTEST_XDIST_WORKER_COUNT",
+    "PYTEST_XDIST_TESTRUNUID",
 )
+
+TRAINING = ("mlruns", "mlflow.db*", "bundles", "checkpoints", "prepared")
+"""What a training leaves in a project."""
+
+LONGEST = (
+    "test_own_tests.py",
+    "cloud",
+    "test_rent.py",
+    "test_platform.py",
+    "test_images.py",
+    "test_bench.py",
+    "test_deploy.py",
+    "test_limbs.py",
+)
+"""Where the tests are that take minutes: one that begins late keeps everybody waiting."""
 
 COMBINATIONS: dict[str, dict[str, str]] = {
     "default": {},
@@ -75,6 +95,16 @@ class BakedProject:
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def copy(self, path: Path, *left_out: str) -> BakedProject:
+        """Copy it, without what tools leave; the copy may be changed, and runs its own source.
+
+        It has the same environment, so its commands want PYTHONPATH=src.
+        """
+        ignored = shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", *left_out)
+        shutil.copytree(self.path, path, ignore=ignored)
+        (path / ".venv").symlink_to(self.path / ".venv")
+        return BakedProject(path)
+
     def files(self) -> set[str]:
         """What git would keep, as paths relative to it."""
         listed = self.run("git", "ls-files", "--cached", "--others", "--exclude-standard")
@@ -84,6 +114,47 @@ class BakedProject:
 def clean_environment() -> dict[str, str]:
     """The environment without what belongs to the template's own make and tests."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
+
+
+class Apart(LoadScopeScheduling):
+    """Has the tests of a file, or of a folder here, run in one process: they share fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return part_of(nodeid)
+
+
+def part_of(nodeid: str) -> str:
+    """Name of the file that a test is in, or of its folder."""
+    return nodeid.partition("::")[0].removeprefix("tests/").partition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Apart:
+    """Let pytest-xdist share the tests out by that."""
+    return Apart(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(part_of(item.nodeid), len(LONGEST)))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject]:
+    """`once(name, make)`: what the processes of one run share; the first to want it makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def get(name: str, make: Callable[[], BakedProject]) -> BakedProject:
+        made = folder / name
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                made.write_text(str(make().path))
+        return BakedProject(Path(made.read_text()))
+
+    return get
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,31 +180,37 @@ def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject
 
 
 @pytest.fixture(scope="session")
-def installed(bake: Callable[..., BakedProject]) -> BakedProject:
+def installed(bake: Callable[..., BakedProject], once: Callable[..., Any]) -> BakedProject:
     """The default project with its environment. Tests must not change its files."""
-    project = bake()
-    project.make("setup")
+
+    def make() -> BakedProject:
+        project = bake()
+        project.make("setup")
+        # Nobody's copy is disturbed by modules that others compile.
+        compiled = project.run(project.python, "-m", "compileall", "-q", "src")
+        assert compiled.returncode == 0, compiled.stdout
+        return project
+
+    project: BakedProject = once("installed", make)
     return project
 
 
 @pytest.fixture(scope="session")
-def trained(installed: BakedProject) -> BakedProject:
+def trained(installed: BakedProject, once: Callable[..., Any]) -> BakedProject:
     """The default project after `make train`. Tests must not change its files."""
-    installed.make("train")
-    return installed
+
+    def make() -> BakedProject:
+        installed.make("train")
+        return installed
+
+    project: BakedProject = once("trained", make)
+    return project
 
 
 @pytest.fixture
 def copied(installed: BakedProject, tmp_path: Path) -> BakedProject:
     """A copy of the installed project that may be changed; it runs its own source."""
-    path = tmp_path / installed.path.name
-    shutil.copytree(
-        installed.path,
-        path,
-        ignore=shutil.ignore_patterns(".venv", "mlruns", "mlflow.db", "bundles"),
-    )
-    (path / ".venv").symlink_to(installed.path / ".venv")
-    return BakedProject(path)
+    return installed.copy(tmp_path / installed.path.name, *TRAINING)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COMBINATIONS, ROOT, BakedProject
+from conftest import BakedProject
 
 pytestmark = pytest.mark.slow
 
@@ -51,28 +50,6 @@ def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float) -> None:
         else:
             return
     pytest.fail(f"{url} did not answer in {seconds} s")
-
-
-@pytest.mark.parametrize("answers", COMBINATIONS.values(), ids=COMBINATIONS.keys())
-def test_every_combination_passes_its_own_lint_and_types(
-    answers: dict[str, str], bake: Callable[..., BakedProject], installed: BakedProject
-) -> None:
-    project = bake(**answers)
-    tools = installed.path / ".venv" / "bin"
-    for command in (
-        [tools / "ruff", "check", "."],
-        [tools / "ruff", "format", "--check", "."],
-        [tools / "mypy", "--cache-dir", installed.path / ".mypy_cache"],
-    ):
-        done = project.run(*command)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_baked_project_passes_its_own_tests(copied: BakedProject) -> None:
-    done = copied.run(copied.python, "-m", "pytest", "-q", "--durations=15", PYTHONPATH="src")
-    print(done.stdout[-4000:])
-    assert done.returncode == 0, done.stdout[-6000:]
-    assert "skipped" not in done.stdout.splitlines()[-1]
 
 
 def test_training_reaches_what_this_data_allows(trained: BakedProject) -> None:
@@ -142,49 +119,6 @@ def test_the_served_answer_is_the_models_and_the_files(
         server.wait(timeout=30)
 
 
-def test_deleting_any_limb_breaks_nothing_else(copied: BakedProject) -> None:
-    folder = copied.path / "src" / copied.package / "limbs"
-    limbs = [path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
-    assert limbs
-    tests = ["tests/test_commands.py", "tests/test_contract.py", "tests/test_registry.py"]
-
-    def commands() -> tuple[set[str], set[str]]:
-        """Names of the package's commands and of make's targets."""
-        listed = copied.command("--help", PYTHONPATH="src").stdout.splitlines()[2:]
-        targets = copied.make("help").stdout.splitlines()
-        return {line.split()[0] for line in listed}, {line.split()[1] for line in targets}
-
-    for limb in limbs:
-        aside = copied.path.parent / limb.name
-        aside.mkdir()
-        whole = commands()
-        for gone in (limb, *standing_on(limb)):
-            shutil.move(gone, aside)
-        assert all(less < more for less, more in zip(commands(), whole, strict=True))
-        done = copied.run(copied.python, "-m", "pytest", "-q", *tests, PYTHONPATH="src")
-        assert done.returncode == 0, done.stdout
-        types = copied.run(copied.path / ".venv/bin/mypy")
-        assert types.returncode == 0, types.stdout
-        for gone in aside.iterdir():
-            shutil.move(gone, folder)
-        aside.rmdir()
-
-
-def standing_on(limb: Path) -> list[Path]:
-    """Other limbs that import a limb, or one that does, as their pages say; they go with it."""
-    others = [path for path in limb.parent.iterdir() if path.is_dir()]
-    gone = [limb]
-    for one in gone:  # it grows
-        uses = re.compile(rf"^\s*from \.+{one.name}[. ]", re.MULTILINE)
-        gone += [
-            other
-            for other in others
-            if other not in gone
-            and any(uses.search(path.read_text()) for path in other.rglob("*.py"))
-        ]
-    return gone[1:]
-
-
 def test_no_module_of_the_spine_imports_a_limb(installed: BakedProject) -> None:
     for path in (installed.path / "src" / installed.package).glob("*.py"):
         if path.name != "__main__.py":  # which finds them
@@ -247,14 +181,3 @@ def test_setup_says_what_to_do_when_torchs_index_cannot_be_reached(
     assert "find-links" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (project.path / ".venv" / "ready").exists()
-
-
-def test_the_demo_answers_and_stops_what_it_started() -> None:
-    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert '"model_version": ' in done.stdout
-    for line in done.stdout.splitlines():
-        if line.startswith(("the API's page", "MLflow's page")):
-            url = line.split()[-1]
-            with pytest.raises(urllib.error.URLError):
-                urllib.request.urlopen(url, timeout=5)

@@ -90,10 +90,7 @@ def built(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def changed(trained: BakedProject, tmp_path: Path) -> BakedProject:
     """A copy of the trained project that may be changed."""
-    path = tmp_path / trained.path.name
-    shutil.copytree(trained.path, path, ignore=shutil.ignore_patterns(".venv"))
-    (path / ".venv").symlink_to(trained.path / ".venv")
-    return BakedProject(path)
+    return trained.copy(tmp_path / trained.path.name)
 
 
 @dataclass(frozen=True)

@@ -142,12 +142,10 @@ def project(
     trained: BakedProject, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BakedProject]:
     """A copy of the trained project, under a name of its own; afterwards nothing of it is left."""
-    path = tmp_path_factory.mktemp("lambda") / trained.path.name
-    shutil.copytree(trained.path, path, ignore=shutil.ignore_patterns(".venv"))
-    (path / ".venv").symlink_to(trained.path / ".venv")
-    about = path / "pyproject.toml"
+    project = trained.copy(tmp_path_factory.mktemp("lambda") / trained.path.name)
+    about = project.path / "pyproject.toml"
     about.write_text(about.read_text().replace('name = "bird-strikes"', f'name = "{NAME}"'))
-    yield BakedProject(path)
+    yield project
     if made := docker("image", "ls", "--quiet", NAME).split():
         docker("image", "rm", "--force", *set(made))
 

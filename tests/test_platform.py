@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, BakedProject, clean_environment
+from conftest import ROOT, TRAINING, BakedProject, clean_environment
 from test_baked import free_port
 from test_images import docker, engine, inspect
 
@@ -169,11 +169,7 @@ def ann(platform: Platform) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def project(installed: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
     """A copy of the installed project, with nothing trained."""
-    path = tmp_path_factory.mktemp("tracked") / installed.path.name
-    ignored = shutil.ignore_patterns(".venv", "mlruns", "mlflow.db", "bundles", "checkpoints")
-    shutil.copytree(installed.path, path, ignore=ignored)
-    (path / ".venv").symlink_to(installed.path / ".venv")
-    return BakedProject(path)
+    return installed.copy(tmp_path_factory.mktemp("tracked") / installed.path.name, *TRAINING)
 
 
 def tell(project: BakedProject, login: dict[str, str]) -> Any:

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, clean_environment
+from conftest import TRAINING, BakedProject, clean_environment
 from test_deploy import ssh_server
 from test_images import docker, engine
 
@@ -32,13 +31,9 @@ def project(
     engine: None, trained: BakedProject, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BakedProject]:
     """A copy of the trained project, under a name of its own; afterwards no image of it is left."""
-    path = tmp_path_factory.mktemp("rent") / trained.path.name
-    ignored = shutil.ignore_patterns(".venv", "mlruns", "mlflow.db", "bundles")
-    shutil.copytree(trained.path, path, ignore=ignored)
-    (path / ".venv").symlink_to(trained.path / ".venv")
-    about = path / "pyproject.toml"
+    project = trained.copy(tmp_path_factory.mktemp("rent") / trained.path.name, *TRAINING)
+    about = project.path / "pyproject.toml"
     about.write_text(about.read_text().replace('name = "bird-strikes"', f'name = "{NAME}"'))
-    project = BakedProject(path)
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Another name")
     yield project

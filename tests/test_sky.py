@@ -38,14 +38,12 @@ def project(
     trained: BakedProject, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BakedProject]:
     """A copy of the trained project, under a name of its own; afterwards no image of it is left."""
-    path = tmp_path_factory.mktemp("sky") / trained.path.name
-    shutil.copytree(trained.path, path, ignore=shutil.ignore_patterns(".venv"))
-    (path / ".venv").symlink_to(trained.path / ".venv")
-    about = path / "pyproject.toml"
+    project = trained.copy(tmp_path_factory.mktemp("sky") / trained.path.name)
+    about = project.path / "pyproject.toml"
     about.write_text(about.read_text().replace('name = "bird-strikes"', f'name = "{NAME}"'))
-    choices = path / FILE
+    choices = project.path / FILE
     choices.write_text(choices.read_text().replace("YOU", "me"))
-    yield BakedProject(path)
+    yield project
     if shutil.which("docker") and (made := docker("image", "ls", "--quiet", NAME).split()):
         docker("image", "rm", "--force", *set(made))
 

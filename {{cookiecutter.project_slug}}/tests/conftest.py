@@ -24,6 +24,7 @@ import httpx2
 import onnx
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from {{cookiecutter.__package}} import __main__ as command_line
 from {{cookiecutter.__package}} import bundle
@@ -102,16 +103,33 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def write_project() -> Callable[..., Path]:
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database before the first run: it takes MLflow seconds to make one."""
+    folder = tmp_path_factory.mktemp("store")
+    with contextlib.chdir(folder):
+        MlflowClient("sqlite:///mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def write_project(empty_store: Path) -> Callable[..., Path]:
     """`write_project(folder, columns=, table=, **config)`: the small project, in a folder."""
-    return write
+
+    def run(folder: Path, *args: Any, **kwargs: Any) -> Path:
+        if not (folder / empty_store.name).exists():
+            shutil.copy(empty_store, folder)
+        return write(folder, *args, **kwargs)
+
+    return run
 
 
 @pytest.fixture
-def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def small_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_project: Callable[..., Path]
+) -> Callable[..., Path]:
     """`small_project(columns=, table=, **config)`: the same in `tmp_path`, and go there."""
     monkeypatch.chdir(tmp_path)
-    return lambda *args, **kwargs: write(tmp_path, *args, **kwargs)
+    return lambda *args, **kwargs: write_project(tmp_path, *args, **kwargs)
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,7 @@ def test_two_machines_train_as_one_does_though_one_of_them_was_lost(
         folder.mkdir()
         write_project(folder, models=["neural"], neural=NETWORK, split={"cross_validate_below": 0})
     *machines, alone = folders
+    (machines[1] / "mlflow.db").unlink()
     train = ("-m", PACKAGE, "train")
 
     agents = torchrun(machines, *train)

@@ -120,6 +120,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
     config = {"data": {"table": "fruit.csv"}, "models": ["linear"]}
+    config["split"] = {"cross_validate_below": 0}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "pyproject.toml").write_text('[project]\nname = "small"\n')
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:

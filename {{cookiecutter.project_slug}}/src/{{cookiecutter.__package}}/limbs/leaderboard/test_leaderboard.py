@@ -24,6 +24,7 @@ def test_runs_stand_side_by_side_with_the_best_first(
     Path("houses.csv").write_text("size,price\n" + rows)
     Path("schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
     config = {"data": {"table": "houses.csv"}, "models": ["tree", "linear"]}
+    config["split"] = {"cross_validate_below": 0}
     Path("config.yaml").write_text(yaml.safe_dump(config))
 
     assert main(["leaderboard"]) == 2
