@@ -19,9 +19,9 @@ from test_baked import free_port
 from test_images import docker
 from test_lambda import wait_for
 
+from .project import TASK, Rented
 from .rented import Cloud
 from .skypilot import CONFIG, WANTED, install, surroundings
-from .test_training import TASK, Rented
 
 pytestmark = pytest.mark.slow
 
