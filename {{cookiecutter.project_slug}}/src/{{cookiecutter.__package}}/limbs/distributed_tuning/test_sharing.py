@@ -25,7 +25,11 @@ from {{cookiecutter.__package}}.limbs.cloud.worker import RESULTS
 from {{cookiecutter.__package}}.limbs.distributed_tuning import bringing
 from {{cookiecutter.__package}}.limbs.distributed_tuning.commands import TuneHome
 from {{cookiecutter.__package}}.limbs.distributed_tuning.journal import StoreJournal
-from {{cookiecutter.__package}}.limbs.distributed_tuning.shared import SharedStorage, begin_trial, seed
+from {{cookiecutter.__package}}.limbs.distributed_tuning.shared import (
+    SharedStorage,
+    begin_trial,
+    seed,
+)
 from {{cookiecutter.__package}}.limbs.tuning.search import DATABASE, open_study
 from {{cookiecutter.__package}}.limbs.tuning.trying import suggest
 from {{cookiecutter.__package}}.preparation import prepare
