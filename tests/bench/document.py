@@ -67,10 +67,10 @@ for the demo's network, 0.89 for that of 1.15 million parameters.
 
 Rows need not be in memory: with `neural.stream` each rank reads row groups of its own from Parquet,
 in files or in an object store. Measured with what `make bench BENCH="--parts streaming"` runs, on
-two cores that were busy with other work (a load of 13 to 18), one rank: on 2 million rows the process
-that prepares and trains held 1.00 GiB at its peak, and on 20 million rows 1.06. It learned from 44,000
-to 48,000 rows a second of the smaller table and 73,000 of the larger one, and from 95,000 in memory.
-Rows are read and encoded while those before them are learned from.
+two cores that were busy with other work (a load of 13 to 18), one rank: on 2 million rows the
+process that prepares and trains held 1.00 GiB at its peak, and on 20 million rows 1.06. It learned
+from 44,000 to 48,000 rows a second of the smaller table and 73,000 of the larger one, and from
+95,000 in memory. Rows are read and encoded while those before them are learned from.
 """
 
 
