@@ -18,6 +18,7 @@ SAMPLE = 0.1  # of the rows of the smallest table: as many judge, or are learned
 CONFIG = """
 data: {{table: table.parquet}}
 training_rows: {sample}
+split: {{cross_validate_below: 0}}
 neural: {{stream: {stream}, epochs: {epochs}}}
 """
 

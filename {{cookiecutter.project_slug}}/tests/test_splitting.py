@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from {{cookiecutter.__package}}.contract import Contract
 from {{cookiecutter.__package}}.errors import UserError
+from {{cookiecutter.__package}}.rows import COPY
 from {{cookiecutter.__package}}.settings import Split
-from {{cookiecutter.__package}}.splitting import COPY, PARTS
+from {{cookiecutter.__package}}.splitting import PARTS
 from {{cookiecutter.__package}}.splitting import split as splits
 
 FIRST = dt.date(2020, 1, 1)

@@ -166,8 +166,8 @@ def with_parts(
     parts = split(table, contract, settings.split, settings.seed, chance)
     if settings.neural.stream and len(parts) > 1:
         raise UserError(
-            f"neural.stream is for many rows, and {len(table)} are so few that they are split "
-            f"{len(parts)} times (split.cross_validate_below in config.yaml)"
+            f"neural.stream needs one split, and {len(table)} rows are so few that they are split "
+            f"{len(parts)} times: raise training_rows, or lower split.cross_validate_below"
         )
     for name in contract.features:
         if any(table[name].filter(part == 0).is_null().all() for part in parts):
