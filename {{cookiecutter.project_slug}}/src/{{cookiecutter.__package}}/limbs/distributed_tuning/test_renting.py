@@ -14,6 +14,7 @@ from {{cookiecutter.__package}}.limbs.distributed_tuning.commands import TuneOn
 
 def test_machines_share_the_budget_and_a_folder_of_the_store(project: Path) -> None:
     asked = build(TuneOn, ["--on", "aws", "--machines", "4", "--dollars", "8", "--hours", "2"])
+    assert isinstance(asked, TuneOn)
     written = {"envs": {"IMAGE": "a/b", "STORE": "s3://bucket/p"}, "resources": {}, "run": "true"}
     task = choices.chosen(written, asked)
     assert task["resources"]["max_hourly_cost"] == 1
