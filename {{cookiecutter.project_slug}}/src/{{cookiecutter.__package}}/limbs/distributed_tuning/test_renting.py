@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from {{cookiecutter.__package}}.__main__ import build, main
+from {{cookiecutter.__package}}.__main__ import (
+    build,
+    main,
+)
 from {{cookiecutter.__package}}.limbs.cloud.job import Job
 from {{cookiecutter.__package}}.limbs.cloud.on_sky import choices
 from {{cookiecutter.__package}}.limbs.distributed_tuning.commands import TuneOn
