@@ -15,7 +15,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from {{cookiecutter.__package}}.limbs.cloud.conftest import Bucket
-from {{cookiecutter.__package}}.limbs.cloud.store import BusyError, Store
+from {{cookiecutter.__package}}.limbs.cloud.store import (
+    BusyError,
+    Store,
+)
 from {{cookiecutter.__package}}.limbs.distributed_tuning.journal import StoreJournal
 from {{cookiecutter.__package}}.limbs.distributed_tuning.shared import (
     SharedStorage,

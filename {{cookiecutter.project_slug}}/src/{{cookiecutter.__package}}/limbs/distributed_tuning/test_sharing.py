@@ -17,7 +17,10 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from {{cookiecutter.__package}}.__main__ import build, main
+from {{cookiecutter.__package}}.__main__ import (
+    build,
+    main,
+)
 from {{cookiecutter.__package}}.limbs.cloud import jobs
 from {{cookiecutter.__package}}.limbs.cloud.job import Group
 from {{cookiecutter.__package}}.limbs.cloud.store import Store
@@ -30,7 +33,10 @@ from {{cookiecutter.__package}}.limbs.distributed_tuning.shared import (
     begin_trial,
     seed,
 )
-from {{cookiecutter.__package}}.limbs.tuning.search import DATABASE, open_study
+from {{cookiecutter.__package}}.limbs.tuning.search import (
+    DATABASE,
+    open_study,
+)
 from {{cookiecutter.__package}}.limbs.tuning.trying import suggest
 from {{cookiecutter.__package}}.preparation import prepare
 from {{cookiecutter.__package}}.settings import PACKAGE
