@@ -45,9 +45,9 @@ class Started:
     def says(self, what: str, seconds: float = 300) -> None:
         """Wait until it has said something."""
         deadline = time.monotonic() + seconds
-        while not re.search(what, self.said):
+        while not re.search(what, self.said, re.MULTILINE):
             assert time.monotonic() < deadline, f"no {what!r}: {self.said}"
-            assert self.process.poll() is None, self.said
+            assert self.process.poll() is None or re.search(what, self.said), self.said
             time.sleep(0.1)
 
     def signal(self, number: signal.Signals) -> None:
@@ -64,7 +64,7 @@ class Started:
     @property
     def job(self) -> str:
         """Beginning of the id of the job that it has begun."""
-        self.says(r"^job \w{8}: |\njob \w{8}: ")
+        self.says(r"^job \w{8}: ")
         found = re.search(r"^job (\w{8}): ", self.said, re.MULTILINE)
         assert found
         return found[1]
@@ -104,10 +104,11 @@ class Rented:
         found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
         return found
 
-    def kept(self) -> list[str]:
-        """Names in the jobs' folders of the bucket."""
+    def kept(self, folder: str = "jobs/") -> list[str]:
+        """Names in a folder of the bucket: by default in those of jobs."""
         (bucket,) = self.cloud.client("s3").list_buckets(Prefix=NAME)["Buckets"] or [None]
-        found = self.cloud.client("s3").list_objects_v2(Bucket=bucket["Name"], Prefix="jobs/jobs/")
+        prefix = f"jobs/{folder}"
+        found = self.cloud.client("s3").list_objects_v2(Bucket=bucket["Name"], Prefix=prefix)
         return [entry["Key"] for entry in found.get("Contents", ())]
 
     def machine(self, job: str) -> dict[str, Any]:
