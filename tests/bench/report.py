@@ -60,7 +60,10 @@ def training(measured: Training) -> str:
         f"{measured.threads} threads\n"
     )
     header = ["loop", "rows/s", "/ bare (lowest to highest round)"]
-    shares = f"\nCheckpoints, as by default, take {spread(measured.checkpoints)} of the time."
+    shares = (
+        f"\nCheckpoints, as by default, take {spread(measured.checkpoints)} of the time. Snapshots, "
+        f"as on a rented machine, take {spread(measured.snapshots)} of it beside the training."
+    )
     return "\n".join([title, table(header, rows), shares, scaling(measured.weak)])
 
 

@@ -37,6 +37,7 @@ def targets(
     if training:
         rows.append(at_least("times the bare training loop", 0.95, [training.ratio]))
         rows.append(at_most("of the time for checkpoints", 0.02, training.checkpoints))
+        rows.append(at_most("of the time for snapshots", 0.02, training.snapshots))
     if scale:
         rows += large(scale)
     if streaming:

@@ -23,6 +23,8 @@ class Training:
         Rows a second, one value a round.
     checkpoints
         Share of the project's time that went into them, one value a round.
+    snapshots
+        Share of the time that a rented machine takes for bringing them away, one value a round.
     weak
         Rows a second of one rank, and of two that have twice the rows; or why not.
     """
@@ -33,6 +35,7 @@ class Training:
     project: list[float]
     bare: list[float]
     checkpoints: list[float]
+    snapshots: list[float]
     weak: list[Weak] | str
 
     @property
@@ -45,4 +48,6 @@ def measure_training(project: Project, folder: Path, rounds: int, epochs: int) -
     """Train the network with both loops, in turns, and on one machine and two."""
     say(f"training, {rounds} rounds")
     found: dict[str, Any] = run_program(project, "loops.py", str(folder), str(rounds), str(epochs))
-    return Training(**found, weak=measure_weak(project, folder, min(rounds, 3), epochs))
+    found |= run_program(project, "snapshots.py", str(folder), str(rounds))
+    weak = measure_weak(project, folder, min(rounds, 3), epochs)
+    return Training(**found, weak=weak)

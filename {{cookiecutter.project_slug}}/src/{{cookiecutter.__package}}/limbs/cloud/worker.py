@@ -36,6 +36,7 @@ STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` h
 LOST, TRIES = 1, 3  # exit code of torchrun when a rank has ended, and how often it is started
 PORTS = 20000, 10000  # the first, and how many: another's job may be on the same machines
 PAUSE, WAIT = 0.2, 3.0  # seconds
+EVERY = 30.0  # seconds from a snapshot to the next
 RESULTS = 60  # seconds before the machine's end that belong to bringing away what there is
 
 
@@ -45,7 +46,7 @@ class Worker:
     def __init__(self, arguments: list[str]) -> None:
         self.arguments = arguments
         self.deadline = float(os.environ["DEADLINE"]) - RESULTS
-        self.every = float(os.environ.get("SNAPSHOT_SECONDS", "30"))
+        self.every = float(os.environ.get("SNAPSHOT_SECONDS", EVERY))
         self.first = os.environ.get("SKYPILOT_NODE_RANK", "0") == "0"  # of the job's machines
         self.stopped = False
         self.about: dict[str, Any] = {"lives": []}
