@@ -61,8 +61,8 @@ def training(measured: Training) -> str:
     )
     header = ["loop", "rows/s", "/ bare (lowest to highest round)"]
     shares = (
-        f"\nCheckpoints, as by default, take {spread(measured.checkpoints)} of the time. Snapshots, "
-        f"as on a rented machine, take {spread(measured.snapshots)} of it beside the training."
+        f"\nCheckpoints, as by default, take {spread(measured.checkpoints)} of the time; snapshots, "
+        f"as on a rented machine, {spread(measured.snapshots)} of it beside the training."
     )
     return "\n".join([title, table(header, rows), shares, scaling(measured.weak)])
 
