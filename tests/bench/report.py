@@ -61,8 +61,8 @@ def training(measured: Training) -> str:
     )
     header = ["loop", "rows/s", "/ bare (lowest to highest round)"]
     shares = (
-        f"\nCheckpoints, as by default, take {spread(measured.checkpoints)} of the time; snapshots, "
-        f"as on a rented machine, {spread(measured.snapshots)} of it beside the training."
+        f"\nOf the time, checkpoints take {spread(measured.checkpoints)}; snapshots, that a rented "
+        f"machine takes beside the training, {spread(measured.snapshots)}."
     )
     return "\n".join([title, table(header, rows), shares, scaling(measured.weak)])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,9 @@ class Sky:
     def start(self, asked: Rent, job: Job) -> None:
         """Hand it over to SkyPilot's controller."""
         config = choices.compose(self.task, asked, job, self.image, self.inputs, self.code)
-        skypilot.ask(PROGRAM, "launch", {"config": config})
+        # Its server goes on with what it was asked for, and ends only a job that it knows.
+        with undisturbed("it is taken away again as soon as SkyPilot knows of it"):
+            skypilot.ask(PROGRAM, "launch", {"config": config})
 
     def ask(self, what: str, job: str, quiet: bool = True) -> Any:
         """Ask SkyPilot about a job."""
@@ -198,3 +202,22 @@ def brought(store: Store, what: str, pack: Callable[[Path], None]) -> str:
             ) as bar:
                 store.put(archive, packed, told=bar.update)
     return archive
+
+
+@contextmanager
+def undisturbed(told: str) -> Iterator[None]:
+    """Hold Ctrl-C back until something is done, and tell so."""
+    asked: list[bool] = []
+
+    def hold(*_: Any) -> None:
+        if not asked:
+            print(told, flush=True)
+        asked.append(True)
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
