@@ -84,11 +84,12 @@ def lose_between_objects_and_list(rented: Rented, cloud: Cloud, job: str) -> Non
     cloud.preempt(machine["InstanceId"])
 
 
-def lose_while_it_is_made_ready(rented: Rented, cloud: Cloud, job: str) -> None:
-    """Take a job's machine away as soon as there is one; the next finds the store busy."""
-    cloud.wait(lambda: rented.machine(job), PATIENCE)
-    cloud.preempt(rented.machine(job)["InstanceId"])
-    cloud.wait(lambda: rented.machine(job), PATIENCE)
+def lose_as_it_begins(rented: Rented, cloud: Cloud, job: str) -> None:
+    """Take a job's machine away when its work has begun; the next one finds the store busy."""
+    cloud.wait(lambda: rented.works(job), PATIENCE)
+    gone = rented.machine(job)["InstanceId"]
+    cloud.preempt(gone)
+    cloud.wait(lambda: rented.machine(job).get("InstanceId", gone) != gone, PATIENCE)
     cloud.fail("s3:*", "SlowDown", seconds=15, callers=rented.machine(job)["PrivateIpAddress"])
     cloud.wait(lambda: rented.works(job), PATIENCE)
 
@@ -138,7 +139,7 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
         for name in ("hung", "stuck"):
             jobs[name] = rented.train("tree", hours=HOURS)
         ids |= {name: jobs[name].job for name in ("hung", "stuck")}
-    lose_while_it_is_made_ready(rented, cloud, ids["lost"])
+    lose_as_it_begins(rented, cloud, ids["lost"])
     for name in ("hung", "stuck"):
         cloud.wait(lambda job=ids[name]: rented.works(job), PATIENCE)  # type: ignore[misc]
     for name, started in jobs.items():
@@ -247,7 +248,7 @@ def test_a_training_that_lost_its_machines_ends_as_if_it_had_not(day: Day) -> No
     assert said.endswith("exit code 0")
     job, (model,) = day.jobs["lost"], day.models["lost"]
     assert (job["status"], model["status"]) == ("FINISHED", "FINISHED")
-    assert job["metrics"]["machines"] == 3  # a fourth was lost before it had begun
+    assert job["metrics"]["machines"] in (3, 4)  # the third may not have had the time to say so
     assert model["metrics"]["cost_usd"] > 0
     own = {"cost_usd", "fit_seconds"}
     measured = {k: v for k, v in day.unbroken["metrics"].items() if k not in own}
