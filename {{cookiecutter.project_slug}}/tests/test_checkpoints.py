@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from {{cookiecutter.__package}} import checkpoints, network
+from {{cookiecutter.__package}}.batches import InMemory
 from {{cookiecutter.__package}}.settings import Neural
 
 
@@ -23,7 +24,7 @@ def job(folder: Path, epochs: int = 4, **settings: Any) -> network.Job:
         settings=Neural.model_validate({"batch_size": 32, "accelerator": "cpu", **settings}),
         seed=1,
         epochs=epochs,
-        train=(inputs, (inputs[:, 0] * inputs[:, 1] > 0).long()),
+        train=InMemory(inputs, (inputs[:, 0] * inputs[:, 1] > 0).long()),
         held_out=None,
         checkpoint=folder / "x.ckpt",
         report=network.untold,

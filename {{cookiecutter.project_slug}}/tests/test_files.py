@@ -218,10 +218,10 @@ def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
         assert post(api, (GOOD + "A,true,1\n" * 100).encode(), CSV).status_code == 413
         address = (api.base_url.host, api.base_url.port)
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
-        slow = [socket.create_connection(address, timeout=20) for _ in range(2)]
+        slow = [socket.create_connection(address, timeout=60) for _ in range(2)]
         for sender in slow:
             sender.sendall(head + b"Content-Length: 90\r\n\r\n" + GOOD.encode())
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         while len(children(api)) < 2 and time.monotonic() < limit:
             time.sleep(0.05)
         refused = post(api, GOOD.encode(), CSV)

@@ -26,7 +26,7 @@ def add_lags(table: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     time, series = contract.names("time")[0], contract.names("series")
     values = {name: pl.col(str(lag.lag_of)).shift(lag.steps) for name, lag in absent.items()}
     within = {name: value.over(series) if series else value for name, value in values.items()}
-    row = "__row__"
+    row = "__place__"
     return (
         table.with_row_index(row)
         .sort(time, maintain_order=True)

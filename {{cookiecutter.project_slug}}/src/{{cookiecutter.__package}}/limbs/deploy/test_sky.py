@@ -400,7 +400,7 @@ def test_an_environment_is_made_once_and_again_when_another_is_wanted(
     for _ in range(2):
         skypilot.ensure()
     assert [arguments[0] for arguments in done] == ["venv", "pip"]
-    assert skypilot.clouds() == ["aws", "kubernetes"]
+    assert skypilot.clouds() == ["aws", "kubernetes", "slurm"]
     skypilot.WANTED.write_text("skypilot[gcp, lambda]==0.14.1\n")
     skypilot.ensure()
     assert len(done) == 4
