@@ -47,6 +47,7 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
                 rates[name].append(rows * epochs / took)
             if turn >= 0 and name == "project":
                 shares.append(sum(kept) / took)
+                shutil.copy(job.checkpoint, folder / "newest.ckpt")
         for key, tensor in weights["bare"].items():
             found = torch.from_numpy(weights["project"][key])
             assert torch.allclose(tensor, found, atol=1e-5), f"{key} differs"

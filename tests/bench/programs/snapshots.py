@@ -2,7 +2,7 @@
 
 Usage: python snapshots.py PACKAGE FOLDER ROUNDS
 
-FOLDER holds a checkpoint, `loop.ckpt`, which is another one in each round. The store is one on
+FOLDER holds a checkpoint, `newest.ckpt`, which is another one in each round. The store is one on
 this machine, so that what it needs itself is in the time too. Prints, as JSON, the share of the
 time that goes into snapshots, one value a round.
 """
@@ -11,6 +11,7 @@ time that goes into snapshots, one value a round.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ from moto.server import ThreadedMotoServer
 
 def main(package: str, folder: Path, rounds: int) -> None:
     """Take them, each after another checkpoint."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -44,7 +46,7 @@ def main(package: str, folder: Path, rounds: int) -> None:
     snapshots = import_module(f"{cloud}.snapshots").Snapshots(store, work)
     shares = []
     for turn in range(-1, rounds):  # the first one brings all that is there already
-        checkpoint = (folder / "loop.ckpt").read_bytes() + bytes([turn + 1])
+        checkpoint = (folder / "newest.ckpt").read_bytes() + bytes([turn + 1])
         (work / "checkpoints/loop.ckpt").write_bytes(checkpoint)
         began = time.perf_counter()
         assert snapshots.take({"lives": []})
