@@ -33,7 +33,7 @@ def find_commands() -> dict[str, type[Command]]:
         for name, value in vars(module).items()
         if isinstance(value, type)
         and issubclass(value, Command)
-        and value is not Command
+        and value.run is not Command.run  # which others begin with
         and value.__module__ == module.__name__
     }
 
@@ -43,8 +43,9 @@ def main(arguments: list[str]) -> int:
     found = find_commands()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: python -m {PACKAGE} COMMAND [--help] [--setting value ...]\n")
+        width = max(map(len, found))
         for name, kind in sorted(found.items()):
-            print(f"  {name:12} {(kind.__doc__ or '').splitlines()[0]}")
+            print(f"  {name:{width}}  {(kind.__doc__ or '').splitlines()[0]}")
         return 0
     name, *rest = arguments
     try:
