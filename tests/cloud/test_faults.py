@@ -147,7 +147,9 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
             started.said += f"\nexit code {started.wait()}"
     stuck = rented.machine(ids["stuck"])
     cloud.fail("ec2:TerminateInstances", "UnauthorizedOperation", callers=stuck["PrivateIpAddress"])
-    stranger = cloud.client("ec2").run_instances(ImageId=stuck["ImageId"], MinCount=1, MaxCount=1)
+    stranger = cloud.client("ec2").run_instances(
+        ImageId=stuck["ImageId"], SubnetId=stuck["SubnetId"], MinCount=1, MaxCount=1
+    )
     (other,) = [one["InstanceId"] for one in stranger["Instances"]]
 
     # Now nobody watches over the machines.
