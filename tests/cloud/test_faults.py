@@ -250,7 +250,7 @@ def test_a_training_that_lost_its_machines_ends_as_if_it_had_not(day: Day) -> No
     assert said.endswith("exit code 0")
     job, (model,) = day.jobs["lost"], day.models["lost"]
     assert (job["status"], model["status"]) == ("FINISHED", "FINISHED")
-    assert job["metrics"]["machines"] in (3, 4)  # the third may not have had the time to say so
+    assert job["metrics"]["machines"] >= 2  # some were lost before they could say that they were
     assert model["metrics"]["cost_usd"] > 0
     own = {"cost_usd", "fit_seconds"}
     measured = {k: v for k, v in day.unbroken["metrics"].items() if k not in own}
