@@ -63,8 +63,8 @@ if rank_of()[0]:
 dice = np.random.default_rng(0)
 rows = np.hstack([dice.normal(size=(600, 3)), dice.integers(0, 5, (600, 1))]).astype(np.float32)
 target = torch.tensor(rows[:, 0] * rows[:, 1] + (rows[:, 3] == 3) > 0.2).long()
-job = network.Job("fit", (3, [5], 2), settings, 1, epochs, InMemory(torch.tensor(rows), target), None,
-                  folder / "x.ckpt", print)
+learned = InMemory(torch.tensor(rows), target)
+job = network.Job("fit", (3, [5], 2), settings, 1, epochs, learned, None, folder / "x.ckpt", print)
 with ranks.leading(settings) if rank_of()[1] > 1 else contextlib.nullcontext():
     weights = ranks.launch(settings, train, job, job._replace(report=network.untold))
 np.savez(folder / "weights.npz", **weights)
