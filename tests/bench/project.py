@@ -141,6 +141,24 @@ def run_program(project: Project, name: str, *arguments: str) -> dict[str, Any]:
     return result
 
 
+def check_room(folder: Path, rows: int, each: float) -> None:
+    """Refuse a table that the disk has no room for.
+
+    Parameters
+    ----------
+    each
+        Bytes that a row needs.
+
+    Raises
+    ------
+    UserError
+        If there is too little.
+    """
+    needed, free = rows * each / 2**30, shutil.disk_usage(folder).free / 2**30
+    if needed > free:
+        raise UserError(f"{rows:,} rows need {needed:.0f} GiB in {folder}, {free:.0f} free")
+
+
 def say(progress: str) -> None:
     """Tell what is being done."""
     print(progress, file=sys.stderr, flush=True)

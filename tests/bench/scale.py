@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from project import PROGRAMS, Project, UserError, say
+from project import PROGRAMS, Project, UserError, check_room, say
 
 KINDS = ("csv", "parquet")
 PREPARE, PREDICT, POLARS, PANDAS = "prepare", "predict", "polars", "pandas"
@@ -85,9 +85,7 @@ def measure_scale(project: Project, folder: Path, sizes: Sequence[int], rounds: 
     UserError
         If the disk is too small, or a program fails.
     """
-    needed, free = max(sizes) * DISK / 2**30, shutil.disk_usage(folder).free / 2**30
-    if needed > free:
-        raise UserError(f"{max(sizes):,} rows need {needed:.0f} GiB in {folder}, {free:.0f} free")
+    check_room(folder, max(sizes), DISK)
     work = folder / "scale"
     work.mkdir()
     (work / "schema.yaml").write_text(CONTRACT)

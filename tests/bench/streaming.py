@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from project import PROGRAMS, Project, UserError, say
+from project import PROGRAMS, Project, check_room, say
 from scale import CONTRACT, run
 
 STREAMED, SAMPLED = "streamed", "sampled"
@@ -55,9 +55,7 @@ def measure_streaming(project: Project, folder: Path, sizes: Sequence[int]) -> l
     UserError
         If the disk is too small, or a program fails.
     """
-    needed, free = max(sizes) * DISK / 2**30, shutil.disk_usage(folder).free / 2**30
-    if needed > free:
-        raise UserError(f"{max(sizes):,} rows need {needed:.0f} GiB in {folder}, {free:.0f} free")
+    check_room(folder, max(sizes), DISK)
     work = folder / "streaming"
     work.mkdir()
     (work / "schema.yaml").write_text(CONTRACT)

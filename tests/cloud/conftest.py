@@ -101,15 +101,12 @@ def rented(
 ) -> Iterator[Rented]:
     """A copy of the trained project, with what `make cloud-bootstrap` makes."""
     path = tmp_path_factory.mktemp("cloud") / trained.path.name
-    ignored = shutil.ignore_patterns(".venv", ".sky", "mlruns", "mlflow.db", "bundles")
-    shutil.copytree(trained.path, path, ignore=ignored)
-    (path / ".venv").symlink_to(trained.path / ".venv")
+    project = trained.copy(path, ".sky", "mlruns", "mlflow.db", "bundles")
     (path / ".sky").symlink_to(session_cloud.sky_folder)
     (session_cloud.sky_folder / "made").write_text((path / "infra/sky.txt").read_text())
     for name in ("pyproject.toml", "infra/sky.config.yaml"):
         text = (path / name).read_text()
         (path / name).write_text(text.replace("bird-strikes", NAME))
-    project = BakedProject(path)
     here = Rented(project, session_cloud)
     done = here.command("cloud-bootstrap", "--email", "me@here.org", "--dollars", "20")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,6 @@ Each test asserts how it ends in Slurm, where nothing may be left, and in MLflow
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -88,9 +87,7 @@ def store(key: Path) -> Iterator[str]:
 def rented(trained: BakedProject, key: Path, store: str) -> Iterator[Rented]:
     """A copy of the trained project, of someone who has a key to the cluster and a bucket."""
     home, path = key.parent / "home", key.parent / trained.path.name
-    ignored = shutil.ignore_patterns(".venv", ".sky", "mlruns", "mlflow.db", "bundles")
-    shutil.copytree(trained.path, path, ignore=ignored)
-    (path / ".venv").symlink_to(trained.path / ".venv")
+    project = trained.copy(path, ".sky", "mlruns", "mlflow.db", "bundles")
     (path / ".sky").symlink_to(sky := install())
     (sky / "made").write_text((path / "infra/sky.txt").read_text())
     about = path / "pyproject.toml"
@@ -109,7 +106,7 @@ def rented(trained: BakedProject, key: Path, store: str) -> Iterator[Rented]:
     cloud.client("s3").create_bucket(Bucket=NAME)
     try:
         assert "Slurm: enabled" in cloud.sky("check", "slurm")
-        yield Rented(BakedProject(path), cloud)
+        yield Rented(project, cloud)
     finally:
         cloud.kill()
 
