@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sky
+from sky import exceptions
 from sky.utils import registry
 
 from .answering import said
@@ -43,7 +44,9 @@ def offers(wanted: Iterable[sky.Resources], clouds: list[str]) -> list[dict[str,
                 one.validate()
                 feasible = cloud.get_feasible_launchable_resources(one)
             except Exception as error:  # there are a dozen kinds
-                reasons.append(said(error))
+                # What a cloud can never do is told only to who wants that cloud.
+                if resources.cloud or not isinstance(error, exceptions.NotSupportedError):
+                    reasons.append(said(error))
                 continue
             reasons += [feasible.hint] if feasible.hint else []
             for machine in feasible.resources_list:
