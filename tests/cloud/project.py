@@ -80,8 +80,12 @@ class Rented:
         self.settings = cloud.environment | {"PYTHONPATH": "src", "TORCH": ""}
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the package."""
-        return self.project.command(*arguments, **self.settings)
+        """Run a command of the package; where it names SkyPilot's log, show the end of that."""
+        done = self.project.command(*arguments, **self.settings)
+        log = self.cloud.home / ".sky/api_server/server.log"
+        if log.name in done.stderr and log.exists():
+            done.stderr += log.read_text(errors="replace")[-4000:]
+        return done
 
     def start(self, *arguments: str) -> Started:
         """Start a command of the package."""

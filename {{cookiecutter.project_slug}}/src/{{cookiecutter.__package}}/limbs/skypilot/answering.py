@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -29,6 +30,9 @@ def answer(*functions: Callable[..., Any]) -> None:
 
 
 def said(error: BaseException) -> str:
-    """What an error says, in a line without colours."""
+    """What an error says, in a line without colours; of a log that it names, the last line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)) or type(error).__name__
+    if named := re.search(r"View logs at: (\S+)", text):
+        log = Path(named[1]).expanduser()
+        text += "".join([": ", *log.read_text(errors="replace").splitlines()[-1:]])
     return " ".join(text.split())[:400]
