@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
+import random
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from conftest import ROOT, clean_environment
-from test_baked import free_port
 
 WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/sky.txt"
 CONFIG = """\
@@ -56,6 +58,15 @@ def install() -> Path:
     return folder
 
 
+def lasting_port() -> int:
+    """Return a port that is free, and is given to no connection while a server is started anew."""
+    for port in random.sample(range(15_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("all ports are taken")
+
+
 def surroundings(home: Path, addresses: dict[str, str]) -> dict[str, str]:
     """What SkyPilot and boto3 find in the environment."""
     cache = Path("~/.cache/uv").expanduser()
@@ -67,7 +78,7 @@ def surroundings(home: Path, addresses: dict[str, str]) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "SKYPILOT_API_SERVER_LOCAL_PORT": str(free_port()),
+        "SKYPILOT_API_SERVER_LOCAL_PORT": str(lasting_port()),
         "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
         "SKYPILOT_SKIP_CLOUD_IDENTITY_CHECK": "1",
         "SKYPILOT_POD_MEMORY_GB_LIMIT": "4",  # else it starts a dozen controllers

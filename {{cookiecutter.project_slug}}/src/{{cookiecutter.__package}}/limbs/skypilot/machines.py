@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import sky
@@ -12,7 +12,7 @@ from sky.utils import registry
 from .answering import said
 
 
-def offers(wanted: Iterable[sky.Resources], clouds: list[str]) -> list[dict[str, Any]]:
+def offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[dict[str, Any]]:
     """All machines that would do, the cheapest first, each at its lowest and its highest price.
 
     Parameters
@@ -53,7 +53,13 @@ def offers(wanted: Iterable[sky.Resources], clouds: list[str]) -> list[dict[str,
                 offer = offer_of(machine)
                 found[offer["what"]] = offer
     if not found:
-        nothing = f"nothing on {' or '.join(clouds)} has such resources"
+        asked = list(dict.fromkeys(str(one.cloud) for one in wanted if one.cloud))
+        nothing = f"nothing on {' or '.join(asked or clouds)} has such resources"
+        if limits := [one.max_hourly_cost for one in wanted if one.max_hourly_cost]:
+            nothing += (
+                f" for {max(limits):.3g} USD an hour, which is all that the budget allows: a larger "
+                "BUDGET, fewer HOURS, or a cheaper machine (GPU=..., SPOT=yes)"
+            )
         raise ValueError(reasons[0] if reasons else nothing)
     return sorted(found.values(), key=lambda one: one["price"] or 0)  # as SkyPilot chooses
 
@@ -73,6 +79,6 @@ def offer_of(machine: sky.Resources) -> dict[str, Any]:
     return {**about, "price": min(prices), "highest": max(prices)}
 
 
-def cheapest(wanted: Iterable[sky.Resources], clouds: list[str]) -> dict[str, Any]:
+def cheapest(wanted: Collection[sky.Resources], clouds: list[str]) -> dict[str, Any]:
     """Tell the machine with the lowest price among all that would do."""
     return offers(wanted, clouds)[0]
