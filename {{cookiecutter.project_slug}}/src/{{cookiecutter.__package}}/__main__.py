@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 
 import yaml
+from dotenv import load_dotenv
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -113,7 +114,9 @@ def lock() -> Iterator[None]:
 
 
 def build(command: type[Command], arguments: list[str]) -> Command:
-    """Read a command's settings from config.yaml, the environment and the command line.
+    """Read a command's settings from config.yaml, .env, the environment and the command line.
+
+    What .env holds is put into the environment, so that AWS' and MLflow's libraries see it too.
 
     Raises
     ------
@@ -122,10 +125,14 @@ def build(command: type[Command], arguments: list[str]) -> Command:
     """
     if not CONFIG.is_file():
         raise UserError(f"there is no {CONFIG} here; run this in the project's folder")
+    try:
+        load_dotenv(".env", interpolate=False)  # a password may hold a $
+    except UnicodeDecodeError:
+        raise UserError(".env is not UTF-8 text: save it as such") from None
     for variable in os.environ:
         field = variable.removeprefix(PREFIX).split("__")[0].lower()
         if variable.startswith(PREFIX) and field not in command.model_fields:
-            raise UserError(f"{variable} is set in the environment, but is no setting")
+            raise UserError(f"{variable} is set in the environment or in .env, but is no setting")
     try:
         return command(_cli_parse_args=arguments, _cli_prog_name=f"{PACKAGE} {command.__name__}")
     except ValidationError as error:

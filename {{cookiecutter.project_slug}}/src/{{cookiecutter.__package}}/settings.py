@@ -1,4 +1,4 @@
-"""The person's choices: config.yaml, then the environment, then the command line."""
+"""The person's choices: config.yaml, then .env, the environment, and the command line."""
 
 from __future__ import annotations
 
