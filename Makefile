@@ -27,10 +27,14 @@ test-fast: .venv/ready ## the tests that install nothing
 lint: .venv/ready ## style and types of the template's own code
 	@.venv/bin/ruff check hooks infra tests && .venv/bin/ruff format --check hooks infra tests && .venv/bin/mypy
 
+newest: .venv/ready ## a baked project's own lint and tests, on the newest versions that fit
+	@rm -rf .newest && .venv/bin/cookiecutter --no-input . --output-dir .newest
+	@$(MAKE) -C .newest/bird-strikes pins && $(MAKE) -C .newest/bird-strikes lint test
+
 bench: .venv/ready ## speed of serving, training and large tables, beside others
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
 scale: .venv/ready ## docs/scale.md: what more requests need, from a benchmark of the API
 	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/scale.md $(BENCH)
 
-.PHONY: help setup demo test test-fast lint bench scale
+.PHONY: help setup demo test test-fast lint newest bench scale
