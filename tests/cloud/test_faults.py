@@ -51,6 +51,7 @@ class Day:
     """The one of them that may not."""
     swept: str
     follow: dict[str, str]
+    """What is said when they are picked up again or stopped, with the exit code last."""
     stranger: bool
     """Whether a machine that is none of ours was there after the sweep."""
     unbroken: dict[str, Any]
