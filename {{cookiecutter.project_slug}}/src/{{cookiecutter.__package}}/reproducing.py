@@ -1,0 +1,62 @@
+"""Making a model again: the command that gives the same metrics."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, YamlConfigSettingsSource
+
+from .provenance import git
+from .settings import CONFIG, PREFIX, Settings
+
+ASKED = {"models", "budget"}  # which models are tried changes none of them
+
+
+class FromFile(Settings):
+    """The settings as config.yaml alone says them."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Neither the environment nor the command line counts."""
+        return (YamlConfigSettingsSource(settings_cls, CONFIG),)
+
+
+def command(family: str, provenance: dict[str, Any]) -> str:
+    """The shell's line that trains a model again, with what config.yaml does not say before it."""
+    said, chosen = FromFile().choices(), provenance["settings"]
+    words = []
+    for name in sorted(chosen.keys() - ASKED):
+        value, usual = chosen[name], said[name]
+        if value == usual:
+            continue
+        if isinstance(value, dict):
+            value = {key: part for key, part in value.items() if part != usual.get(key)}
+        text = value if isinstance(value, str) else json.dumps(value)
+        words.append(f"{PREFIX}{name.upper()}={shlex.quote(text)}")
+    line = " ".join([*words, "make", "train", f"MODEL={family}"])
+    commit = provenance["git_commit"]
+    return line if commit == "none" else f"git checkout {commit} && {line}"
+
+
+def again(family: str, provenance: dict[str, Any]) -> list[str]:
+    """Paragraphs on how to make a model again, and what stands against it."""
+    told = [f"```\n{command(family, provenance)}\n```"]
+    if provenance["git_commit"] == "none":
+        told.append("It was trained outside of git: nothing tells whether the code has changed.")
+    elif provenance["git_dirty"]:
+        told.append(
+            "It was trained with changes that were not committed, so that the commit alone does "
+            "not give the same."
+        )
+    data = provenance["settings"]["data"]["table"]
+    if git("ls-files", "--", data) == "":
+        told.append(f"`{data}` is not in git: a fresh clone needs the same data first.")
+    told.append(
+        f"The prepared table is the same if its SHA-256 is `{provenance['data']}`; the run's card "
+        "then shows the same metrics."
+    )
+    return told
