@@ -35,7 +35,7 @@ from .summary import suspicion, table, verdict
 REFERENCE_ROWS = 500
 PATIENCE = 1.5  # how far a last model may go beyond the budget
 IMPORTANCE_COLUMNS = 50  # the best alone of more
-SMALL = 70  # dots an inch of the bundle's plots
+SMALL = 66  # dots an inch of the bundle's plots
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 
 
@@ -107,7 +107,7 @@ def train(settings: Settings) -> None:
     if trained:
         trained.sort(key=lambda model: model.metrics["validation"], reverse=True)
         metrics = {f"{model.family}, version {model.version}": model.metrics for model in trained}
-        print(*table(metrics, against), sep="\n")
+        print(*table(metrics), sep="\n")
         print(*verdict(metrics, against), *suspicion(metrics, against), sep="\n")
         if settings.choose:
             make_challenger(client, settings, prepared, trained)
