@@ -113,7 +113,12 @@ def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
         for family, found in models.items()
     ]
     heads = ["family", f"validation {name}", f"test {name}", "95 % interval"]
-    return card.replace(ALONE, "\n".join(table(heads, rows)), 1)
+    lines = [
+        "The same rows judged the families that were trained with it:",
+        "",
+        *table(heads, rows),
+    ]
+    return card.replace(ALONE, "\n".join(lines), 1)
 
 
 def slices(prepared: Prepared, manifest: Manifest, held: Held, against: Baselines) -> list[str]:

@@ -50,7 +50,9 @@ def caveats(prepared: Prepared, manifest: Manifest, held: Held) -> list[str]:
     often = {column: gap for column, gap in gaps.items() if gap >= OFTEN}
     if often:
         named = ", ".join(f"{code(column)} ({percent(gap)})" for column, gap in often.items())
-        said.append(f"Often missing: {named}. If they are missing for another reason, it errs.")
+        said.append(
+            f"Often missing: {named}. Where they come to be missing for another reason, it may err."
+        )
     if prepared.classes:
         shares = np.bincount(held.target, minlength=len(prepared.classes)) / len(held.target)
         rare = [

@@ -41,7 +41,6 @@ def take() -> None:
     if not browser:
         raise UserError(f"no browser was found for {SHOT}: install Chromium or Chrome")
     unfinished = SHOT.with_name(f".{SHOT.name}")
-    SHOT.parent.mkdir(exist_ok=True)
     command = [browser, "--headless", "--disable-gpu", "--hide-scrollbars", f"--window-size={SIZE}"]
     command += [f"--screenshot={unfinished.resolve()}", "--virtual-time-budget=5000"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -49,6 +48,7 @@ def take() -> None:
     with served() as url:
         if "text/html" not in kind(url):
             raise UserError("the API has no page at /, so there is nothing to take a picture of")
+        SHOT.parent.mkdir(exist_ok=True)
         done = subprocess.run([*command, url], capture_output=True, text=True, timeout=SECONDS)
     if not unfinished.is_file():
         raise UserError(f"{browser} took no picture: {(done.stderr.splitlines() or [''])[-1]}")
@@ -61,7 +61,7 @@ def served() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}/"
         try:
             end = time.monotonic() + SECONDS
