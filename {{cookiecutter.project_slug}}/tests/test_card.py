@@ -17,6 +17,7 @@ from {{cookiecutter.__package}} import registry
 from {{cookiecutter.__package}}.__main__ import main
 from {{cookiecutter.__package}}.bundle import CARD, open_bundle
 from {{cookiecutter.__package}}.preparation import Prepared, load
+from {{cookiecutter.__package}}.reproducing import command
 from {{cookiecutter.__package}}.scoring import Scorer
 from {{cookiecutter.__package}}.settings import PREFIX, Settings
 
@@ -155,17 +156,17 @@ def test_the_command_says_what_config_yaml_does_not(
     card: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(f"{PREFIX}SEED", "7")
-    said = card("--split.train", "0.5", models=["linear"], split=ONCE)
-    (command,) = re.findall(r"```\n(.*)\n```", said)
-    assert command.startswith(f"{PREFIX}SEED=7 {PREFIX}SPLIT=")
-    assert command.endswith("make train MODEL=linear")
+    said = card("--split.train", "0.5", split=ONCE)
+    (line,) = re.findall(r"```\n(.*)\n```", said)
+    assert line.startswith(f"{PREFIX}SEED=7 {PREFIX}SPLIT=")
+    assert line.endswith("make train MODEL=linear")
     assert "outside of git" in said
 
     # As make would run it, it gives the same metrics.
     monkeypatch.delenv(f"{PREFIX}SEED")
     first = json.loads((CHALLENGER / "bundle.json").read_text())
     done = subprocess.run(
-        ["sh", "-c", "make() { env; }; " + command], capture_output=True, text=True, check=True
+        ["sh", "-c", "make() { env; }; " + line], capture_output=True, text=True, check=True
     )
     given = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith(PREFIX))
     for name, value in given.items():
@@ -174,3 +175,14 @@ def test_the_command_says_what_config_yaml_does_not(
     second = json.loads((CHALLENGER / "bundle.json").read_text())
     assert second["metrics"]["test"] == first["metrics"]["test"]
     assert second["provenance"]["data"] == first["provenance"]["data"]
+
+
+def test_a_table_that_only_the_environment_names_is_in_the_command(
+    small_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_project()
+    chosen = Settings().choices()
+    Path("config.yaml").write_text("models: [linear]\n")
+    made = command("linear", {"settings": chosen, "git_commit": "none"})
+    given = json.dumps({"table": "fruit.csv"})
+    assert made == f"{PREFIX}DATA='{given}' make train MODEL=linear"

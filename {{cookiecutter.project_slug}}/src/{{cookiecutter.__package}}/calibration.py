@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
-from .evaluation import BINS, Held, resample, said_and_true
+from .evaluation import BINS, LEVEL, Held, resample, said_and_true
 
 LEAST_ROWS = 10  # of a bin
 
@@ -22,7 +23,7 @@ class Bin:
     said
         Mean probability, or value, that was predicted.
     true
-        Share that came true, or mean value; and its 95 % `interval` (bootstrap of the rows).
+        Share that came true, or mean value; and its 95 % `interval`.
     """
 
     rows: int
@@ -44,6 +45,9 @@ def calibration(held: Held) -> list[Bin]:
 
 
 def mean_of(values: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Mean, and its 95 % interval."""
+    """Mean, and its 95 % interval: Wilson's for a share, which may be 0 or 1, else a bootstrap."""
+    if values.dtype == bool:
+        share = binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="wilson")
+        return float(values.mean()), (float(share.low), float(share.high))
     between = resample(lambda rows: float(values[rows].mean()), len(values), seed=0)
     return float(values.mean()), between

@@ -13,7 +13,7 @@ from .datasheet import data, left_out
 from .evaluation import Held, interval
 from .markdown import code, percent, table
 from .preparation import Prepared
-from .reproducing import again
+from .reproducing import again, origin
 from .scoring import Scorer
 from .slices import LEAST_RARER, LEAST_ROWS, later_rows, worst_slices
 from .summary import number
@@ -51,7 +51,7 @@ def model_card(
         "Limits": [f"- {one}" for one in caveats(prepared, manifest, held)],
         "What the training took": took(manifest),
         "The same again": ["\n\n".join(again(manifest.family, manifest.provenance))],
-        "Origin": origin(manifest),
+        "Origin": [origin(manifest.provenance)],
     }
     parts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items() if lines]
     return "\n\n".join([f"# Model card: {manifest.family}", *parts]) + "\n"
@@ -197,14 +197,3 @@ def took(manifest: Manifest) -> list[str]:
     if JOB:
         told.append("The machine was rented: `make leaderboard` tells what it has cost.")
     return told
-
-
-def origin(manifest: Manifest) -> list[str]:
-    """Where the model is from."""
-    found = manifest.provenance
-    changed = "with uncommitted changes" if found["git_dirty"] else "no uncommitted changes"
-    libraries = ", ".join(f"{name} {version}" for name, version in found["libraries"].items())
-    return [
-        f"Run `{found['run_id']}`, git commit `{found['git_commit']}` ({changed}), trained at "
-        f"{found['trained_at']} with Python {found['python']}, {libraries}."
-    ]

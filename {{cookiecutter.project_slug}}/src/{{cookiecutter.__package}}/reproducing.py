@@ -1,15 +1,16 @@
-"""Making a model again: the command that gives the same metrics."""
+"""Where a model is from, and the command that makes it again, with the same metrics."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, YamlConfigSettingsSource
 
 from .provenance import git
-from .settings import CONFIG, PREFIX, Settings
+from .settings import CONFIG, PREFIX, Data, Settings
 
 ASKED = {"models", "budget"}  # which models are tried changes none of them
 
@@ -19,15 +20,20 @@ class FromFile(Settings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], *_: Any, **__: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Neither the environment nor the command line counts."""
-        return (YamlConfigSettingsSource(settings_cls, CONFIG),)
+        return YamlConfigSettingsSource(settings_cls, CONFIG), init_settings
 
 
 def command(family: str, provenance: dict[str, Any]) -> str:
     """The shell's line that trains a model again, with what config.yaml does not say before it."""
-    said, chosen = FromFile().choices(), provenance["settings"]
+    nothing = Data(table=Path())  # where the file does not say it
+    said, chosen = FromFile(data=nothing).choices(), provenance["settings"]
     words = []
     for name in sorted(chosen.keys() - ASKED):
         value, usual = chosen[name], said[name]
@@ -56,7 +62,21 @@ def again(family: str, provenance: dict[str, Any]) -> list[str]:
     if git("ls-files", "--", data) == "":
         told.append(f"`{data}` is not in git: a fresh clone needs the same data first.")
     told.append(
-        f"The prepared table is the same if its SHA-256 is `{provenance['data']}`; the run's card "
+        f"The prepared table is the same if its SHA-256 is `{provenance['data']}`; the new card "
         "then shows the same metrics."
     )
     return told
+
+
+def origin(provenance: dict[str, Any]) -> str:
+    """Run, commit, time and versions."""
+    commit = f"git commit `{provenance['git_commit']}`"
+    if provenance["git_commit"] == "none":
+        commit = "outside of git"
+    elif provenance["git_dirty"]:
+        commit += " with uncommitted changes"
+    libraries = [f"{name} {version}" for name, version in provenance["libraries"].items()]
+    return (
+        f"Run `{provenance['run_id']}`, {commit}, trained at {provenance['trained_at']} with "
+        f"Python {provenance['python']}, {', '.join(libraries)}."
+    )
