@@ -84,6 +84,27 @@ def test_the_python_is_python_and_the_toml_holds_the_answers(
         assert about["description"] == answers["description"]
 
 
+def test_each_question_says_where_its_answer_is_and_it_is_there(project: BakedProject) -> None:
+    page = (project.path / "QUESTIONS.md").read_text()
+    questions = page.split("\n### ")[1:]
+    assert len(questions) >= 15
+    for question in questions:
+        assert "?\n" in question
+        assert "\nWhere: " in question, question
+    for shown, address in re.findall(r"\[(.*?)\]\((.*?)\)", page):
+        path = project.path / address
+        assert path.is_file(), address
+        module, _, name = shown.strip("`").partition(".")
+        if path.suffix == ".py" and name != "py":
+            assert path.stem == module, shown
+            body = ast.parse(path.read_text()).body
+            kinds = (ast.FunctionDef, ast.ClassDef)
+            assert name in {one.name for one in body if isinstance(one, kinds)}, shown
+    targets = set(re.findall(r"^make ([a-z-]+)", project.run("make", "help").stdout, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", page))
+    assert named <= targets, named - targets
+
+
 def test_the_first_commit_is_made_and_the_tree_is_clean(project: BakedProject) -> None:
     assert project.run("git", "log", "--format=%s").stdout.splitlines() == ["First commit"]
     assert project.run("git", "status", "--porcelain").stdout == ""

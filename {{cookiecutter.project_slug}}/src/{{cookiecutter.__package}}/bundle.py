@@ -6,6 +6,7 @@
     reference.csv   some of the rows that the model was fitted on, with its prediction
     tested.csv      predictions of the test rows by models that did not see them
     MODEL_CARD.md   the same for people
+    *.png           plots of the test rows
 
 There is no pickle in it, so loading a model runs nobody's code.
 """

@@ -2,87 +2,198 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+from .baselines import Baselines
 from .bundle import Manifest
+from .calibration import calibration
+from .caveats import caveats
+from .datasheet import data, left_out
+from .evaluation import Held, interval
+from .markdown import code, percent, table
 from .preparation import Prepared
-from .splitting import PARTS
+from .reproducing import again, origin
+from .scoring import Scorer
+from .slices import LEAST_RARER, LEAST_ROWS, later_rows, worst_slices
+from .summary import number
+from .tracking import JOB
+
+SLICED = 50  # columns, those that tell most alone
+WATTS = 10  # that a busy core is taken to draw
+ALONE = "The families that were trained with it: `make leaderboard`."
 
 
-def model_card(prepared: Prepared, manifest: Manifest) -> str:
+def model_card(
+    prepared: Prepared, manifest: Manifest, held: Held, against: Baselines, scorer: Scorer
+) -> str:
     """Describe a model in Markdown.
+
+    Parameters
+    ----------
+    held
+        Predictions of the test rows.
+    scorer
+        The bundle, to ask of later rows.
 
     References
     ----------
     Mitchell et al., "Model Cards for Model Reporting", 2019.
     """
-    metrics, origin, contract = manifest.metrics, manifest.provenance, prepared.contract
-    low, high = metrics["interval"]
-    rounds = prepared.rounds
-    if len(rounds) == 1:
-        parts = zip(PARTS, vars(rounds[0]).values(), strict=True)
-        how = (
-            ", ".join(f"{len(rows)} {part}" for part, rows in parts if len(rows))
-            + ". The model was chosen on the validation rows, fitted on train and validation, "
-            "and\njudged once on the test rows."
+    sections = {
+        "Purpose": purpose(prepared, manifest),
+        "Data": data(prepared, manifest),
+        "Left out": left_out(prepared),
+        "Metrics": metrics(manifest, held),
+        "Slices": slices(prepared, manifest, held, against),
+        "Calibration": calibrated(prepared, held),
+        "Later rows": later(prepared, manifest, scorer),
+        "Limits": [f"- {one}" for one in caveats(prepared, manifest, held)],
+        "What the training took": took(manifest),
+        "The same again": ["\n\n".join(again(manifest.family, manifest.provenance))],
+        "Origin": [origin(manifest.provenance)],
+    }
+    parts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items() if lines]
+    return "\n\n".join([f"# Model card: {manifest.family}", *parts]) + "\n"
+
+
+def purpose(prepared: Prepared, manifest: Manifest) -> list[str]:
+    """What it answers, and how the answer is chosen."""
+    column = prepared.contract.columns[manifest.target]
+    told = [f"It predicts {code(manifest.target)}. {column.description}".strip()]
+    if manifest.threshold is not None:
+        told.append(
+            f"It answers {code(manifest.classes[1])} from a probability of "
+            f"{manifest.threshold:.3f}, where F1 on the validation rows is best."
         )
+    elif manifest.weights and len(set(manifest.weights)) > 1:
+        told.append(
+            "Its answer is the class whose probability, times a weight that favours rare ones, "
+            "is largest: that made the mean F1 on the validation rows best."
+        )
+    told.append("It is meant for rows that come about as these did; for others, judge it first.")
+    return told
+
+
+def metrics(manifest: Manifest, held: Held) -> list[str]:
+    """All metrics, beside those of what needs no model."""
+    found, name = manifest.metrics, manifest.metrics["primary"]
+    low, high = found["interval"]
+    beside = {"model": found["test"], f"{code(found['column']['name'])} alone": found["column"]}
+    if "naive" in found:
+        beside["a season ago"] = found["naive"]
+    beside["ignoring the input"] = found["baseline"]
+    rows = [[one, *(number(values[one]) for values in beside.values())] for one in found["test"]]
+    return [
+        f"On {len(held.target):,} test rows, {name} is {number(found['test'][name])}, between "
+        f"{number(low)} and {number(high)} with 95 % confidence (bootstrap of the test rows: it "
+        "covers which rows were judged, not which the model was fitted on). "
+        f"On the validation rows, which chose it, it was {number(found['validation'])}.",
+        "",
+        *table(["metric", *beside], rows),
+        "",
+        ALONE,
+        "",
+        f"The exported graph differs from the fitted pipeline by at most {found['parity']:.1e}.",
+    ]
+
+
+def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
+    """Put the metrics of the families of one training, the best first, into a card."""
+    if len(models) == 1:
+        return card.replace(ALONE, "No other family was trained with it.", 1)
+    name = next(iter(models.values()))["primary"]
+    rows = [
+        [
+            family,
+            number(found["validation"]),
+            number(found["test"][name]),
+            " to ".join(map(number, found["interval"])),
+        ]
+        for family, found in models.items()
+    ]
+    heads = ["family", f"validation {name}", f"test {name}", "95 % interval"]
+    lines = [
+        "The same rows judged the families that were trained with it:",
+        "",
+        *table(heads, rows),
+    ]
+    return card.replace(ALONE, "\n".join(lines), 1)
+
+
+def slices(prepared: Prepared, manifest: Manifest, held: Held, against: Baselines) -> list[str]:
+    """The worst slices of the test rows."""
+    columns = list(against.columns)[:SLICED]
+    count, worst = worst_slices(prepared, held, against.dummy, columns)
+    least = f"at least {LEAST_ROWS} test rows" + (
+        f" and {LEAST_RARER} of the rarer class" if len(prepared.classes) == 2 else ""
+    )
+    if not worst:
+        return [f"No value of a column has {least}."]
+    rows = [
+        [
+            one.name,
+            f"{len(one.rows):,}",
+            number(one.score),
+            " to ".join(map(number, interval(held[one.rows]))),
+            number(one.dummy),
+            number(one.skill),
+        ]
+        for one in worst
+    ]
+    name = manifest.metrics["primary"]
+    heads = ["slice", "rows", name, "95 % interval", "ignoring the input", "skill"]
+    return [
+        f"The worst of {count} slices with {least}: frequent values of categories and quarters of "
+        "numbers, a column at a time. The skill is how far the score is on the way from ignoring "
+        "the input to 1, since a slice's score is low already where the task is hard. Of many "
+        "slices the worst looks worse than it is: chance has helped to choose it.",
+        "",
+        *table(heads, rows),
+    ]
+
+
+def calibrated(prepared: Prepared, held: Held) -> list[str]:
+    """What was said, beside what came true."""
+    share = bool(prepared.classes)
+    show = percent if share else number
+    if not share:
+        what = "Predicted values"
+    elif len(prepared.classes) == 2:
+        what = f"Probabilities of {code(prepared.classes[1])}"
     else:
-        how = (
-            f"few, so they were divided {len(rounds)} times. In each round a model was fitted\n"
-            "without the rows that judge it; the scores are the means of the repetitions. The model"
-            "\nhere was then fitted on all rows."
-        )
-    held = {"model": metrics["test"], f"`{metrics['column']['name']}` alone": metrics["column"]}
-    if "naive" in metrics:
-        held["a season ago"] = metrics["naive"]
-    held["ignoring the input"] = metrics["baseline"]
-    table = [
-        f"| {name} | " + " | ".join(f"{found[name]:.4f}" for found in held.values()) + " |"
-        for name in metrics["test"]
+        what = "Probabilities of the likeliest class"
+    rows = [
+        [f"{one.rows:,}", show(one.said), show(one.true), " to ".join(map(show, one.interval))]
+        for one in calibration(held)
     ]
-    left_out = [
-        f"- `{name}` ({column.role}): {column.reason or column.description or 'no reason given'}"
-        for name, column in contract.columns.items()
-        if column.role not in ("feature", "target")
+    heads = ["test rows", "said", "came true" if share else "was", "95 % interval"]
+    return [f"{what}, from the lowest to the highest:", "", *table(heads, rows)]
+
+
+def later(prepared: Prepared, manifest: Manifest, scorer: Scorer) -> list[str]:
+    """How the model does on the rows after the test rows."""
+    held = later_rows(prepared, scorer)
+    if held is None:
+        return []
+    name = manifest.metrics["primary"]
+    low, high = interval(held)
+    return [
+        f"{len(held.rows):,} rows were neither learned from nor chosen by, nor are they among the "
+        f"test rows. On them {name} is {number(held.score())}, between {number(low)} and "
+        f"{number(high)}; on the test rows it is {number(manifest.metrics['test'][name])}. "
+        "`make monitor PART=later` tells which columns have moved."
     ]
-    target = contract.columns[contract.target]
-    decision = "" if manifest.threshold is None else (
-        f"\nIt answers `{manifest.classes[1]}` from a probability of {manifest.threshold:.3f}, "
-        "where F1 on the validation rows is best.\n"
-    )  # fmt: skip
-    if manifest.weights and len(set(manifest.weights)) > 1:
-        decision = (
-            "\nIts answer is the class whose probability, times a weight that favours rare ones, "
-            "is\nlargest: that made the mean F1 on the validation rows best.\n"
-        )
-    return f"""# Model card: {manifest.family}
 
-Predicts `{contract.target}`: {target.description}
-{decision}
-## Data
 
-{len(prepared.table)} rows: {how}
-SHA-256 of the prepared table: `{prepared.digest}`.
-
-Features: {", ".join(f"`{name}`" for name in contract.features)}.
-
-Left out:
-
-{chr(10).join(left_out)}
-
-## Test metrics
-
-{metrics["primary"]}: {metrics["test"][metrics["primary"]]:.4f}, between {low:.4f} and {high:.4f}
-with 95 % confidence (bootstrap of the test rows: it covers which rows were judged, not
-which the model was fitted on).
-
-| metric | {" | ".join(held)} |
-|---|{"---|" * len(held)}
-{chr(10).join(table)}
-
-The exported graph differs from the fitted pipeline by at most {metrics["parity"]:.1e}.
-
-## Origin
-
-Run `{origin["run_id"]}`, git commit `{origin["git_commit"]}`
-({"with uncommitted changes" if origin["git_dirty"] else "no uncommitted changes"}),
-trained at {origin["trained_at"]}.
-"""
+def took(manifest: Manifest) -> list[str]:
+    """Time, energy and price of the training."""
+    seconds, busy = manifest.metrics["fit_seconds"], manifest.metrics["cpu_seconds"]
+    told = [
+        f"All fits together took {seconds:.1f} s, and {busy:.1f} s of CPU time, on a machine with "
+        f"{os.cpu_count()} cores: about {busy * WATTS / 3600:.2g} Wh. That is an estimate, from "
+        f"{WATTS} W for a busy core; a GPU, memory and whatever else ran are not in it."
+    ]
+    if JOB:
+        told.append("The machine was rented: `make leaderboard` tells what it has cost.")
+    return told

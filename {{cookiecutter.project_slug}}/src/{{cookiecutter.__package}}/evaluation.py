@@ -151,12 +151,25 @@ def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015
     (there with bins of equal width).
     """
-    if prediction.shape[1] == 2:
-        said, true = prediction[:, 1], target == 1
-    else:
-        said, true = prediction.max(axis=1), prediction.argmax(axis=1) == target
+    said, true = said_and_true(target, prediction)
     bins = np.array_split(np.argsort(said, kind="stable"), min(BINS, len(said)))
     return float(sum(abs(said[b].mean() - true[b].mean()) * len(b) for b in bins) / len(said))
+
+
+def said_and_true(target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What was said of each row, and what came true.
+
+    Returns
+    -------
+    tuple of two arrays of shape (n,)
+        The probability of the second of two classes, or of the likeliest of many, and whether
+        it is the row's; for regression the predicted value and the true one.
+    """
+    if prediction.shape[1] == 1:
+        return prediction[:, 0], target
+    if prediction.shape[1] == 2:
+        return prediction[:, 1], target == 1
+    return prediction.max(axis=1), prediction.argmax(axis=1) == target
 
 
 def best_decision(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,17 @@ import polars as pl
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from .bundle import MODEL, TESTED, VERSION, open_bundle, replace_folder
+from .bundle import (
+    CARD,
+    MANIFEST,
+    MODEL,
+    TESTED,
+    VERSION,
+    Manifest,
+    checksum,
+    open_bundle,
+    replace_folder,
+)
 from .contract import Matrices
 from .errors import UserError
 from .evaluation import Held, held_once, interval, primary
@@ -83,6 +95,27 @@ def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
     (unfinished / VERSION).write_text(json.dumps(registered) + "\n")
     replace_folder(unfinished, BUNDLES / alias)
     return version
+
+
+def rewrite_card(
+    client: MlflowClient, settings: Settings, version: str, change: Callable[[str], str]
+) -> None:
+    """Change the card in a version's bundle, before an alias points to it.
+
+    Killed between the two files that it writes, it leaves a version that `open_bundle` refuses;
+    done again, it makes it whole.
+    """
+    uri = f"models:/{settings.experiment}/{version}"
+    with tempfile.TemporaryDirectory() as at:
+        card, sealed = Path(at, CARD), Path(at, MANIFEST)
+        for path in (card, sealed):
+            mlflow.artifacts.download_artifacts(f"{uri}/{path.name}", dst_path=at)
+        card.write_text(change(card.read_text(encoding="utf-8")), encoding="utf-8")
+        manifest = Manifest.model_validate_json(sealed.read_bytes())
+        manifest.files[CARD] = checksum(card)
+        sealed.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        model = client.get_model_version(settings.experiment, version).source
+        client.log_model_artifacts(str(model).removeprefix("models:/"), at)
 
 
 def promote(client: MlflowClient, settings: Settings, prepared: Prepared) -> str:

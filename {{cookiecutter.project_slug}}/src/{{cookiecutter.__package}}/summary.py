@@ -21,8 +21,8 @@ FEW = 200  # rows that a score says little of
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
 
 
-def table(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
-    """Lines of the models, the best on the validation rows first, and what they are held against.
+def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A table of the models and what they are held against, line by line, the headings first.
 
     Parameters
     ----------
@@ -54,6 +54,12 @@ def table(models: dict[str, dict[str, Any]], against: Baselines) -> list[str]:
         rows.append(
             [title, "", number(found[name]), "", *(number(found[other]) for other in others), ""]
         )
+    return rows
+
+
+def table(models: dict[str, dict[str, Any]]) -> list[str]:
+    """Lines of that table, for the terminal."""
+    rows = cells(models)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     widths[0] = min(widths[0], 30)
     return [

@@ -203,6 +203,7 @@ def log_results(
             f"baseline_{name}": metrics["baseline"][name],
             "parity": metrics["parity"],
             "fit_seconds": metrics["fit_seconds"],
+            "cpu_seconds": metrics["cpu_seconds"],
         }
     )
     for name, figure in figures.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from . import provenance, registry, tracking
 from .baselines import Baselines, baselines
 from .bundle import CARD, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, open_bundle, seal
-from .card import model_card
+from .card import model_card, with_families
 from .errors import UserError
 from .evaluation import Held, best_decision, interval, primary
 from .export import check_parity, of_classes, to_graph
@@ -34,6 +35,7 @@ from .summary import suspicion, table, verdict
 REFERENCE_ROWS = 500
 PATIENCE = 1.5  # how far a last model may go beyond the budget
 IMPORTANCE_COLUMNS = 50  # the best alone of more
+SMALL = 66  # dots an inch of the bundle's plots
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 
 
@@ -105,10 +107,10 @@ def train(settings: Settings) -> None:
     if trained:
         trained.sort(key=lambda model: model.metrics["validation"], reverse=True)
         metrics = {f"{model.family}, version {model.version}": model.metrics for model in trained}
-        print(*table(metrics, against), sep="\n")
+        print(*table(metrics), sep="\n")
         print(*verdict(metrics, against), *suspicion(metrics, against), sep="\n")
         if settings.choose:
-            make_challenger(client, settings, prepared, trained[0])
+            make_challenger(client, settings, prepared, trained)
     if refused and (settings.models or not trained):
         raise UserError("\n".join(refused))
     if refused:
@@ -116,9 +118,14 @@ def train(settings: Settings) -> None:
 
 
 def make_challenger(
-    client: MlflowClient, settings: Settings, prepared: Prepared, best: Trained
+    client: MlflowClient, settings: Settings, prepared: Prepared, trained: list[Trained]
 ) -> None:
-    """Point the registry to the best model, which is the champion if there was none."""
+    """Point the registry to the best model, the first, which is the champion if there was none."""
+    best = trained[0]
+    families = {model.family: model.metrics for model in trained}
+    registry.rewrite_card(
+        client, settings, best.version, lambda card: with_families(card, families)
+    )
     registry.point(client, settings, registry.CHALLENGER, best.version)
     print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
     if registry.version_of(client, settings, registry.CHAMPION) is None:
@@ -150,7 +157,7 @@ def train_family(
 
     with tracking.run(client, settings, family, fingerprint) as run_id:
         tracking.log_choices(settings, family, origin)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), cpu_seconds()
 
         def fit(rows: np.ndarray, purpose: str = "") -> Pipeline:
             report = tracking.EpochLog(settings.tracking_uri, run_id, purpose)
@@ -176,7 +183,7 @@ def train_family(
         rows = rows if once else np.union1d(rows, tested_rows)
         pipeline = fit(rows, "final")
         held = None if once else test(prepared, fitted, validated)
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, cpu_seconds() - busy
 
         features = prepared.features(tested_rows)
         onnx.save(to_graph(pipeline, features), folder / MODEL)
@@ -211,12 +218,10 @@ def train_family(
             "rounds": len(prepared.rounds),
             "parity": parity,
             "fit_seconds": seconds,
+            "cpu_seconds": busy,
         }
         registry.keep_tested(held, folder / TESTED, TESTED_NUMBERS)
         reference(prepared, scorer, rows).write_csv(folder / REFERENCE)
-        (folder / CARD).write_text(model_card(prepared, manifest), encoding="utf-8")
-        seal(folder, manifest)
-
         falls = importance(
             lambda features: scorer.predict_as(features, prepared.classes),
             prepared.contract,
@@ -226,6 +231,12 @@ def train_family(
             settings.seed,
         )
         figures = draw(family, prepared.classes, held, falls)
+        for name, figure in figures.items():
+            figure.savefig(folder / name, dpi=SMALL)
+        card = model_card(prepared, manifest, held, against, scorer)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        seal(folder, manifest)
+
         tracking.log_results(manifest.metrics, figures, prepared.table, settings)
         example = prepared.features(tested_rows[:2])
         uri = tracking.log_bundle(folder, example, scorer.predict(example))
@@ -233,6 +244,11 @@ def train_family(
     shutil.rmtree(folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Trained(family, version, manifest.metrics)
+
+
+def cpu_seconds() -> float:
+    """Seconds that the cores have worked for this process and those that it waited for."""
+    return sum(os.times()[:4])
 
 
 def judge(family: str, held: Held, against: Baselines, settings: Settings) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def bring_runs(client: MlflowClient, settings: Settings, folder: Path, job: str)
         return
     trained.sort(key=lambda model: model.metrics["validation"], reverse=True)
     if settings.choose:
-        make_challenger(client, settings, prepare(settings), trained[0])
+        make_challenger(client, settings, prepare(settings), trained)
 
 
 def bring_run(

@@ -29,6 +29,7 @@ CALLS = (
     "log_inputs",
     "log_artifacts",
     "log_artifact",
+    "log_model_artifacts",
     "log_metric",
     "create_model_version",
     "set_terminated",

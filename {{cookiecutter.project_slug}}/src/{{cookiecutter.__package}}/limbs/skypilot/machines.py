@@ -57,8 +57,8 @@ def offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[dict[st
         nothing = f"nothing on {' or '.join(asked or clouds)} has such resources"
         if limits := [one.max_hourly_cost for one in wanted if one.max_hourly_cost]:
             nothing += (
-                f" for {max(limits):.3g} USD an hour, which is all that the budget allows: a larger "
-                "BUDGET, fewer HOURS, or a cheaper machine (GPU=..., SPOT=yes)"
+                f" for {max(limits):.3g} USD an hour, which is all that the budget allows: a "
+                "larger BUDGET, fewer HOURS, or a cheaper machine (GPU=..., SPOT=yes)"
             )
         raise ValueError(reasons[0] if reasons else nothing)
     return sorted(found.values(), key=lambda one: one["price"] or 0)  # as SkyPilot chooses

@@ -1,0 +1,1 @@
+"""The report: the README's results, from the last training."""

@@ -1,0 +1,46 @@
+"""The picture: the way of the data in Mermaid, which GitHub draws, with this project's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...bundle import MODEL, Manifest
+from ...preparation import Prepared
+from ...splitting import PARTS
+
+
+def picture(prepared: Prepared, champion: Manifest, version: str, families: list[str]) -> str:
+    """The way from the raw files to an answer.
+
+    Parameters
+    ----------
+    families
+        Those that were trained on this data.
+    """
+    contract, data = prepared.contract, champion.provenance["settings"]["data"]
+    joined = len(data["joins"])
+    source = Path(data["table"]).name + (f", {joined} joined" if joined else "")
+    columns, features = len(contract.columns), len(contract.features)
+    time, group = contract.names("time"), contract.names("group")
+    how = f"by {time[0]}" if time else f"by {group[0]}" if group else "at random"
+    if len(prepared.rounds) > 1:
+        parts = [f"{len(prepared.rounds)} times, each row judged"]
+    else:
+        counted = zip(PARTS, vars(prepared.rounds[0]).values(), strict=True)
+        parts = [f"{len(rows):,} {name}" for name, rows in counted if len(rows)]
+    nodes = {
+        "reading": ["reading, validation", source, f"{len(prepared.table):,} rows",
+                    f"schema.yaml: {columns} columns"],
+        "splitting": ["splitting", how, *parts],
+        "models": ["features, models", f"{features} features", *families],
+        "bundle": ["export, bundle", f"{MODEL}: one graph", "contract, metrics, card"],
+        "registry": ["registry", "champion:", f"{champion.family}, version {version}"],
+        "serving": ["serving", "POST /predict", f"answers {contract.target}"],
+    }  # fmt: skip
+    drawn = [f'    {name}["{"<br/>".join(map(plain, lines))}"]' for name, lines in nodes.items()]
+    return "\n".join(["```mermaid", "flowchart LR", *drawn, f"    {' --> '.join(nodes)}", "```"])
+
+
+def plain(text: str) -> str:
+    """A text that means nothing to Mermaid."""
+    return "".join("'" if sign in '"`<>#;{}' else sign for sign in text)

@@ -1,0 +1,22 @@
+"""Pieces of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, with the first column to the left and numbers to the right."""
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def code(text: str) -> str:
+    """A name or a value as code, also in a table."""
+    plain = " ".join(text.replace("`", "'").split())
+    return f"`{plain[:60]}`".replace("|", r"\|")
+
+
+def percent(share: float) -> str:
+    """A share, with one decimal."""
+    return f"{100 * share:.1f} %"
