@@ -67,8 +67,11 @@ def test_no_brace_of_the_template_is_left_and_no_file_is_empty(project: BakedPro
     for name in project.files():
         content = (project.path / name).read_bytes()
         assert content.strip(), f"{name} is empty"
+        assert name.endswith(".gz") or b"cookiecutter" not in content, name
+        if name.startswith(".github/workflows/"):  # braces are GitHub's there
+            content = content.replace(b"${{", b"")
         if not name.endswith(".gz"):
-            assert not re.search(rb"\{\{|\{%|cookiecutter", content), name
+            assert not re.search(rb"\{\{|\{%", content), name
 
 
 def test_the_python_is_python_and_the_toml_holds_the_answers(

@@ -179,6 +179,27 @@ def test_the_environment_wins_over_config_and_the_command_line_over_both(
     assert (chosen.seed, chosen.neural.epochs, chosen.neural.patience) == (3, 30, 1)
 
 
+def test_the_environment_wins_over_the_env_file_and_that_over_config(
+    small_project: Project, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_project(seed=1, budget="1m", tracking_uri="sqlite:///a.db")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    (folder / ".env").write_text(
+        f"# mine\n{PREFIX}SEED=2\n{PREFIX}BUDGET=2m\n"
+        "MLFLOW_TRACKING_URI=sqlite:///b.db\nMLFLOW_TRACKING_PASSWORD='a ${HOME} # b'\n"
+    )
+    os.environ[f"{PREFIX}SEED"] = "3"
+    chosen = build(Train, [])
+    assert (chosen.seed, chosen.budget, chosen.tracking_uri) == (3, 120, "sqlite:///b.db")
+    assert build(Train, ["--budget", "3m"]).budget == 180
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "a ${HOME} # b"  # for MLflow's own client
+
+    (folder / ".env").write_text(f"{PREFIX}SEEDS=2\n")
+    assert f"{PREFIX}SEEDS" in refusal("prepare")
+    (folder / ".env").write_text("A=1\n", encoding="utf-16")
+    assert ".env is not UTF-8" in refusal("prepare")
+
+
 @pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", f"{PREFIX}TRACKING_URI"])
 def test_the_tracking_store_can_be_chosen_by_either_variable(
     small_project: Project, monkeypatch: pytest.MonkeyPatch, variable: str

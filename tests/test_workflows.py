@@ -1,0 +1,323 @@
+"""Workflows, hooks, dev container and .env.example: the template's own and those that are baked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import botocore
+import pytest
+import yaml
+from boto3.session import Session
+from botocore import xform_name
+from conftest import ROOT, BakedProject
+
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+LIMBS = TEMPLATE / "src" / "{{cookiecutter.__package}}" / "limbs"
+FOLDERS = (ROOT / ".github", TEMPLATE / ".github")
+WORKFLOWS = [path for folder in FOLDERS for path in sorted(folder.glob("workflows/*.yml"))]
+NAMES = ["/".join(path.relative_to(ROOT).parts[-4:]) for path in WORKFLOWS]
+
+# Beside what make offers: the build machine's script, and what a fresh clone in a container needs.
+OTHERS = {".ci/run", 'git config --global --add safe.directory "$GITHUB_WORKSPACE"'}
+ISSUE = "Open an issue, or add to the one that is open"
+
+# Where our tests run what a workflow asks make for.
+RUN_IN = {
+    "setup": ("tests/conftest.py", 'project.make("setup")'),
+    "lint": ("tests/test_limbs.py", "test_every_combination_passes_its_own_lint_and_types"),
+    "test": ("tests/test_own_tests.py", "test_the_baked_project_passes_its_own_tests"),
+    "train": ("tests/conftest.py", 'installed.make("train")'),
+    "image": ("tests/test_images.py", 'trained.make("image"'),
+    "pull": ("tests/test_platform.py", 'project.make("pull"'),
+    "deploy": ("tests/test_lambda.py", 'project.command("deploy", "--on", "aws"'),
+    "pins": ("tests/test_workflows.py", 'copied.make("pins")'),
+}
+
+
+class Step(NamedTuple):
+    """A step of a workflow, and where it is."""
+
+    workflow: Path
+    job: dict[str, Any]
+    step: dict[str, Any]
+
+
+def load(path: Path) -> Any:
+    """Read YAML; `on` is a word in it, and no truth value."""
+    return yaml.load(path.read_text(), yaml.BaseLoader)
+
+
+def steps() -> Iterator[Step]:
+    """All steps of all workflows."""
+    for path in WORKFLOWS:
+        for job in load(path)["jobs"].values():
+            for step in job["steps"]:
+                yield Step(path, job, step)
+
+
+def targets(*files: Path) -> set[str]:
+    """What make is told to offer in a file."""
+    return {
+        name for file in files for name in re.findall(r"^([a-z-]+):.*## ", file.read_text(), re.M)
+    }
+
+
+def tool(name: str, *arguments: Any, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the template's environment."""
+    program = Path(sys.executable).with_name(name)
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, env=os.environ | env, capture_output=True, text=True)
+
+
+def schema(name: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    """Hold files against a schema that comes with check-jsonschema."""
+    return tool("check-jsonschema", "--builtin-schema", name, *files)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "right", "wrong"),
+    [
+        ("vendor.github-workflows", WORKFLOWS, "runs-on:", "runs_on:"),
+        ("custom.github-workflows-require-timeout", WORKFLOWS, "timeout-minutes:", "# "),
+        ("vendor.dependabot", [f / "dependabot.yml" for f in FOLDERS], "weekly", "sometimes"),
+    ],
+)
+def test_github_takes_what_is_written(
+    name: str, files: list[Path], right: str, wrong: str, tmp_path: Path
+) -> None:
+    done = schema(name, *files)
+    assert done.returncode == 0, done.stdout
+    broken = tmp_path / "broken.yml"
+    broken.write_text(files[0].read_text().replace(right, wrong))
+    assert schema(name, broken).returncode == 1
+
+
+def test_workflows_open_no_way_in(tmp_path: Path) -> None:
+    settings = tmp_path / "zizmor.yml"
+    policies = {"policies": {"*": "ref-pin"}}
+    settings.write_text(yaml.safe_dump({"rules": {"unpinned-uses": {"config": policies}}}))
+    done = tool("zizmor", "--offline", "--config", settings, *FOLDERS)
+    assert done.returncode == 0, done.stdout
+    broken = tmp_path / ".github" / "workflows" / "broken.yml"
+    broken.parent.mkdir(parents=True)
+    text = WORKFLOWS[0].read_text()
+    broken.write_text(text.replace("make newest", "echo ${{ github.event.issue.title }}"))
+    assert broken.read_text() != text
+    done = tool("zizmor", "--offline", "--config", settings, broken)
+    assert "template-injection" in done.stdout
+
+
+def test_every_step_is_one_of_makes_commands_and_is_run_in_our_tests() -> None:
+    asked = set()
+    for path, _, step in steps():
+        if "run" not in step or step["run"] in OTHERS or step.get("name") == ISSUE:
+            continue
+        found = re.fullmatch(r"make ([a-z-]+)( [A-Z]+=[a-z]+)*", step["run"])
+        assert found, f"{path}: {step['run']}"
+        if path.is_relative_to(TEMPLATE):
+            asked.add(found[1])
+        else:
+            assert found[1] in targets(ROOT / "Makefile"), step["run"]
+    assert asked == set(RUN_IN)
+    for file, text in RUN_IN.values():
+        assert text in (ROOT / file).read_text(), text
+
+
+def test_a_limb_that_is_deleted_leaves_no_workflow_that_calls_it() -> None:
+    spine = targets(TEMPLATE / "Makefile")
+    for path, _, step in steps():
+        if not path.is_relative_to(TEMPLATE) or not step.get("run", "").startswith("make "):
+            continue
+        target = step["run"].split()[1]
+        if target in spine:
+            continue
+        (limb,) = (file.parent for file in LIMBS.glob("*/targets.mk") if target in targets(file))
+        guarded = step.get("if") == f"hashFiles('src/*/limbs/{limb.name}/**') != ''"
+        goes_with_it = f".github/workflows/{path.name}" in (limb / "README.md").read_text()
+        assert guarded or goes_with_it, step["run"]
+
+
+def test_a_workflow_may_read_and_a_job_only_what_it_is_for() -> None:
+    granted = {}
+    for path, name in zip(WORKFLOWS, NAMES, strict=True):
+        content = load(path)
+        assert content["permissions"] == {"contents": "read"}, path
+        assert "concurrency" in content, path
+        for job in content["jobs"].values():
+            more = job.get("permissions", {}).items() - content["permissions"].items()
+            if more:
+                granted[name.rpartition("/")[2], *more] = job.get("environment")
+        assert "secrets." not in path.read_text(), path  # a token of the run's own will do
+    assert granted == {
+        ("newest.yml", ("issues", "write")): None,
+        ("deploy.yml", ("id-token", "write")): "production",
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=["template", "baked"])
+@pytest.mark.parametrize("open_issue", ["", "7"])
+def test_what_breaks_with_the_newest_versions_is_told_in_one_issue(
+    folder: Path, open_issue: str, tmp_path: Path
+) -> None:
+    path = folder / "workflows" / "newest.yml"
+    (script,) = (
+        one.step["run"] for one in steps() if one[0] == path and one.step.get("name") == ISSUE
+    )
+    old = tmp_path / ("" if path.is_relative_to(TEMPLATE) else "{{cookiecutter.project_slug}}")
+    new = tmp_path / ("" if path.is_relative_to(TEMPLATE) else ".newest/my-project")
+    git = ["git", "-C", str(tmp_path)]
+    for place, version in ((old, "1"), (new, "2")):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "constraints.txt").write_text(f"same==1\nmoved=={version}\n")
+        if version == "1":
+            subprocess.run([*git, "init", "-q"], check=True)
+            subprocess.run([*git, "add", "-A"], check=True)
+            subprocess.run([*git, "commit", "-qm", "Before"], check=True)
+    stand_in = tmp_path / "bin" / "gh"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f'#!/bin/sh\necho "$@" >> told\n[ "$2" != list ] || printf "{open_issue}"\n'
+    )
+    stand_in.chmod(0o755)
+    env = {"PATH": f"{stand_in.parent}:{os.environ['PATH']}", "RUN": "https://github.com/run/1"}
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line for line in (tmp_path / "told").read_text().splitlines() if "list" not in line]
+    assert len(told) == 2
+    assert told[0].startswith("label create newest --force")
+    assert told[1].startswith(f"issue comment {open_issue} " if open_issue else "issue create ")
+    body = (tmp_path / "issue.md").read_text()
+    assert env["RUN"] in body
+    assert [line for line in body.splitlines() if "==" in line] == ["< moved==1", "> moved==2"]
+
+
+def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(
+    bake: Callable[..., BakedProject],
+) -> None:
+    project = bake()
+    content = json.loads((project.path / ".devcontainer/devcontainer.json").read_text())
+    assert content["name"] == project.path.name
+    assert content["postCreateCommand"] == "make setup"
+    code = (project.path / "src" / project.package / "settings.py").read_text()
+    code += (project.path / "src" / project.package / "commands.py").read_text()
+    ports = [int(port) for port in re.findall(r"port: int = (?:Field\()?(\d+)", code)]
+    assert sorted(content["forwardPorts"]) == sorted(ports)
+    assert {int(port) for port in content["portsAttributes"]} == set(ports)
+    for path in (TEMPLATE / ".github" / "workflows").iterdir():
+        assert (project.path / ".github/workflows" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_each_variable_of_the_env_example_is_read_by_something(
+    bake: Callable[..., BakedProject],
+) -> None:
+    project = bake()
+    lines = (project.path / ".env.example").read_text().splitlines()
+    assert all(line.startswith("#") for line in lines if line)  # a copy of it changes nothing
+    names = [found[1] for line in lines if (found := re.match(r"#([A-Z][A-Z_]+)=", line))]
+    assert len(names) == len(set(names)) > 10
+    source = project.path / "src" / project.package
+    code = [p for p in source.rglob("*.py") if not p.name.startswith(("test_", "conftest"))]
+    code += [Path(botocore.__file__).with_name(f"{name}.py") for name in ("credentials", "session")]
+    code += [Path(botocore.__file__).with_name("configprovider.py")]
+    said = "\n".join(path.read_text() for path in code).replace("{part}", "")
+    asked = (project.path / "infra/deploy/sky.yaml").read_text()
+    documented = (source / "limbs/data/README.md").read_text()
+    prefix = f"{project.package.upper()}_"
+    for name in names:
+        if name.startswith(prefix):
+            field = name.removeprefix(prefix).split("__")[-1].lower()
+            assert re.search(rf"^    {field}: ", (source / "settings.py").read_text(), re.M), name
+        else:
+            assert (
+                re.search(rf"""["']{name}["']""", said)
+                or f"{name}: null" in asked
+                or f"${{{name}}}" in documented
+            ), name
+
+
+def test_the_role_of_the_deployment_may_do_what_it_does_and_little_else(tmp_path: Path) -> None:
+    file = TEMPLATE / "infra" / "deploy" / "github.yaml"
+    role = tmp_path / "github.yaml"
+    role.write_text(file.read_text().replace("{{cookiecutter.project_slug}}", "my-project"))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(role.read_text().replace("PolicyDocument", "PolicyDokument"))
+    done = tool("cfn-lint", "-c", "I", "--", role, broken)
+    assert str(broken) in done.stdout, done.stderr
+    assert str(role) not in done.stdout, done.stdout
+
+    allowed = set(re.findall(r"(lambda|ecr|logs|iam):([A-Z][A-Za-z]+)$", role.read_text(), re.M))
+    session = Session(region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    offered = {
+        (service, name)
+        for service in ("lambda", "ecr", "logs", "iam")
+        for name in session.client(service).meta.service_model.operation_names
+    }
+    code = "\n".join(
+        re.sub(
+            r"\n    def (remove|down)\(.*?(?=\n    def |\nclass |\Z)",
+            "",
+            path.read_text(),
+            flags=re.S,
+        )
+        for path in sorted((LIMBS / "deploy" / "on_aws").glob("*.py"))
+    )
+    called = set(re.findall(r"(?:client|images|functions)\.([a-z]+_[a-z_]+|invoke)\(", code))
+    called |= set(re.findall(r'get_paginator\("([a-z_]+)"\)', code))
+    called -= {"get_paginator", "get_waiter"}
+    needed = {re.sub(r"\d+$", "", name) for _, name in offered if xform_name(name) in called}
+    assert len(needed) > 20
+    may = {name for _, name in allowed}
+    assert needed - may == {"Invoke"}, "the right to it is InvokeFunction"
+    # What others do in its name: tags and roles that come with a creation, docker, Lambda itself.
+    assert may - needed == {
+        *("TagResource", "ListTags", "TagRole", "PassRole", "InvokeFunction"),
+        *("BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload"),
+        *("GetDownloadUrlForLayer", "InitiateLayerUpload", "PutImage", "UploadLayerPart"),
+        *("GetRepositoryPolicy", "SetRepositoryPolicy", "GetFunctionConfiguration"),
+    }
+
+
+@pytest.mark.slow
+def test_a_commit_is_checked_by_the_projects_own_tools(
+    copied: BakedProject, tmp_path: Path
+) -> None:
+    home = {"PRE_COMMIT_HOME": str(tmp_path / "hooks")}
+    program = Path(sys.executable).with_name("pre-commit")
+    assert copied.run(program, "install", **home).returncode == 0
+    (copied.path / "src" / copied.package / "fine.py").write_text('"""Nothing."""\n')
+    copied.run("git", "add", "src")
+    done = copied.run("git", "commit", "-m", "Fine", **home)
+    assert done.returncode == 0, done.stderr
+    (copied.path / "src" / copied.package / "odd.py").write_text('"""Odd."""\n\nimport  os\n')
+    copied.run("git", "add", "src")
+    done = copied.run("git", "commit", "-m", "Odd", **home)
+    assert done.returncode != 0
+    assert "F401" in done.stderr
+    assert "would be reformatted" in done.stderr
+    assert (tmp_path / "hooks").is_dir()
+    assert not list((tmp_path / "hooks").glob("repo*")), "something was fetched"
+
+
+@pytest.mark.slow
+def test_the_newest_versions_are_found_and_then_installed_before_anything_else(
+    copied: BakedProject,
+) -> None:
+    assert "infra/environment.py" not in copied.make("--dry-run", "lint", "test").stdout
+    copied.make("pins")
+    pins = set(re.findall(r"^([a-z0-9-]+)==", (copied.path / "constraints.txt").read_text(), re.M))
+    about = tomllib.loads((copied.path / "pyproject.toml").read_text())["project"]
+    wanted = [*about["dependencies"], *about["optional-dependencies"]["train"]]
+    assert {re.split(r"[<>=;\[ ]", name)[0] for name in wanted} <= pins
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
+    first, *_ = copied.make("--dry-run", "lint", "test").stdout.splitlines()
+    assert "infra/environment.py" in first
