@@ -252,7 +252,7 @@ def test_the_keyboard_alone_reaches_and_changes_everything(
     wanted = f"{numbered}.map((one, i) => [one, i]).filter(([one]) => one.checkVisibility()"
     there = set(page.evaluate(f"{wanted} && one.tabIndex >= 0).map(([, i]) => i)"))
     reached = set[int]()
-    rows: list[Any] = []
+    rows = [example]
 
     def note(request: Request) -> None:
         if "explain" in request.url:
