@@ -56,6 +56,7 @@ def main() -> int:
         say(
             f"from the template to an answer: {seconds:.0f} s, "
             f"{seconds - (installed - baked):.0f} s of it without the environment",
+            f"the demo page   {api}/",
             f"the API's page  {api}/docs",
             f"MLflow's page   {mlflow}",
             f"the project     {project}",

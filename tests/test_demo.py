@@ -17,7 +17,7 @@ def test_the_demo_answers_and_stops_what_it_started() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"model_version": ' in done.stdout
     for line in done.stdout.splitlines():
-        if line.startswith(("the API's page", "MLflow's page")):
+        if line.startswith(("the demo page", "the API's page", "MLflow's page")):
             url = line.split()[-1]
             with pytest.raises(urllib.error.URLError):
                 urllib.request.urlopen(url, timeout=5)

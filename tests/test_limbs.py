@@ -52,7 +52,11 @@ def test_deleting_any_limb_breaks_nothing_else(copied: BakedProject, types: Path
         aside.mkdir()
         for gone in (limb, *standing_on(limb)):
             shutil.move(gone, aside)
-        assert all(less < more for less, more in zip(commands(), whole, strict=True))
+        left = zip(commands(), whole, strict=True)
+        if (aside / limb.name / "commands.py").exists():  # else it brings routes
+            assert all(less < more for less, more in left)
+        else:
+            assert all(less == more for less, more in left)
         done = copied.run(copied.python, "-m", "pytest", "-q", *tests, PYTHONPATH="src")
         assert done.returncode == 0, done.stdout
         done = copied.run(copied.path / ".venv/bin/mypy", "--cache-dir", types)

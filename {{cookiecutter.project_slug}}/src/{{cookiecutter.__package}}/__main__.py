@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
-import pkgutil
 import re
 import sys
 from collections.abc import Iterator
@@ -26,8 +24,7 @@ AGAIN = "what was finished is kept; when that is mended, run this again"
 def find_commands() -> dict[str, type[Command]]:
     """All commands by name: the spine's, and those of each limb there is."""
     modules = [commands]
-    for limb in pkgutil.iter_modules(limbs.__path__, limbs.__name__ + "."):
-        modules.append(importlib.import_module(f"{limb.name}.commands"))
+    modules += limbs.find("commands")
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): value
         for module in modules

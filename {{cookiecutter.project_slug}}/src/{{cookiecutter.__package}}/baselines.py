@@ -11,8 +11,9 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import FunctionTransformer, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from .contract import places
 from .evaluation import Held
-from .features import WORDS, places
+from .features import WORDS
 from .preparation import Prepared
 from .rounds import Fit, Predict, known, test, validate
 from .scoring import align

@@ -5,6 +5,7 @@
     bundle.json     classes, threshold, metrics, provenance, and the files' checksums
     reference.csv   some of the rows that the model was fitted on, with its prediction
     tested.csv      predictions of the test rows by models that did not see them
+    cases.json      three of the test rows: one told rightly, one wrongly, one doubtful
     MODEL_CARD.md   the same for people
     *.png           plots of the test rows
 
@@ -25,6 +26,7 @@ from .errors import UserError
 
 MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
 REFERENCE, TESTED, CARD = "reference.csv", "tested.csv", "MODEL_CARD.md"
+CASES = "cases.json"
 VERSION = "version.json"
 
 

@@ -198,3 +198,13 @@ class Contract(BaseModel):
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
+
+
+def places(contract: Contract) -> dict[str, slice]:
+    """Where each feature's columns are in its matrix."""
+    found, ends = {}, {"numbers": 0, "strings": 0}
+    for name, column in contract.features.items():
+        start = ends[column.matrix]
+        ends[column.matrix] += len(column.encode([]))
+        found[name] = slice(start, ends[column.matrix])
+    return found

@@ -117,16 +117,6 @@ def as_frame(matrices: Matrices) -> pl.DataFrame:
     return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
 
 
-def places(contract: Contract) -> dict[str, slice]:
-    """Where each feature's columns are in its matrix."""
-    found, ends = {}, {"numbers": 0, "strings": 0}
-    for name, column in contract.features.items():
-        start = ends[column.matrix]
-        ends[column.matrix] += len(column.encode([]))
-        found[name] = slice(start, ends[column.matrix])
-    return found
-
-
 def preprocess(
     contract: Contract, numbers: Any, categories: Any, words: int = 0, means: bool = False
 ) -> ColumnTransformer:

@@ -15,8 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
-from .contract import Contract
-from .features import places
+from .contract import Contract, places
 
 WORTH = 1.0  # of the target's standard deviation: changes that vary more are not worth it
 GROWS = 0.2  # rank correlation of level and change: from here on, changes are shares

@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 from sklearn.calibration import CalibrationDisplay
 
-from .contract import Contract, Matrices
+from .contract import Contract, Matrices, places
 from .evaluation import Held, score
-from .features import places
 
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_REPEATS = 3

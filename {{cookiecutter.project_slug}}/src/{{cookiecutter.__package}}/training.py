@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from . import provenance, registry, tracking
 from .baselines import Baselines, baselines
-from .bundle import CARD, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, open_bundle, seal
+from .bundle import CARD, CASES, CONTRACT, MODEL, REFERENCE, TESTED, Manifest, open_bundle, seal
 from .card import model_card, with_families
+from .cases import cases
 from .errors import UserError
 from .evaluation import Held, best_decision, interval, primary
 from .export import check_parity, of_classes, to_graph
@@ -222,6 +223,8 @@ def train_family(
         }
         registry.keep_tested(held, folder / TESTED, TESTED_NUMBERS)
         reference(prepared, scorer, rows).write_csv(folder / REFERENCE)
+        chosen = cases(prepared, manifest, held)
+        (folder / CASES).write_text(json.dumps(chosen, indent=2), encoding="utf-8")
         falls = importance(
             lambda features: scorer.predict_as(features, prepared.classes),
             prepared.contract,

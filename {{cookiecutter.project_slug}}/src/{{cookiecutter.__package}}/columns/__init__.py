@@ -1,7 +1,7 @@
 """The types that a column can have, a module each.
 
 A type is one class. It says how a value is read from text, how it is checked,
-how it is encoded for a model, and how the API asks for it. A new type is one
+how it is encoded for a model, and how the API and its page ask for it. A new type is one
 more class and its name in `Column`.
 
 The API loads this, so polars is imported only by the methods that training calls.

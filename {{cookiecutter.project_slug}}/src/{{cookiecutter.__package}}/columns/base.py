@@ -143,6 +143,10 @@ class BaseColumn(BaseModel):
         """
         raise NotImplementedError
 
+    def control(self) -> dict[str, Any]:
+        """How a page asks for it: the `kind` of control, and what that needs to know."""
+        raise NotImplementedError
+
     def typical(self) -> Any:
         """A value for the case that the contract gives no example."""
         raise NotImplementedError

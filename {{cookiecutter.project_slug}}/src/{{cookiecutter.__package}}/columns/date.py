@@ -117,6 +117,9 @@ class Date(BaseColumn):
             columns.append([day and (day.toordinal() - DAY_0) / 365.25 for day in days])
         return columns
 
+    def control(self) -> dict[str, Any]:
+        return {"kind": "date", "time": self.has_time}
+
     def typical(self) -> str:
         return "2024-06-30T12:00:00" if self.has_time else "2024-06-30"
 

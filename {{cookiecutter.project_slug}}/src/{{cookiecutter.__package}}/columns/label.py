@@ -43,6 +43,9 @@ class Category(BaseColumn):
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         return [self.texts(values, MISSING)]
 
+    def control(self) -> dict[str, Any]:
+        return {"kind": "choice", "choices": self.categories, "free": self.unseen == "allow"}
+
     def typical(self) -> str:
         return self.categories[0] if self.categories else "text"
 
@@ -83,6 +86,9 @@ class Boolean(BaseColumn):
         if not self.false_values:
             return true
         return pl.when(true).then(True).when(false).then(False)
+
+    def control(self) -> dict[str, Any]:
+        return {"kind": "boolean"}
 
     def typical(self) -> bool:
         return False

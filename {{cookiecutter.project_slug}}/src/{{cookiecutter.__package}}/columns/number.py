@@ -146,6 +146,10 @@ class Number(BaseColumn):
         numbers = np.array(values, dtype=np.float64)  # None becomes NaN
         return [np.where(np.isin(numbers, self.sentinels), np.nan, numbers)]  # type: ignore[list-item]
 
+    def control(self) -> dict[str, Any]:
+        limits = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"kind": "number", "unit": self.unit, **limits}
+
     def typical(self) -> float:
         return next((limit for limit in (self.minimum, self.maximum) if limit is not None), 0.0)
 

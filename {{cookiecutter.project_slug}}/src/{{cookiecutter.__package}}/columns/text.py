@@ -32,6 +32,9 @@ class Text(BaseColumn):
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         return [[words_and_pairs(text) if text else "_missing" for text in self.texts(values, "")]]
 
+    def control(self) -> dict[str, Any]:
+        return {"kind": "text"}
+
     def typical(self) -> str:
         return "text"
 

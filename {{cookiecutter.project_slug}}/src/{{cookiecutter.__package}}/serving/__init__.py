@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from ..errors import UserError
 from ..settings import Serving
@@ -56,7 +57,11 @@ def serve(folder: Path, choice: Serving) -> None:
         raise UserError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
-    print(f"{app.title}\nAPI:  http://{host}:{listener.getsockname()[1]}/docs", flush=True)
+    address = f"http://{host}:{listener.getsockname()[1]}"
+    there = {route.path for route in app.routes if isinstance(route, APIRoute)}
+    page = [f"Page: {address}/"] if "/" in there else []
+    docs = "/docs" if choice.docs else ""
+    print(app.title, *page, f"API:  {address}{docs}", sep="\n", flush=True)
     about: dict[str, Any] = {
         "http": Impatient,
         "log_config": None,

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,10 +105,18 @@ class Access:
         The file of hashes; it is read again when it changes. None: no key is needed.
     per_minute
         Requests for each key; where no key is needed, for each address. None: any number.
+    pages
+        Paths that need no key, besides those of the documentation.
     """
 
-    def __init__(self, app: ASGIApp, keys: Path | None, per_minute: int | None) -> None:
-        self.app, self.path, self.per_minute = app, keys, per_minute
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Path | None,
+        per_minute: int | None,
+        pages: Collection[str] = (),
+    ) -> None:
+        self.app, self.path, self.per_minute, self.pages = app, keys, per_minute, pages
         self.read_at = self.looked_at = 0.0
         self.keys = read_keys(keys) if keys else {}
         self.buckets: dict[str, Bucket] = {}
@@ -119,7 +127,7 @@ class Access:
             await self.app(scope, receive, send)
             return
         who = (scope.get("client") or ("",))[0]
-        if self.path and not scope["path"].startswith(PAGES):
+        if self.path and not (scope["path"].startswith(PAGES) or scope["path"] in self.pages):
             who = self.holder(scope["headers"])
             if not who:
                 ask = [(b"www-authenticate", b"Bearer")]

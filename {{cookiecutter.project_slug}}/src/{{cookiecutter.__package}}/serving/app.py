@@ -14,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
+from .. import limbs
 from ..bulk import ARROW, CSV
 from ..errors import UserError
 from ..settings import Serving
@@ -182,6 +183,10 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
             told["refused"] = refused
         return told
 
+    pages = {
+        path for limb in limbs.find("routes") for path in limb.add(app, served, choice, threads)
+    }
+
     # Each one goes around those before it, and all of them around FastAPI's own: otherwise each
     # request would take three more steps. Of these the first is left out, since it would answer
     # where there is a bug, and Watch does.
@@ -191,7 +196,7 @@ def model_app(served: Served, choice: Serving, challenger: Served | None = None)
     if choice.origins:
         stack = CORSMiddleware(stack, allow_origins=choice.origins, allow_headers=["*"])
     if choice.keys or choice.per_minute:
-        stack = Access(stack, choice.keys, choice.per_minute)
+        stack = Access(stack, choice.keys, choice.per_minute, pages)
     stack = Limits(stack, choice.at_once)
     paths = {route.path for route in app.routes if isinstance(route, APIRoute)}
     app.middleware_stack = Watch(stack, metrics, paths, every=choice.logs.requests == "all")

@@ -27,7 +27,7 @@ CAREFUL = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
-"""Headers that tell browsers to be careful with an answer."""
+"""Headers that tell browsers to be careful with an answer, unless it says otherwise itself."""
 
 GAP = 1.0  # seconds between two lines on refused requests; a line takes longer than to refuse one
 
@@ -62,8 +62,10 @@ class Watch:
         async def seen(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], *CAREFUL, (b"x-request-id", name)]
+                status, said = message["status"], message["headers"]
+                own = {header for header, _ in said}
+                careful = [one for one in CAREFUL if one[0] not in own]
+                message["headers"] = [*said, *careful, (b"x-request-id", name)]
             await send(message)
 
         self.metrics.under_way.inc()

@@ -1,0 +1,408 @@
+"""The demo page of a trained project, in real Chromium, on a phone and on a desktop.
+
+Each test fails if the page asks another origin for anything, or writes an error to the console.
+Screenshots are kept in tests/screenshots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import ROOT, BakedProject, clean_environment
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from test_baked import ask, free_port, wait_for
+
+pytestmark = pytest.mark.slow
+
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+PHONE, DESKTOP = (360, 740), (1280, 800)
+VIEWS = [(size, scheme) for size in (PHONE, DESKTOP) for scheme in ("light", "dark")]
+NAMES = [f"{size[0]}-{scheme}" for size, scheme in VIEWS]
+every_view = pytest.mark.parametrize(("size", "scheme"), VIEWS, ids=NAMES)
+HEAVIEST = 60_000  # bytes of HTML, CSS and JavaScript
+PATIENCE = 30_000  # milliseconds that a busy machine may take
+RESEAL = (
+    "from pathlib import Path\n"
+    "from {package}.bundle import open_bundle, seal\n"
+    "folder = Path('bundles/champion')\n"
+    "manifest = open_bundle(folder)\n"
+    "Path('{plot}').rename(folder / '{plot}')\n"
+    "seal(folder, manifest)\n"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; skip where there is none, or fail where NEED_DOCKER wants everything."""
+    found = shutil.which("chromium")
+    if not found:
+        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
+        tell("chromium is not installed: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found)
+        yield browser
+        browser.close()
+
+
+def add_plot(project: BakedProject, name: str) -> None:
+    """Put a plot into the champion's bundle, and seal it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        size, check = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(kind + content))
+        return size + kind + content + check
+
+    grey = zlib.compress(b"".join(b"\0" + bytes(range(0, 240, 4)) for _ in range(40)))
+    parts = chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 8, 0, 0, 0, 0)), chunk(b"IDAT", grey)
+    (project.path / name).write_bytes(
+        b"\x89PNG\r\n\x1a\n" + b"".join([*parts, chunk(b"IEND", b"")])
+    )
+    script = RESEAL.format(package=project.package, plot=name)
+    done = project.run(project.python, "-c", script, PYTHONPATH="src")
+    assert done.returncode == 0, done.stderr
+
+
+@contextlib.contextmanager
+def serving(project: BakedProject, *arguments: str) -> Iterator[str]:
+    """Run `serve`, and yield its address."""
+    port = free_port()
+    command = [str(project.python), "-m", project.package, "serve", "--serving.port", str(port)]
+    environment = clean_environment() | {"PYTHONPATH": "src"}
+    with subprocess.Popen([*command, *arguments], cwd=project.path, env=environment) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health/ready", server, 60)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def shown(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A copy of the trained project whose bundle has a plot."""
+    project = trained.copy(tmp_path_factory.mktemp("shown") / trained.path.name)
+    add_plot(project, "a_plot.png")
+    return project
+
+
+@pytest.fixture(scope="module")
+def url(shown: BakedProject) -> Iterator[str]:
+    """Its API's address."""
+    with serving(shown) as address:
+        yield address
+
+
+@dataclass
+class Opened:
+    """The page in a browser, and what it did."""
+
+    page: Page
+    url: str
+    requests: list[str]
+    errors: list[str]
+
+    def asked(self, act: Callable[[], object]) -> dict[str, Any]:
+        """What the page asks the API for after an act, once it shows the answer."""
+        with self.page.expect_response("**/page/explain") as waiting:
+            act()
+        row: Any = waiting.value.request.post_data_json
+        expect(self.page.locator("#said")).not_to_have_class("stale")
+        return dict(row)
+
+    def open_model(self) -> None:
+        """Open the tab of the model."""
+        self.page.get_by_role("tab", name="The model").click()
+        expect(self.page.locator("#card h2").first).to_be_visible()
+
+    def no_violation(self) -> None:
+        """Ask axe."""
+        found = Axe().run(self.page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
+    """`opened(url, size, scheme)`: the page once it has answered; `answers=False`: before."""
+    made: list[Opened] = []
+
+    def make(
+        url: str, size: tuple[int, int] = PHONE, scheme: Any = "light", answers: bool = True
+    ) -> Opened:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+        )
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        one = Opened(page, url, [], [])
+        made.append(one)
+        page.on("request", lambda request: one.requests.append(request.url))
+        page.on("pageerror", lambda error: one.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda said: one.errors.append(said.text) if said.type != "log" else None,
+        )
+        page.goto(f"{url}/")
+        if answers:
+            expect(page.locator("#why h2").first).to_be_attached()
+        return one
+
+    expect.set_options(timeout=PATIENCE)
+    yield make
+    for one in made:
+        one.page.context.close()
+        assert one.errors == []
+        outside = [url for url in one.requests if not url.startswith((one.url, f"blob:{one.url}"))]
+        assert outside == []
+
+
+def as_shown(share: float) -> str:
+    """A probability as the page writes it."""
+    return f"{100 * share:.{0 if 0.1 < share < 0.9 else 1}f}\N{NO-BREAK SPACE}%"
+
+
+def text(page: Page, selector: str) -> str:
+    """What a person reads there."""
+    return page.locator(selector).inner_text()
+
+
+@every_view
+def test_the_example_fills_the_form_and_what_is_typed_is_answered_as_predict_answers(
+    opened: Callable[..., Opened], url: str, size: tuple[int, int], scheme: str
+) -> None:
+    seen = opened(url, size, scheme)
+    page = seen.page
+    about = ask(f"{url}/page/about")
+    assert page.locator("#form .field").count() == len(about["columns"])
+    row = seen.asked(lambda: page.locator(field(about, "height")).fill("1500"))
+    assert row == about["example"] | {"height": 1500}
+    seen.asked(lambda: page.locator(field(about, "speed")).fill("400"))
+    row = seen.asked(lambda: page.locator(field(about, "phase_of_flt")).select_option("Climb"))
+    assert row == about["example"] | {"height": 1500, "speed": 400, "phase_of_flt": "Climb"}
+    (answer,) = ask(f"{url}/predict", {"rows": [row]})["predictions"]
+    told = text(page, "#said").split("\n")
+    assert told[1] == answer["label"]
+    assert told[2] == f"with a probability of {as_shown(answer['probability'])}"
+    assert as_shown(answer["probabilities"]["true"]) in text(page, "#why section:first-child .note")
+    moved = page.locator(".moved li").all_inner_texts()
+    assert len(moved) == len(about["columns"])
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    seen.no_violation()
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=SCREENSHOTS / f"ask-{size[0]}-{scheme}.png", full_page=True)
+
+
+def field(about: dict[str, Any], name: str) -> str:
+    """Selector of a column's control."""
+    return f"#f{[column['name'] for column in about['columns']].index(name)}"
+
+
+def test_each_of_three_cases_fills_the_form_and_tells_the_truth(
+    opened: Callable[..., Opened], url: str
+) -> None:
+    seen = opened(url)
+    cases = ask(f"{url}/page/about")["cases"]
+    assert [case["kind"] for case in cases] == ["right", "wrong", "uncertain"]
+    for case, button in zip(cases, seen.page.locator("#case-buttons button").all(), strict=True):
+        assert seen.asked(button.click) == case["row"]
+        assert button.get_attribute("aria-pressed") == "true"
+        told = text(seen.page, "#case")
+        assert f"In truth effect was {case['truth']}" in told
+        assert f"the model said {case['said']['label']}" in told
+        assert text(seen.page, "#said strong") == case["said"]["label"]
+    seen.no_violation()
+
+
+@every_view
+def test_the_other_tab_shows_the_card_and_the_plots_once_it_is_opened(
+    opened: Callable[..., Opened], url: str, size: tuple[int, int], scheme: str
+) -> None:
+    seen = opened(url, size, scheme)
+    assert not [one for one in seen.requests if "card" in one or "plots" in one]
+    seen.open_model()
+    assert "Test metrics" in seen.page.locator("#card h3").all_inner_texts()
+    assert "with 95 % confidence" in text(seen.page, "#card")
+    image = seen.page.get_by_role("img", name="Plot: a plot")
+    expect(image).to_be_visible()
+    seen.page.wait_for_function("[...document.images].every((one) => one.naturalWidth > 0)")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") == size[0]
+    seen.no_violation()
+    SCREENSHOTS.mkdir(exist_ok=True)
+    seen.page.screenshot(path=SCREENSHOTS / f"model-{size[0]}-{scheme}.png", full_page=True)
+
+
+def test_the_keyboard_alone_reaches_and_changes_everything(
+    opened: Callable[..., Opened], url: str
+) -> None:
+    seen = opened(url)
+    page, keyboard = seen.page, seen.page.keyboard
+    example = ask(f"{url}/page/about")["example"]
+    numbered = "[...document.querySelectorAll('button, input, select, textarea, summary, a')]"
+    wanted = f"{numbered}.map((one, i) => [one, i]).filter(([one]) => one.checkVisibility()"
+    there = set(page.evaluate(f"{wanted} && one.tabIndex >= 0).map(([, i]) => i)"))
+    reached = set[int]()
+    rows = [example]
+
+    def note(request: Request) -> None:
+        if "explain" in request.url:
+            rows.append(request.post_data_json)
+
+    page.on("request", note)
+    for _ in range(len(there) + 5):
+        keyboard.press("Tab")
+        kind, number, inside = page.evaluate(
+            f"(one => [one.type ?? '', {numbered}.indexOf(one), !!one.closest('#form')])"
+            "(document.activeElement)"
+        )
+        if number in reached:
+            break
+        if number < 0:
+            continue
+        reached.add(number)
+        value = "document.activeElement.checked + document.activeElement.value"
+        before = page.evaluate(value)
+        if inside and kind == "text":
+            keyboard.press("Control+a")
+            keyboard.type("3")
+        elif inside and kind == "checkbox":
+            keyboard.press("Space")
+            assert page.evaluate(value) != before
+            keyboard.press("Space")
+        elif inside:
+            keyboard.press("ArrowUp" if kind == "range" else "ArrowDown")
+            if page.evaluate(value) == before:  # it was the last
+                keyboard.press("ArrowUp")
+        if inside and kind != "checkbox":
+            assert page.evaluate(value) != before
+    assert reached >= there
+    limit = time.monotonic() + PATIENCE / 1000
+    while same := [name for name, value in example.items() if rows[-1][name] == value]:
+        assert time.monotonic() < limit, f"the keyboard did not change {same}"
+        page.wait_for_timeout(100)
+
+    page.locator("#tab-ask").focus()
+    keyboard.press("ArrowRight")
+    expect(page.locator("#card h2").first).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "tab-model"
+    keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "model"
+
+
+def test_unknown_is_asked_for_as_missing_and_the_value_comes_back(
+    opened: Callable[..., Opened], url: str
+) -> None:
+    seen = opened(url)
+    example = ask(f"{url}/page/about")["example"]
+    unknown = seen.page.get_by_role("checkbox", name="Height above ground: unknown")
+    assert seen.asked(unknown.check)["height"] is None
+    assert seen.asked(unknown.uncheck)["height"] == example["height"]
+    phase = seen.page.get_by_label("Phase of flight")
+    assert seen.asked(lambda: phase.select_option("unknown"))["phase_of_flt"] is None
+
+
+def test_a_wrong_value_gets_the_apis_words_beside_its_control(
+    opened: Callable[..., Opened], url: str
+) -> None:
+    seen = opened(url)
+    height = seen.page.get_by_label("Height above ground", exact=True)
+    told = seen.page.locator(".field", has_text="Height above ground").locator(".error")
+    for value, words in (
+        ("99999", "Input should be less than or equal to 45000"),
+        ("high", "Input should be a valid number"),
+    ):
+        with seen.page.expect_response("**/page/explain"):
+            height.fill(value)
+        expect(told).to_have_text(words)
+        expect(height).to_have_attribute("aria-invalid", "true")
+        expect(seen.page.locator("#said")).to_contain_text("No answer")
+        seen.no_violation()
+    seen.asked(lambda: height.fill("100,5"))
+    expect(told).to_be_empty()
+    expect(seen.page.locator("#said strong")).to_be_visible()
+    assert len(seen.errors) == 2  # the browser itself tells of each answer with status 422
+    assert all("422" in error for error in seen.errors)
+    seen.errors.clear()
+
+
+def test_the_page_is_light_and_painted_at_once(opened: Callable[..., Opened], url: str) -> None:
+    seen = opened(url)
+    sizes = dict[str, int]()
+    for address in dict.fromkeys(seen.requests):
+        if address.endswith(("/", ".css", ".js", ".svg")):
+            sizes[address.removeprefix(url)] = len(seen.page.request.get(address).body())
+    assert {Path(name).suffix for name in sizes} >= {"", ".css", ".js"}
+    paint = seen.page.evaluate(
+        "performance.getEntriesByType('paint').map((one) => `${one.name} ${one.startTime} ms`)"
+    )
+    print(f"{sum(sizes.values())} bytes: {sizes}; {', '.join(paint)}")
+    assert sum(sizes.values()) < HEAVIEST
+
+
+def test_below_a_path_the_page_asks_for_nothing_elsewhere(
+    opened: Callable[..., Opened], browser: Browser, url: str
+) -> None:
+    page = browser.new_page()
+    page.route(
+        "**/below/**", lambda route: route.continue_(url=route.request.url.replace("/below", ""))
+    )
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(f"{url}/below/#model")
+    expect(page.get_by_role("img", name="Plot: a plot")).to_be_visible()
+    assert len(requests) > 5
+    assert all(one.startswith((f"{url}/below/", "blob:")) for one in requests)
+    page.close()
+
+
+def test_where_a_key_is_needed_the_page_asks_for_it(
+    opened: Callable[..., Opened], shown: BakedProject, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.txt"
+    done = shown.command("key", "--name", "ann", "--file", str(keys), PYTHONPATH="src")
+    with serving(shown, "--serving.keys", str(keys)) as address:
+        seen = opened(address, answers=False)
+        key = seen.page.get_by_label("This API asks for a key")
+        expect(key).to_be_focused()
+        key.fill("wrong")
+        key.press("Enter")
+        expect(seen.page.locator("#key-error")).to_contain_text("a key is needed")
+        seen.no_violation()
+        key.fill(done.stdout.strip())
+        key.press("Enter")
+        expect(seen.page.locator("#why h2").first).to_be_attached()
+        expect(key).to_be_hidden()
+        seen.open_model()
+        expect(seen.page.get_by_role("img", name="Plot: a plot")).to_be_visible()
+        assert seen.errors
+        assert all("401" in error for error in seen.errors)
+        seen.errors.clear()
+
+
+def test_a_page_that_is_open_shows_the_model_that_takes_over(
+    opened: Callable[..., Opened], trained: BakedProject, tmp_path: Path
+) -> None:
+    project = trained.copy(tmp_path / trained.path.name)
+    with serving(project) as address:
+        seen = opened(address)
+        version = project.path / "bundles/champion/version.json"
+        version.write_text(json.dumps(json.loads(version.read_text()) | {"version": "99"}))
+        add_plot(project, "newest.png")
+        limit = time.monotonic() + PATIENCE / 1000
+        while ask(f"{address}/model")["version"] != "99":
+            assert time.monotonic() < limit, "the new bundle never answered"
+            time.sleep(0.2)
+        seen.asked(lambda: seen.page.get_by_label("Height above ground", exact=True).fill("70"))
+        expect(seen.page.locator("#version")).to_contain_text("version 99")
+        seen.open_model()
+        expect(seen.page.get_by_role("img", name="Plot: newest")).to_be_visible()

@@ -1,0 +1,104 @@
+"""The page's routes: its files, which anybody may open, and what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pydantic_core
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from ...serving.model import Served
+from ...serving.route import BytesRoute, Threads
+from ...serving.rows import row_type
+from ...settings import Serving
+from .bundled import about, card, kept, plots
+from .explaining import Explainer
+
+STATIC = Path(__file__).parent / "static"
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+POLICY = (
+    "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+YEAR = "private, max-age=31536000, immutable"  # a plot's address holds the seal of its bundle
+
+
+def add(app: FastAPI, served: Served, choice: Serving, threads: Threads) -> Collection[str]:
+    """Add the page to an API, if its documentation is open.
+
+    Returns
+    -------
+    collection of str
+        The paths that a browser opens without a key.
+    """
+    if not choice.docs:
+        return ()
+    files = {
+        ("/" if file.suffix == ".html" else f"/page/{file.name}"): file for file in STATIC.iterdir()
+    }
+    for path, file in files.items():
+        app.add_api_route(path, page(file), include_in_schema=False)
+
+    explainer: Explainer | None = None
+
+    def now() -> Explainer:
+        """What there is to say of the model that answers now."""
+        nonlocal explainer
+        if explainer is None or explainer.scorer is not served.scorer:
+            explainer = Explainer(served.scorer)
+        return explainer
+
+    async def explain(row: row_type(served.scorer.contract)) -> Any:  # type: ignore[valid-type]
+        return await threads(lambda: now().explain(row))
+
+    app.router.routes.append(
+        BytesRoute(
+            "/page/explain",
+            explain,
+            max_bytes=choice.max_bytes,
+            threads=threads,
+            files={},
+            methods=["POST"],
+            include_in_schema=False,
+        )
+    )
+
+    @app.get("/page/about", include_in_schema=False)
+    def described() -> Response:
+        told = about(now().scorer, now().rows)
+        return Response(
+            pydantic_core.to_json(told, inf_nan_mode="null"), media_type="application/json"
+        )
+
+    @app.get("/page/card", include_in_schema=False)
+    def written() -> Response:
+        return Response(card(served.scorer), media_type="text/html")
+
+    @app.get("/page/plots/{seal}/{name}", include_in_schema=False)
+    def drawn(seal: str, name: str) -> Response:
+        scorer = served.scorer
+        content = kept(scorer, name) if seal == scorer.seal and name in plots(scorer) else None
+        if content is None:
+            raise HTTPException(404, "the model that answers now has no such plot")
+        return Response(content, media_type="image/png", headers={"cache-control": YEAR})
+
+    return files
+
+
+def page(file: Path) -> Any:
+    """Make the endpoint of a file."""
+    content, kind = file.read_bytes(), TYPES[file.suffix]
+
+    async def answer() -> Response:
+        return Response(content, media_type=kind, headers={"content-security-policy": POLICY})
+
+    return answer
