@@ -49,11 +49,12 @@ def session_cloud(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
             first = process.stdout.readline()
             assert first, log.read_text()
             addresses = json.loads(first)
-            cloud = Cloud(home, folder, **addresses, environment=surroundings(home, addresses))
-            try:
-                yield cloud
-            finally:
-                cloud.kill()
+            with surroundings(home, addresses) as settings:
+                cloud = Cloud(home, folder, **addresses, environment=settings)
+                try:
+                    yield cloud
+                finally:
+                    cloud.kill()
         finally:
             process.terminate()
             process.wait(timeout=60)

@@ -6,16 +6,19 @@ import contextlib
 import hashlib
 import inspect
 import os
-import random
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from conftest import ROOT, clean_environment
+from test_baked import free_port
 
 WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/sky.txt"
+RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 CONFIG = """\
 aws: {vpc_name: testbed, use_internal_ips: true, ssh_proxy_command: nc %h %p}
 jobs: {controller: {consolidation_mode: true}}
@@ -58,19 +61,44 @@ def install() -> Path:
     return folder
 
 
-def lasting_port() -> int:
-    """Return a port that is free, and is given to no connection while a server is started anew."""
-    for port in random.sample(range(15_000, 30_000), 100):
+def queue_port(port: int) -> int:
+    """The port that SkyPilot's server takes for its queue, beside its own."""
+    return 50_000 + (port - 46_569) % 10_000
+
+
+def free_ports() -> tuple[int, int]:
+    """Return a port for SkyPilot's server such that its queue's is free as well, and that."""
+    while True:
+        port = free_port()
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("all ports are taken")
+            probe.bind(("127.0.0.1", queue_port(port)))
+            return port, queue_port(port)
 
 
-def surroundings(home: Path, addresses: dict[str, str]) -> dict[str, str]:
+@contextmanager
+def reserved(*ports: int) -> Iterator[None]:
+    """Keep ports from being given to connections while a server is started anew.
+
+    A connection holds its port for a minute after its end, and other tests make thousands.
+    """
+    try:
+        before = RESERVED.read_text()
+        RESERVED.write_text(",".join([*before.split(), *map(str, ports)]))
+    except OSError:  # not Linux, or not root: now and then a server will not start
+        yield
+        return
+    try:
+        yield
+    finally:
+        RESERVED.write_text(before)
+
+
+@contextmanager
+def surroundings(home: Path, addresses: dict[str, str]) -> Iterator[dict[str, str]]:
     """What SkyPilot and boto3 find in the environment."""
     cache = Path("~/.cache/uv").expanduser()
-    return {
+    port, queue = free_ports()
+    settings = {
         "HOME": str(home),
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(cache)),
         "AWS_ENDPOINT_URL": addresses["public"],
@@ -78,9 +106,11 @@ def surroundings(home: Path, addresses: dict[str, str]) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "SKYPILOT_API_SERVER_LOCAL_PORT": str(lasting_port()),
+        "SKYPILOT_API_SERVER_LOCAL_PORT": str(port),
         "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
         "SKYPILOT_SKIP_CLOUD_IDENTITY_CHECK": "1",
         "SKYPILOT_POD_MEMORY_GB_LIMIT": "4",  # else it starts a dozen controllers
         "TESTBED_PROBE": f"{addresses['behind']}/moto-api/",
     }
+    with reserved(port, queue):
+        yield settings

@@ -101,14 +101,14 @@ def rented(trained: BakedProject, key: Path, store: str) -> Iterator[Rented]:
         (home / name).parent.mkdir(parents=True)
         (home / name).write_text(text)
     subprocess.run([sys.executable, CATALOGUE, home], check=True)
-    settings = surroundings(home, {"public": store, "behind": store})
-    cloud = Cloud(home, sky, store, store, settings)
-    cloud.client("s3").create_bucket(Bucket=NAME)
-    try:
-        assert "Slurm: enabled" in cloud.sky("check", "slurm")
-        yield Rented(project, cloud)
-    finally:
-        cloud.kill()
+    with surroundings(home, {"public": store, "behind": store}) as settings:
+        cloud = Cloud(home, sky, store, store, settings)
+        cloud.client("s3").create_bucket(Bucket=NAME)
+        try:
+            assert "Slurm: enabled" in cloud.sky("check", "slurm")
+            yield Rented(project, cloud)
+        finally:
+            cloud.kill()
 
 
 ASKED = ["train-on", "--on", "slurm", "--gpu", "none", "--nodes", "2", "--models", '["neural"]']
