@@ -37,7 +37,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
 def finish(folder: Path) -> None:
     """Run the training to its end."""
     process = start(folder)
-    output, _ = process.communicate(timeout=170)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
 
@@ -45,7 +45,7 @@ def kill_after_checkpoint(folder: Path, name: str) -> None:
     """Start the training, and kill it as soon as it has written a checkpoint more."""
     process = start(folder)
     before = {path: path.stat().st_mtime_ns for path in folder.glob(f"checkpoints/*/{name}")}
-    end = time.monotonic() + 100
+    end = time.monotonic() + 300
     while time.monotonic() < end and process.poll() is None:
         now = {path: path.stat().st_mtime_ns for path in folder.glob(f"checkpoints/*/{name}")}
         if now != before:
