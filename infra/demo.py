@@ -66,7 +66,7 @@ def main() -> int:
             say(f"both pages stay up; to stop them: kill {pids}")
             servers.clear()
         else:
-            say("both pages were stopped; to keep them up: make demo KEEP=1")
+            say("the pages were stopped; to keep them up: make demo KEEP=1")
     finally:
         for server in servers:
             server.terminate()
