@@ -63,7 +63,7 @@ def main() -> int:
         )
         if keep:
             pids = " ".join(str(server.pid) for server in servers)
-            say(f"both pages stay up; to stop them: kill {pids}")
+            say(f"the pages stay up; to stop them: kill {pids}")
             servers.clear()
         else:
             say("the pages were stopped; to keep them up: make demo KEEP=1")
