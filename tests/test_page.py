@@ -231,7 +231,7 @@ def test_the_other_tab_shows_the_card_and_the_plots_once_it_is_opened(
     seen = opened(url, size, scheme)
     assert not [one for one in seen.requests if "card" in one or "plots" in one]
     seen.open_model()
-    assert "Test metrics" in seen.page.locator("#card h3").all_inner_texts()
+    assert "Metrics" in seen.page.locator("#card h3").all_inner_texts()
     assert "with 95 % confidence" in text(seen.page, "#card")
     image = seen.page.get_by_role("img", name="Plot: a plot")
     expect(image).to_be_visible()
