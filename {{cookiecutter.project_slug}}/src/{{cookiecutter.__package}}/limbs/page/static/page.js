@@ -87,8 +87,9 @@ async function describe() {
   const { seal, plots } = about;
   try {
     $("card").innerHTML = await (await get("card")).text();
-    for (const table of $("card").querySelectorAll("table")) {
-      const around = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table, scrolls sideways" });
+    for (const [number, table] of $("card").querySelectorAll("table").entries()) {
+      const name = `Table ${number + 1}, scrolls sideways`;
+      const around = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name });
       table.replaceWith(around);
       around.append(table);
     }
