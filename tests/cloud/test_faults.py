@@ -30,7 +30,7 @@ HOURS = 0.15  # of what hangs
 PATIENCE = 600  # seconds
 NEURAL = ("--neural", json.dumps({"epochs": 60, "patience": 60}))
 WORKER = '--entrypoint python "$IMAGE" -m $WORKER'
-FULL = "--mount type=tmpfs,destination=/work/checkpoints,tmpfs-size=65536 --entrypoint"
+FULL = "--mount type=tmpfs,destination={},tmpfs-size=65536 --entrypoint"
 
 
 @dataclass
@@ -117,16 +117,17 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
     # From here on there is no room in the zone that would come first.
     cloud.fail("ec2:RunInstances", "InsufficientInstanceCapacity", zone="us-east-1a")
     for name, model, old, new in (
-        ("full", "neural", "--entrypoint", FULL),
+        ("full at once", "tree", "--entrypoint", FULL.format("/work/data")),
+        ("full later", "neural", "--entrypoint", FULL.format("/work/checkpoints")),
         ("no pull", "tree", '--quiet "$IMAGE"', '--quiet "$IMAGE"0'),
     ):
         with changed(rented, old, new):
             jobs[name] = rented.train(model)
             ids[name] = jobs[name].job
     # More machines at once are more than two cores can carry.
-    for name in ("full", "no pull"):
+    for name in ("full at once", "full later", "no pull"):
         jobs[name].wait()
-    tell("two jobs that cannot work have failed")
+    tell("three jobs that cannot work have failed")
     jobs["starting"] = rented.train("tree")
     ids["starting"] = jobs["starting"].job
     jobs["starting"].signal(signal.SIGINT)
@@ -252,8 +253,9 @@ def test_an_image_that_cannot_be_pulled_fails_the_job(day: Day) -> None:
     assert (said[-11:], status) == ("exit code 1", "FAILED")
 
 
-def test_a_full_disk_fails_the_job_in_one_line(day: Day) -> None:
-    said, status = day.said["full"], day.jobs["full"]["status"]
+@pytest.mark.parametrize("name", ["full at once", "full later"])
+def test_a_full_disk_fails_the_job_in_one_line(day: Day, name: str) -> None:
+    said, status = day.said[name], day.jobs[name]["status"]
     assert "error: the disk is full" in said
     assert "Traceback" not in said
     assert "error: the job has failed: the command ended with an error: " in said
