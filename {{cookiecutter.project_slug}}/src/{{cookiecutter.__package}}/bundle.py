@@ -75,8 +75,12 @@ def seal(folder: Path, manifest: Manifest) -> None:
     files = {
         path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
     }
-    sealed = manifest.model_copy(update={"files": files})
-    (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_manifest(folder, manifest.model_copy(update={"files": files}))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest as it is."""
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def open_bundle(folder: Path) -> Manifest:

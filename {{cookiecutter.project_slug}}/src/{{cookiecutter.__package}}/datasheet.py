@@ -14,7 +14,6 @@ import numpy as np
 from .bundle import Manifest
 from .markdown import code, percent, table
 from .preparation import Prepared
-from .splitting import PARTS
 from .summary import number
 
 PAGES = ("data/raw/README.md", "data/README.md")
@@ -55,9 +54,7 @@ def parts(prepared: Prepared) -> list[str]:
     """The one split, in a table."""
     time, classes = prepared.contract.names("time"), prepared.classes
     rows = []
-    for name, part in zip(PARTS, vars(prepared.rounds[0]).values(), strict=True):
-        if not len(part):
-            continue
+    for name, part in prepared.rounds[0].parts().items():
         row = [name, f"{len(part):,}"]
         if time:
             days = prepared.table[time[0]][part].dt.date()

@@ -19,7 +19,7 @@ from .reading import read, row_groups
 from .rows import COPY, ROW, type_rows
 from .sampling import Drawing, sample
 from .settings import Settings
-from .splitting import PARTS, Round, split
+from .splitting import Round, split
 from .streams import write_parquet
 
 PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
@@ -214,5 +214,5 @@ def counted(prepared: Prepared) -> str:
     rows = f"{len(prepared.table):,} rows"
     if len(prepared.rounds) > 1:
         return f"{rows}, split {len(prepared.rounds)} times since they are few"
-    parts = zip(PARTS, vars(prepared.rounds[0]).values(), strict=True)
-    return ", ".join([rows, *(f"{len(part):,} {name}" for name, part in parts if len(part))])
+    parts = prepared.rounds[0].parts()
+    return ", ".join([rows, *(f"{len(part):,} {name}" for name, part in parts.items())])

@@ -31,6 +31,7 @@ from .bundle import (
     checksum,
     open_bundle,
     replace_folder,
+    write_manifest,
 )
 from .contract import Matrices
 from .errors import UserError
@@ -113,7 +114,7 @@ def rewrite_card(
         card.write_text(change(card.read_text(encoding="utf-8")), encoding="utf-8")
         manifest = Manifest.model_validate_json(sealed.read_bytes())
         manifest.files[CARD] = checksum(card)
-        sealed.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_manifest(sealed.parent, manifest)
         model = client.get_model_version(settings.experiment, version).source
         client.log_model_artifacts(str(model).removeprefix("models:/"), at)
 

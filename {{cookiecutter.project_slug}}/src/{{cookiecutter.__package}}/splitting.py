@@ -48,6 +48,11 @@ class Round:
         """Return the split that gives each row the part with this number."""
         return cls(*(np.flatnonzero(part == number) for number in range(len(PARTS))))
 
+    def parts(self) -> dict[str, np.ndarray]:
+        """Return the parts that have rows, by their names."""
+        named = zip(PARTS, vars(self).values(), strict=True)
+        return {name: rows for name, rows in named if len(rows)}
+
 
 def split(
     table: pl.DataFrame, contract: Contract, choice: Split, seed: int, chance: float = 0

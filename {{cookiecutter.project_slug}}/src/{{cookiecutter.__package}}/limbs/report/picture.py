@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ...bundle import MODEL, Manifest
 from ...preparation import Prepared
-from ...splitting import PARTS
 
 
 def picture(prepared: Prepared, champion: Manifest, version: str, families: list[str]) -> str:
@@ -26,8 +25,7 @@ def picture(prepared: Prepared, champion: Manifest, version: str, families: list
     if len(prepared.rounds) > 1:
         parts = [f"{len(prepared.rounds)} times, each row judged"]
     else:
-        counted = zip(PARTS, vars(prepared.rounds[0]).values(), strict=True)
-        parts = [f"{len(rows):,} {name}" for name, rows in counted if len(rows)]
+        parts = [f"{len(rows):,} {name}" for name, rows in prepared.rounds[0].parts().items()]
     nodes = {
         "reading": ["reading, validation", source, f"{len(prepared.table):,} rows",
                     f"schema.yaml: {columns} columns"],
