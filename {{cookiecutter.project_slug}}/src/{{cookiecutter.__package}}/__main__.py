@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
 
 import yaml
 from dotenv import load_dotenv
@@ -16,6 +15,7 @@ from pydantic_settings import SettingsError
 from . import commands, limbs
 from .commands import Command
 from .errors import UserError, describe, no_room
+from .locking import lock
 from .settings import CONFIG, PACKAGE, PREFIX, rank_of
 
 AGAIN = "what was finished is kept; when that is mended, run this again"
@@ -86,28 +86,6 @@ def store_trouble(error: Exception) -> str | None:
     from .tracking import trouble  # it is loaded: the error is MLflow's
 
     return trouble(error)
-
-
-@contextlib.contextmanager
-def lock() -> Iterator[None]:
-    """Hold a lock on the project; the system releases it however the process ends.
-
-    Raises
-    ------
-    UserError
-        If another command holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        yield
-        return
-    with CONFIG.open() as file:  # any file that is always there will do
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError("another command is at work in this folder: wait for its end") from None
-        yield
 
 
 def build(command: type[Command], arguments: list[str]) -> Command:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import UserError
+from ...locking import BUSY, lock
 from ...settings import Settings
 from . import labels, plan
 from .commands import Rent
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DETACHED = "the job goes on without this terminal: make cloud-follow brings its results home"
-PAUSE = 1.0  # seconds
 STOPPED = 130  # exit code, as after Ctrl-C
 
 
@@ -156,7 +153,7 @@ def finish(client: MlflowClient, settings: Settings, place: Place, job: str) -> 
     """
     from . import home, jobs
 
-    with alone(), tempfile.TemporaryDirectory() as folder:
+    with lock(wait=BUSY), tempfile.TemporaryDirectory() as folder:
         about = place.results(job, Path(folder))
         code = int(about.get("code", 1))
         home.bring(client, settings, Path(folder), about, job, place.cost(job))
@@ -167,22 +164,3 @@ def finish(client: MlflowClient, settings: Settings, place: Place, job: str) -> 
             f"error: the job has failed: {about.get('why', f'exit code {code}')}", file=sys.stderr
         )
     return code
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other command writes in this folder, and keep others from it."""
-    from ...__main__ import lock
-
-    with ExitStack() as held:
-        told = False
-        while True:
-            try:
-                held.enter_context(lock())
-                break
-            except UserError:
-                if not told:
-                    print("waiting for the other command that is at work in this folder")
-                    told = True
-                time.sleep(PAUSE)
-        yield

@@ -6,9 +6,10 @@ import uuid
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
+from ...locking import BUSY, lock
 from ...preparation import prepare
 from ..cloud.job import Group
-from ..cloud.launching import alone, launch
+from ..cloud.launching import launch
 from ..tuning.search import family_of, open_study
 from .shared import forget, seed
 
@@ -28,7 +29,7 @@ def tune_on(asked: TuneOn) -> int:
         raise UserError("each machine tries settings of its own: MACHINES=..., not NODES=...")
     family = family_of(asked, asked.model)
     search = uuid.uuid4().hex
-    with alone():
+    with lock(wait=BUSY):
         seed(open_study(asked, prepare(asked), family), search)
     same = ["--search", search, "--model", family]
     group = Group(search, asked.machines, ["tune-home", *same, "--on", asked.on])

@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import tempfile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import UserError
+from ...locking import lock
+
+PROJECT = Path("pyproject.toml")
 
 
 class Login(NamedTuple):
@@ -42,13 +46,14 @@ def push(local: str, remote: str, login: Login | None = None) -> str:
         If docker is missing, or the registry refuses it.
     """
     repository = remote.rpartition(":")[0]
-    docker("tag", local, remote)
-    try:
-        print(f"pushing {remote}", flush=True)
-        push_as(login, remote) if login else push_as_person(remote)
-        digests = inspect(remote)["RepoDigests"]
-    finally:
-        docker("image", "rm", remote)  # the name; the image keeps its other one
+    with lock(PROJECT, wait="waiting for another push"):  # which would take the name away
+        docker("tag", local, remote)
+        try:
+            print(f"pushing {remote}", flush=True)
+            push_as(login, remote) if login else push_as_person(remote)
+            digests = inspect(remote)["RepoDigests"]
+        finally:
+            docker("image", "rm", remote)  # the name; the image keeps its other one
     (found,) = (one for one in digests if one.startswith(f"{repository}@"))
     return str(found)
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from multiprocessing import Process
 from pathlib import Path
 
 import pytest
 
 from {{cookiecutter.__package}}.__main__ import main
+from {{cookiecutter.__package}}.limbs.images.pushing import push
 
 Docker = Callable[[str], Path]
 
@@ -99,3 +101,18 @@ def test_settings_of_pip_and_certificates_are_given_as_secrets(
     assert {"TORCH=cu129", "BASE=python:3.12-slim"} <= set(lines)
     assert (given["--target"], given["--tag"]) == ("train", "my-houses:train")
     assert "secret@" not in asked.read_text()
+
+
+def test_of_two_pushes_one_waits_for_the_other(
+    docker: Docker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = docker('case "$1" in push) sleep 0.5;; esac; echo \'[{"RepoDigests": ["here/it@1"]}]\'')
+    pushing = [Process(target=push, args=("it:train", "here/it:train")) for _ in range(2)]
+    for one in pushing:
+        one.start()
+    for one in pushing:
+        one.join(30)
+    assert [one.exitcode for one in pushing] == [0, 0]
+    words = [line for line in asked.read_text().splitlines() if line in ("tag", "push", "rm")]
+    assert words == ["tag", "push", "rm"] * 2
+    assert capfd.readouterr().out.count("waiting for another push") == 1
