@@ -99,8 +99,19 @@ def lose_as_it_begins(rented: Rented, cloud: Cloud, job: str) -> None:
 
 @pytest.fixture(scope="module")
 def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """All that happens; if it is cut short, the tests that follow find no machine of it."""
+    try:
+        return live_through(rented, session_cloud, tmp_path_factory.mktemp("unbroken"))
+    except BaseException:
+        session_cloud.kill()
+        for machine in session_cloud.instances():
+            session_cloud.preempt(machine["InstanceId"])
+        raise
+
+
+def live_through(rented: Rented, cloud: Cloud, folder: Path) -> Day:
     """All that happens, in its order."""
-    cloud, start = session_cloud, time.monotonic()
+    start = time.monotonic()
 
     def tell(what: str) -> None:
         print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
@@ -173,7 +184,7 @@ def day(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
         jobs[name].signal(signal.SIGKILL)
         jobs[name].process.wait()
     tell("SkyPilot is dead, and so are the terminals")
-    unbroken = train_here(rented, tmp_path_factory.mktemp("unbroken"))
+    unbroken = train_here(rented, folder)
     cloud.wait(lambda: len(cloud.instances()) == 2, 1200)
     tell("all machines have ended themselves but the one that may not")
     left = [one["InstanceId"] for one in cloud.instances()]
