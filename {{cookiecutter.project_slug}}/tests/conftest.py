@@ -107,7 +107,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database before the first run: it takes MLflow seconds to make one."""
     folder = tmp_path_factory.mktemp("store")
     with contextlib.chdir(folder):
-        MlflowClient("sqlite:///mlflow.db").search_experiments()
+        # Whole, since of one that depends on the folder MLflow would use the same everywhere.
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder / "mlflow.db"
 
 
