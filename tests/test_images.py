@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -77,7 +78,9 @@ def built(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> It
     secret = uuid.uuid4().hex
     settings.write_text((own.read_text() if own.is_file() else "[global]\n") + f"\n# {secret}\n")
     done = trained.make("image", PIP_CONFIG_FILE=str(settings))
-    said = done.stdout.splitlines()[-1]
+    building, said = done.stdout.splitlines()[-2:]
+    assert re.fullmatch(r"built bird-strikes:\d+ \(\d+\.\d s\)", building)
+    assert "#1 " not in done.stdout + done.stderr  # a build's many steps are for -v
     print(said)
     version = json.loads((trained.path / "bundles/champion/version.json").read_text())["version"]
     assert said.startswith(f"bird-strikes:{version} (and bird-strikes:latest): ")
@@ -229,7 +232,7 @@ def test_a_change_of_the_code_installs_nothing_again(built: Built, changed: Bake
     with (changed.path / "src" / changed.package / "serving" / "app.py").open("a") as source:
         source.write(f"\n# {uuid.uuid4()}\n")  # an engine that was used before has not seen it
     start = time.monotonic()
-    done = changed.command("image", PYTHONPATH="src", BUILDKIT_PROGRESS="plain")
+    done = changed.command("image", "-v", PYTHONPATH="src", BUILDKIT_PROGRESS="plain")
     assert done.returncode == 0, done.stderr
     print(f"rebuilt and tried in {time.monotonic() - start:.1f} s")
     steps = dict[str, str]()

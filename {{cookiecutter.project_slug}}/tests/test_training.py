@@ -135,7 +135,7 @@ def test_the_table_is_readable_and_the_best_by_validation_comes_first(
     trained_here: Callable[..., str],
 ) -> None:
     told = trained_here(models=["tree", "linear"], split=ONCE).splitlines()
-    start = next(i for i, line in enumerate(told) if "validation" in line and "AP" in line)
+    start = next(i for i, line in enumerate(told) if "95 % interval" in line)
     first, second, alone, nothing = told[start + 1 : start + 5]
     assert max(map(len, told[start : start + 5])) <= 100
     assert first.startswith("linear")
@@ -277,3 +277,17 @@ def test_what_was_tested_is_kept_up_to_a_limit(tmp_path: Path) -> None:
     held = held_once(np.arange(500), np.zeros(500, int), np.full((500, 2), 0.5))
     registry.keep_tested(held, tmp_path / "tested.csv", numbers=200)
     assert len(pl.read_csv(tmp_path / "tested.csv")) == 100
+
+
+def test_each_stage_is_told_with_its_time_its_parts_if_asked_for_and_what_comes_next(
+    small_project: Project, run_command: Callable[..., Any]
+) -> None:
+    folder = small_project(models=["tree"])
+    done = run_command(folder, "train")
+    seconds = r" \(\d+\.\d s\)"
+    for stage in ("data: 300 rows, .*", "baselines: .*", "tree: version 1, AP .*"):
+        assert re.search(rf"^{stage}{seconds}$", done.stdout, re.MULTILINE), done.stdout
+    assert done.stdout.splitlines()[-1] == training.NEXT
+    assert done.stderr == ""  # neither bars nor what libraries tell: nobody looks on
+    done = run_command(folder, "train", "-v")
+    assert re.search(rf"tree: fitted{seconds}$", done.stderr, re.MULTILINE), done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ from .errors import UserError, describe, no_room
 from .locking import lock
 from .settings import CONFIG, PACKAGE, PREFIX, rank_of
 
+VERBOSE = ("-v", "--verbose")
 AGAIN = "what was finished is kept; when that is mended, run this again"
 
 
@@ -39,8 +41,11 @@ def find_commands() -> dict[str, type[Command]]:
 def main(arguments: list[str]) -> int:
     """Run one command and return the exit code: its own, or 2 for a mistake of the person's."""
     found = find_commands()
+    if any(argument in VERBOSE for argument in arguments):
+        arguments = [argument for argument in arguments if argument not in VERBOSE]
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: python -m {PACKAGE} COMMAND [--help] [--setting value ...]\n")
+        print(f"usage: python -m {PACKAGE} COMMAND [--help] [-v] [--setting value ...]\n")
         width = max(map(len, found))
         for name, kind in sorted(found.items()):
             print(f"  {name:{width}}  {(kind.__doc__ or '').splitlines()[0]}")

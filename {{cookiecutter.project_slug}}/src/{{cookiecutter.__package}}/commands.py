@@ -41,9 +41,11 @@ class Prepare(Command):
     def run(self) -> None:
         """Do it."""
         from .preparation import EXAMPLES, PREPARED, counted, prepare
+        from .stages import Stages
 
+        stages = Stages()
         prepared = prepare(self)
-        print(f"{EXAMPLES if self.neural.stream else PREPARED}: {counted(prepared)}")
+        stages.ended(f"{EXAMPLES if self.neural.stream else PREPARED}: {counted(prepared)}")
 
 
 class Train(Command):
@@ -141,9 +143,11 @@ class Predict(Command):
     def run(self) -> None:
         """Do it."""
         from .batch import predict_file
+        from .stages import Stages
 
+        stages = Stages()
         rows = predict_file(self.bundle or current_bundle(), self.file, self.out)
-        print(f"{self.out}: {rows} rows")
+        stages.ended(f"{self.out}: {rows} rows")
 
 
 class Ui(Command):

@@ -54,8 +54,9 @@ def connect(settings: Settings) -> MlflowClient:
     UserError
         If the store cannot be reached.
     """
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    if not logging.root.isEnabledFor(logging.INFO):
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
     # At first a store is not waited for, so that a wrong address is told at once.
     os.environ[RETRIES] = CHOSEN or "2"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -31,13 +32,17 @@ from .preparation import Prepared, counted, prepare
 from .rounds import Predict, fit_family, known, seconds_for, test, validate
 from .scoring import Scorer
 from .settings import CHECKPOINTS, Settings
-from .summary import suspicion, table, verdict
+from .stages import Stages
+from .summary import SHOWN, number, suspicion, table, verdict
 
 REFERENCE_ROWS = 500
 PATIENCE = 1.5  # how far a last model may go beyond the budget
 IMPORTANCE_COLUMNS = 50  # the best alone of more
 SMALL = 66  # dots an inch of the bundle's plots
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
+NEXT = "next: make serve (the API and its page), make ui (all runs)"
+
+log = logging.getLogger(__name__)
 
 
 class LeakError(UserError):
@@ -65,8 +70,9 @@ def train(settings: Settings) -> None:
         If something the person gave is wrong, or a model was refused.
     """
     check_choice(settings.models or [], settings.tuned)
+    stages = Stages()
     prepared = prepare(settings)
-    print(f"data: {counted(prepared)}")
+    stages.ended(f"data: {counted(prepared)}")
     smallest = min((division.train for division in prepared.rounds), key=len)
     unsuitable = unsuited(prepared.contract, prepared.target(smallest))
     suited = [name for name in FAMILIES if name not in unsuitable]
@@ -79,6 +85,7 @@ def train(settings: Settings) -> None:
 
     start = time.monotonic()
     against = baselines(prepared)
+    stages.ended(f"baselines: {next(iter(against.columns))} is the column that tells most alone")
     trained: list[Trained] = []
     refused: list[str] = []
     too_slow: list[str] = []
@@ -96,7 +103,10 @@ def train(settings: Settings) -> None:
                         too_slow.append(f"{family} would take about {estimate:.0f} s")
                         bar.update()
                         continue
-                trained.append(train_family(client, settings, prepared, family, against))
+                model = train_family(client, settings, prepared, family, against)
+                trained.append(model)
+                score = f"{SHOWN[model.metrics['primary']]} {number(model.metrics['validation'])}"
+                stages.ended(f"{family}: version {model.version}, {score} on the validation rows")
             except LeakError:
                 raise
             except UserError as error:
@@ -131,7 +141,7 @@ def make_challenger(
     print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
     if registry.version_of(client, settings, registry.CHAMPION) is None:
         try:
-            print(f"champion: {registry.promote(client, settings, prepared)}")
+            print(f"champion: {registry.promote(client, settings, prepared)}", NEXT, sep="\n")
         except UserError as error:
             print(f"no champion yet: {error}")
         return
@@ -155,6 +165,7 @@ def train_family(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     once = len(prepared.rounds) == 1
+    parts = Stages(log.info)
 
     with tracking.run(client, settings, family, fingerprint) as run_id:
         tracking.log_choices(settings, family, origin)
@@ -185,6 +196,7 @@ def train_family(
         pipeline = fit(rows, "final")
         held = None if once else test(prepared, fitted, validated)
         seconds, busy = time.perf_counter() - start, cpu_seconds() - busy
+        parts.ended(f"{family}: fitted")
 
         features = prepared.features(tested_rows)
         onnx.save(to_graph(pipeline, features), folder / MODEL)
@@ -203,6 +215,7 @@ def train_family(
         seal(folder, manifest)
         scorer = Scorer(folder)
         parity = check_parity(pipeline, scorer, features)
+        parts.ended(f"{family}: exported, and compared with what was fitted")
 
         if held is None:
             # From here on the graph alone is asked: what serves is what is judged.
@@ -221,6 +234,7 @@ def train_family(
             "fit_seconds": seconds,
             "cpu_seconds": busy,
         }
+        parts.ended(f"{family}: judged")
         registry.keep_tested(held, folder / TESTED, TESTED_NUMBERS)
         reference(prepared, scorer, rows).write_csv(folder / REFERENCE)
         chosen = cases(prepared, manifest, held)
@@ -239,11 +253,13 @@ def train_family(
         card = model_card(prepared, manifest, held, against, scorer)
         (folder / CARD).write_text(card, encoding="utf-8")
         seal(folder, manifest)
+        parts.ended(f"{family}: plots and card")
 
         tracking.log_results(manifest.metrics, figures, prepared.table, settings)
         example = prepared.features(tested_rows[:2])
         uri = tracking.log_bundle(folder, example, scorer.predict(example))
         version = registry.register(client, settings, uri, run_id)
+    parts.ended(f"{family}: logged and registered")
     shutil.rmtree(folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Trained(family, version, manifest.metrics)

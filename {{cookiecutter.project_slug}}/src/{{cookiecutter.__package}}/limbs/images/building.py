@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 from ...bundle import open_bundle, registered_version
 from ...errors import UserError
 from ...provenance import git
+from ...stages import Stages
 from .hosts import reach
 from .trial import answers, tag
 
 CHAMPION = Path("bundles/champion")
+TOLD = 30  # lines of a build that failed
+
+log = logging.getLogger(__name__)
+
 # Where pip and uv keep what a person has set; the first that is there counts.
 SETTINGS = {
     "pip.conf": ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
@@ -64,7 +71,6 @@ def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str
     """
     image = f"{name()}:train"
     build("train", image, base, host, TORCH=os.environ.get("TORCH", "pypi" if gpu else ""))
-    print(image)
     return image
 
 
@@ -95,9 +101,21 @@ def build(target: str, image: str, base: str | None, host: str = "local", **argu
         command += ["--secret", f"id={key},src={path}"]
     # AWS Lambda takes no image that comes with an attestation.
     settings = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    done = subprocess.run([*command, "."], env=os.environ | engine | settings, check=False)
+    # In a terminal BuildKit draws its progress; elsewhere it tells a line for each of many steps.
+    shown = sys.stderr.isatty() or log.isEnabledFor(logging.INFO)
+    stages = Stages()
+    done = subprocess.run(
+        [*command, "."],
+        env=os.environ | engine | settings,
+        stdout=None if shown else subprocess.PIPE,
+        stderr=None if shown else subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if done.returncode:
+        print(*(done.stdout or "").splitlines()[-TOLD:], sep="\n", file=sys.stderr)
         raise UserError(f"{image} was not built: see above")
+    stages.ended(f"built {image}")
 
 
 def secrets() -> dict[str, Path]:

@@ -78,8 +78,12 @@ def test_an_engine_that_does_not_answer_is_told_with_dockers_reason(
 def test_a_build_that_fails_names_the_image(
     docker: Docker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    docker('test "$1" = version')
-    assert "my-houses:train was not built" in told(capsys, "--target", "train")
+    docker('test "$1" = version || { seq 100; echo no space >&2; exit 1; }')
+    assert main(["image", "--target", "train"]) == 2
+    *shown, line = capsys.readouterr().err.splitlines()
+    assert "my-houses:train was not built: see above" in line
+    assert shown[-2:] == ["100", "no space"]
+    assert "1" not in shown
 
 
 def test_settings_of_pip_and_certificates_are_given_as_secrets(
