@@ -79,13 +79,14 @@ def tell(path: Path, facts: Mapping[str, str], drawn: Mapping[str, str]) -> Stor
     heads = [at for at, token in enumerate(tokens) if token.type == "heading_open"]
     if not heads or heads[0] != 0 or tokens[0].tag != "h1":
         raise UserError(f"{path} begins with no title: a first line such as '# My project'")
+    found = pictures(path, tokens)
     opened = [at for at, token in enumerate(tokens) if token.type == "paragraph_open"]
     return Story(
         title=words(tokens[1]),
         lead=words(tokens[opened[0] + 1]) if opened else "",
         html=render(markdown, tokens),
         unwritten=unwritten,
-        pictures=pictures(path, tokens),
+        pictures=found,
     )
 
 
