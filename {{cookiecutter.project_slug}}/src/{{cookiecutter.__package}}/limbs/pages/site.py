@@ -10,7 +10,7 @@ from string import Template
 
 import pydantic_core
 
-from ...bundle import MANIFEST, checksum, replace_folder
+from ...bundle import MANIFEST, checksum, open_bundle, replace_folder
 from ...errors import UserError
 from ...registry import BUNDLES, CHAMPION
 from ...scoring import Scorer
@@ -63,11 +63,18 @@ def write(settings: Settings) -> None:
 
 
 def check() -> int:
-    """Say whether the site shows the champion; the exit code is 1 if it does not."""
+    """Say whether the site shows the champion; the exit code is 1 if it does not.
+
+    Raises
+    ------
+    UserError
+        If there is no site, or no champion here.
+    """
     try:
         recorded = json.loads((SITE / RECORD).read_bytes())["about"]
     except OSError:
         raise UserError(f"there is no {SITE} yet; run: make pages") from None
+    open_bundle(BUNDLES / CHAMPION)
     if recorded["seal"] == checksum(BUNDLES / CHAMPION / MANIFEST):
         print(f"{SITE} shows the champion, version {recorded['version']}")
         return 0
