@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import struct
 import subprocess
 import time
@@ -22,7 +20,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, BakedProject, clean_environment
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 from test_baked import ask, free_port, wait_for
 
 pytestmark = pytest.mark.slow
@@ -42,19 +40,6 @@ RESEAL = (
     "Path('{plot}').rename(folder / '{plot}')\n"
     "seal(folder, manifest)\n"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; skip where there is none, or fail where NEED_DOCKER wants everything."""
-    found = shutil.which("chromium")
-    if not found:
-        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell("chromium is not installed: apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
-        yield browser
-        browser.close()
 
 
 def add_plot(project: BakedProject, name: str) -> None:

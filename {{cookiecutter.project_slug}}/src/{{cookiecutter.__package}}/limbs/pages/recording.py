@@ -147,5 +147,5 @@ def shortened(answer: dict[str, Any], classes: list[str], names: list[str]) -> l
 
 def brief(number: float, classes: list[str]) -> float:
     """A number in as many digits as the page shows of it, and one or two more."""
-    short = round(number, 5) if classes else float(f"{number:.6g}")
+    short = round(number, 6) if classes else float(f"{number:.6g}")
     return int(short) if short.is_integer() else short
