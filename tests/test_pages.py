@@ -187,7 +187,7 @@ def test_a_case_and_a_change_of_it_are_answered_as_the_api_answers(
     slider = page.get_by_role("slider", name="Height above ground, slider")
     slider.press("ArrowRight")
     told = page.locator("#said")
-    expect(told).to_contain_text("each recorded answer has one change to a row")
+    expect(told).to_contain_text("recorded for one change at a time")
     expect(page.locator("#why")).to_be_hidden()
     looked_at(page, "unrecorded")
 

@@ -104,5 +104,8 @@ def seen(control: dict[str, Any], values: list[Any]) -> dict[str, Any]:
         ends = [end for end in (control["minimum"], control["maximum"]) if end is not None]
         shares = np.linspace(0, 1, STOPS)
         middle = np.quantile(np.array(there), shares, method="nearest").tolist()
-        return {"stops": sorted({*middle, *ends})}
+        whole = all(value == int(value) for value in middle)
+        legible = middle if whole else [float(f"{value:.5g}") for value in middle]
+        low, high = min([*middle, *ends]), max([*middle, *ends])
+        return {"stops": sorted({low, high, *(one for one in legible if low < one < high)})}
     return {}

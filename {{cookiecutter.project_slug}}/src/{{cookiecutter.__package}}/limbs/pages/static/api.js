@@ -26,7 +26,7 @@ function answer(row) {
     if (found) return whole(found[1], names);
   }
   const one = near.find(({ other }) => other.length === 1);
-  if (!one) throw new Error("each recorded answer has one change to a row. To begin again choose a row below, or reload the page.");
+  if (!one) throw new Error("recorded for one change at a time. Choose a row (or reload the page) to begin again; of the project itself, make serve answers everything.");
   const [name] = one.other;
   const values = (recorded.answers[one.at].changed[name] ?? []).map(([value]) => value ?? "unknown");
   const there = values.length ? `for these values: ${values.join(", ")}` : "for one value";
