@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
+from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -211,6 +212,19 @@ def trained(installed: BakedProject, once: Callable[..., Any]) -> BakedProject:
 def copied(installed: BakedProject, tmp_path: Path) -> BakedProject:
     """A copy of the installed project that may be changed; it runs its own source."""
     return installed.copy(tmp_path / installed.path.name, *TRAINING)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; skip where there is none, or fail where NEED_DOCKER wants everything."""
+    found = shutil.which("chromium")
+    if not found:
+        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
+        tell("chromium is not installed: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
+import random
 import struct
 import subprocess
 import time
@@ -20,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, BakedProject, clean_environment
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from conftest import ROOT, TRAINING, BakedProject, clean_environment
+from playwright.sync_api import Browser, Page, Request, expect
 from test_baked import ask, free_port, wait_for
 
 pytestmark = pytest.mark.slow
@@ -42,19 +42,6 @@ RESEAL = (
     "Path('{plot}').rename(folder / '{plot}')\n"
     "seal(folder, manifest)\n"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; skip where there is none, or fail where NEED_DOCKER wants everything."""
-    found = shutil.which("chromium")
-    if not found:
-        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell("chromium is not installed: apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
-        yield browser
-        browser.close()
 
 
 def add_plot(project: BakedProject, name: str) -> None:
@@ -347,6 +334,56 @@ def test_the_page_is_light_and_painted_at_once(opened: Callable[..., Opened], ur
     )
     print(f"{sum(sizes.values())} bytes: {sizes}; {', '.join(paint)}")
     assert sum(sizes.values()) < HEAVIEST
+
+
+LONG = "total_floor_area_of_the_building_in_square_metres"
+KINDS = ["Ordinary household rubbish that nobody takes", "glass", "metal", "paper", "wood", "oil"]
+
+
+@pytest.mark.parametrize("task", ["classes", "quantity"])
+def test_many_classes_quantities_and_long_names_fit_a_phone(
+    task: str, opened: Callable[..., Opened], installed: BakedProject, tmp_path: Path
+) -> None:
+    project = installed.copy(tmp_path / installed.path.name, *TRAINING)
+    dice = random.Random(0)
+    lines = [f"{LONG},new,tiny,answer"]
+    for _ in range(600):
+        area, new = dice.gauss(120_000, 40_000), dice.random() < 0.5
+        kind = KINDS[int(area / 40_000) % len(KINDS)]
+        answer = kind if task == "classes" else 3.5 * area + 80_000 * new
+        lines.append(f"{area},{new if dice.random() < 0.9 else ''},{dice.random() / 1e5},{answer}")
+    target: dict[str, Any] = {"type": "category"}
+    if task == "quantity":
+        target = {"type": "number", "unit": "EUR"}
+    columns = {
+        LONG: {"type": "number", "unit": "m²"},
+        "new": {"type": "boolean", "description": "Whether it is new"},
+        "tiny": {"type": "number", "unit": "mol/l"},
+        "answer": {**target, "role": "target", "nullable": False},
+    }
+    (project.path / "data/raw/t.csv").write_text("\n".join(lines) + "\n")
+    (project.path / "schema.yaml").write_text(yaml.safe_dump({"columns": columns}))
+    config = {"data": {"table": "data/raw/t.csv"}, "models": ["linear"]}
+    (project.path / "config.yaml").write_text(yaml.safe_dump(config))
+    done = project.command("train", PYTHONPATH="src")
+    assert done.returncode == 0, done.stderr
+    with serving(project) as url:
+        for scheme in ("light", "dark"):
+            seen = opened(url, PHONE, scheme)
+            page = seen.page
+            wide = page.locator(".moved li > *, .head > *, .scale").evaluate_all(
+                "(all) => all.filter((one) => one.scrollWidth > one.clientWidth + 1)"
+                ".map((one) => one.outerHTML)"
+            )
+            assert wide == []
+            assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+            seen.no_violation()
+            SCREENSHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f"{task}-360-{scheme}.png", full_page=True)
+            seen.open_model()
+            assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+            seen.no_violation()
+            page.screenshot(path=SCREENSHOTS / f"{task}-model-360-{scheme}.png", full_page=True)
 
 
 def test_below_a_path_the_page_asks_for_nothing_elsewhere(

@@ -152,13 +152,14 @@ def test_a_workflow_may_read_and_a_job_only_what_it_is_for() -> None:
         assert content["permissions"] == {"contents": "read"}, path
         assert "concurrency" in content, path
         for job in content["jobs"].values():
-            more = job.get("permissions", {}).items() - content["permissions"].items()
+            more = sorted(job.get("permissions", {}).items() - content["permissions"].items())
             if more:
                 granted[name.rpartition("/")[2], *more] = job.get("environment")
         assert "secrets." not in path.read_text(), path  # a token of the run's own will do
     assert granted == {
         ("newest.yml", ("issues", "write")): None,
         ("deploy.yml", ("id-token", "write")): "production",
+        ("pages.yml", ("id-token", "write"), ("pages", "write")): "github-pages",
     }
 
 

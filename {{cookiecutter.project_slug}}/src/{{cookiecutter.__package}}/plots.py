@@ -21,6 +21,7 @@ from .evaluation import Held, score
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_REPEATS = 3
 SHOWN = 30  # columns
+LONG = 24  # letters of a name, beside which there is still room for a plot
 CONFUSABLE = 30  # classes
 
 
@@ -62,7 +63,9 @@ def draw(family: str, classes: list[str], held: Held, falls: dict[str, float]) -
             1,
             lambda axes: metrics.ConfusionMatrixDisplay.from_predictions(
                 target, held.labels[0], ax=axes[0], normalize="true",
-                labels=range(len(classes)), display_labels=classes, xticks_rotation="vertical",
+                labels=range(len(classes)), display_labels=[brief(name) for name in classes],
+                xticks_rotation="vertical", values_format=".2f",
+                text_kw={"size": "medium" if len(classes) < 6 else "xx-small"},
             ),
         )  # fmt: skip
     else:
@@ -88,12 +91,18 @@ def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
     return made
 
 
+def brief(name: str) -> str:
+    """A name that leaves room for the plot."""
+    return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
+
+
 def bars(falls: dict[str, float]) -> Figure:
     """Draw the importance of columns, the largest on top."""
     names = sorted(falls, key=lambda name: falls[name])[-SHOWN:]
 
     def fill(axes: Any) -> None:
-        axes[0].barh(names, [falls[name] for name in names])
+        labels = [brief(name) for name in names]
+        axes[0].barh(range(len(names)), [falls[name] for name in names], tick_label=labels)
         axes[0].set_xlabel("fall of the metric when the column is shuffled")
 
     return figure(1, fill)

@@ -12,6 +12,7 @@ import numpy as np
 from ...bundle import CARD, CASES
 from ...scoring import Scorer
 from ...serving.rows import Row
+from .prose import parser, render
 
 STOPS = 101  # of a slider
 SUGGESTED = 200  # categories of a column that lists none
@@ -34,17 +35,13 @@ def plots(scorer: Scorer) -> list[str]:
 
 def card(scorer: Scorer) -> str:
     """The model card as HTML; a page has a title of its own, so headings are a level lower."""
-    from markdown_it import MarkdownIt  # the API starts a quarter of a second sooner without
-
     written = (kept(scorer, CARD) or b"This bundle has no model card.").decode()
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown = parser()
     tokens = markdown.parse(written)
     for token in tokens:
-        token.attrs.pop("style", None)  # of aligned cells; the page's policy allows none
         if token.type.startswith("heading"):
             token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
-    html: str = markdown.renderer.render(tokens, markdown.options, {})
-    return html
+    return render(markdown, tokens)
 
 
 def about(scorer: Scorer, rows: list[Row]) -> dict[str, Any]:
@@ -107,5 +104,8 @@ def seen(control: dict[str, Any], values: list[Any]) -> dict[str, Any]:
         ends = [end for end in (control["minimum"], control["maximum"]) if end is not None]
         shares = np.linspace(0, 1, STOPS)
         middle = np.quantile(np.array(there), shares, method="nearest").tolist()
-        return {"stops": sorted({*middle, *ends})}
+        whole = all(value == int(value) for value in middle)
+        legible = middle if whole else [float(f"{value:.5g}") for value in middle]
+        low, high = min([*middle, *ends]), max([*middle, *ends])
+        return {"stops": sorted({low, high, *(one for one in legible if low < one < high)})}
     return {}

@@ -25,10 +25,8 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-POLICY = (
-    "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
+POLICY = "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'"
+UNFRAMED = f"{POLICY}; frame-ancestors 'none'"  # which a page cannot say of itself
 YEAR = "private, max-age=31536000, immutable"  # a plot's address holds the seal of its bundle
 
 
@@ -99,6 +97,6 @@ def page(file: Path) -> Any:
     content, kind = file.read_bytes(), TYPES[file.suffix]
 
     async def answer() -> Response:
-        return Response(content, media_type=kind, headers={"content-security-policy": POLICY})
+        return Response(content, media_type=kind, headers={"content-security-policy": UNFRAMED})
 
     return answer

@@ -202,6 +202,7 @@ def test_the_page_is_told_a_control_for_each_feature_with_its_limits_and_choices
     assert (weight["minimum"], weight["maximum"], weight["unit"]) == (0, 1000, "g")
     assert (weight["stops"][0], weight["stops"][-1]) == (0, 1000)
     assert weight["stops"] == sorted(weight["stops"])
+    assert all(stop == float(f"{stop:.5g}") for stop in weight["stops"])  # legible
     assert sorted(columns["colour"]["choices"]) == ["blue", "green", "red"]  # seen, not listed
     assert columns["colour"]["free"]
     assert (columns["grade"]["choices"], columns["grade"]["free"]) == (["A", "B"], False)

@@ -7,8 +7,11 @@ from pathlib import Path
 from ...bundle import MODEL, Manifest
 from ...preparation import Prepared
 
+Stages = dict[str, list[str]]
+"""What is said of each stage, by its name: its modules first."""
 
-def picture(prepared: Prepared, champion: Manifest, version: str, families: list[str]) -> str:
+
+def stages(prepared: Prepared, champion: Manifest, version: str, families: list[str]) -> Stages:
     """The way from the raw files to an answer.
 
     Parameters
@@ -26,7 +29,7 @@ def picture(prepared: Prepared, champion: Manifest, version: str, families: list
         parts = [f"{len(prepared.rounds)} times, each row judged"]
     else:
         parts = [f"{len(rows):,} {name}" for name, rows in prepared.rounds[0].parts().items()]
-    nodes = {
+    return {
         "reading": ["reading, validation", source, f"{len(prepared.table):,} rows",
                     f"schema.yaml: {columns} columns"],
         "splitting": ["splitting", how, *parts],
@@ -35,6 +38,10 @@ def picture(prepared: Prepared, champion: Manifest, version: str, families: list
         "registry": ["registry", "champion:", f"{champion.family}, version {version}"],
         "serving": ["serving", "POST /predict", f"answers {contract.target}"],
     }  # fmt: skip
+
+
+def picture(nodes: Stages) -> str:
+    """The stages in Mermaid."""
     drawn = [f'    {name}["{"<br/>".join(map(plain, lines))}"]' for name, lines in nodes.items()]
     return "\n".join(["```mermaid", "flowchart LR", *drawn, f"    {' --> '.join(nodes)}", "```"])
 

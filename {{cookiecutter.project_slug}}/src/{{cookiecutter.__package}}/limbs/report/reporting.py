@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,20 +14,38 @@ from ...preparation import load
 from ...settings import Settings
 from ...tracking import connect
 from .marks import fill
-from .picture import picture
+from .picture import Stages, picture, stages
 from .results import newest, results
 from .screenshot import SHOT, take
 
 README = Path("README.md")
 
 
-def report(settings: Settings, shot: bool) -> None:
-    """Fill in what README.md says between its marks.
+class Shown(NamedTuple):
+    """What the last training showed.
+
+    Attributes
+    ----------
+    folder
+        The champion's bundle.
+    stages
+        The way of the data.
+    results
+        The table, and what it shows.
+    """
+
+    folder: Path
+    stages: Stages
+    results: str
+
+
+def shown(settings: Settings) -> Shown:
+    """Look at MLflow, the champion's bundle and what is prepared.
 
     Raises
     ------
     UserError
-        If there is nothing to report, or nowhere to put it; README.md is then as it was.
+        If there is no champion, or its bundle or the data is another than it was trained on.
     """
     client = connect(settings)
     version = registry.version_of(client, settings, registry.CHAMPION)
@@ -40,14 +59,27 @@ def report(settings: Settings, shot: bool) -> None:
         raise UserError(
             "the champion was trained on other data than is prepared now; run: make train"
         )
-    if shot:
-        take()
     versions = newest(client, settings, champion, version)
     tested = len(np.unique(np.concatenate([one.test for one in prepared.rounds])))
     families = [one.family for one in versions.values()]
+    way = stages(prepared, champion, version, families)
+    return Shown(folder, way, results(versions, version, tested))
+
+
+def report(settings: Settings, shot: bool) -> None:
+    """Fill in what README.md says between its marks.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to report, or nowhere to put it; README.md is then as it was.
+    """
+    found = shown(settings)
+    if shot:
+        take()
     blocks = {
-        "results": results(versions, version, tested),
-        "picture": picture(prepared, champion, version, families),
+        "results": found.results,
+        "picture": picture(found.stages),
         "screenshot": f"![The demo page]({SHOT.as_posix()})" if SHOT.is_file() else "",
     }
     print(f"{README}: {', '.join(fill(README, blocks))}")

@@ -39,16 +39,24 @@ function others({ classes, threshold, unit }, { subject, value, reference }) {
     make("p", { class: "note" }, told + limit));
 }
 
+// Formats numbers of which the largest is this, to four digits of it.
+function alike(largest) {
+  const tens = Math.floor(Math.log10(largest));
+  if (tens > 5 || tens < -3) return new Intl.NumberFormat("en", { notation: tens > 5 ? "compact" : "scientific", maximumSignificantDigits: 3 });
+  const decimals = Math.max(0, 3 - tens);
+  return new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
 function moves({ classes, unit }, { subject, moved }, open) {
-  const factor = classes.length ? 100 : 1;
   const sorted = Object.entries(moved.by).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
   const most = Math.abs(sorted[0][1]) || 1;
+  const digits = alike(most);
   const line = ([name, by]) => {
     const bar = make("i", { class: by < 0 ? "down" : "" });
     const width = (50 * Math.abs(by)) / most;
     bar.style.width = `${width}%`;
     bar.style.left = `${by < 0 ? 50 - width : 50}%`;
-    const number = factor === 100 ? Math.abs(100 * by).toFixed(1) : shown(Math.abs(by));
+    const number = classes.length ? Math.abs(100 * by).toFixed(1) : digits.format(Math.abs(by));
     const sign = Number(number.replaceAll(",", "")) === 0 ? "" : by < 0 ? "−" : "+";
     return make("li", {}, make("span", {}, name.replaceAll("_", " ")),
       make("span", { class: "track", "aria-hidden": "true" }, bar), make("span", {}, sign + number));

@@ -84,10 +84,12 @@ function field(column, number) {
   const head = make("div", { class: "head" });
   const title = make("label", { for: id }, label);
   head.append(control.inline ? make("span", { class: "ticked" }, control.first, title) : title);
-  const root = make("div", { class: "field" }, head, make("div", {}, ...control.parts));
+  const controls = make("div", {}, ...control.parts);
+  const root = make("div", { class: "field" }, head, controls);
   const hint = make("p", { class: short ? "name" : "hint", id: `${id}-hint` });
   hint.append(short ? make("code", {}, column.name) : column.description);
-  root.append(make("div", {}, hint, error));
+  if (control.inline) controls.append(hint, error); // the control is beside its label
+  else root.append(make("div", {}, hint, error));
 
   let last = null;
   let unknown;

@@ -2,6 +2,7 @@
 
 import { build, make, shown } from "./form.js";
 import { said, why } from "./answer.js";
+import { get } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 const PAUSE = 120; // milliseconds without a key, before the API is asked
@@ -10,15 +11,6 @@ const TITLES = {
   right: "One it told rightly", wrong: "One it told wrongly", uncertain: "One it was unsure of", middling: "One with a middling error",
 };
 let about, form, asking, timer;
-
-async function get(path, options = {}) {
-  const key = sessionStorage.getItem("key");
-  const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-  const answer = await fetch(`page/${path}`, { ...options, headers });
-  if (answer.ok) return answer;
-  const { detail } = await answer.json().catch(() => ({ detail: `the API answers with status ${answer.status}` }));
-  throw Object.assign(new Error(typeof detail === "string" ? detail : ""), { status: answer.status, problems: detail });
-}
 
 async function load() {
   about = await (await get("about")).json();
@@ -76,8 +68,10 @@ async function ask() {
     if (signal.aborted) return;
     if (error.status === 401) return refused(error);
     const problems = error.status === 422 ? error.problems : [];
-    $("problem").textContent = form.fail(problems) || (problems.length ? "" : error.message);
-    $("said").textContent = problems.length ? "No answer: see what is marked below." : "No answer.";
+    $("problem").textContent = form.fail(problems);
+    $("said").textContent = problems.length ? "No answer: see what is marked below." : `No answer: ${error.message}`;
+    $("said").classList.remove("stale");
+    $("why").hidden = true;
   }
 }
 
@@ -87,12 +81,6 @@ async function describe() {
   const { seal, plots } = about;
   try {
     $("card").innerHTML = await (await get("card")).text();
-    for (const [number, table] of $("card").querySelectorAll("table").entries()) {
-      const name = `Table ${number + 1}, scrolls sideways`;
-      const around = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name });
-      table.replaceWith(around);
-      around.append(table);
-    }
     $("plots").replaceChildren(...plots.map((name) => {
       const title = name.replace(/\.png$/, "").replaceAll("_", " ");
       const image = make("img", { alt: `Plot: ${title}` });

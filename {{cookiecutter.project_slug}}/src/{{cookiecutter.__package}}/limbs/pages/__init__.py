@@ -1,0 +1,1 @@
+"""The portfolio page: the story of the project and a recorded demo, which need no server."""
