@@ -112,7 +112,9 @@ def build(command: type[Command], arguments: list[str]) -> Command:
     for variable in os.environ:
         field = variable.removeprefix(PREFIX).split("__")[0].lower()
         if variable.startswith(PREFIX) and field not in command.model_fields:
-            raise UserError(f"{variable} is set in the environment or in .env, but is no setting")
+            raise UserError(
+                f"{variable} is set in the environment or in .env, but is no setting: remove it"
+            )
     try:
         return command(_cli_parse_args=arguments, _cli_prog_name=f"{PACKAGE} {command.__name__}")
     except ValidationError as error:
