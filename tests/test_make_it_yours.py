@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, clean_environment
-
-pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "make-it-yours.md"
 BOX = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -31,7 +28,6 @@ class Reader:
     port: int
     printed: str = ""
     server: subprocess.Popen[bytes] | None = None
-    followed: list[str] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
         """A terminal in which cookiecutter is installed, and port 8000 is whatever is free."""
@@ -42,11 +38,15 @@ class Reader:
         """Run commands in a shell, which stays in the folder that they went to."""
         box = box.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
         if "make serve" in box:
-            log = (self.folder.parent / "serve.log").open("wb")
-            self.server = subprocess.Popen(
-                ["bash", "-ec", box], cwd=self.where(), env=self.environment(),
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+            with (self.folder.parent / "serve.log").open("wb") as log:
+                self.server = subprocess.Popen(
+                    ["bash", "-ec", box],
+                    cwd=self.where(),
+                    env=self.environment(),
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
             wait_for(self.port, self.server)
             return
         done = subprocess.run(
@@ -58,7 +58,6 @@ class Reader:
         )
         self.printed = done.stdout + done.stderr
         assert done.returncode == 0, box + self.printed
-        self.followed.append(box)
 
     def text(self, box: str) -> None:
         """Compare what was printed with what the page says: its parts of lines, in their order."""
@@ -119,6 +118,7 @@ def test_each_of_the_seven_steps_has_one_thing_to_understand() -> None:
         assert BOX.search(step), step
 
 
+@pytest.mark.slow
 def test_whoever_follows_the_page_gets_from_the_demo_to_their_own_model(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "folder", free_port())
     (reader.folder / "bin").mkdir(parents=True)
@@ -141,4 +141,3 @@ def test_whoever_follows_the_page_gets_from_the_demo_to_their_own_model(tmp_path
     for leak in ("voucher", "rating"):
         assert re.search(rf"^  {leak}:\n(    .*\n)*?    role: ignore$", contract, re.MULTILINE)
     assert "answers late" in (project / "README.md").read_text(encoding="utf-8")
-    shutil.rmtree(project / ".venv")
