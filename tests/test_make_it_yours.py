@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, clean_environment
+from test_baked import free_port
+from test_lambda import wait_for
 
 PAGE = ROOT / "docs" / "make-it-yours.md"
 BOX = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PATIENCE = 120
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Reader:
                     stderr=log,
                     start_new_session=True,
                 )
-            wait_for(self.port, self.server)
+            wait_for(self.port)
             return
         done = subprocess.run(
             ["bash", "-ec", f"{box}\npwd > {self.folder.parent / 'where'}"],
@@ -88,26 +87,6 @@ class Reader:
 def blurred(text: str) -> str:
     """A text without what differs between machines: decimals of a metric, and runs of spaces."""
     return " ".join(re.sub(r"\d+\.\d+", "#", text).split())
-
-
-def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Wait until a server listens."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("make serve does not listen")
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_each_of_the_seven_steps_has_one_thing_to_understand() -> None:
