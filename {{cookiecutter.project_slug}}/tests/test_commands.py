@@ -272,14 +272,16 @@ def test_commands_before_the_first_training_say_what_to_run(
 ) -> None:
     small_project()
     assert "make train" in refusal("serve")
+    assert "make train" in refusal("predict")
     assert "make train" in refusal("predict", "--file", "fruit.csv", "--out", "out.csv")
 
 
-def test_predict_asks_for_its_files(small_project: Project, refusal: Refusal) -> None:
+@pytest.mark.parametrize("given", ["--file", "--out"])
+def test_predict_with_one_of_its_files_asks_for_the_other(
+    small_project: Project, refusal: Refusal, given: str
+) -> None:
     small_project()
-    told = refusal("predict")
-    assert "file" in told
-    assert "out" in told
+    assert "FILE=in.csv OUT=out.csv" in refusal("predict", given, "rows.csv")
 
 
 def test_of_too_many_rows_some_of_each_class_are_learned_from(
