@@ -12,5 +12,6 @@ html_theme = "furo"
 html_title = "coldstart"
 html_show_copyright = False
 html_copy_source = False
+highlight_language = "text"  # of boxes that name none: commands, and what they print
 
 myst_heading_anchors = 3

@@ -70,6 +70,17 @@ def test_a_link_that_leads_nowhere_is_an_error(copied: Path) -> None:
     assert "nowhere.md" in done.stderr, done.stdout + done.stderr
 
 
+def test_the_readme_shows_a_picture_at_once_that_is_light() -> None:
+    page = (ROOT / "README.md").read_text()
+    shown = re.search(r"^!\[(.*?)\]\((.*?)\)", page.partition("\n## ")[0], re.M | re.S)
+    assert shown
+    picture = (ROOT / shown[2]).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 250_000
+    assert shown[1], "who cannot see it is told what it shows"
+    assert re.search(r"^picture:.*" + shown[2], (ROOT / "Makefile").read_text(), re.M)
+
+
 # The map of the code, in CONTRIBUTING.md.
 
 
