@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 SKEW = 60  # seconds; tracked times and deadlines are set by one clock, and read by another
 
 
@@ -54,7 +56,8 @@ def clock(date: str, whose: str) -> Finding:
     off = time.time() - parsedate_to_datetime(date).timestamp()
     if abs(off) > SKEW:
         said = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {whose}"
-        return wrong("clock", said, "sudo timedatectl set-ntp true")
+        mend = SET_CLOCK.get(sys.platform, "sudo timedatectl set-ntp true")
+        return wrong("clock", said, mend)
     return ok("clock", f"agrees with {whose} within a minute")
 
 

@@ -7,8 +7,6 @@ import shutil
 import socket
 from urllib.parse import urlsplit
 
-import requests
-
 from ...findings import Finding, clock, note, ok, wrong
 
 LEAST, ROOM = 1, 10  # GB: what a training may write; what an image with torch takes as well
@@ -55,6 +53,8 @@ def refused(host: str, number: int) -> OSError | None:
 
 def tracking(address: str) -> Finding:
     """Whether the tracking server answers, and has the same time: runs are told apart by it."""
+    import requests  # the other checks are there to tell if it is missing
+
     server = urlsplit(address).netloc.rpartition("@")[2]  # without a password
     try:
         answer = requests.get(address, timeout=10)
