@@ -29,6 +29,7 @@ def main() -> None:
         print(f"making {VENV.name}", flush=True)
         if subprocess.run([sys.executable, "-m", "venv", VENV], check=False).returncode:
             stop("Python's venv module is missing (on Debian and Ubuntu: apt install python3-venv)")
+    if not PYTHON.with_name("uv.exe" if os.name == "nt" else "uv").exists():
         pip("install", "--quiet", "--constraint", CONSTRAINTS, "uv")
 
     folders = find_links()
@@ -83,7 +84,7 @@ def pip(*arguments: str | Path, **options: bool) -> subprocess.CompletedProcess[
     """Run the environment's own pip."""
     done = subprocess.run([PYTHON, "-m", "pip", *arguments], check=False, **options)  # type: ignore[call-overload]
     if done.returncode:
-        stop("pip failed: see above")
+        stop("pip failed: see above, and run this again")
     result: subprocess.CompletedProcess[str] = done
     return result
 

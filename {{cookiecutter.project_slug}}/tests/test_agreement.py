@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,15 @@ def test_rows_that_the_contract_forbids_are_refused_by_every_way(
     name = data.draw(st.sampled_from(sorted(FORBIDDEN)))
     data.draw(st.sampled_from(rows))[name] = data.draw(FORBIDDEN[name])
     assert not assert_one_answer(api, small_bundle, rows)
+
+
+def test_predict_without_a_file_gives_the_apis_answer_to_its_example(
+    api: TestClient, small_bundle: Path, run_command: Callable[..., Any]
+) -> None:
+    (example,) = api.get("/openapi.json").json()["components"]["schemas"]["Rows"]["examples"]
+    (answer,) = api.post("/predict", json=example).json()["predictions"]
+    done = run_command(small_bundle.parents[1], "predict")
+    assert done.returncode == 0, done.stderr
+    given, said, _ = done.stdout.splitlines()
+    assert json.loads(given.removeprefix("asked: ")) == example["rows"][0]
+    assert said.endswith(f"sweet is {answer['label']} (probability {answer['probability']:.3f})")

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from .errors import UserError
 from .settings import Settings
 
 
@@ -134,19 +135,31 @@ class Key(Command):
 
 
 class Predict(Command):
-    """Score the rows of a file."""
+    """Score the rows of a file; without one, answer the contract's example."""
 
-    file: Path = Field(description="CSV, TSV or Parquet")
-    out: Path = Field(description="where the rows go, with the predictions")
+    file: Path | None = Field(None, description="CSV, TSV or Parquet")
+    out: Path | None = Field(None, description="where the rows go, with the predictions")
     bundle: Path | None = Field(None, description="another bundle than the champion's")
 
     def run(self) -> None:
         """Do it."""
+        if (self.file is None) != (self.out is None):
+            raise UserError(
+                "file and out go together: make predict FILE=in.csv OUT=out.csv "
+                "(--file in.csv --out out.csv); without both, an example is answered"
+            )
+        bundle = self.bundle or current_bundle()
+        if self.file is None or self.out is None:
+            from .serving.model import answer_example
+
+            print(answer_example(bundle))
+            print("your own rows: make predict FILE=in.csv OUT=out.csv, or make serve")
+            return
         from .batch import predict_file
         from .stages import Stages
 
         stages = Stages()
-        rows = predict_file(self.bundle or current_bundle(), self.file, self.out)
+        rows = predict_file(bundle, self.file, self.out)
         stages.ended(f"{self.out}: {rows} rows")
 
 

@@ -139,6 +139,25 @@ def example(scorer: Scorer) -> Row:
     return row
 
 
+def answer_example(folder: Path) -> str:
+    """Ask a bundle the contract's example, and say in two lines what was asked and answered.
+
+    Raises
+    ------
+    UserError
+        If the bundle cannot be used.
+    """
+    scorer = Scorer(folder)
+    (answer,) = scorer.score([example(scorer)])
+    if "label" in answer:
+        said = f"{answer['label']} (probability {answer['probability']:.3f})"
+    else:
+        said = f"{answer['value']:.6g}"
+    model = f"{scorer.manifest.family}, version {scorer.number}"
+    asked = json.dumps(scorer.contract.example(), ensure_ascii=False)
+    return f"asked: {asked}\n{model}: {scorer.manifest.target} is {said}"
+
+
 def reference(scorer: Scorer) -> Iterator[tuple[Row, float]]:
     """Rows that the bundle keeps, and what was predicted for each."""
     read = {

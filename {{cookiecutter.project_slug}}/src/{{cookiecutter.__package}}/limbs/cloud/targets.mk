@@ -1,26 +1,24 @@
-# make train ON=...: where, on what, and the most that it may cost; a BUDGET is dollars there.
+##@ renting
+train: ## on a rented machine: ON=aws GPU=L4:1 BUDGET=5; ON=docker, ssh://me@host, aws, gcp, lambda, runpod, slurm, ... GPU=L4:1 SPOT=no NODES=2 BUDGET=5 (dollars at most) HOURS=2 PRICE=0.5 (dollars an hour) DETACH=1 DRY=1 YES=1
 RENT = --on $(ON) $(if $(GPU),--gpu $(GPU)) $(if $(filter yes,$(SPOT)),--spot) $(if $(filter no,$(SPOT)),--no-spot) \
 	$(if $(NODES),--nodes $(NODES)) $(if $(BUDGET),--dollars $(BUDGET)) $(if $(HOURS),--hours $(HOURS)) \
 	$(if $(PRICE),--price $(PRICE)) $(if $(DETACH),--detach) $(if $(DRY),--dry-run) $(if $(YES),--yes)
 
-cloud: .venv/ready ## which jobs run on rented machines, and what they have cost so far
+cloud: .venv/ready ## jobs on rented machines, and what they have cost so far
 	@$(RUN) cloud
-cloud-follow: .venv/ready ## go on with a job from here, and bring its results home; JOB=
+cloud-follow: .venv/ready ### go on with a job from here, and bring its results home; JOB=
 	@$(RUN) cloud-follow $(if $(JOB),--job $(JOB))
-cloud-stop: .venv/ready ## end a job; JOB= or ALL=1
+cloud-stop: .venv/ready ### end a job; JOB= or ALL=1
 	@$(RUN) cloud-stop $(if $(JOB),--job $(JOB)) $(if $(ALL),--all)
 .PHONY: cloud cloud-follow cloud-stop
 
-cloud-sweep: .venv/ready ## end what is left of rented machines on AWS, by their tags; YES=1 ALL=1 DRY=1
+cloud-sweep: .venv/ready ### end what is left of rented machines on AWS, by their tags; YES=1 ALL=1 DRY=1
 	@$(RUN) cloud-sweep $(if $(ALL),--everything) $(if $(DRY),--dry-run) $(if $(YES),--yes)
 
-cloud-bootstrap: .venv/ready ## bucket, image repository, roles and a budget's alarm on AWS; EMAIL=me@x BUDGET=20
+cloud-bootstrap: .venv/ready ### bucket, image repository, roles and a budget's alarm on AWS; EMAIL=me@x BUDGET=20
 	@$(RUN) cloud-bootstrap $(if $(EMAIL),--email "$(EMAIL)") $(if $(BUDGET),--dollars $(BUDGET))
 
-cloud-destroy: .venv/ready ## remove what cloud-bootstrap made; YES=1
+cloud-destroy: .venv/ready ### remove what cloud-bootstrap made; YES=1
 	@$(RUN) cloud-destroy $(if $(YES),--yes)
 
-doctor: .venv/ready ## what would stop a training, and what mends it; ON=aws GPU=L4:1 SPOT=yes NODES=2
-	@$(RUN) doctor $(if $(ON),--on $(ON)) $(if $(GPU),--gpu $(GPU)) $(if $(filter 1 yes true,$(SPOT)),--spot) $(if $(NODES),--nodes $(NODES))
-
-.PHONY: cloud-sweep cloud-bootstrap cloud-destroy doctor
+.PHONY: cloud-sweep cloud-bootstrap cloud-destroy
