@@ -25,7 +25,14 @@ test-fast: .venv/ready ## the tests that install nothing
 	@.venv/bin/python -m pytest -m "not slow"
 
 lint: .venv/ready ## style and types of the template's own code
-	@.venv/bin/ruff check hooks infra tests && .venv/bin/ruff format --check hooks infra tests && .venv/bin/mypy
+	@.venv/bin/ruff check docs/conf.py hooks infra tests && .venv/bin/ruff format --check docs/conf.py hooks infra tests && .venv/bin/mypy
+
+docs: .venv/ready ## the pages of the documentation, in .docs; a link that leads nowhere is an error
+	@.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . .docs
+	@echo "docs: .docs/index.html"
+
+picture: .venv/ready ## docs/demo.png: what make demo prints, beside its page
+	@.venv/bin/python infra/picture.py
 
 newest: .venv/ready ## a baked project's own lint and tests, on the newest versions that fit
 	@rm -rf .newest && .venv/bin/cookiecutter --no-input . --output-dir .newest
@@ -37,4 +44,4 @@ bench: .venv/ready ## speed of serving, training and large tables, beside others
 scale: .venv/ready ## docs/scale.md: what more requests need, from a benchmark of the API
 	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/scale.md $(BENCH)
 
-.PHONY: help setup demo test test-fast lint newest bench scale
+.PHONY: help setup demo test test-fast lint docs picture newest bench scale

@@ -42,6 +42,7 @@ LONGEST = (
     "test_bench.py",
     "test_deploy.py",
     "test_limbs.py",
+    "test_make_it_yours.py",
 )
 """Where the tests are that take minutes: one that begins late keeps everybody waiting."""
 

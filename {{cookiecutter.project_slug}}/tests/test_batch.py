@@ -167,8 +167,8 @@ def test_a_bad_value_far_down_keeps_its_line_and_the_file_that_was_there(
 UNUSABLE = {
     "absent": ("absent.csv", None, "out.csv", "no such file"),
     "unknown kind": ("in.csv", TABLE, "out.xlsx", "expected a name that ends in .csv"),
-    "no folder": ("in.csv", TABLE, "absent/out.csv", "there is no such folder"),
-    "no columns": ("in.csv", "weight,colour\n1,red\n", "out.csv", "no column grade, bruised"),
+    "no folder": ("in.csv", TABLE, "absent/out.csv", "there is no such folder; make it"),
+    "no columns": ("in.csv", "weight\n1\n", "out.csv", "no column grade, bruised, which the"),
     "no rows": ("in.csv", TABLE.splitlines()[0] + "\n", "out.csv", "no rows"),
     "empty": ("in.csv", "", "out.csv", "empty"),
     "false gzip": ("in.csv.gz", "not gzip", "out.csv", "cannot be read"),

@@ -56,6 +56,7 @@ def test_each_command_explains_its_settings(
         told = capsys.readouterr().out
         assert "--serving.port" in told
         assert ("--file" in told) == (name == "predict")
+        assert told.startswith(f"usage: python -m {PACKAGE} {name} ")
 
 
 def test_a_mistake_ends_a_real_process_with_code_2_and_one_line(
@@ -100,7 +101,17 @@ def test_a_wrong_setting_on_the_command_line_is_named(
     small_project: Project, refusal: Refusal, arguments: list[str], named: str
 ) -> None:
     small_project()
-    assert named in refusal("train", *arguments)
+    told = refusal("train", *arguments)
+    assert named in told
+    assert f"see make help, or python -m {PACKAGE} train --help" in told
+
+
+def test_what_a_command_needs_and_was_not_given_is_named(
+    small_project: Project, refusal: Refusal
+) -> None:
+    small_project()
+    told = refusal("predict", "--out", "out.csv")
+    assert "file: is missing; see make help" in told
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_every_mistake_of_a_contract_is_named_at_once(
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (None, "no such contract"),
+        (None, "no such contract; see contract in config.yaml"),
         ("", "should hold settings"),
         ("columns: [", "is not YAML"),
         ("columns: {}\nextra: 1\n", "extra: there is no such setting"),

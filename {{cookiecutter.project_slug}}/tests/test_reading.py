@@ -384,8 +384,8 @@ def test_a_folder_without_tables_is_told() -> None:
         (None, "id", "other.csv: there is no such file"),
         ("town,shop\n1,2\n", "id", r"other.csv has no column 'id' to join on"),
         ("other_key\n1\n", "other_key", r"table.csv has no column 'other_key' to join on"),
-        ("id,town\n1,a\n2,b\n1,c\n", "id", "id must be unique, but '1' is not"),
-        ("id,code\n1,a\n", "id", "both have a column 'code'"),
+        ("id,town\n1,a\n2,b\n1,c\n", "id", "must be unique, but '1' is not; remove"),
+        ("id,code\n1,a\n", "id", "both have a column 'code'; rename"),
     ],
 )
 def test_a_join_that_cannot_be_made_names_file_and_column(

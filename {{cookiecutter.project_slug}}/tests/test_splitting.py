@@ -130,8 +130,8 @@ def test_the_seed_alone_decides_a_random_split(grouped: bool) -> None:
     [
         ((0, 10, 20), "no row is in the train part"),
         ((10, 200, 300), "no row is in the test part"),
-        ((20, 10, 30), "must follow each other"),
-        ((10, 10, 30), "must follow each other"),
+        ((20, 10, 30), "must follow each other; see split in config.yaml"),
+        ((10, 10, 30), "must follow each other; see split in config.yaml"),
     ],
 )
 def test_dates_that_leave_a_part_empty_are_refused(
@@ -149,7 +149,7 @@ def test_a_part_with_one_class_alone_is_refused_by_name(part: str) -> None:
     end = {"train": 60, "validation": 80, "test": 100}[part]
     rows = table(100, day=days(*range(100)))
     rows = rows.with_columns(y=pl.col("y") & ~pl.int_range(100).is_between(begin, end - 1))
-    with pytest.raises(UserError, match=f"y is always False in the {part} part"):
+    with pytest.raises(UserError, match=f"in the {part} part; see split in config.yaml"):
         split(rows, TIMED, Split(train=0.6, validation=0.2), seed=0)
 
 
@@ -247,7 +247,7 @@ def test_fractions_that_leave_nothing_to_test_on_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positives", "complaint"), [(0, "nothing to learn"), (2, "in all but 2 row")]
+    ("positives", "complaint"), [(0, "nothing to learn; give another"), (2, "in all but 2 row")]
 )
 def test_a_target_that_teaches_nothing_is_refused(positives: int, complaint: str) -> None:
     rows = table(200).with_columns(y=pl.int_range(200) < positives)

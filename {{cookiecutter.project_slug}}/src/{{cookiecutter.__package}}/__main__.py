@@ -28,14 +28,19 @@ def find_commands() -> dict[str, type[Command]]:
     modules = [commands]
     modules += limbs.find("commands")
     return {
-        re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): value
+        called(value): value
         for module in modules
-        for name, value in vars(module).items()
+        for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, Command)
         and value.run is not Command.run  # which others begin with
         and value.__module__ == module.__name__
     }
+
+
+def called(kind: type[Command]) -> str:
+    """What a command is called on the command line: TuneHome is tune-home."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def main(arguments: list[str]) -> int:
@@ -112,13 +117,18 @@ def build(command: type[Command], arguments: list[str]) -> Command:
     for variable in os.environ:
         field = variable.removeprefix(PREFIX).split("__")[0].lower()
         if variable.startswith(PREFIX) and field not in command.model_fields:
-            raise UserError(f"{variable} is set in the environment or in .env, but is no setting")
+            raise UserError(
+                f"{variable} is set in the environment or in .env, but is no setting: remove it"
+            )
+    call = f"python -m {PACKAGE} {called(command)}"
+    see = f"see make help, or {call} --help"
     try:
-        return command(_cli_parse_args=arguments, _cli_prog_name=f"{PACKAGE} {command.__name__}")
+        return command(_cli_parse_args=arguments, _cli_prog_name=call)
     except ValidationError as error:
-        raise UserError(f"settings: {describe(error, command.model_fields)}") from None
+        raise UserError(f"settings: {describe(error, command.model_fields)}; {see}") from None
     except SettingsError as error:
-        raise UserError(f"settings: {str(error).removeprefix('error parsing CLI: ')}") from None
+        what = str(error).removeprefix("error parsing CLI: ")
+        raise UserError(f"settings: {what}; {see}") from None
     except ValueError:
         raise UserError(f"{CONFIG} is not a list of settings, one `name: value` a line") from None
     except yaml.YAMLError as error:

@@ -49,7 +49,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     if out.exists() and file.exists() and out.samefile(file):
         raise UserError(f"{out} is the file that is read: choose another name")
     if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: there is no such folder")
+        raise UserError(f"{out.parent}: there is no such folder; make it first")
     scorer = Scorer(bundle)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
@@ -128,9 +128,11 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
                 columns[source] = contract.columns[source].model_copy(update={"nullable": True})
     absent = [name for name in columns if name not in present]
     if must := [name for name in absent if not contract.columns[name].nullable]:
-        raise UserError(f"{file} has no column {', '.join(must)}, which the model needs")
+        lacking = ", ".join(must)
+        raise UserError(f"{file} has no column {lacking}, which the model needs; add it")
     if set(present).isdisjoint(columns):
-        raise UserError(f"{file} has none of the columns {', '.join(contract.features)}")
+        wanted = ", ".join(contract.features)
+        raise UserError(f"{file} has none of the columns {wanted}; is its first line the names?")
     if absent:
         print(f"{file} has no column {', '.join(absent)}: taken as missing", file=sys.stderr)
     return columns

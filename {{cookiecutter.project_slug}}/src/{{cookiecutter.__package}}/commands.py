@@ -156,9 +156,11 @@ class Predict(Command):
             print("your own rows: make predict FILE=in.csv OUT=out.csv, or make serve")
             return
         from .batch import predict_file
+        from .stages import Stages
 
+        stages = Stages()
         rows = predict_file(bundle, self.file, self.out)
-        print(f"{self.out}: {rows} rows")
+        stages.ended(f"{self.out}: {rows} rows")
 
 
 class Ui(Command):

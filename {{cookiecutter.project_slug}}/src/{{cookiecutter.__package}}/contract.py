@@ -97,7 +97,9 @@ class Contract(BaseModel):
                 content = yaml.load(file, Loader)
             return cls.model_validate(content)
         except FileNotFoundError:
-            raise UserError(f"{path}: there is no such contract") from None
+            raise UserError(
+                f"{path}: there is no such contract; see contract in config.yaml"
+            ) from None
         except yaml.YAMLError as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:

@@ -23,6 +23,7 @@ from .scoring import TOLERANCE, Scorer, align
 OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
 OUTPUT = "prediction"
+MEND = "change its steps in models.py, or train another"
 
 
 def predict(pipeline: Pipeline, features: Matrices) -> np.ndarray:
@@ -72,7 +73,7 @@ def to_graph(pipeline: Pipeline | Change, features: Matrices) -> onnx.ModelProto
         return convert(pipeline, inputs)
     except Exception as error:  # converters raise what they like
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{pipeline[-1]} cannot be converted to ONNX: {reason}") from error
+        raise UserError(f"{pipeline[-1]} cannot be converted to ONNX: {reason}; {MEND}") from error
 
 
 def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
@@ -168,6 +169,6 @@ def check_parity(pipeline: Pipeline, scorer: Scorer, held_out: Matrices) -> floa
         ]
         raise UserError(
             f"the exported graph disagrees with the fitted model in {wrong.sum()} of "
-            f"{len(wrong)} rows, so the bundle is refused:\n  " + "\n  ".join(rows)
+            f"{len(wrong)} rows, so the bundle is refused; {MEND}:\n  " + "\n  ".join(rows)
         )
     return float(difference.max())

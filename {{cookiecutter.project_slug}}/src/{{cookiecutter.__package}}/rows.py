@@ -104,7 +104,9 @@ def type_rows(
     if not typing.rows:
         raise UserError("the table has columns but no rows")
     if not kept:
-        raise UserError(f"{contract.target} is missing in every row")
+        raise UserError(
+            f"{contract.target} is missing in every row; give another column the role target"
+        )
     if missing := typing.rows - kept:
         print(f"{missing} of {typing.rows} rows have no {contract.target} and are left out")
     return kept, chance

@@ -78,7 +78,9 @@ class Scorer:
                 folder / MODEL, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own exceptions have no common class
-            raise UserError(f"{folder / MODEL} cannot be loaded: {error}") from None
+            raise UserError(
+                f"{folder / MODEL} cannot be loaded ({error}); run: make train"
+            ) from None
         self._inputs = [value.name for value in self._session.get_inputs()]
         self._outputs = [value.name for value in self._session.get_outputs()]
         nothing = self.contract.encode({name: [None] for name in self.contract.features})
@@ -86,7 +88,7 @@ class Scorer:
             self.predict(nothing)
         except Exception as error:
             raise UserError(
-                f"{folder}: {MODEL} does not take what {CONTRACT} says: {error}"
+                f"{folder}: {MODEL} does not take what {CONTRACT} says ({error}); run: make train"
             ) from None
 
     @property

@@ -185,7 +185,8 @@ class Shards:
             start += len(rows)
             if start >= last:
                 return
-        raise UserError(f"{self.groups[number].file} has changed while it was learned from")
+        file = self.groups[number].file
+        raise UserError(f"{file} has changed while it was learned from: run: make train again")
 
 
 class Reader:

@@ -110,7 +110,7 @@ def split(
         unit = units(table, contract, chance)
         if (different := len(np.unique(unit))) < LEAST_UNITS:
             what = f"{group[0]} has {different} groups" if group else f"{different} different rows"
-            raise UserError(f"{what}: too few to train, choose and judge a model")
+            raise UserError(f"{what}: too few to train, choose and judge a model; collect more")
         rng = np.random.default_rng(seed)
         if few:
             long = len(contract.features) > WIDE or len(table) >= choice.cross_validate_below
@@ -140,7 +140,10 @@ def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
     counts = target.alias("value").value_counts(sort=True)  # a target may be called count
     commonest, others = counts["value"][0], len(target) - counts["count"][0]
     if not others:
-        raise UserError(f"{target.name} is always {commonest!r}: there is nothing to learn")
+        raise UserError(
+            f"{target.name} is always {commonest!r}: there is nothing to learn; give another "
+            "column the role target"
+        )
     if contract.classifies and counts["count"][1] < LEAST_UNITS:
         raise UserError(
             f"{target.name} is {commonest!r} in all but {others} row(s): of a second class "
@@ -193,7 +196,8 @@ def by_time(time: pl.Series, choice: Split) -> np.ndarray:
     test_until = choice.test_until or days[-1] + dt.timedelta(days=1)
     if not train_until < validate_until < test_until:
         raise UserError(
-            f"split: {train_until}, {validate_until} and {test_until} must follow each other"
+            f"split: {train_until}, {validate_until} and {test_until} must follow each other; see "
+            "split in config.yaml"
         )
     limits = np.array([train_until, validate_until, test_until], dtype="datetime64[us]")
     # How many of the limits a row has reached is the number of its part.
@@ -212,7 +216,10 @@ def rolling(time: pl.Series) -> list[np.ndarray]:
         if limits[0] > 0:
             splits.append(np.searchsorted(limits, rank, side="left"))
     if not splits:
-        raise UserError(f"{time.name} has {last} different times: too few to split by time")
+        raise UserError(
+            f"{time.name} has {last} different times: too few to split by time; give it another "
+            "role in the contract"
+        )
     return splits
 
 
@@ -279,4 +286,7 @@ def check(part: np.ndarray, target: pl.Series, alone: bool) -> None:
             raise UserError(f"split: no row is in the {name} part; see split in config.yaml")
         # Few rows are judged by several splits, one of which may well lack a rare class.
         if len(values) < 2 and (number == TRAIN or alone):
-            raise UserError(f"{target.name} is always {values[0]!r} in the {name} part")
+            raise UserError(
+                f"{target.name} is always {values[0]!r} in the {name} part; see split in "
+                "config.yaml"
+            )

@@ -82,9 +82,14 @@ def joining(data: Data, schema: pl.Schema) -> tuple[Joining, list[str]]:
             if join.key not in columns:
                 raise UserError(f"{path} has no column {join.key!r} to join on; see config.yaml")
         if twice := other.filter(other[join.key].is_duplicated())[join.key].unique().to_list():
-            raise UserError(f"{join.file}: {join.key} must be unique, but {twice[0]!r} is not")
+            raise UserError(
+                f"{join.file}: {join.key} must be unique, but {twice[0]!r} is not; remove all but "
+                "one of its rows"
+            )
         if both := sorted(set(names) & set(other.columns) - {join.key}):
-            raise UserError(f"{join.file} and {data.table} both have a column {both[0]!r}")
+            raise UserError(
+                f"{join.file} and {data.table} both have a column {both[0]!r}; rename one of them"
+            )
         names += [name for name in other.columns if name != join.key]
         others.append((join.key, other.lazy()))
 

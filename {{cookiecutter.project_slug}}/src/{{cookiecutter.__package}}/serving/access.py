@@ -39,7 +39,7 @@ def new_key(path: Path, name: str) -> str:
         If the name cannot be used, or is there already.
     """
     if not name.isidentifier():
-        raise UserError(f"{name!r} is no name for a key: letters, figures and _ only")
+        raise UserError(f"{name!r} is no name for a key: letters, figures and _, as in NAME=ann")
     if path.exists() and name in read_keys(path):
         raise UserError(f"{path} has a key {name} already; to replace it, delete its line first")
     key = secrets.token_urlsafe(32)

@@ -110,18 +110,3 @@ class CloudDestroy(Command):
         from .aws.account import destroy
 
         destroy(self.yes)
-
-
-class Doctor(Command):
-    """Look for what would stop a training, and tell what mends it."""
-
-    on: str | None = Field(None, description="where: aws; by default this machine alone")
-    gpu: str | None = Field(None, description="such as L4:1, as it would be asked for")
-    spot: bool = Field(False, description="whether on a spot machine")
-    nodes: int = Field(1, gt=0, description="machines")
-
-    def run(self) -> int:
-        """Do it."""
-        from .doctor import doctor
-
-        return doctor(self)

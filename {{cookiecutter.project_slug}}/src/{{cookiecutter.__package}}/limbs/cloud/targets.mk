@@ -21,8 +21,4 @@ cloud-bootstrap: .venv/ready ### bucket, image repository, roles and a budget's 
 cloud-destroy: .venv/ready ### remove what cloud-bootstrap made; YES=1
 	@$(RUN) cloud-destroy $(if $(YES),--yes)
 
-##@ project
-doctor: .venv/ready ## what would stop a training, and what mends it; ON=aws GPU=L4:1 SPOT=yes NODES=2
-	@$(RUN) doctor $(if $(ON),--on $(ON)) $(if $(GPU),--gpu $(GPU)) $(if $(filter 1 yes true,$(SPOT)),--spot) $(if $(NODES),--nodes $(NODES))
-
-.PHONY: cloud-sweep cloud-bootstrap cloud-destroy doctor
+.PHONY: cloud-sweep cloud-bootstrap cloud-destroy

@@ -36,7 +36,10 @@ def run_query(source: Source, into: Path) -> None:
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            raise UserError(f"{source.address}: there is no database file {url.database or ''}")
+            raise UserError(
+                f"{source.address}: there is no database file {url.database or ''}; "
+                "sqlite:///FILE is in this folder, sqlite:////FOLDER/FILE anywhere"
+            )
         timeout = {"connect_timeout": 10} if url.get_driver_name() == "psycopg" else {}
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=timeout)
         with engine.connect() as connection:

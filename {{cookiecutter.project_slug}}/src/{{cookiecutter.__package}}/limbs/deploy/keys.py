@@ -34,7 +34,7 @@ def packed(keys: Path | None, room: int) -> dict[str, str]:
         return {}
     hashes = "".join(f"{who} {key}\n" for who, key in read_keys(keys).items())
     if len(hashes.encode()) > room:
-        raise UserError(f"{keys} has more keys than there is room for: {room} bytes")
+        raise UserError(f"{keys} has more keys than there is room for, {room} bytes: remove some")
     return {VARIABLE: hashes}
 
 

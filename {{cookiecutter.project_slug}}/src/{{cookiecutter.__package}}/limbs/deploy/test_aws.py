@@ -611,7 +611,7 @@ def test_a_version_that_is_gone_cannot_be_gone_back_to(
     client.delete_function(FunctionName=NAME, Qualifier="1")
     capsys.readouterr()
     assert deploy("--rollback") == 2
-    assert "version 1, which was live before, is gone" in capsys.readouterr().err
+    assert "version 1, which was live before, is gone: make deploy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a", "My-Model", "my.model", "x" * 45, "a--b", "-a"])
@@ -636,7 +636,7 @@ def test_deploying_the_same_again_changes_nothing(
     assert deploy("--status") == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert deploy("--rollback") == 2
-    assert "nothing to go back to" in capsys.readouterr().err
+    assert "nothing to go back to: make deploy" in capsys.readouterr().err
 
 
 def test_keys_come_as_hashes_and_are_asked_for(

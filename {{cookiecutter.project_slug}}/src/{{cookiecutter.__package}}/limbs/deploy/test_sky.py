@@ -219,7 +219,7 @@ def test_the_champion_comes_to_all_replicas_goes_back_and_is_taken_away(
     assert deploy("--down") == 0
     assert sky.state["services"] == []
     assert deploy("--rollback") == 2
-    assert "nothing to go back to" in capsys.readouterr().err
+    assert "nothing to go back to: make deploy" in capsys.readouterr().err
 
 
 def test_the_same_again_keeps_what_was_before(sky: SkyPilot, project: Path) -> None:

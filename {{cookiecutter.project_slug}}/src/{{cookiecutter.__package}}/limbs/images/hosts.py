@@ -39,7 +39,9 @@ def connect(host: str) -> docker.DockerClient:
         client.ping()
     except (DockerException, OSError) as error:
         reason = str(error).strip().splitlines()[-1][:200]
-        raise UserError(f"no Docker engine answers at {host}: {reason}") from None
+        raise UserError(
+            f"no Docker engine answers at {host}; start it, and try again ({reason})"
+        ) from None
     return client
 
 

@@ -77,7 +77,7 @@ class Outcomes:
         if twice := len(known) - len(outcomes.table):
             outcomes.said.append(f"{twice:,} outcome(s) are there again: the last of each counts")
         if known.is_empty():
-            raise UserError(f"{file} has no outcomes")
+            raise UserError(f"{file} has no outcomes: fill {target} in")
         return outcomes
 
     def add(self, rows: pl.DataFrame) -> None:

@@ -394,7 +394,7 @@ def test_without_a_column_row_an_outcome_is_the_first_rows(serve: Made, found: F
         ("request,taste\na,yes\n", "has no column 'sweet'"),
         ("request,row,sweet\na,first,yes\n", "row is no whole number"),
         ("request,sweet\na,yes\nb,maybe\n", "1 value(s) not a boolean"),
-        ("request,sweet\na,\nb,\n", "has no outcomes"),
+        ("request,sweet\na,\nb,\n", "has no outcomes: fill sweet in"),
         ("request,sweet\n", "no rows"),
     ],
 )

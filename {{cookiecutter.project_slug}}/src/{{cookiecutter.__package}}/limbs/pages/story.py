@@ -61,7 +61,7 @@ def tell(path: Path, facts: Mapping[str, str], drawn: Mapping[str, str]) -> Stor
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from None
+        raise UserError(f"{path} is no UTF-8 text ({error}): save it as UTF-8") from None
     markdown = parser(html=True)
     tokens: list[Token] = []
     for token in markdown.parse(text):
@@ -129,7 +129,7 @@ def pictures(path: Path, tokens: list[Token]) -> dict[Path, Path]:
         source = unquote(str(image.attrs["src"]))
         file = Path(source)
         if not file.is_file() or not file.resolve().is_relative_to(Path.cwd()):
-            raise UserError(f"{path} shows {source}, which is no file in this folder")
+            raise UserError(f"{path} shows {source}, which is no file in this folder: copy it here")
         place = PICTURES / file.resolve().relative_to(Path.cwd())
         found[place] = file
         image.attrs["src"] = quote(place.as_posix())

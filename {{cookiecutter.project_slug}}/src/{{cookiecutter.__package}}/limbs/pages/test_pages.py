@@ -251,7 +251,7 @@ def test_the_story_is_markdown_in_which_nothing_is_a_tag(
         ("# A\n\n<!-- fact: resluts -->\n", "no fact 'resluts'; choose among results, way"),
         ("# A\n\n![b](https://example.com/b.png)\n", "https://example.com/b.png, which is no file"),
         ("# A\n\n![b](../b.png)\n", "../b.png, which is no file"),
-        (b"# \xff\n", "cannot be read as UTF-8"),
+        (b"# \xff\n", "is no UTF-8 text"),
     ],
 )
 def test_a_story_that_cannot_be_told_is_told_of_and_the_page_stays(

@@ -47,7 +47,9 @@ def take() -> None:
         command.append("--no-sandbox")  # which root has none of
     with served() as url:
         if "text/html" not in kind(url):
-            raise UserError("the API has no page at /, so there is nothing to take a picture of")
+            raise UserError(
+                "the API has no page at / to take a picture of: see serving.docs in config.yaml"
+            )
         SHOT.parent.mkdir(exist_ok=True)
         done = subprocess.run([*command, url], capture_output=True, text=True, timeout=SECONDS)
     if not unfinished.is_file():

@@ -61,7 +61,7 @@ def bootstrap(email: str | None, dollars: float | None) -> None:
     """
     name = project()
     if not TEMPLATE.is_file():
-        raise UserError(f"{TEMPLATE} is missing: it says what is made")
+        raise UserError(f"{TEMPLATE} is missing, which says what is made: git checkout {TEMPLATE}")
     with told():
         stack = find_stack(name)
         if stack.is_wreck():

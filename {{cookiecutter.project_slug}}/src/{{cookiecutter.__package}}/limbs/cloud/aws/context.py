@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from ..commands import Doctor
 from .account import profile_name
 from .choices import Choices
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 BOOTSTRAP = "make cloud-bootstrap EMAIL=me@x"
+
+
+class Asked(Protocol):
+    """The machines that a job would have: settings of `make doctor`."""
+
+    gpu: str | None
+    spot: bool
+    nodes: int
 
 
 @dataclass
@@ -22,7 +30,7 @@ class Context:
         The smallest type of instance with the GPU that was asked for, once it was looked for.
     """
 
-    asked: Doctor
+    asked: Asked
     name: str
     choices: Choices
     region: str = ""

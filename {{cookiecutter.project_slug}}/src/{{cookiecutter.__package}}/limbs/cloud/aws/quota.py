@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ..findings import Finding, ok, wrong
+from ....findings import Finding, ok, wrong
 from .calls import client, code, pages
 from .context import Context
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ..findings import Finding, note, ok, wrong
+from ....findings import Finding, note, ok, wrong
 from ..labels import DEADLINE, JOB, PROJECT
 from .calls import client, code
 from .context import BOOTSTRAP, DENIED, Context

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from ..findings import Finding, note, ok, wrong
+from ....findings import Finding, note, ok, wrong
 from .calls import client, code
 from .choices import FILE
 from .context import BOOTSTRAP, Context

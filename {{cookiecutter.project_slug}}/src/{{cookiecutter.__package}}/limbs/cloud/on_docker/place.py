@@ -102,7 +102,7 @@ class Docker:
         """Show the log until the container ends."""
         container = self.find(job)
         if container is None:
-            raise UserError(f"{self.where} has no container of job {job[:8]}")
+            raise UserError(f"{self.where} has no container of job {job[:8]}: see make cloud")
         if container.status == "exited" and "code" not in self.about(container):
             container.start()  # the engine or the machine was restarted: it goes on
         for piece in container.logs(stream=True, follow=True):

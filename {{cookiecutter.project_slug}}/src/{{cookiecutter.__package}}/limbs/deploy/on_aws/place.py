@@ -119,11 +119,14 @@ class Place:
             alias = (self.function.find() and self.function.alias()) or {}
             old = before(alias)
             if old is None:
-                raise UserError("there is nothing to go back to")
+                raise UserError("there is nothing to go back to: make deploy brings the champion")
             versions = self.function.versions()
             found = [one["Description"] for one in versions if one["Version"] == old]
             if not found:
-                raise UserError(f"the function's version {old}, which was live before, is gone")
+                raise UserError(
+                    f"the function's version {old}, which was live before, is gone: "
+                    "make deploy brings the champion"
+                )
             (model,) = found
             self.check(old, model)
             self.function.switch(old, alias)

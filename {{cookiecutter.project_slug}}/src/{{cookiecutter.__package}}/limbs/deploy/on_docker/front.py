@@ -58,7 +58,7 @@ class Front:
             image = self.client.images.get(f"{project}:front").id
             held = self.client.containers.create(image, name=lock, labels=self.labels)
         except NotFound:
-            raise UserError(f"{project} is not deployed there") from None
+            raise UserError(f"{project} is not deployed there: make deploy does it") from None
         except APIError as error:
             if error.status_code != 409:
                 raise UserError(f"the host cannot be held: {error.explanation}") from None

@@ -116,7 +116,7 @@ class Place:
             new = COLOURS[old == COLOURS[0]]
             container = self.containers().get(new)
             if not old or container is None:
-                raise UserError("there is nothing to go back to")
+                raise UserError("there is nothing to go back to: make deploy brings the champion")
             with told("the container before this one could not be started"):
                 container.start()
             self.take_over(container, new, old)
@@ -136,7 +136,7 @@ class Place:
         """Bring the predictions that are kept there."""
         containers = [*self.containers().values()]  # they share what they keep
         if not containers:
-            raise UserError(f"{self.name} is not deployed at {self.choices.host}")
+            raise UserError(f"{self.name} is not deployed at {self.choices.host}: see HOST")
         folder = self.asked.serving.record.folder or Path("served")
         count = predictions.bring(containers[0], folder)
         print(f"{count} new files of predictions in {folder}")

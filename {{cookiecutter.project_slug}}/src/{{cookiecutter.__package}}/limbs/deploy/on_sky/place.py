@@ -67,7 +67,7 @@ class Place:
         envs = old["config"]["envs"] if old else {}
         version, _, address = envs.get(choices.BEFORE, "").partition(" ")
         if not address:
-            raise UserError("there is nothing to go back to")
+            raise UserError("there is nothing to go back to: make deploy brings the champion")
         keys = packed(self.asked.serving.keys, ROOM)
         former = choices.compose(service, address, version, envs, keys)
         self.bring(former, plan(former)["least"], old)
@@ -174,7 +174,10 @@ class Place:
                 print(f"replicas of the new version: {states}", flush=True)
                 told = states
             time.sleep(PAUSE)
-        raise UserError(f"the replicas are not ready after {PATIENCE / 60:.0f} minutes")
+        raise UserError(
+            f"the replicas are not ready after {PATIENCE / 60:.0f} minutes: "
+            "make deploy ON=sky STATUS=1 tells of them"
+        )
 
 
 def plan(service: dict[str, Any]) -> dict[str, Any]:

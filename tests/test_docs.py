@@ -1,0 +1,180 @@
+"""The template's own pages: they are built, their links lead somewhere, and what they say is so."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, clean_environment
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "infra/platform/README.md"]
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a folder."""
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=clean_environment(), capture_output=True, text=True
+    )
+
+
+def git(*arguments: str) -> bytes:
+    """What git says of this repository."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
+
+
+def kept(folder: Path = ROOT) -> list[Path]:
+    """The files below a folder that git keeps, or would."""
+    names = git("ls-files", "--cached", "--others", "--exclude-standard", "-z", str(folder))
+    paths = [ROOT / name for name in filter(None, names.decode().split("\0"))]
+    return [path for path in paths if path.is_file()]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of this repository to spoil, with its environment."""
+    for path in kept():
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    return tmp_path
+
+
+def test_make_docs_makes_a_page_of_each_file() -> None:
+    done = make(ROOT, "docs")
+    assert done.returncode == 0, done.stderr
+    index = (ROOT / ".docs/index.html").read_text()
+    menu = (ROOT / ".docs/README.html").read_text()
+    assert "README.html" in index
+    for page in PAGES:
+        built = (ROOT / ".docs" / page.relative_to(ROOT)).with_suffix(".html")
+        assert "<h1>" in built.read_text(), page
+        if page.name != "README.md":
+            assert f'href="{built.relative_to(ROOT / ".docs")}"' in menu, f"no way leads to {page}"
+
+
+def test_a_link_that_leads_nowhere_is_an_error(copied: Path) -> None:
+    page = copied / "docs/cloud.md"
+    page.write_text(page.read_text() + "\nSee [there](nowhere.md).\n")
+    done = make(copied, "docs")
+    assert done.returncode != 0
+    assert "nowhere.md" in done.stderr, done.stdout + done.stderr
+
+
+def test_the_readme_shows_a_picture_at_once_that_is_light() -> None:
+    page = (ROOT / "README.md").read_text()
+    shown = re.search(r"^!\[(.*?)\]\((.*?)\)", page.partition("\n## ")[0], re.M | re.S)
+    assert shown
+    picture = (ROOT / shown[2]).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 250_000
+    assert shown[1], "who cannot see it is told what it shows"
+    assert re.search(r"^picture:.*" + shown[2], (ROOT / "Makefile").read_text(), re.M)
+
+
+# The map of the code, in CONTRIBUTING.md.
+
+
+def named_in_the_map() -> Iterator[tuple[Path, list[str]]]:
+    """Each folder that the map shows, with the names in its table's first column."""
+    page = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## A map of the code\n")[2]
+    for folder, table in re.findall(r"^### [^\n]*: `([^\n]*)`\n(.*?)(?=^#|\Z)", page, re.M | re.S):
+        cells = re.findall(r"^\| (`.*?) \|", table, re.M)
+        yield ROOT / folder, [name for cell in cells for name in re.findall("`(.*?)`", cell)]
+
+
+def test_the_map_names_what_is_there_and_nothing_else() -> None:
+    shown = dict(named_in_the_map())
+    assert {folder.name for folder in shown} >= {"{{cookiecutter.__package}}", "limbs"}
+    for folder, names in shown.items():
+        inside = {path.relative_to(folder).parts[0] for path in kept(folder)}
+        inside = {re.sub(r"\{% if .*? %\}(.*)\{% endif %\}", r"\1", name) for name in inside}
+        assert len(names) == len(set(names)), f"a name stands twice in the map of {folder}"
+        assert set(names) == inside, f"the map of {folder}, beside what is there"
+
+
+def test_each_file_and_command_that_contributing_names_exists() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    folders = [folder for folder, _ in named_in_the_map()] + [ROOT / "infra", ROOT / "tests"]
+    for name in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|sh|toml|yaml|mk|txt)))`", page):
+        assert any(
+            (folder / name).exists() or any(folder.glob(f"*/{name}")) for folder in folders
+        ), name
+    text = "".join(path.read_text() for path in makefiles(ROOT))
+    for target in re.findall(r"^make ([a-z-]+)|[`&] ?make ([a-z-]+)", page, re.M):
+        assert re.search(rf"^{''.join(target)}:", text, re.M), target
+
+
+def makefiles(root: Path) -> list[Path]:
+    """The template's Makefile, and those of what it bakes."""
+    baked = root / "{{cookiecutter.project_slug}}"
+    return [root / "Makefile", baked / "Makefile", *baked.glob("src/*/limbs/*/targets.mk")]
+
+
+# The changelog.
+
+
+def versions() -> list[tuple[str, str, str, str]]:
+    """Number, date, commit and text of each version, newest first."""
+    page = (ROOT / "CHANGELOG.md").read_text()
+    found: list[tuple[str, str, str, str]] = re.findall(
+        r"^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)\n\nCommit `([0-9a-f]+)`: (.*?)(?=^## |\Z)",
+        page,
+        re.M | re.S,
+    )
+    assert len(found) == len(re.findall(r"^## \d", page, re.M)) > 1, "a heading of another form"
+    return found
+
+
+def test_versions_are_in_order_and_the_newest_is_the_projects() -> None:
+    numbers = [tuple(map(int, number.split("."))) for number, *_ in versions()]
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert [date for _, date, *_ in versions()] == sorted(
+        (date for _, date, *_ in versions()), reverse=True
+    )
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert about["version"] == versions()[0][0]
+    page = (ROOT / "CHANGELOG.md").read_text()
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)", page, re.M)) <= kinds
+
+
+@pytest.fixture
+def as_of(tmp_path: Path) -> Callable[[str], set[str]]:
+    """`as_of(commit)`: what make offered in a commit of this repository, and in what it baked."""
+    commits = [commit for _, _, commit, _ in versions()]
+    if any(subprocess.run(["git", "cat-file", "-e", one], cwd=ROOT).returncode for one in commits):
+        pytest.skip("the history is not here: git fetch --unshallow")
+
+    def offered(commit: str) -> set[str]:
+        folder = tmp_path / commit
+        with tarfile.open(fileobj=io.BytesIO(git("archive", commit))) as kept:
+            kept.extractall(folder, filter="data")
+        text = "".join(path.read_text() for path in makefiles(folder))
+        return set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
+
+    return offered
+
+
+def test_each_version_has_the_commands_that_it_says_it_added(
+    as_of: Callable[[str], set[str]],
+) -> None:
+    offered = {commit: as_of(commit) for _, _, commit, _ in versions()}
+    for _, date, commit, text in versions():
+        git("merge-base", "--is-ancestor", commit, "HEAD")
+        assert git("log", "-1", "--format=%cs", commit).decode().strip() == date, commit
+        named = set(re.findall(r"`make ([a-z-]+)", text))
+        assert named <= offered[commit], (commit, named - offered[commit])
+    for (_, _, newer, text), (_, _, older, _) in pairwise(versions()):
+        new = offered[newer] - offered[older]
+        told = set(re.findall(r"`make ([a-z-]+)", text))
+        assert new - told <= {"newest", "scale"}, f"{newer} says nothing of {new - told}"

@@ -1,0 +1,1 @@
+"""The preflight: what would stop this project here, and what mends it."""
