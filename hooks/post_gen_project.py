@@ -19,5 +19,10 @@ def first_commit() -> bool:
 
 
 if not first_commit():
-    print("No git repository was made: git, or your name in it, is missing.")
-print("\nNext:\n  cd {{ cookiecutter.project_slug }} && make train\n  make serve")
+    print("No git repository was made: git, or your name in it, is missing. All works without;")
+    print(
+        "for one: git config --global user.name, user.email, then git init, git add -A, git commit"
+    )
+print("\nNext:\n  cd {{ cookiecutter.project_slug }} && make train\n  make predict\n  make serve")
+if shutil.which("make") is None:
+    print("There is no make here: infra/WITHOUT_MAKE.md has the same commands without it.")
