@@ -8,8 +8,12 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
 
 from ...findings import Finding, ok, wrong
+from ...settings import CONFIG
 
 ENV = Path(".env")
 KEYS = (".aws/credentials", ".mlflow/credentials", ".netrc", ".ssh/id_*", ".sky/*.pem")
@@ -28,6 +32,16 @@ def env_file() -> Finding:
     if not succeeds("git", "check-ignore", "--quiet", about):
         return wrong(about, "the next git add --all keeps it", "echo .env >> .gitignore")
     return ok(about, "git does not keep it")
+
+
+def config_file() -> Finding:
+    """Whether config.yaml, which git keeps, is without the tracking store's password."""
+    about = str(CONFIG)
+    settings = yaml.safe_load(CONFIG.read_text("utf-8"))
+    if urlsplit(settings.get("tracking_uri", "")).password:
+        mend = "move tracking_uri to .env, as MLFLOW_TRACKING_URI=..."
+        return wrong(about, "tracking_uri has a password in it, and git keeps this file", mend)
+    return ok(about, "no password in it")
 
 
 def succeeds(*command: str) -> bool:

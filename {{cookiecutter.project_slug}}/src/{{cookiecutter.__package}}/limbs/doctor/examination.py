@@ -48,6 +48,7 @@ def here(asked: Doctor) -> list[Callable[[], Finding]]:
         machine.disk,
         partial(machine.port, asked.serving.host, asked.serving.port, "make serve"),
         credentials.env_file,
+        credentials.config_file,
         credentials.key_files,
     ]
     if asked.tracking_uri.startswith("http"):
