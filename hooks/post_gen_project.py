@@ -19,5 +19,11 @@ def first_commit() -> bool:
 
 
 if not first_commit():
-    print("No git repository was made: git, or your name in it, is missing.")
-print("\nNext:\n  cd {{ cookiecutter.project_slug }} && make train\n  make serve")
+    print("No git repository was made: git, or your name in it, is missing. All works without it;")
+    print("for one, in the project's folder:")
+    print('  git config --global user.name "Your Name"')
+    print("  git config --global user.email you@example.com")
+    print('  git init && git add --all && git commit -m "First commit"')
+print("\nNext:\n  cd {{ cookiecutter.project_slug }} && make train\n  make predict\n  make serve")
+if shutil.which("make") is None:
+    print("There is no make here: infra/WITHOUT_MAKE.md has the same commands without it.")

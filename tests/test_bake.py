@@ -130,11 +130,11 @@ def test_the_unbaked_source_compiles_as_it_stands() -> None:
         compile(path.read_text(), path, "exec")
 
 
-def test_the_next_two_commands_are_printed(
+def test_the_next_commands_are_printed(
     tmp_path: Path, cookiecutter_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     done = cookiecutter_command("--no-input", "-o", tmp_path, ROOT, "project_slug=my-project")
-    assert "cd my-project && make train\n  make serve" in done.stdout
+    assert "cd my-project && make train\n  make predict\n  make serve" in done.stdout
 
 
 def test_it_bakes_from_a_zip_and_from_a_git_address(
