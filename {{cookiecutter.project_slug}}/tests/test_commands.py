@@ -110,8 +110,7 @@ def test_what_a_command_needs_and_was_not_given_is_named(
     small_project: Project, refusal: Refusal
 ) -> None:
     small_project()
-    told = refusal("predict", "--out", "out.csv")
-    assert "file: is missing; see make help" in told
+    assert "name: is missing; see make help" in refusal("key")
 
 
 @pytest.mark.parametrize(
