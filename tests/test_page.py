@@ -195,6 +195,20 @@ def field(about: dict[str, Any], name: str) -> str:
     return f"#f{[column['name'] for column in about['columns']].index(name)}"
 
 
+def test_nothing_is_cut_off_at_any_width(opened: Callable[..., Opened], url: str) -> None:
+    page = opened(url).page
+    for width in range(320, 1400, 60):
+        page.set_viewport_size({"width": width, "height": 800})
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll(".field *")].filter((part) => {
+                const end = (one) => one.getBoundingClientRect().right;
+                return end(part) > end(part.closest(".field")) + 1;
+            }).map((part) => part.outerHTML)"""
+        )
+        assert cut == [], width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_each_of_three_cases_fills_the_form_and_tells_the_truth(
     opened: Callable[..., Opened], url: str
 ) -> None:

@@ -54,7 +54,10 @@ def test_three_commands_lead_from_nothing_to_a_prediction(way: list[str], tmp_pa
     cache = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout
     environment = {name: value for name, value in os.environ.items() if NETWORK.match(name)}
     environment |= {"HOME": str(home), "PATH": f"{tools}:/usr/bin:/bin", "LANG": "C.UTF-8"}
-    environment |= {"UV_CACHE_DIR": cache.strip()}
+    environment |= {"UV_CACHE_DIR": cache.strip(), "UV_SYSTEM_CERTS": "1"}
+    for settings in map(Path.expanduser, (Path("~/.config/pip/pip.conf"), Path("~/.pip/pip.conf"))):
+        if settings.exists():
+            environment.setdefault("PIP_CONFIG_FILE", str(settings))
 
     script = "\n".join(["set -e", *way]).replace("ADDRESS", str(ROOT))
     done = subprocess.run(

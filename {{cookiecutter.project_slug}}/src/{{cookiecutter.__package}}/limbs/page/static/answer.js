@@ -20,14 +20,18 @@ function others({ classes, threshold, unit }, { subject, value, reference }) {
   const { low, high, counts, mean, below, rows } = reference;
   const show = (number) => (classes.length ? percent(number) : `${shown(number)} ${unit}`);
   const what = classes.length ? `probability of ${subject}` : subject;
-  const at = (number) => 300 * Math.min(1, Math.max(0, (number - low) / (high - low || 1)));
+  // What is beyond the others is shown there, unless that would leave them no room.
+  const width = high - low || 1, top = low + width;
+  const first = Math.max(Math.min(low, value), low - width), last = Math.min(Math.max(top, value), top + width);
+  const at = (number) => 300 * Math.min(1, Math.max(0, (number - first) / (last - first)));
   const most = Math.max(...counts);
   const told = `The ${what} is ${show(value)}: higher than for ${percent(below)} of ${shown(rows)} rows `
     + `that the model learned from, whose mean is ${show(mean)}.`;
   const picture = draw("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `Histogram. ${told}` });
   counts.forEach((count, i) => {
     const height = count ? Math.max(2, (90 * count) / most) : 0;
-    picture.append(draw("rect", { class: "bar", x: i * (300 / counts.length) + 0.5, width: 300 / counts.length - 1, y: 98 - height, height }));
+    const [x, end] = [i, i + 1].map((bin) => at(low + (width * bin) / counts.length));
+    picture.append(draw("rect", { class: "bar", x: x + 0.5, width: end - x - 1, y: 98 - height, height }));
   });
   const upright = (kind, x) => draw("line", { class: kind, x1: x, x2: x, y1: 0, y2: 98 });
   picture.append(draw("line", { class: "floor", x1: 0, x2: 300, y1: 98, y2: 98 }));
@@ -35,7 +39,7 @@ function others({ classes, threshold, unit }, { subject, value, reference }) {
   picture.append(upright("here", Math.min(299, Math.max(1, at(value)))));
   const limit = threshold === null ? "" : ` From ${percent(threshold)} on (dashed) the answer is ${subject}.`;
   return make("section", {}, make("h2", {}, "Among others"), picture,
-    make("div", { class: "scale" }, make("span", {}, show(low)), make("span", {}, show(high))),
+    make("div", { class: "scale" }, make("span", {}, show(first)), make("span", {}, show(last === top ? high : last))),
     make("p", { class: "note" }, told + limit));
 }
 
