@@ -53,7 +53,7 @@ def test_deleting_any_limb_breaks_nothing_else(copied: BakedProject, types: Path
         for gone in (limb, *standing_on(limb)):
             shutil.move(gone, aside)
         left = zip(commands(), whole, strict=True)
-        if (aside / limb.name / "commands.py").exists():  # else it brings routes
+        if any(aside.glob("*/commands.py")):  # else it brings routes
             assert all(less < more for less, more in left)
         else:
             assert all(less == more for less, more in left)
