@@ -12,7 +12,7 @@ setup: .venv/ready ## the template's environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed: make PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' || { echo "error: Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet uv==0.13.9
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@UV_SYSTEM_CERTS=1 VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --group dev && touch $@
 
 demo: .venv/ready ## bake it, train on real data, ask the API; KEEP=1 leaves it running

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "constraints.txt"
+QUIET = "--disable-pip-version-check"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -82,7 +83,7 @@ def find_links() -> list[str]:
 
 def pip(*arguments: str | Path, **options: bool) -> subprocess.CompletedProcess[str]:
     """Run the environment's own pip."""
-    done = subprocess.run([PYTHON, "-m", "pip", *arguments], check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run([PYTHON, "-m", "pip", QUIET, *arguments], check=False, **options)  # type: ignore[call-overload]
     if done.returncode:
         stop("pip failed: see above, and run this again")
     result: subprocess.CompletedProcess[str] = done

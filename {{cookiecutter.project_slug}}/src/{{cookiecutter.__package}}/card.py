@@ -60,7 +60,9 @@ def model_card(
 def purpose(prepared: Prepared, manifest: Manifest) -> list[str]:
     """What it answers, and how the answer is chosen."""
     column = prepared.contract.columns[manifest.target]
-    told = [f"It predicts {code(manifest.target)}. {column.description}".strip()]
+    about = column.description.strip()
+    about += "." if about and about[-1] not in ".!?" else ""
+    told = [f"It predicts {code(manifest.target)}. {about}".strip()]
     if manifest.threshold is not None:
         told.append(
             f"It answers {code(manifest.classes[1])} from a probability of "
