@@ -113,6 +113,14 @@ class BakedProject:
         return set(listed.stdout.splitlines())
 
 
+def kept(folder: Path = ROOT) -> list[Path]:
+    """The files below a folder of this repository that git keeps, or would."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", str(folder)]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    paths = [ROOT / name for name in filter(None, names.split("\0"))]
+    return [path for path in paths if path.is_file()]
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what belongs to the template's own make and tests."""
     return {name: value for name, value in os.environ.items() if name not in OURS}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject, clean_environment
+from conftest import ROOT, BakedProject, clean_environment, kept
 
 CRUFT = Path(sys.executable).with_name("cruft")
 OLDER = "75766ad8986b771e052efba60ddce0867fe1de49"
@@ -31,17 +31,15 @@ def cruft(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def commit_what_stands_here(template: Path, message: str) -> None:
     """Make the template as it stands here a repository's next commit."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for path in template.iterdir():
         if path.is_dir() and path.name != ".git":
             shutil.rmtree(path)
         elif path.is_file():
             path.unlink()
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).exists():
-            (template / name).parent.mkdir(parents=True, exist_ok=True)
-            (template / name).write_bytes((ROOT / name).read_bytes())
+    for path in kept():
+        copy = template / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
     git(template, "add", "-A")
     git(template, "commit", "-qm", message)
 

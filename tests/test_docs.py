@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, clean_environment
+from conftest import ROOT, clean_environment, kept
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "infra/platform/README.md"]
 
@@ -29,13 +29,6 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def git(*arguments: str) -> bytes:
     """What git says of this repository."""
     return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
-
-
-def kept(folder: Path = ROOT) -> list[Path]:
-    """The files below a folder that git keeps, or would."""
-    names = git("ls-files", "--cached", "--others", "--exclude-standard", "-z", str(folder))
-    paths = [ROOT / name for name in filter(None, names.decode().split("\0"))]
-    return [path for path in paths if path.is_file()]
 
 
 @pytest.fixture

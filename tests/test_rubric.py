@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import ROOT
+from test_docs import targets
 
 PAGE = (ROOT / "docs/rubric.md").read_text()
 BAKED = ROOT / "{{cookiecutter.project_slug}}"
@@ -55,11 +56,9 @@ def test_what_a_line_names_is_there(asked: str, does: str, test: str) -> None:
     named = re.findall(r"`(test_\w+\.py::test_\w+)`", test)
     assert set(named) <= there, set(named) - there
     assert bool(named) is not does.startswith("not yet")
-    makefiles = [ROOT / "Makefile", BAKED / "Makefile", *PACKAGE.glob("limbs/*/targets.mk")]
-    targets = "".join(path.read_text() for path in makefiles)
     for code in re.findall(r"`([^`]+)`", does):
         if code.startswith("make "):
-            assert re.search(rf"^{code.split()[1]}:", targets, re.MULTILINE), code
+            assert code.split()[1] in targets(ROOT), code
         elif re.fullmatch(r"[\w./-]+\.\w+|[\w-]+/[\w/-]+|columns|Makefile", code):
             places = (ROOT / code, BAKED / code, PACKAGE / code)
             assert any(path.exists() for path in places), code

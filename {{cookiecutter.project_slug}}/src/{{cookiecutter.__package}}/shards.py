@@ -186,7 +186,7 @@ class Shards:
             if start >= last:
                 return
         file = self.groups[number].file
-        raise UserError(f"{file} has changed while it was learned from: run: make train again")
+        raise UserError(f"{file} has changed while it was learned from; run: make train")
 
 
 class Reader:
