@@ -12,7 +12,8 @@ TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 
 # A package of the same name would hide one that the project needs.
 NEEDED = {
-    *("docker", "fastapi", "fastapi_offline", "hatchling", "lightning_fabric", "matplotlib"),
+    *("coldstart", "docker", "fastapi", "fastapi_offline", "hatchling"),
+    *("lightning_fabric", "matplotlib"),
     *("mlflow", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "pandas", "pandera"),
     *("pip", "polars", "pyarrow", "pydantic", "pydantic_settings", "pytest", "rich", "ruff"),
     *("scipy", "skl2onnx", "sklearn", "starlette", "torch", "tqdm", "uv", "uvicorn", "yaml"),

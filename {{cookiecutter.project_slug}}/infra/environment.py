@@ -51,10 +51,9 @@ def main() -> None:
             "put a torch wheel into a folder and name it (pip config set global.find-links "
             "FOLDER), or take PyPI's build, on Linux 3 GB with CUDA (TORCH=pypi make setup)"
         )
-    limbs = sorted(ROOT.glob("src/*/limbs/*/*requirements.txt"))
     print("installing the other packages", flush=True)
-    requirements = [argument for limb in limbs for argument in ("--requirements", limb)]
-    packages = ["--editable", f"{ROOT}[train,dev]", *requirements]
+    engine = ["--editable", f"{ROOT / 'vendor' / 'coldstart'}[all]"]
+    packages = [*engine, "--editable", f"{ROOT}[dev]"]
     if uv(environment, "install", "--constraints", CONSTRAINTS, *packages):
         stop("the packages could not be installed: see above, and run make setup again")
 

@@ -1,7 +1,5 @@
-"""From a table of raw files to a model behind an API.
+"""From raw files to a model behind an API.
 
-The order of the data's way: reading, validation, splitting, preparation, features,
-models (neural, network), export, scoring, evaluation, plots, card, bundle, tracking, registry,
-training; then serving and batch. `columns` and `contract` say what the data is,
-`settings` what the person chose, `commands` what can be done.
+Begin to read in `train`; `models`, `features` and `network` say what is trained, `app` what is
+served. What they import from `coldstart` is the engine, in `vendor/coldstart`.
 """

@@ -1,151 +1,72 @@
-"""Fitted steps that turn encoded columns into model inputs.
+"""What each model type is shown: derived columns, and the steps before the model.
 
-Outliers, missing values, rare and unknown categories are handled here, by steps
-that are fitted on training rows alone and exported with the model, so that what
-serves is what was evaluated.
+The steps are fitted on training rows alone and exported with the model, so that what serves is
+what was evaluated. Derived columns are computed by `make train`, `make predict` and the API alike,
+from the same function.
 """
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import polars as pl
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.feature_selection import SelectKBest, f_classif, f_regression
-from sklearn.model_selection import KFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
-from .contract import Contract, Matrices
+from coldstart.contract import Contract, DerivedColumn
 
-NEAR, FAR = 3, 20  # interquartile ranges beyond the quartiles: still usual, and never usual
-WORDS = "[a-z0-9_]+"  # onnxruntime finds words by plain patterns only
+# `columns` holds an array for each feature of schema.yaml: float64 with NaN where a value is
+# missing, or strings. A column of type date comes as its parts: `date.year_sin`, `date.year_cos`
+# (the day of the year on a circle), `date.weekday`, and `date.hour` where there is a time.
 
 
-class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Clip outliers, fill missing values with the median, scale, and flag what was missing.
-
-    Parameters
-    ----------
-    clip
-        Share of values at each end that may be outliers. A value is clipped to the
-        fitted quantile, but not within `NEAR` interquartile ranges of the quartiles (so
-        that a series may go on rising), and always beyond `FAR` of them.
-    scale
-        Whether to subtract the median and divide by the interquartile range
-        (by the standard deviation where that range is zero).
-
-    Notes
-    -----
-    Computed in float32 throughout, as in the exported graph, so that a tree fitted
-    on the output finds the same side of each threshold there.
-    """
-
-    def __init__(self, clip: float = 0.005, scale: bool = True) -> None:
-        self.clip = clip
-        self.scale = scale
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the quantiles, medians and scales of each column."""
-        numbers = np.asarray(X, dtype=np.float32)
-        self.n_features_in_ = numbers.shape[1]
-        ends = [self.clip, 0.25, 0.5, 0.75, 1 - self.clip]
-        low, lower, middle, upper, high = np.nanquantile(numbers, ends, axis=0)
-        usual = upper - lower
-        low, high = np.minimum(low, lower - NEAR * usual), np.maximum(high, upper + NEAR * usual)
-        # Where outliers are so many that the quantile is one of them, the quartiles set the limit.
-        reach = np.where(usual > 0, FAR * usual, np.inf)
-        low, high = np.maximum(low, lower - reach), np.minimum(high, upper + reach)
-        clipped = np.clip(numbers, low, high)
-        spread = np.where(upper > lower, upper - lower, np.nanstd(clipped, axis=0))
-        self.low_, self.high_ = low.astype(np.float32), high.astype(np.float32)
-        self.median_ = middle.astype(np.float32)
-        self.spread_ = np.where(spread > 0, spread, 1).astype(np.float32)
-        return self
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the cleaned columns, then one 0/1 column each for "was missing"."""
-        numbers = np.asarray(X, dtype=np.float32)
-        missing = np.isnan(numbers)
-        numbers = np.where(missing, self.median_, np.clip(numbers, self.low_, self.high_))
-        if self.scale:
-            numbers = (numbers - self.median_) / self.spread_
-        return np.hstack([numbers, missing.astype(np.float32)])
+def climb_speed(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the airspeed in knots for each 1,000 feet of height."""
+    return columns["speed"] / (columns["height"] / 1000 + 1)
 
 
-class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Number the categories that are frequent enough; 0 is every other one.
-
-    A category that is rare in training and one never seen get the same number:
-    in both cases too little is known.
-
-    Parameters
-    ----------
-    min_frequency
-        Rows that a category needs to get a number of its own.
-    """
-
-    def __init__(self, min_frequency: int = 10) -> None:
-        self.min_frequency = min_frequency
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the frequent categories of each column."""
-        strings = np.asarray(X, dtype=object)
-        self.n_features_in_ = strings.shape[1]
-        self.categories_ = []
-        for column in strings.T:
-            categories, counts = np.unique(column.astype(str), return_counts=True)
-            self.categories_.append(categories[counts >= self.min_frequency].tolist())
-        return self
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the numbers, int64 of X's shape."""
-        strings = np.asarray(X, dtype=object)
-        numbers = np.empty(strings.shape, dtype=np.int64)
-        for i, categories in enumerate(self.categories_):
-            number = {category: n for n, category in enumerate(categories, start=1)}
-            numbers[:, i] = [number.get(value, 0) for value in strings[:, i]]
-        return numbers
-
-
-def as_frame(matrices: Matrices) -> pl.DataFrame:
-    """Both matrices side by side, as scikit-learn's ColumnTransformer wants them."""
-    columns = [*matrices.numbers.T, *matrices.strings.T]
-    return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
+# A derived column whose inputs are not in schema.yaml is left out, and `make train` says so.
+DERIVED: dict[str, DerivedColumn] = {"climb_speed": climb_speed}
 
 
 def preprocess(
     contract: Contract, numbers: Any, categories: Any, words: int = 0, means: bool = False
-) -> ColumnTransformer:
-    """Apply one step to the number columns, TF-IDF to texts, and one step to the categories.
+) -> Any:
+    """Build the first step of a pipeline: one transformer for each kind of column.
 
     Parameters
     ----------
-    words
-        For trees: of each text, whether these words are there that tell most of the target
-        alone, so many at most. (Weights differ in the last digit between scikit-learn and the
-        graph, and a tree may send such a row another way.) 0: the weights of all words.
+    contract : Contract
+        What the columns are.
+    numbers : transformer
+        Applied to the numeric columns.
+    categories : transformer
+        Applied to the columns that hold categories.
+    words : int
+        For trees: how many words of each text, those that tell most of the target, become
+        columns of 0 and 1. By default texts become TF-IDF weights of all words.
+    means : bool
+        Whether categories are also encoded as the mean of the target.
+
+    Returns
+    -------
+    ColumnTransformer
+        Unfitted; its input is a frame of the encoded columns.
     """
-    width = contract.encode({name: [] for name in contract.features}).numbers.shape[1]
+    from sklearn.compose import ColumnTransformer
+    from sklearn.model_selection import KFold
+    from sklearn.preprocessing import TargetEncoder
+
+    from coldstart.train import text_features  # scikit-learn: the API imports this module, too
+
+    columns = contract.encoded_columns()
+    labels = [columns.index(name) for name in contract.categories]
+    texts = {name: columns.index(name) for name in contract.texts}
+    quantities = [i for i in range(len(columns)) if i not in (*labels, *texts.values())]
     steps: list[tuple[str, Any, Any]] = []
-    if width:
-        steps.append(("numbers", numbers, list(range(width))))
-    labels = []
-    for i, name in enumerate(contract.feature_names("strings"), start=width):
-        if name in contract.categories:
-            labels.append(i)
-        else:
-            # Lower case needs a locale in onnxruntime: the column's type has seen to that.
-            how = {"lowercase": False, "token_pattern": WORDS, "max_features": 10_000}
-            if words:
-                there = TfidfVectorizer(**how, use_idf=False, norm=None)
-                tells = SelectKBest(f_classif if contract.classifies else f_regression, k=words)
-                steps.append((name, make_pipeline(there, tells), i))
-            else:
-                steps.append((name, TfidfVectorizer(**how), i))
+    if quantities:
+        steps.append(("numbers", numbers, quantities))
+    for name, place in texts.items():
+        steps.append((name, text_features(words, contract.classifies), place))
     if labels:
         steps.append(("categories", categories, labels))
         if means:
@@ -156,5 +77,10 @@ def preprocess(
 
 
 def one_hot(min_frequency: int) -> Any:
-    """One column for each frequent category, one for all others."""
+    """Build a transformer with one column for each frequent category, and one for all others."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    from coldstart.train import FrequentCategories
+
     return make_pipeline(FrequentCategories(min_frequency), OneHotEncoder(handle_unknown="ignore"))

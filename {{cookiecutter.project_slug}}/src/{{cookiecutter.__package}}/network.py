@@ -1,31 +1,23 @@
-"""The neural network, and its training loop through Lightning Fabric.
+"""The neural network and its training loop, through Lightning Fabric.
 
-The same loop runs on a CPU, on a GPU, or on several processes that share each
-batch. It keeps checkpoints; killed at any moment, the same training goes on from
-there and ends in the same weights, because every step draws its random numbers
-from a seed of its own.
+The same loop runs on a CPU, on a GPU, or on several processes that share each batch. Replace
+the network or the loss here; `NeuralNetwork` of the engine makes a scikit-learn estimator of
+them, so that they are trained, exported and evaluated like every other model.
 """
 
 from __future__ import annotations
 
-import time
-import zlib
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from . import checkpoints, ranks
-from .batches import Rows
-from .models import Report
-from .settings import Neural
+from coldstart.config import NeuralSettings
+from coldstart.nn import Checkpointer, Result, TrainingJob
 
-ASKED = 50  # steps between questions whether it is time for a checkpoint
-RARELY = 100  # times as long as a checkpoint takes, at least, passes until the next one
+MAX_GRADIENT_NORM = 5.0
+WARM_UP = 20  # steps over which the learning rate rises to its full value
 
 
 class Network(nn.Module):
@@ -33,12 +25,14 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    n_numbers
-        Leading columns of the input that are quantities.
-    cardinalities
+    n_numbers : int
+        Leading columns of the input that are numeric.
+    cardinalities : list of int
         For each column after them, the number of its categories.
-    n_outputs
-        Classes, or 1 for regression.
+    n_outputs : int
+        Number of classes, or 1 for regression.
+    settings : NeuralSettings
+        The section `neural` of config.yaml: widths of the hidden layers, dropout.
 
     References
     ----------
@@ -46,7 +40,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, n_numbers: int, cardinalities: list[int], n_outputs: int, settings: Neural
+        self, n_numbers: int, cardinalities: list[int], n_outputs: int, settings: NeuralSettings
     ) -> None:
         super().__init__()
         self.n_numbers = n_numbers
@@ -75,156 +69,56 @@ class Network(nn.Module):
         return scores
 
 
-class Job(NamedTuple):
-    """One run of the training loop.
-
-    Attributes
-    ----------
-    stage
-        "search" finds the best number of epochs on held-out rows; "fit" trains for
-        that many on all rows.
-    """
-
-    stage: str
-    shape: tuple[int, list[int], int]
-    settings: Neural
-    seed: int
-    epochs: int
-    train: Rows
-    held_out: tuple[Tensor, Tensor] | None
-    checkpoint: Path
-    report: Report
+def loss_function(classifies: bool) -> nn.Module:
+    """Return the loss that training minimizes."""
+    return nn.CrossEntropyLoss() if classifies else nn.MSELoss()
 
 
-def run(fabric: Fabric, job: Job) -> tuple[dict[str, np.ndarray], int]:
-    """Train a network, going on from the job's checkpoint if there is one.
-
-    Returns
-    -------
-    weights, best_epoch
-        The weights after the last epoch, and the number of epochs after which the
-        held-out loss was lowest.
-    """
-    settings = job.settings
+def train_network(fabric: Fabric, job: TrainingJob) -> Result:
+    """Train a network on one rank, resuming from the job's checkpoint if there is one."""
+    settings, n_outputs = job.settings, job.shape[2]
     fabric.seed_everything(job.seed, verbose=False)
     network = Network(*job.shape, settings)
     model = fabric.setup_module(network)
-    adam = torch.optim.AdamW(
+    adamw = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    optimizer: Any = fabric.setup_optimizers(adam)
-    loss_of = nn.CrossEntropyLoss() if job.shape[2] > 1 else nn.MSELoss()
+    optimizer: Any = fabric.setup_optimizers(adamw)
+    loss_of = loss_function(n_outputs > 1)
     rows = job.train.on(fabric)
+    steps_per_epoch = -(-len(rows) // settings.batch_size)
 
-    progress = checkpoints.restore(fabric, job.checkpoint, network, adam)
-    history = progress.history
-    reported = 0  # those of the checkpoint are told again, since the first time may be lost
-    saved, took = time.monotonic(), 0.0
-
-    def save() -> None:
-        """Write a checkpoint, and then report the epochs that it holds."""
-        nonlocal reported, saved, took
-        began = time.monotonic()
-        state = checkpoints.collect(network, adam, progress)
-
-        def keep() -> None:
-            checkpoints.write(job.checkpoint, state)
-            if history[reported:]:
-                job.report(job.stage, reported + 1, history[reported:])
-
-        ranks.alone(fabric, keep)
-        reported, saved = len(history), time.monotonic()
-        took = saved - began
-
-    def due() -> bool:
-        """Whether it is time for a checkpoint; the first rank's clock decides for all."""
-        seconds = settings.checkpoint_seconds
-        pause = max(seconds, RARELY * took) if seconds else 0.0
-        return fabric.broadcast(time.monotonic() - saved >= pause)
-
-    bar = tqdm(
-        range(len(history) + 1, job.epochs + 1),
-        desc=f"neural {job.stage}",
-        unit="epoch",
-        initial=len(history),
-        total=job.epochs,
-        disable=None if fabric.is_global_zero else True,
-        leave=False,
-    )
-    for epoch in bar:
-        best = best_epoch(history)
-        if job.held_out and epoch - 1 - best >= settings.patience:
-            break
+    checkpoint = Checkpointer(fabric, job, network, adamw)
+    for epoch in checkpoint.epochs():  # ends early when the validation loss stops improving
         model.train()
-        total = torch.tensor(progress.total if fabric.is_global_zero else 0.0, device=fabric.device)
-        step = progress.step
-        for inputs, targets in rows.epoch(fabric, job.seed, epoch, step, settings.batch_size):
-            # Where a training goes on from a checkpoint, it draws the same numbers.
-            start = progress.step * settings.batch_size
-            seed_step(fabric.device, job.seed, epoch, start, fabric.global_rank)
+        total_loss = checkpoint.start_epoch()
+        first = checkpoint.progress.step
+        for inputs, targets in rows.epoch(fabric, job.seed, epoch, first, settings.batch_size):
+            checkpoint.start_step(epoch)
+            step = (epoch - 1) * steps_per_epoch + checkpoint.progress.step
+            set_learning_rate(adamw, settings.learning_rate, step)
             optimizer.zero_grad()
             loss = loss_of(model(inputs), targets)
             fabric.backward(loss)
+            fabric.clip_gradients(model, optimizer, max_norm=MAX_GRADIENT_NORM)
             optimizer.step()
-            total += loss.detach() * len(inputs)
-            progress.step += 1
-            # To ask costs several ranks a message.
-            if (fabric.world_size == 1 or progress.step % ASKED == 0) and due():
-                progress.total = float(summed(fabric, total))
-                save()
-        metrics = {"train_loss": float(summed(fabric, total)) / len(rows)}
-        if job.held_out:
-            metrics["validation_loss"] = loss_on(model, job.held_out, loss_of, fabric)
-        metrics["timestamp"] = time.time()
-        history.append(metrics)
-        progress.step, progress.total = 0, 0.0
-        if due():
-            save()
-        bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items() if "loss" in key})
-    save()
-    # As arrays, since a tensor's memory goes with the process that shares it.
-    whole = checkpoints.collect(network, adam, progress)["network"]
-    return {name: tensor.numpy() for name, tensor in whole.items()}, best_epoch(history)
+            total_loss += loss.detach() * len(inputs)
+            checkpoint.end_step(total_loss)
+        held_out = job.held_out
+        validation_loss = mean_loss(model, held_out, loss_of, fabric) if held_out else None
+        checkpoint.end_epoch(total_loss, validation_loss)
+    return checkpoint.finish()
 
 
-def seed_step(device: torch.device, *position: int) -> None:
-    """Begin the device's random numbers anew, for a step of a rank."""
-    seed = zlib.crc32(repr(position).encode())
-    # The general way seeds every device there may be, and takes longer than a small step.
-    kinds: dict[str, Any] = {
-        "cpu": torch.default_generator.manual_seed,
-        "cuda": torch.cuda.manual_seed,
-    }
-    kinds.get(device.type, torch.manual_seed)(seed)
-
-
-def summed(fabric: Fabric, total: Tensor) -> Tensor:
-    """The sum over all ranks."""
-    return cast(Tensor, fabric.all_reduce(total.clone(), reduce_op="sum"))
+def set_learning_rate(optimizer: torch.optim.Optimizer, full: float, step: int) -> None:
+    """Warm up: raise the learning rate linearly over the first steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = full * min(1.0, (step + 1) / WARM_UP)
 
 
 @torch.no_grad()
-def loss_on(model: Any, rows: tuple[Tensor, Tensor], loss_of: Any, fabric: Fabric) -> float:
-    """Mean loss of the model on held-out rows."""
+def mean_loss(model: Any, rows: tuple[Tensor, Tensor], loss_of: nn.Module, fabric: Fabric) -> float:
+    """Return the mean loss over held-out rows."""
     model.eval()
     inputs, targets = (fabric.to_device(tensor) for tensor in rows)
     return float(loss_of(model(inputs), targets))
-
-
-def best_epoch(history: list[dict[str, float]]) -> int:
-    """Return the number of epochs after which the held-out loss was lowest (all, without one)."""
-    losses = [metrics.get("validation_loss", -epoch) for epoch, metrics in enumerate(history)]
-    return int(np.argmin(losses)) + 1 if losses else 0
-
-
-def launch(job: Job) -> tuple[dict[str, np.ndarray], int]:
-    """Run a job on as many processes as there are, or as the settings ask for."""
-    # The other machines report nothing, and need not know the way to the tracking store.
-    found: tuple[dict[str, np.ndarray], int] = ranks.launch(
-        job.settings, run, job, job._replace(report=untold)
-    )
-    return found
-
-
-def untold(stage: str, epoch: int, history: list[dict[str, float]]) -> None:
-    """Report nothing."""

@@ -1,0 +1,164 @@
+"""Results come home once, wherever bringing them was interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from coldstart.cli._main import build, main
+from coldstart.bundle._bundle import verify_bundle
+from coldstart.cli._commands import Train
+from coldstart.cloud import _results as home, _jobs as jobs
+from coldstart.cloud.worker import HOME, LOG
+from coldstart.config._settings import PACKAGE, Settings
+from coldstart.tracking._mlflow import connect
+
+CALLS = (
+    "create_run",
+    "log_batch",
+    "log_inputs",
+    "log_artifacts",
+    "log_artifact",
+    "log_model_artifacts",
+    "log_metric",
+    "create_model_version",
+    "set_terminated",
+    "set_tag",
+    "set_registered_model_alias",
+)
+ABOUT: dict[str, Any] = {"tracking": HOME, "code": 0, "lives": [{"start": 1.0, "end": 2.0}]}
+
+
+class CutError(Exception):
+    """The power went."""
+
+
+@pytest.fixture
+def results(project: Path, tmp_path: Path) -> Path:
+    """What a machine has kept of a training of two models."""
+    machine = tmp_path / "machine"
+    shutil.copytree(project, machine)
+    command = [sys.executable, "-m", PACKAGE, "train", "--models", '["tree", "linear"]']
+    here = {**os.environ, "MLFLOW_TRACKING_URI": HOME}
+    subprocess.run([*command, "--no-choose"], cwd=machine, env=here, check=True)
+    assert not (machine / "bundles/challenger").exists()
+    (machine / LOG).write_text("what it said\n")
+    return machine
+
+
+def settings() -> Settings:
+    """The project's, as the command line reads them."""
+    return build(Train, [])
+
+
+def runs(client: MlflowClient) -> dict[str, Run]:
+    """The models' runs at home, by family."""
+    found = client.search_runs([jobs.experiment_of(client, settings())], "tags.family LIKE '%'")
+    families = {run.data.tags["family"]: run for run in found}
+    assert len(families) == len(found)
+    return families
+
+
+def test_runs_come_home_with_all_that_the_machine_tracked(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = connect(settings())
+    job = jobs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    home.bring(client, settings(), results, ABOUT, job.id, 1.5)
+    there = {
+        run.data.tags["family"]: run
+        for run in MlflowClient(f"sqlite:///{results}/mlflow.db").search_runs(["1"])
+    }
+    found = runs(client)
+    assert set(found) == set(there) == {"tree", "linear"}
+    for family, run in found.items():
+        source = there[family]
+        assert run.data.params == source.data.params
+        assert source.data.metrics.items() <= run.data.metrics.items()
+        assert run.info.start_time == source.info.start_time
+        assert run.info.end_time == source.info.end_time
+        assert run.inputs
+        assert source.inputs
+        mine, theirs = (one.dataset_inputs[0].dataset for one in (run.inputs, source.inputs))
+        assert (mine.name, mine.digest) == (theirs.name, theirs.digest)
+        plots = client.list_artifacts(run.info.run_id, "plots")
+        assert any(plot.path.endswith(".png") for plot in plots)
+        assert run.data.tags["mlflow.parentRunId"] == job.id
+    said = mlflow.artifacts.load_text(f"runs:/{job.id}/{LOG}")
+    assert said == "what it said\n"
+    costs = [run.data.metrics["cost_usd"] for run in found.values()]
+    assert sum(costs) == pytest.approx(1.5)
+    best = max(found.values(), key=lambda run: run.data.metrics["validation_r2"])
+    manifest = verify_bundle(Path("bundles/champion"))
+    assert manifest.provenance["run_id"] == best.info.run_id
+    # It serves, and answers as it did on the machine.
+    rows = "size,age\n10,20\n90,5\n"
+    Path("rows.csv").write_text(rows)
+    assert main(["predict", "--file", "rows.csv", "--out", "answers.csv"]) == 0
+    assert len(Path("answers.csv").read_text().splitlines()) == 3
+
+
+def test_bringing_them_may_be_interrupted_at_any_call_and_done_again(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(settings())
+    job = jobs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    cuts = 0
+    while True:
+        left = cuts
+
+        def cut(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **options: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    left -= 1
+                    raise CutError
+                left -= 1
+                return real(*arguments, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(MlflowClient, name, cut(getattr(MlflowClient, name)))
+            try:
+                home.bring(client, settings(), results, ABOUT, job.id, 1.5)
+            except CutError:
+                cuts += 1
+            else:
+                break
+        if mlflow.active_run():
+            mlflow.end_run("RUNNING")
+    assert cuts > 12
+    found = runs(client)
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    (tree,) = client.search_model_versions(f"run_id = '{found['tree'].info.run_id}'")
+    (linear,) = client.search_model_versions(f"run_id = '{found['linear'].info.run_id}'")
+    assert {int(tree.version), int(linear.version)} == {1, 2}
+    points = client.get_metric_history(found["tree"].info.run_id, "test_r2")
+    assert len(points) == 1
+
+
+def test_a_model_that_was_not_finished_comes_home_as_one_that_failed(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = MlflowClient(f"sqlite:///{results}/mlflow.db")
+    (linear,) = there.search_runs(["1"], "tags.family = 'linear'")
+    there.update_run(linear.info.run_id, status="RUNNING")
+    client = connect(settings())
+    job = jobs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    home.bring(client, settings(), results, {**ABOUT, "code": 124}, job.id, None)
+    found = runs(client)
+    assert found["linear"].info.status == "FAILED"
+    assert found["tree"].info.status == "FINISHED"
+    assert verify_bundle(Path("bundles/champion")).family == "tree"

@@ -1,0 +1,123 @@
+"""What goes to a machine, and what never does."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coldstart.cli._main import build
+from coldstart.bundle._bundle import checksum
+from coldstart.cli._commands import Train
+from coldstart.errors import UserError
+from coldstart.cloud import _packing as packing
+
+ARCHIVE = Path("inputs.tar.gz")
+
+
+def packed(**settings: str) -> list[str]:
+    """Names in the archive."""
+    packing.pack(build(Train, [f"--{k}={v}" for k, v in settings.items()]), ARCHIVE, 10001)
+    with tarfile.open(ARCHIVE) as tar:
+        assert {entry.uid for entry in tar} == {10001}
+        return [entry.name for entry in tar if entry.isfile()]
+
+
+def refused() -> str:
+    """What is told of a folder that may not go."""
+    with pytest.raises(UserError) as error:
+        packing.pack(build(Train, []), ARCHIVE)
+    return str(error.value)
+
+
+def test_only_what_a_training_reads_goes(project: Path) -> None:
+    for name in (".env", "keys.txt", "notes.txt", "data/raw/other.csv"):
+        Path(name).write_text("secret")
+    assert packed() == ["config.yaml", "data/raw/houses.csv", "schema.yaml"]
+
+
+def test_the_settings_of_the_moment_go_without_the_tracking_stores_address(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:password@store.example")
+    packed(seed="7")
+    with tarfile.open(ARCHIVE) as tar:
+        config = yaml.safe_load(tar.extractfile("config.yaml"))  # type: ignore[arg-type]
+    assert config["seed"] == 7
+    assert "password" not in str(config)
+
+
+def test_of_a_table_in_an_object_store_only_the_address_goes(project: Path) -> None:
+    address = "s3://bucket/data/*.parquet"
+    assert packed(**{"data.table": address}) == ["config.yaml", "schema.yaml"]
+    with tarfile.open(ARCHIVE) as tar:
+        config = yaml.safe_load(tar.extractfile("config.yaml"))  # type: ignore[arg-type]
+    assert config["data"]["table"] == address
+
+
+def test_the_same_inputs_make_the_same_archive(project: Path) -> None:
+    packed()
+    first = checksum(ARCHIVE)
+    packed()
+    assert checksum(ARCHIVE) == first
+
+
+def test_code_goes_without_what_is_made_of_it_and_without_secrets(project: Path) -> None:
+    Path("src/houses/__pycache__").mkdir(parents=True)
+    for name in ("main.py", "draft.py", "__pycache__/main.pyc"):
+        Path("src/houses", name).write_text("1")
+    for name in ("pyproject.toml", "constraints.txt", "notes.txt"):
+        Path(name).write_text("1")
+    Path(".skyignore").write_text("draft.py\n")
+    packing.pack_code(ARCHIVE)
+    with tarfile.open(ARCHIVE) as tar:
+        assert tar.getnames() == ["constraints.txt", "pyproject.toml", "src/houses/main.py"]
+    Path("src/houses/.env").write_text("1")
+    with pytest.raises(UserError, match=r"src/houses/\.env looks like a secret"):
+        packing.pack_code(ARCHIVE)
+
+
+def test_a_folder_goes_without_what_skyignore_names(project: Path) -> None:
+    Path("data/raw/draft.csv").write_text("size,age,price\n")
+    Path("data/raw/deep").mkdir()
+    Path("data/raw/deep/draft.csv").write_text("size,age,price\n")
+    Path(".skyignore").write_text("# not yet\ndraft.csv\n")
+    config = yaml.safe_load(Path("config.yaml").read_text()) | {"data": {"table": "data/raw"}}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    assert packed() == ["config.yaml", "data/raw/houses.csv", "schema.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("server.pem", "anything"),
+        ("id_ed25519", "anything"),
+        (".env", "PASSWORD=x"),
+        ("notes.csv", f"x\n{'-' * 5}BEGIN OPENSSH PRIVATE KEY-----\n"),
+    ],
+)
+def test_a_secret_among_the_data_stays_here(project: Path, name: str, content: str) -> None:
+    Path("data/raw", name).write_text(content)
+    config = yaml.safe_load(Path("config.yaml").read_text()) | {"data": {"table": "data/raw"}}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    told = "looks like a secret, and stays here: name it in .skyignore"
+    assert refused() == f"data/raw/{name} {told}"
+    assert not ARCHIVE.exists()
+
+
+def test_very_many_files_and_what_is_elsewhere_are_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "MANY", 3)
+    for number in range(5):
+        Path(f"data/raw/{number}.csv").write_text("size,age,price\n")
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    Path("config.yaml").write_text(yaml.safe_dump(config | {"data": {"table": "data/raw"}}))
+    assert "more than 3 files: put them into few (Parquet)" in refused()
+    Path("../elsewhere.csv").write_text("size,age,price\n")
+    Path("config.yaml").write_text(yaml.safe_dump(config | {"data": {"table": "../elsewhere.csv"}}))
+    assert "outside of the project" in refused()
+    Path("config.yaml").write_text(yaml.safe_dump(config | {"data": {"table": "data/raw/non.csv"}}))
+    assert "no such file" in refused()

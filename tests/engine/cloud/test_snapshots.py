@@ -1,0 +1,156 @@
+"""Snapshots: whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from coldstart.cloud._snapshots import LISTS, OBJECTS, Snapshots
+from coldstart.cloud._store import Store, TakenError, document
+
+
+def write(folder: Path, **files: str) -> None:
+    """Write checkpoints as a training does: each replaces the one before it."""
+    for name, content in files.items():
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".unfinished").write_text(content)
+        path.with_suffix(".unfinished").replace(path)
+
+
+def read(folder: Path) -> dict[str, str]:
+    """What a folder holds."""
+    return {path.stem: path.read_text() for path in (folder / "checkpoints").glob("*.ckpt")}
+
+
+def elsewhere(store: Store, tmp_path: Path) -> tuple[dict[str, str], Snapshots]:
+    """What another machine finds in the store."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    snapshots = Snapshots(store, folder)
+    snapshots.restore()
+    return read(folder), snapshots
+
+
+def test_another_machine_gets_what_the_last_one_had(store: Store, tmp_path: Path) -> None:
+    here = Snapshots(store, tmp_path)
+    assert here.restore() == {}
+    write(tmp_path, search="1", fit="2")
+    assert here.take({"lives": []})
+    write(tmp_path, fit="3")
+    (tmp_path / "checkpoints/search.ckpt").unlink()
+    assert here.take({"lives": []})
+    assert elsewhere(store, tmp_path)[0] == {"fit": "3"}
+
+
+def test_a_snapshot_that_was_cut_off_is_never_seen(store: Store, tmp_path: Path) -> None:
+    here = Snapshots(store, tmp_path)
+    write(tmp_path, fit="whole")
+    here.take({})
+    write(tmp_path, fit="next")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "put", cut_off_at(store, LISTS))
+        with pytest.raises(ConnectionError):
+            here.take({})
+    found, there = elsewhere(store, tmp_path)
+    assert found == {"fit": "whole"}
+    # What it had brought is nobody's, and goes with the next one.
+    write(tmp_path / "elsewhere", fit="after")
+    there.take({})
+    assert len(store.names(OBJECTS)) == 2
+
+
+def cut_off_at(store: Store, start: str) -> object:
+    """The store's `put`, with a machine that ends before it writes such a name."""
+    real = store.put
+
+    def put(name: str, *arguments: object, **options: object) -> None:
+        if name.startswith(start):
+            raise ConnectionError
+        real(name, *arguments, **options)  # type: ignore[arg-type]
+
+    return put
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "list"])
+def test_a_corrupt_snapshot_is_passed_over_for_the_one_before(
+    store: Store, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = Snapshots(store, tmp_path)
+    for content in ("first", "second", "third"):
+        write(tmp_path, fit=content)
+        here.take({})
+    newest = store.names(LISTS)[-1]
+    (digest,) = document(store, newest)["files"].values()
+    if damage == "changed":
+        store.put(OBJECTS + digest, b"third?")
+    elif damage == "gone":
+        store.delete([OBJECTS + digest])
+    else:
+        store.put(newest, b'{"files": {')
+    found, there = elsewhere(store, tmp_path)
+    assert found == {"fit": "second"}
+    assert "snapshot 3 is not whole" in capsys.readouterr().err
+    write(tmp_path / "elsewhere", fit="fourth")
+    there.take({})
+    assert elsewhere(store, tmp_path)[0] == {"fit": "fourth"}
+
+
+def test_only_two_are_kept_and_no_object_that_neither_needs(store: Store, tmp_path: Path) -> None:
+    here = Snapshots(store, tmp_path)
+    for number in range(6):
+        write(tmp_path, fit=str(number), search="same")
+        here.take({})
+    assert len(store.names(LISTS)) == 2
+    assert len(store.names(OBJECTS)) == 3
+
+
+def test_a_machine_that_was_given_up_finds_that_another_has_taken_over(
+    store: Store, tmp_path: Path
+) -> None:
+    here = Snapshots(store, tmp_path)
+    write(tmp_path, fit="old")
+    here.take({})
+    _, there = elsewhere(store, tmp_path)
+    write(tmp_path / "elsewhere", fit="new")
+    there.take({})
+    write(tmp_path, fit="too late")
+    with pytest.raises(TakenError):
+        here.take({})
+    assert elsewhere(store, tmp_path)[0] == {"fit": "new"}
+
+
+def test_a_database_that_is_written_to_meanwhile_is_whole_in_each_snapshot(
+    store: Store, tmp_path: Path
+) -> None:
+    here, done = Snapshots(store, tmp_path), threading.Event()
+
+    def pairs() -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+            for number in range(10_000):
+                with database:
+                    database.execute("insert into pairs values (?, ?)", (number, "x" * 500))
+                if done.is_set():
+                    return
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("create table pairs (one, other)")
+    writer = threading.Thread(target=pairs)
+    writer.start()
+    sizes: list[int] = []
+    try:
+        while len(sizes) < 5:
+            if here.take({}):
+                elsewhere(store, tmp_path)
+                with contextlib.closing(sqlite3.connect(tmp_path / "elsewhere/mlflow.db")) as found:
+                    assert found.execute("pragma integrity_check").fetchone() == ("ok",)
+                    sizes.append(found.execute("select count(*) from pairs").fetchone()[0])
+    finally:
+        done.set()
+        writer.join()
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]

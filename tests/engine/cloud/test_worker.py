@@ -1,0 +1,252 @@
+"""A job whose machines are lost, whose store fails, or whose time is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coldstart.cli._main import build, main
+from coldstart.bundle._bundle import checksum
+from coldstart.cli._commands import Train
+from coldstart.cloud import _results as home, _jobs as jobs, _worker as worker
+# FIXME from limbs.cloud.conftest import Bucket
+from coldstart.cloud._packing import pack
+from coldstart.cloud._snapshots import LISTS, Snapshots
+from coldstart.cloud._store import Store, document
+from coldstart.config._settings import PACKAGE, Settings
+from coldstart.tracking._mlflow import connect
+
+Wait = Callable[[Callable[[], Any], str], Any]
+
+
+def machine(folder: Path, store: Store, **settings: str) -> subprocess.Popen[bytes]:
+    """Start a worker on a machine that has nothing but the image: its folder is an empty one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if "MLFLOW" not in name}
+    told = {
+        "STORE": store.address,
+        "INPUTS": f"{store.address}/inputs.tar.gz",
+        "DEADLINE": str(time.time() + 300),
+        "SNAPSHOT_SECONDS": "0.2",
+        "GIT_COMMIT": "abc",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", f"{PACKAGE}.limbs.cloud.worker", "train"],
+        cwd=folder,
+        env=environment | told | settings,
+        stdout=(folder / "said").open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def lose(process: subprocess.Popen[bytes]) -> None:
+    """What happens to all processes of a machine that is taken away."""
+    children = subprocess.run(
+        ["pgrep", "--parent", str(process.pid)], capture_output=True, text=True
+    )
+    process.send_signal(signal.SIGSTOP)
+    for pid in [*map(int, children.stdout.split()), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def send_inputs(store: Store, project: Path) -> None:
+    """Put what a machine needs into the store."""
+    pack(settings(), packed := project.parent / "inputs.tar.gz")
+    store.put("inputs.tar.gz", packed)
+
+
+def train_for(epochs: int) -> None:
+    """Let the network be trained for so many epochs."""
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["neural"] |= {"epochs": epochs, "patience": epochs}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+
+
+def settings() -> Settings:
+    """The project's, as the command line reads them."""
+    return build(Train, [])
+
+
+def checkpointed(store: Store) -> bool:
+    """Whether the newest snapshot holds a checkpoint."""
+    names = store.names(LISTS)
+    found = document(store, names[-1]) if names else None
+    files = found["files"] if found else {}
+    return any(name.startswith("checkpoints/") for name in files)
+
+
+def newest(store: Store) -> str:
+    """Name of the newest snapshot's list."""
+    return max(store.names(LISTS), default="")
+
+
+def test_a_job_whose_machines_are_lost_again_and_again_ends_as_if_nothing_had_happened(
+    project: Path, store: Store, tmp_path: Path, wait: Wait, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send_inputs(store, project)
+    client = connect(settings())
+    job = jobs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
+    dice = random.Random(0)
+    work = tmp_path / "work"
+    for _ in range(3):
+        last = newest(store)
+        process = machine(work, store, TRAINING_JOB=job.id)
+        wait(lambda last=last: bool(newest(store) > last), "a snapshot")  # type: ignore[misc]
+        wait(lambda: checkpointed(store), "a checkpoint")
+        time.sleep(dice.uniform(0, 1))
+        lose(process)
+    assert machine(work, store, TRAINING_JOB=job.id).wait(250) == 0, (work / "said").read_text()
+    assert "going on from snapshot" in (work / "said").read_text()
+
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    about = Snapshots(store, brought).restore()
+    assert (about["code"], len(about["lives"])) == (0, 4)
+    for _ in range(2):  # it may be done again
+        home.bring(client, settings(), brought, about, job.id, 3.0)
+    experiment = jobs.experiment_of(client, settings())
+    (run,) = client.search_runs([experiment], "tags.family = 'neural'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["cost_usd"] == pytest.approx(3.0)
+    (version,) = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    assert "champion" in client.get_model_version(version.name, version.version).aliases
+    assert len(list(Path("mlruns").rglob("model.onnx"))) == 1
+
+    # The same training here, unbroken: every point of every metric is the same.
+    assert main(["train"]) == 0
+    runs = client.search_runs([experiment], "tags.family = 'neural'")
+    (other,) = [one for one in runs if home.SOURCE not in one.data.tags]
+    for key in ("final_fit_train_loss", "selection_search_validation_loss"):
+        mine, theirs = (
+            [(point.step, point.value) for point in client.get_metric_history(one.info.run_id, key)]
+            for one in (run, other)
+        )
+        assert len(mine) > 30
+        assert mine == theirs
+    same = [name for name in run.data.metrics if name.startswith(("test_", "validation_"))]
+    assert {n: run.data.metrics[n] for n in same} == {n: other.data.metrics[n] for n in same}
+
+
+def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
+    project: Path, store: Store, tmp_path: Path, wait: Wait
+) -> None:
+    train_for(5000)
+    send_inputs(store, project)
+    process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESULTS + 40))
+    assert process.wait(120) == 124
+    assert "out of time: HOURS=... allows more" in (tmp_path / "work/said").read_text()
+    assert checkpointed(store)
+    about = document(store, newest(store))["about"]
+    assert about["code"] == 124
+    assert about["lives"][0]["end"] - about["lives"][0]["start"] < 60
+
+    # What it has learned is not lost: the next job goes on from there.
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    client = connect(settings())
+    job = jobs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
+    home.bring(client, settings(), brought, Snapshots(store, brought).restore(), job.id, None)
+    (run,) = client.search_runs([jobs.experiment_of(client, settings())], "tags.family = 'neural'")
+    assert run.info.status == "FAILED"
+    later = Store(f"{store.address}-later")
+    send_inputs(later, project)
+    start = time.time()
+    process = machine(tmp_path / "work", later)
+
+    def first() -> Any:
+        if not (tmp_path / "work/mlflow.db").exists():
+            return None
+        ask = "select step, timestamp from metrics where key like '%train_loss' order by step"
+        with (
+            contextlib.suppress(sqlite3.OperationalError),  # it is being made
+            contextlib.closing(sqlite3.connect(tmp_path / "work/mlflow.db")) as database,
+        ):
+            return database.execute(ask).fetchone()
+
+    step, when = wait(first, "an epoch")
+    lose(process)
+    assert step == 1
+    assert when / 1000 < start
+
+
+def test_told_to_end_it_keeps_the_newest_checkpoint_within_the_notice(
+    project: Path, store: Store, tmp_path: Path, wait: Wait
+) -> None:
+    train_for(5000)
+    send_inputs(store, project)
+    process = machine(tmp_path / "work", store, SNAPSHOT_SECONDS="1000")
+    checkpoints = tmp_path / "work/checkpoints"
+    wait(lambda: list(checkpoints.rglob("*.ckpt")), "a checkpoint")
+    assert not checkpointed(store)
+    process.terminate()
+    assert process.wait(60) == 143  # the notice is of two minutes
+    kept = document(store, newest(store))["files"]
+    # Ended as one takes the other's place, it leaves the one before.
+    here = next(checkpoints.rglob("*-search.ckpt"), None) or next(checkpoints.rglob("*.ckpt"))
+    assert kept[here.relative_to(tmp_path / "work").as_posix()] == checksum(here)
+
+
+def test_a_store_that_is_away_for_a_while_costs_nothing_but_the_snapshots_of_that_while(
+    project: Path, store: Store, bucket: Bucket, tmp_path: Path, wait: Wait
+) -> None:
+    send_inputs(store, project)
+    process = machine(tmp_path / "work", store)
+    wait(lambda: checkpointed(store), "a checkpoint")
+    bucket.busy = True
+    try:
+        said = tmp_path / "work/said"
+        wait(lambda: "no snapshot: " in said.read_text(), "a refused snapshot")
+        time.sleep(2)
+    finally:
+        bucket.busy = False
+    assert process.wait(250) == 0
+    assert document(store, newest(store))["about"]["code"] == 0
+
+
+def test_a_training_that_fails_keeps_its_exit_code_and_is_not_taken_for_a_lost_machine(
+    project: Path, store: Store, tmp_path: Path
+) -> None:
+    Path("data/raw/houses.csv").write_text("size,age,price\n1,2,x\n")
+    send_inputs(store, project)
+    assert machine(tmp_path / "work", store).wait(60) == 2
+    assert document(store, newest(store))["about"]["code"] == 2
+    assert "error: " in (tmp_path / "work/said").read_text()
+
+
+def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
+    project: Path, store: Store, tmp_path: Path, wait: Wait
+) -> None:
+    train_for(12)
+    send_inputs(store, project)
+    told = {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    machines = [
+        machine(tmp_path / rank, store, **told, SKYPILOT_NODE_RANK=rank, OMP_NUM_THREADS="1")
+        for rank in ("0", "1")
+    ]
+    wait(lambda: checkpointed(store), "a checkpoint")
+    ask = ["pgrep", "--full", f"^{sys.executable} -u -m {PACKAGE} train"]
+    ranks = subprocess.run(ask, capture_output=True, text=True).stdout.split()
+    (ours,) = [pid for pid in ranks if Path(f"/proc/{pid}/cwd").resolve() == tmp_path / "1"]
+    os.kill(int(ours), signal.SIGKILL)
+    said = [tmp_path / "0/said", tmp_path / "1/said"]
+    assert [one.wait(200) for one in machines] == [0, 0], [path.read_text() for path in said]
+    assert said[0].read_text().count("2 ranks on 2 machine(s)") == 2
+    files = document(store, newest(store))["files"]
+    assert any(name.endswith("model.onnx") for name in files)

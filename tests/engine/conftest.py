@@ -1,0 +1,275 @@
+"""What the tests share: a small project, the command line, and one real training.
+
+The small project asks whether a fruit is sweet. Its table is made here, so that the
+tests that use it go on passing when the demo's data has made way for yours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import onnx
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from coldstart.cli import _main as command_line
+from coldstart.bundle import _bundle as bundle
+from coldstart.export._onnx import to_graph
+from coldstart.train._features import as_frame
+from PROJECTPKG.models import FAMILIES, Context
+from coldstart.data._dataset import prepare
+from coldstart.config._settings import PACKAGE, PREFIX, Settings
+
+PROJECT = Path(__file__).parents[1]
+
+# Where it is set, each of the processes that tests start would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the commands do: see commands.py
+
+COLUMNS: dict[str, dict[str, Any]] = {
+    "fruit": {"type": "category", "role": "id", "nullable": False},
+    "weight": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1000,
+        "unit": "g",
+        "example": 120,
+        "description": "On our scales",
+    },
+    "length": {"type": "number", "missing_values": ["-999"]},
+    "colour": {"type": "category", "categories": ["red", "green"], "example": "red"},
+    "shop": {"type": "category", "missing_values": ["UNKNOWN"]},
+    "grade": {
+        "type": "category",
+        "categories": ["A", "B"],
+        "unseen": "refuse",
+        "nullable": False,
+        "example": "A",
+    },
+    "bruised": {"type": "boolean", "nullable": False, "example": False},
+    "picked": {"type": "date", "example": "2024-06-30"},
+    "sweet": {"type": "boolean", "role": "target", "nullable": False},
+}
+"""The small project's contract: a column of each kind, with and without nulls."""
+
+
+def fruit(rows: int = 300) -> str:
+    """Make the small project's table: heavy and red fruit are sweet, with some noise."""
+    dice = random.Random(0)
+    lines = [",".join(COLUMNS)]
+    for number in range(rows):
+        weight, colour = dice.randint(50, 250), dice.choice(["red", "green"])
+        sweet = weight + 60 * (colour == "red") + dice.gauss(0, 20) > 180
+        shop, grade = dice.choice(["North", "South", "UNKNOWN", ""]), dice.choice("AB")
+        bruised, day = dice.choice(["yes", "no"]), f"2024-{dice.randint(1, 12):02}-15"
+        shown, length = "" if number % 10 == 0 else str(weight), str(dice.randint(2, 20))
+        row = [f"{number:04}", shown, length, colour, shop, grade, bruised, day]
+        lines.append(",".join([*row, "yes" if sweet else "no"]))
+    return "\n".join(lines) + "\n"
+
+
+def write(
+    folder: Path, columns: dict[str, Any] | None = None, table: str | None = None, **config: Any
+) -> Path:
+    """Write a project's contract, its table and its config.yaml."""
+    contract = {"columns": columns or COLUMNS}
+    config = {"data": {"table": "fruit.csv"}, "models": ["linear"]} | config
+    (folder / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
+    (folder / "fruit.csv").write_text(fruit() if table is None else table)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in os.environ:
+        if name.startswith(PREFIX) or name == "MLFLOW_TRACKING_URI":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database before the first run: it takes MLflow seconds to make one."""
+    folder = tmp_path_factory.mktemp("store")
+    with contextlib.chdir(folder):
+        # Whole, since of one that depends on the folder MLflow would use the same everywhere.
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def write_project(empty_store: Path) -> Callable[..., Path]:
+    """`write_project(folder, columns=, table=, **config)`: the small project, in a folder."""
+
+    def run(folder: Path, *args: Any, **kwargs: Any) -> Path:
+        if not (folder / empty_store.name).exists():
+            shutil.copy(empty_store, folder)
+        return write(folder, *args, **kwargs)
+
+    return run
+
+
+@pytest.fixture
+def small_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_project: Callable[..., Path]
+) -> Callable[..., Path]:
+    """`small_project(columns=, table=, **config)`: the same in `tmp_path`, and go there."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *args, **kwargs: write_project(tmp_path, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_command(folder, *arguments, **env)`: a command of the package, in its own process."""
+
+    def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        inherited = (PREFIX, "MLFLOW_TRACKING_URI")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(inherited)}
+        command = [sys.executable, "-m", PACKAGE, *arguments]
+        return subprocess.run(command, cwd=folder, env=clean | env, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`refusal(*arguments)`: what a command says that must fail by the person's mistake.
+
+    It runs here and in this folder, which spares the seconds that a process imports for.
+    An exception that is not told in a line would end the test.
+    """
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        assert command_line.main(list(arguments)) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert len(told.splitlines()) <= 3
+        return told
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed linear model of the small project, where `serve` there looks for it.
+
+    Tests must not change it. Its project is `small_bundle.parents[1]`.
+    """
+    project = write(tmp_path_factory.mktemp("small"))
+    folder = project / "bundles" / "champion"
+    folder.mkdir(parents=True)
+    with contextlib.chdir(project):
+        settings = Settings()
+        dataset = prepare(settings)
+    rows = dataset.splits[0].train
+    features, target = dataset.features(rows), dataset.target(rows)
+    context = Context(dataset.contract, seed=0, neural=settings.neural, target=target)
+    model = FAMILIES["linear"](context).fit(as_frame(features), target)
+    onnx.save(to_graph(model, features), folder / bundle.MODEL)
+    shutil.copy(project / "schema.yaml", folder / bundle.CONTRACT)
+    manifest = bundle.Manifest(
+        family="linear", target="sweet", classes=dataset.classes, threshold=0.4
+    )
+    bundle.write_checksums(folder, manifest)
+    return folder
+
+
+def copy_sealed(
+    source: Path, folder: Path, version: str, change: Callable[[Path], object] = lambda _: None
+) -> Path:
+    """Make a copy of a bundle, changed, sealed again, of another version."""
+    shutil.copytree(source, folder)
+    change(folder)
+    manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    bundle.write_checksums(folder, manifest)
+    registered = {"name": "small", "version": version, "alias": "champion"}
+    (folder / bundle.VERSION).write_text(json.dumps(registered))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sealed() -> Callable[..., Path]:
+    """`sealed(source, folder, version, change=)`: a bundle's copy as another version."""
+    return copy_sealed
+
+
+@pytest.fixture
+def champion(small_bundle: Path, tmp_path: Path) -> Path:
+    """The small project's bundle as version 1, where `serve` looks for it in `tmp_path`."""
+    (tmp_path / "bundles").mkdir()
+    shutil.copy(small_bundle.parents[1] / "config.yaml", tmp_path)
+    return copy_sealed(small_bundle, tmp_path / "bundles" / "champion", "1")
+
+
+class Api(httpx2.Client):
+    """A client, and the server's process."""
+
+    process: subprocess.Popen[str]
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[..., AbstractContextManager[Api]]:
+    """`with served(project, *arguments) as client`: run `serve` there, and end it afterwards.
+
+    Other keywords are those of `subprocess.Popen`.
+    """
+
+    @contextlib.contextmanager
+    def run(project: Path, *arguments: str, **options: Any) -> Iterator[Api]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        command = [sys.executable, "-m", PACKAGE, "serve", "--serving.port", port, *arguments]
+        with (
+            subprocess.Popen(
+                command, cwd=project, stdout=subprocess.PIPE, text=True, **options
+            ) as process,
+            Api(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+        ):
+            client.process = process
+            try:
+                for _ in range(200):
+                    try:
+                        client.get("/health/live")
+                        break
+                    except httpx2.TransportError:
+                        assert process.poll() is None, "the server ended"
+                        time.sleep(0.1)
+                yield client
+            finally:
+                process.terminate()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+    run_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> Path:
+    """A copy of this project, in which `train --models linear,tree` ran on its real data.
+
+    Tests must not change it: those that would take a copy.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    for name in ("config.yaml", "schema.yaml"):
+        shutil.copy(PROJECT / name, folder)
+    shutil.copytree(PROJECT / "data" / "raw", folder / "data" / "raw")
+    done = run_command(folder, "train", "--models", "linear,tree")
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -1,0 +1,264 @@
+"""Arrivals: kept once, as they came; their record, the data card, and collecting again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coldstart.cli._main import main
+from coldstart.errors import UserError
+from coldstart.data.sources._importing import bring
+from coldstart.data.sources._imports import load
+
+PROJECT = Path(__file__).parents[4]
+CONFIG = """# mine
+data:
+  table: {table}   # the newest
+  joins:
+    - file: {join}
+      key: "id" # as they say
+split: # by time
+  train_until: 2020-01-01
+
+models: [linear, tree]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text("data: {table: none.csv}\n")
+    Path("schema.yaml").write_text("columns: {}\n")
+
+
+def names(table: Path) -> dict[str, str]:
+    """Text of each file of an arrival."""
+    files = [table] if table.is_file() else sorted(table.iterdir())
+    return {path.name: path.read_text() for path in files}
+
+
+def test_what_is_recorded_of_an_arrival_is_true() -> None:
+    Path("a.csv").write_text("x\n1\n")
+    table = bring("a.csv", licence="CC BY 4.0")
+    (arrival,) = load()
+    assert arrival.sha256 == hashlib.sha256(b"x\n1\n").hexdigest()
+    assert (arrival.size, arrival.source, arrival.licence) == (4, "a.csv", "CC BY 4.0")
+    assert abs(arrival.time.timestamp() - time.time()) < 60
+    assert arrival.table == table
+    assert table.parts[:3] == ("data", "raw", "a")
+    assert arrival.sha256[:8] in table.parts[3]
+
+
+def test_an_identical_arrival_is_recognised_and_not_stored_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text("x\n1\n")
+    table = bring("a.csv")
+    capsys.readouterr()
+    assert bring("a.csv") == table
+    assert "nothing new" in capsys.readouterr().out
+    assert bring("b.csv") == table
+    assert "which came from a.csv" in capsys.readouterr().out
+    assert bring("a.csv", licence="CC0") == table
+    assert [arrival.licence for arrival in load()] == ["CC0"]
+    assert "licence: CC0" in Path("data/README.md").read_text()
+    assert len([path for path in Path("data/raw").rglob("*.csv") if path.is_file()]) == 1
+
+
+def test_a_new_version_of_a_file_takes_the_place_of_the_old_which_is_kept() -> None:
+    tables = []
+    for text in ("x\n1\n", "x\n1\n2\n"):
+        Path("a.csv").write_text(text)
+        tables.append(bring("a.csv"))
+    assert [names(table) for table in tables] == [{"a.csv": "x\n1\n"}, {"a.csv": "x\n1\n2\n"}]
+    Path("a.csv").write_text("x\n1\n")  # as it was before
+    assert bring("a.csv") == tables[0]
+
+
+def test_a_folder_adds_what_is_new_and_keeps_what_is_gone() -> None:
+    Path("in").mkdir()
+    for name in ("1.csv", "2.csv", "3.csv"):
+        Path("in", name).write_text(f"x\n{name}\n")
+    bring("in")
+    Path("in/1.csv").unlink()
+    Path("in/2.csv").write_text("x\n2.csv\nmore\n")
+    Path("in/3.csv").rename("in/moved.csv")
+    Path("in/4.csv").write_text("x\n4\n")
+    assert names(bring("in")) == {
+        "1.csv": "x\n1.csv\n",
+        "2.csv": "x\n2.csv\nmore\n",  # a new version, and not its rows twice
+        "3.csv": "x\n3.csv\n",
+        "4.csv": "x\n4\n",
+    }
+    first, second = load()
+    assert (first.new, second.new) == (3, 2)
+    same = [(arrival.path / "1.csv").stat().st_ino for arrival in (first, second)]
+    assert same[0] == same[1]  # linked, not copied
+
+
+def test_append_makes_every_version_of_a_file_more_rows() -> None:
+    for number in (1, 2, 1, 3):
+        Path("a.csv").write_text(f"x\n{number}\n")
+        table = bring("a.csv", append=True if number == 1 else None)
+    assert sorted(names(table).values()) == ["x\n1\n", "x\n2\n", "x\n3\n"]
+
+
+def test_a_crash_before_the_end_leaves_no_half_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("in").mkdir()
+    for number in (1, 2):
+        Path("in", f"{number}.csv").write_text(f"x\n{number}\n")
+    original, calls = shutil.copyfile, []
+
+    def broken(*paths: Any) -> Any:
+        calls.append(paths)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", broken)
+        with pytest.raises(KeyboardInterrupt):
+            bring("in")
+    assert load() == []
+    assert [path.name for path in Path("data/raw").iterdir()] == [".arriving"]
+    assert len(names(bring("in"))) == 2
+    assert not list(Path("data/raw/.arriving").iterdir())
+
+
+def test_an_arrival_that_a_crash_kept_out_of_the_record_is_added(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("a.csv").write_text("x\n1\n")
+    original = Path.rename
+
+    def broken(path: Path, target: Path) -> Path:
+        original(path, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", broken)
+        with pytest.raises(KeyboardInterrupt):
+            bring("a.csv")
+    assert not Path("data/arrivals.jsonl").exists()
+    (arrival,) = load()
+    assert bring("a.csv") == arrival.table
+    assert len(load()) == 1
+
+
+def test_a_clone_without_the_data_gets_it_back_where_it_was() -> None:
+    Path("a.csv").write_text("x\n1\n")
+    table = bring("a.csv")
+    record = Path("data/arrivals.jsonl").read_text()
+    shutil.rmtree("data/raw")
+    assert main(["collect"]) == 0
+    assert names(table) == {"a.csv": "x\n1\n"}
+    assert Path("data/arrivals.jsonl").read_text() == record
+
+
+def test_collect_repeats_all_and_points_the_config_at_it_leaving_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("a.csv").write_text("x\n1\n")
+    Path("b.csv").write_text("id\n1\n")
+    table, join = bring("a.csv"), bring("b.csv")
+    before = CONFIG.format(table=table, join=join)
+    Path("config.yaml").write_text(before)
+    assert main(["collect"]) == 0
+    assert Path("config.yaml").read_text() == before  # to the letter
+
+    Path("a.csv").write_text("x\n1\n2\n")
+    Path("b.csv").write_text("id\n1\n2\n")
+    assert main(["collect"]) == 0
+    new = {arrival.source: arrival.table for arrival in load()}
+    assert table != new["a.csv"]
+    wanted = CONFIG.format(table=new["a.csv"], join=new["b.csv"])
+    assert Path("config.yaml").read_text() == wanted
+    assert Path("schema.yaml").read_text() == "columns: {}\n"
+    assert f"{new['a.csv']} instead of {table}" in capsys.readouterr().out
+
+    Path("b.csv").write_text("id\n3\n")
+    assert main(["collect", "--source", "a.csv"]) == 0
+    assert Path("config.yaml").read_text() == wanted
+
+
+def test_a_source_that_fails_does_not_keep_the_others_from_being_collected(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text(f"x\n{name}\n")
+        bring(name, licence="CC0")
+    Path("a.csv").unlink()
+    Path("b.csv").write_text("x\n2\n")
+    assert main(["collect"]) == 2
+    assert "a.csv: there is no such file" in capsys.readouterr().err
+    assert load()[-1].source == "b.csv"
+    assert load()[-1].licence == "CC0"
+
+
+def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "a.csv")
+
+    Path("a.csv").write_text("x\n1\n")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(UserError, match=r"cannot be brought in: .*No space left"):
+        bring("a.csv")
+
+
+def test_collect_says_when_there_is_nothing_to_repeat(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect"]) == 2
+    assert "make data SOURCE=" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_refused_by_its_line() -> None:
+    Path("a.csv").write_text("x\n1\n")
+    bring("a.csv")
+    with Path("data/arrivals.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(UserError, match=r"arrivals\.jsonl, line 2"):
+        load()
+
+
+def test_two_sources_of_one_name_are_two_collections() -> None:
+    for folder in ("one", "two"):
+        Path(folder).mkdir()
+        Path(folder, "a.csv").write_text(f"x\n{folder}\n")
+        bring(f"{folder}/a.csv")
+    assert [arrival.collection for arrival in load()] == ["a", "a-2"]
+
+
+def test_the_card_tells_each_arrival_and_leaves_the_persons_words() -> None:
+    Path("data").mkdir()
+    Path("data/README.md").write_text("# Birds\n\nCounted by hand.\n")
+    for text in ("x\n1\n", "x\n2\n"):
+        Path("a.csv").write_text(text)
+        bring("a.csv", licence="CC0")
+        told = Path("data/README.md").read_text()
+        Path("data/README.md").write_text(f"{told}\nAnd more of mine.\n")
+    Path("a.csv").write_text("x\n3\n")
+    bring("a.csv")
+    told = Path("data/README.md").read_text()
+    assert told.startswith("# Birds\n\nCounted by hand.\n")
+    assert told.count("And more of mine.") == 2
+    assert told.count("## a\n") == 1
+    for arrival in load():
+        assert arrival.sha256 in told
+    assert "licence: CC0" in told
+    assert "make collect SOURCE='a.csv'" in told
+
+
+def test_git_keeps_the_record_and_the_card_and_not_the_data() -> None:
+    Path("a.csv").write_text("x\n1\n")
+    table = bring("a.csv")
+    shutil.copy(PROJECT / ".gitignore", ".")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    paths = ["data/arrivals.jsonl", "data/README.md", str(table)]
+    ignored = subprocess.run(["git", "check-ignore", *paths], capture_output=True, text=True)
+    assert ignored.stdout.split() == [str(table)]

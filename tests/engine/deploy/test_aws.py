@@ -1,0 +1,782 @@
+"""Deploying to AWS Lambda: moto stands for the account, and the real API answers in it.
+
+What moto has not is done before it: a function that is invoked, or asked by its URL, is the
+project's own API under AWS' runtime interface client, and docker's stand-in puts an image into
+moto's repository. Any call can be made to fail, with or without effect.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import itertools
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+
+from coldstart.cli._main import main
+from coldstart.deploy.on_aws import _account as account, _cost as cost, _function as function, _request as request
+from coldstart.deploy.on_aws import _target as places
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.config._settings import PACKAGE
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="AWS' runtime interface client runs on Linux alone"
+)
+
+NAME, REGION = "small", "eu-central-1"
+REPOSITORY = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/{NAME}"
+SETTINGS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "MOTO_LAMBDA_STUB_ECR": "false",  # a function's image must be in the repository
+}
+ROWS: list[dict[str, Any]] = [{"weight": 180.0, "colour": "red"}, {"weight": 90.5, "colour": None}]
+KIND = "application/vnd.oci.image.manifest.v1+json"
+HANDLER = f"{PACKAGE}.limbs.deploy.on_aws.handler.handler"
+RUNTIME = "/2018-06-01/runtime/"
+DOCKER = """#!/bin/sh
+echo "$@" "config=$DOCKER_CONFIG" >> FOLDER/asked
+case "$1" in
+context) cat FOLDER/context.json ;;
+login) cat > FOLDER/password ;;
+push) exec PYTHON -SE FOLDER/push.py ;;
+image) test "$2" != inspect || cat FOLDER/image.json ;;
+esac
+"""
+PUSH = """
+import http.client, json
+body = json.load(open("FOLDER/put.json"))
+connection = http.client.HTTPConnection("127.0.0.1", PORT)
+connection.request("POST", "/", json.dumps(body), {
+    "X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.PutImage",
+    "Content-Type": "application/x-amz-json-1.1",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=testing/20260101/REGION/ecr/aws4_request",
+})
+said = connection.getresponse()
+text = said.read().decode()
+assert said.status == 200 or "AlreadyExists" in text, text
+"""
+
+
+class Server(ThreadingHTTPServer):
+    """A server on a free port of loopback, in a thread."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer waits for 40 ms
+
+            def do_any(self) -> None:
+                answer(self, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_any  # noqa: N815 (http.server's names)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def reply(asker: BaseHTTPRequestHandler, status: int, headers: Any, body: bytes) -> None:
+    """Answer a request."""
+    asker.send_response(status)
+    for name, value in headers:
+        if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+            asker.send_header(name, value)
+    asker.send_header("Content-Length", str(len(body)))
+    asker.end_headers()
+    asker.wfile.write(body)
+
+
+class Lambda:
+    """An instance of the function: the project's API under AWS' runtime interface client.
+
+    Lambda's side of the interface is as documented at
+    https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+    """
+
+    def __init__(self, project: Path, **environment: str) -> None:
+        self.events = queue.Queue[bytes]()
+        self.answers = queue.Queue[tuple[str, bytes]]()
+        self.server = Server(self.serve)
+        self.lock, self.count = threading.Lock(), itertools.count()
+        here = {"AWS_LAMBDA_RUNTIME_API": self.server.address}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "awslambdaric", HANDLER],
+            cwd=project,
+            env={**os.environ, **here, **environment},
+        )
+
+    def serve(self, asker: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Be the runtime interface."""
+        if asker.path == f"{RUNTIME}invocation/next":
+            about = {
+                "Lambda-Runtime-Aws-Request-Id": str(next(self.count)),
+                "Lambda-Runtime-Deadline-Ms": "9999999999999",
+                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:::function:small:live",
+                "Content-Type": "application/json",
+            }
+            with contextlib.suppress(OSError):  # the process has ended
+                reply(asker, 200, about.items(), self.events.get())
+            return
+        self.answers.put((asker.path.rpartition("/")[2], body))
+        reply(asker, 202, (), b"{}")
+
+    def invoke(self, event: bytes) -> tuple[str, bytes]:
+        """`response` or `error`, and what came with it."""
+        with self.lock:  # an instance has one event at a time
+            self.events.put(event)
+            return self.answers.get(timeout=60)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
+        """Status and body of the answer to a request."""
+        event = as_event(method, path, body, headers)
+        kind, said = self.invoke(json.dumps(event).encode())
+        assert kind == "response", said
+        answer = json.loads(said)
+        content = answer["body"]
+        if answer.get("isBase64Encoded"):
+            return answer["statusCode"], base64.b64decode(content)
+        return answer["statusCode"], content
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.events.put(b"")
+        self.server.close()
+
+
+def as_event(method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    """A request as a function's URL hands it on: only text is left as it is."""
+    event = request.event(method, path)
+    event["headers"] = {name.lower().replace("_", "-"): text for name, text in headers.items()}
+    text = event["headers"].get("content-type", "").startswith(("text/", "application/json"))
+    event["body"] = body.decode() if text else base64.b64encode(body).decode()
+    return event | {"isBase64Encoded": not text}
+
+
+class Cloud:
+    """What AWS_ENDPOINT_URL names: moto, with what it has not, and with faults.
+
+    Attributes
+    ----------
+    fault
+        How the call number `at` fails: "refused", or "lost": it is done, and an error is answered;
+        or "dropped": it is done, and the connection closed, so that boto3 asks again.
+    calls
+        Whether each call so far was to change something.
+    asleep
+        How many requests the function refuses, as one whose image was put away.
+    strange
+        What the function answers to a prediction instead of what the API says.
+    """
+
+    def __init__(self, moto: int, instance: Lambda) -> None:
+        self.moto, self.instance = moto, instance
+        self.server = Server(self.serve)
+        self.calls = list[bool]()
+        self.at, self.fault, self.strange, self.asleep = 0, "", b"", 0
+
+    def fail(self, at: int, fault: str) -> None:
+        """Let a call fail, counted from now."""
+        self.calls, self.at, self.fault = [], at, fault
+
+    def serve(self, asker: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Answer a call."""
+        if asker.path.startswith("/url/"):
+            self.by_url(asker, body)
+            return
+        action = parse_qs(body.decode()).get("Action", [asker.command])[0]  # of IAM
+        action = asker.headers.get("X-Amz-Target", action).rpartition(".")[2]
+        self.calls.append(not action.lower().startswith(("get", "list", "describe")))
+        fault = self.fault if len(self.calls) == self.at else ""
+        said = None if fault == "refused" else self.done(asker, body)
+        if fault == "dropped":
+            asker.close_connection = True
+            asker.connection.close()
+        elif fault or said is None:
+            code = "AccessDenied"
+            xml = f"<E><Error><Code>{code}</Code><Message>no</Message></Error></E>"
+            query = "/iam/" in asker.headers["Authorization"]
+            error = xml if query else json.dumps({"__type": code, "message": "no"})
+            reply(asker, 403, [("x-amzn-ErrorType", code)], error.encode())
+        else:
+            reply(asker, *said)
+
+    def done(self, asker: BaseHTTPRequestHandler, body: bytes) -> tuple[int, Any, bytes]:
+        """What a call answers."""
+        if "/invocations" in asker.path and self.asleep:
+            self.asleep -= 1
+            error = json.dumps({"Message": "in the following state: Pending", "Type": "User"})
+            return 409, [("x-amzn-ErrorType", "ResourceConflictException")], error.encode()
+        if "/invocations" in asker.path:
+            kind, said = self.instance.invoke(body)
+            if self.strange and b"/predict" in body:
+                said = self.strange
+            failed = [("X-Amz-Function-Error", "Unhandled")] if kind == "error" else []
+            return 200, failed, said
+        if asker.path.partition("?")[0].endswith("/policy") and asker.command == "POST":
+            sid = json.loads(body)["StatementId"]
+            if sid in [one["Sid"] for one in self.policy()]:  # moto would have it twice
+                error = json.dumps({"Message": f"{sid} exists", "Type": "User"})
+                return 409, [("x-amzn-ErrorType", "ResourceConflictException")], error.encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.moto, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(asker.command, asker.path, body, dict(asker.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+        if asker.path.partition("?")[0].endswith("/url") and b"FunctionUrl" in content:
+            found = json.loads(content)
+            found["FunctionUrl"] = f"http://{self.server.address}/url/"
+            content = json.dumps(found).encode()
+        headers = dict(answer.getheaders())
+        if b"Alias already exists" in content:  # as AWS calls it
+            headers["X-Amzn-ErrorType"] = "ResourceConflictException"
+        return answer.status, headers.items(), content
+
+    def policy(self) -> list[dict[str, Any]]:
+        """Who may ask for what is live."""
+        client = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{self.moto}")
+        with account.expecting("ResourceNotFoundException"):
+            found = json.loads(client.get_policy(FunctionName=NAME, Qualifier="live")["Policy"])
+            return list(found["Statement"])
+        return []
+
+    def by_url(self, asker: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Answer what is asked by the function's URL, if everybody may ask."""
+        allowed = {
+            (one["Action"], one.get("FunctionUrlAuthType"), one.get("InvokedViaFunctionUrl"))
+            for one in self.policy()
+        }
+        needed = {("lambda:InvokeFunctionUrl", "NONE", None), ("lambda:InvokeFunction", None, True)}
+        if not needed <= allowed:
+            reply(asker, 403, (), b"Forbidden")
+            return
+        path = asker.path.removeprefix("/url")
+        status, said = self.instance.ask(asker.command, path, body, **dict(asker.headers))
+        reply(asker, status, (), said.encode())
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a champion, version 1."""
+    folder = tmp_path_factory.mktemp("trained")
+    lines = [f"{n % 97 * 2},{'red' if n % 3 else 'blue'},{n % 97 > 40}" for n in range(600)]
+    (folder / "fruit.csv").write_text("\n".join(["weight,colour,sweet", *lines]))
+    columns = {
+        "weight": {"type": "number", "minimum": 0, "maximum": 1000},
+        "colour": {"type": "category"},
+        "sweet": {"type": "boolean", "role": "target", "nullable": False},
+    }
+    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
+    config = {"data": {"table": "fruit.csv"}, "models": ["linear"]}
+    config["split"] = {"cross_validate_below": 0}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "{NAME}"\n')
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        assert main(["train"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def instance(champion: Path) -> Iterator[Lambda]:
+    """An instance of the function."""
+    made = Lambda(champion)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def project(champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what is deployed, to go to."""
+    for name in ("config.yaml", "pyproject.toml"):
+        shutil.copy(champion / name, tmp_path)
+    shutil.copytree(champion / "bundles", tmp_path / "bundles")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[int]:
+    """The port of moto's server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield port
+    server.stop()
+
+
+@pytest.fixture
+def cloud(
+    moto: int, instance: Lambda, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
+    """An empty account, reached as AWS is."""
+    urlopen(Request(f"http://127.0.0.1:{moto}/moto-api/reset", method="POST")).close()
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(project))
+    made = Cloud(moto, instance)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{made.server.address}")
+    monkeypatch.setattr(places, "PATIENCE", 2)
+    boto3.setup_default_session()
+    yield made
+    made.server.close()
+
+
+@pytest.fixture
+def image(tmp_path: Path, moto: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """`image(content)`: what docker builds from now on; in the folder is what it was asked."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+
+    def content(what: str) -> Path:
+        layer: dict[str, Any] = {"digest": f"sha256:{what}", "size": 1}
+        manifest = {"schemaVersion": 2, "mediaType": KIND, "config": {"size": 1}, "layers": [layer]}
+        digest = hashlib.sha256(layer["digest"].encode()).hexdigest()
+        found = {"RepoDigests": [f"{REPOSITORY}@sha256:{digest}"], "Architecture": "arm64"}
+        (folder / "image.json").write_text(json.dumps([found]))
+        put = {"repositoryName": NAME, "imageManifest": json.dumps(manifest), "imageTag": what}
+        (folder / "put.json").write_text(json.dumps(put))
+        return folder
+
+    host = {"Docker": None, "docker": {"Host": "unix:///none"}}
+    (folder / "context.json").write_text(json.dumps([{"Endpoints": host}]))
+    program = folder / "docker"
+    for path, text in ((program, DOCKER), (folder / "push.py", PUSH)):
+        text = text.replace("FOLDER", str(folder)).replace("PYTHON", sys.executable)
+        path.write_text(text.replace("PORT", str(moto)).replace("REGION", REGION))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    content("first")
+    return content
+
+
+def left(moto: int) -> list[str]:
+    """Names of all that there is in the account."""
+    at: dict[str, Any] = {"endpoint_url": f"http://127.0.0.1:{moto}"}
+    functions, roles = boto3.client("lambda", **at), boto3.client("iam", **at)
+    images, logs = boto3.client("ecr", **at), boto3.client("logs", **at)
+    return [
+        *(one["FunctionName"] for one in functions.list_functions()["Functions"]),
+        *(one["RoleName"] for one in roles.list_roles()["Roles"]),
+        *(one["repositoryName"] for one in images.describe_repositories()["repositories"]),
+        *(one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]),
+    ]
+
+
+def state(moto: int) -> dict[str, Any]:
+    """All that a deployment has made, but for numbers and times."""
+    at: dict[str, Any] = {"endpoint_url": f"http://127.0.0.1:{moto}"}
+    functions, roles = boto3.client("lambda", **at), boto3.client("iam", **at)
+    images, logs = boto3.client("ecr", **at), boto3.client("logs", **at)
+    live = {"FunctionName": NAME, "Qualifier": "live"}
+    found = functions.get_function(**live)
+    keep = ("MemorySize", "Timeout", "Role", "Environment", "Architectures", "Description")
+    (role,), (group,) = roles.list_roles()["Roles"], logs.describe_log_groups()["logGroups"]
+    allowed = roles.get_role_policy(RoleName=role["RoleName"], PolicyName="log")
+    policy = json.loads(functions.get_policy(**live)["Policy"])
+    return {
+        "function": {key: found["Configuration"].get(key) for key in keep},
+        "image": found["Configuration"]["CodeSha256"],
+        "tags": found["Tags"],
+        "throttle": functions.get_function_concurrency(FunctionName=NAME)[
+            "ReservedConcurrentExecutions"
+        ],
+        "url": functions.get_function_url_config(**live)["AuthType"],
+        "policy": sorted(one["Sid"] for one in policy["Statement"]),
+        "role": (role["RoleName"], role["AssumeRolePolicyDocument"]),
+        "allowed": allowed["PolicyDocument"],
+        "log": (group["logGroupName"], group["retentionInDays"]),
+        "images": len(images.list_images(repositoryName=NAME)["imageIds"]),
+    }
+
+
+def deploy(*arguments: str) -> int:
+    """Run the command."""
+    return main(["deploy", "--on", "aws", *arguments])
+
+
+Image = Callable[[str], Path]
+Capture = pytest.CaptureFixture[str]
+
+
+def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_trace(
+    cloud: Cloud, image: Image, champion: Path, capsys: Capture
+) -> None:
+    assert deploy() == 0
+    out, err = capsys.readouterr()
+    url = out.splitlines()[-1].removeprefix("version 1 answers at ")
+    assert "open to everybody" in err
+    asked = Request(
+        f"{url}predict", json.dumps({"rows": ROWS}).encode(), {"Content-Type": "application/json"}
+    )
+    with urlopen(asked, timeout=30) as answer:
+        assert json.load(answer)["predictions"] == BundlePredictor(champion / "bundles/champion").score(ROWS)
+    made = state(cloud.moto)
+    arn = f"arn:aws:logs:{REGION}:123456789012:log-group:/aws/lambda/{NAME}:*"
+    assert made["allowed"]["Statement"] == {
+        "Effect": "Allow",
+        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": arn,
+    }
+    assert made["tags"] == {account.TAG: NAME}
+    assert made["throttle"] == 5
+    assert made["function"]["Architectures"] == ["arm64"]
+    assert deploy("--status") == 0
+    assert f"the function's 1: answers at {url}" in capsys.readouterr().out
+    assert deploy("--down") == 0
+    assert left(cloud.moto) == []
+    assert deploy("--down") == 0
+    assert "not there" in capsys.readouterr().out
+    assert deploy("--status") == 0
+    assert "is not deployed" in capsys.readouterr().out
+
+
+def test_the_password_of_the_repository_stays_nowhere(cloud: Cloud, image: Image) -> None:
+    asked = image("first")
+    assert deploy() == 0
+    lines = (asked / "asked").read_text().splitlines()
+    (login,) = (line for line in lines if line.startswith("login"))
+    folder = Path(login.partition("config=")[2])
+    password = (asked / "password").read_text()
+    assert password
+    assert password not in "".join(lines)
+    assert folder != Path()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("fault", ["refused", "lost", "dropped"])
+def test_a_deployment_that_fails_at_any_call_is_completed_or_removed(
+    cloud: Cloud, image: Image, fault: str, capsys: Capture
+) -> None:
+    cloud.fail(0, "")
+    assert deploy() == 0
+    calls, wanted = [*cloud.calls], state(cloud.moto)
+    assert len(calls) > 30
+    assert sum(calls) > 10
+    assert deploy("--down") == 0
+    for number, changes in enumerate(calls, 1):
+        if not changes and fault != "refused":
+            continue  # there is no effect that it could have
+        cloud.fail(number, fault)
+        capsys.readouterr()
+        done, line = deploy(), capsys.readouterr().err.splitlines()[-1]
+        assert done == (0 if fault == "dropped" else 2), (number, line)
+        assert done == 0 or line.startswith("error: AWS: "), (number, line)
+        cloud.fail(0, "")
+        if number % 2:
+            assert deploy() == 0
+            assert state(cloud.moto) == wanted, number
+        assert deploy("--down") == 0
+        assert left(cloud.moto) == [], number
+
+
+@pytest.mark.parametrize("fault", ["refused", "lost", "dropped"])
+def test_a_removal_that_fails_at_any_call_is_completed(
+    cloud: Cloud, image: Image, fault: str, capsys: Capture
+) -> None:
+    assert deploy() == 0
+    cloud.fail(0, "")
+    assert deploy("--down") == 0
+    calls = [*cloud.calls]
+    assert sum(calls) > 5
+    for number, changes in enumerate(calls, 1):
+        if not changes and fault != "refused":
+            continue
+        assert deploy() == 0
+        cloud.fail(number, fault)
+        capsys.readouterr()
+        assert deploy("--down") == (0 if fault == "dropped" else 2), number
+        cloud.fail(0, "")
+        assert deploy("--down") == 0
+        assert left(cloud.moto) == [], number
+
+
+def test_a_new_version_is_live_once_it_has_answered_and_goes_back(
+    cloud: Cloud, image: Image, champion: Path, capsys: Capture
+) -> None:
+    assert deploy() == 0
+    first = state(cloud.moto)["image"]
+    image("second")
+    cloud.strange = json.dumps({"statusCode": 200, "body": '{"predictions": []}'}).encode()
+    assert deploy() == 2
+    assert "answers otherwise than its bundle" in capsys.readouterr().err
+    assert state(cloud.moto)["image"] == first
+    cloud.strange = json.dumps({"statusCode": 500, "body": "no luck"}).encode()
+    assert deploy() == 2
+    assert "does not answer the example: 500 no luck" in capsys.readouterr().err
+    cloud.strange = b""
+    assert deploy() == 0
+    second = state(cloud.moto)["image"]
+    assert second != first
+    for wanted in (first, second):
+        assert deploy("--rollback") == 0
+        assert "answers at" in capsys.readouterr().out
+        assert state(cloud.moto)["image"] == wanted
+
+
+def test_what_was_live_is_kept_and_older_versions_are_not(
+    cloud: Cloud, image: Image, project: Path, capsys: Capture
+) -> None:
+    choices = project / "infra/deploy/aws.yaml"
+    choices.parent.mkdir(parents=True)
+    choices.write_text("keep: 2\nmemory: 512\nlog_days: 3\n")
+    for what in ("first", "second", "third"):
+        image(what)
+        assert deploy() == 0
+    capsys.readouterr()
+    assert deploy("--status") == 0
+    third, second = capsys.readouterr().out.splitlines()
+    assert "the function's 3: answers at" in third
+    assert "the function's 2: for ROLLBACK=1" in second
+    made = state(cloud.moto)
+    assert made["function"]["MemorySize"] == 512
+    assert made["log"][1] == 3
+    assert made["images"] == 2
+
+
+def test_images_of_versions_that_were_refused_do_not_displace_the_one_that_is_live(
+    cloud: Cloud, image: Image, project: Path, capsys: Capture
+) -> None:
+    choices = project / "infra/deploy/aws.yaml"
+    choices.parent.mkdir(parents=True)
+    choices.write_text("keep: 2\n")
+    image("first")
+    assert deploy() == 0
+    image("second")
+    assert deploy() == 0
+    live = state(cloud.moto)
+    cloud.strange = json.dumps({"statusCode": 500, "body": "no luck"}).encode()
+    for what in ("third", "fourth", "fifth"):
+        image(what)
+        assert deploy() == 2
+    assert state(cloud.moto)["images"] == 5
+    cloud.strange = b""
+    image("second")
+    assert deploy() == 0  # of what was published in between the newest stays
+    assert state(cloud.moto)["image"] == live["image"]
+    assert state(cloud.moto)["images"] <= 3
+    assert deploy("--rollback") == 0
+
+
+def test_a_version_that_nobody_asked_for_weeks_is_woken_to_go_back_to(
+    cloud: Cloud, image: Image, capsys: Capture
+) -> None:
+    for what in ("first", "second"):
+        image(what)
+        assert deploy() == 0
+    cloud.asleep = 2
+    assert deploy("--rollback") == 0
+    assert cloud.asleep == 0
+
+
+def test_a_version_that_is_gone_cannot_be_gone_back_to(
+    cloud: Cloud, image: Image, capsys: Capture
+) -> None:
+    for what in ("first", "second"):
+        image(what)
+        assert deploy() == 0
+    client = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{cloud.moto}")
+    client.delete_function(FunctionName=NAME, Qualifier="1")
+    capsys.readouterr()
+    assert deploy("--rollback") == 2
+    assert "version 1, which was live before, is gone: make deploy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a", "My-Model", "my.model", "x" * 45, "a--b", "-a"])
+def test_a_name_that_aws_cannot_use_is_told_before_anything_is_made(
+    cloud: Cloud, image: Image, project: Path, name: str, capsys: Capture
+) -> None:
+    (project / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    assert deploy() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{name!r} cannot be a name at AWS" in line
+    assert left(cloud.moto) == []
+
+
+def test_deploying_the_same_again_changes_nothing(
+    cloud: Cloud, image: Image, capsys: Capture
+) -> None:
+    assert deploy() == 0
+    before = state(cloud.moto)
+    assert deploy() == 0
+    assert state(cloud.moto) == before
+    capsys.readouterr()
+    assert deploy("--status") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert deploy("--rollback") == 2
+    assert "nothing to go back to: make deploy" in capsys.readouterr().err
+
+
+def test_keys_come_as_hashes_and_are_asked_for(
+    cloud: Cloud, image: Image, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert main(["key", "--name", "ann"]) == 0
+    key = capsys.readouterr().out.strip()
+    assert deploy("--serving.keys", "keys.txt") == 0
+    assert "WARNING" not in capsys.readouterr().err
+    given = state(cloud.moto)["function"]["Environment"]["Variables"]
+    assert key not in json.dumps(given)
+    cloud.instance, former = Lambda(project, **given), cloud.instance
+    try:
+        assert deploy("--serving.keys", "keys.txt") == 0  # it is tried, although it asks for a key
+        body = json.dumps({"rows": ROWS}).encode()
+        kind = {"content_type": "application/json"}
+        assert cloud.instance.ask("POST", "/predict", body, **kind)[0] == 401
+        bearer = {"authorization": f"Bearer {key}"}
+        assert cloud.instance.ask("POST", "/predict", body, **kind, **bearer)[0] == 200
+    finally:
+        cloud.instance.close()
+        cloud.instance = former
+
+
+@pytest.mark.parametrize("what", ["function", "role", "repository", "log group"])
+def test_what_others_have_made_is_neither_used_nor_removed(
+    cloud: Cloud, image: Image, what: str, capsys: Capture
+) -> None:
+    at: dict[str, Any] = {"endpoint_url": f"http://127.0.0.1:{cloud.moto}"}
+    if what == "repository":
+        boto3.client("ecr", **at).create_repository(repositoryName=NAME)
+    elif what == "log group":
+        boto3.client("logs", **at).create_log_group(logGroupName=f"/aws/lambda/{NAME}")
+    else:
+        name = f"{NAME}-{REGION}" if what == "role" else "other"
+        role = boto3.client("iam", **at).create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+        if what == "function":
+            arn, code = role["Role"]["Arn"], {"ZipFile": b""}
+            about: dict[str, Any] = {"Role": arn, "Code": code, "Handler": "a.b"}
+            boto3.client("lambda", **at).create_function(
+                FunctionName=NAME, Runtime="python3.13", **about
+            )
+    before = left(cloud.moto)
+    assert deploy() == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"error: {what} ")
+    assert "was not made by make deploy" in line
+    assert deploy("--down") == 0
+    assert "left alone" in capsys.readouterr().err
+    assert left(cloud.moto) == before
+
+
+def test_an_account_with_little_room_goes_without_a_throttle(
+    cloud: Cloud, image: Image, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("MOTO_LAMBDA_CONCURRENCY_QUOTA", "10")
+    assert deploy() == 0
+    assert "note: this account cannot set 5 instances aside" in capsys.readouterr().out
+
+
+def test_a_plan_needs_no_account_and_tells_the_cost(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    for name in [*os.environ]:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("socket.create_connection", None)
+    monkeypatch.setattr("boto3.client", None)
+    assert deploy("--dry-run") == 0
+    out = capsys.readouterr().out
+    for part in ("log group", "role", "repository", "function", "URL"):
+        assert f"\n  {part}" in out
+    ours = "arm64" if "arm64" in out else "x86_64"
+    # 10 million requests of 35 ms with 1 GB, by hand: 2 dollars, 5.83 of compute, 3 of logs.
+    assert cost.monthly(10_000_000, 1024, "x86_64") == pytest.approx(10.85, abs=0.01)
+    for requests in (0, 10_000, 10_000_000):
+        dollars = cost.monthly(requests, 1024, ours)
+        assert f"{requests:>13,} requests a month: {dollars:>9.2f} USD" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "removed", "complaint"),
+    [
+        (["--host", "local"], "", "ON=aws takes no HOST and no PORT"),
+        (["--status"], "AWS_ACCESS_KEY_ID", "no credentials for AWS: aws configure"),
+        (["--status"], "AWS_DEFAULT_REGION", "no region of AWS: aws configure"),
+    ],
+)
+def test_what_is_missing_is_told_in_a_line(
+    arguments: list[str],
+    removed: str,
+    complaint: str,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    if removed:
+        monkeypatch.delenv(removed)
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY") if "KEY" in removed else None
+    boto3.setup_default_session()
+    assert deploy(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
+
+
+def test_a_url_that_does_not_answer_is_told(
+    cloud: Cloud, image: Image, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(function, "PUBLIC", {"url": function.PUBLIC["url"]})
+    assert deploy() == 2
+    assert "does not answer: 403" in capsys.readouterr().err
+
+
+def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champion: Path) -> None:
+    predictor = BundlePredictor(champion / "bundles/champion")
+    answers = predictor.score(ROWS)
+    table = b"weight,colour\n180.0,red\n90.5,\n"
+    status, said = instance.ask("POST", "/predict", table, content_type="text/csv")
+    assert status == 200
+    labels = [line.split(",")[0].strip('"') for line in said.splitlines()[1:]]
+    assert labels == [answer["label"] for answer in answers]
+    many = b"weight,colour\n" + b"180.0,red\n" * 400_000
+    status, said = instance.ask("POST", "/predict", many, content_type="text/csv")
+    assert status == 413
+    assert "send fewer rows" in said
+    for body, wanted in ((b"{", 422), (b'{"rows": []}', 422), (b'{"rows": [{"weight": -1}]}', 422)):
+        assert instance.ask("POST", "/predict", body, content_type="application/json")[0] == wanted
+    assert instance.ask("POST", "/predict", b"x", content_type="application/pdf")[0] == 415
+    assert instance.ask("GET", "/nothing")[0] == 404
+    assert instance.ask("GET", "/health/live")[0] == 200
+
+
+def test_a_champion_that_cannot_be_loaded_is_told_to_lambda(project: Path) -> None:
+    (project / "bundles/champion/model.onnx").unlink()
+    broken = Lambda(project)
+    try:
+        kind, said = broken.answers.get(timeout=60)
+        assert kind == "error"
+        assert "model.onnx" in json.loads(said)["errorMessage"]
+    finally:
+        broken.close()

@@ -1,0 +1,362 @@
+"""The preflight of this machine: each finding is brought about, and what it advises mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from time import time
+
+import pytest
+import torch
+import yaml
+
+from coldstart.cli._main import main
+from coldstart.doctor import _machine as machine, _software as software
+from coldstart.config._settings import PACKAGE
+
+PROJECT = Path(__file__).parents[4]
+Capture = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
+Ask = Callable[..., dict[str, str]]
+AUTHOR = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "EMAIL")
+posix = pytest.mark.skipif(os.name == "nt", reason="of other systems than Windows")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A project under git in which all is well, and a home of its own."""
+    home = tmp_path / "home"
+    folder = home / "project"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in (*AUTHOR, "GIT_CONFIG_GLOBAL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(PROJECT / name, folder)
+    configure()
+    shell("git init --quiet")
+    shell("git config user.name Ann && git config user.email ann@mail.org")
+    return folder
+
+
+def configure(**changed: object) -> None:
+    """Write config.yaml."""
+    Path("config.yaml").write_text(yaml.safe_dump({"data": {"table": "table.csv"}} | changed))
+
+
+def shell(command: str) -> None:
+    """Do what a finding advises."""
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+
+
+@pytest.fixture
+def ask(capsys: Capture) -> Ask:
+    """`ask()`: what was found, by what it is about, with what mends it after a semicolon."""
+
+    def found(*arguments: str) -> dict[str, str]:
+        capsys.readouterr()
+        code = main(["doctor", *arguments])
+        lines = capsys.readouterr().out.replace("\n       ", "; ").splitlines()
+        states = {line.partition(" ")[0] for line in lines}
+        assert states <= {"ok", "note", "wrong"}
+        assert code == int("wrong" in states)
+        said = (line.partition(": ") for line in lines)
+        return {about.split(maxsplit=1)[1]: f"{about.split()[0]} {text}" for about, _, text in said}
+
+    return found
+
+
+def programs(folder: Path, monkeypatch: Patch, **texts: str) -> None:
+    """Let these programs be all that there are: shell scripts of one line."""
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        program = folder / name.replace("_", "-")
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_each_finding_is_a_line_with_a_line_that_mends_it(ask: Ask, capsys: Capture) -> None:
+    found = ask()
+    assert list(found) == [
+        *("python", "environment", "git", "docker", "gpu", "disk"),
+        *("port 8000", ".env", "config.yaml", "key files", "port 5001"),
+    ]
+    for about in ("python", "environment", "git", ".env", "key files"):
+        assert found[about].startswith("ok "), found[about]
+    Path("constraints.txt").write_text("numpy==1.0\n")
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert "\nwrong  environment: not as" in printed
+    assert "\n       python3 infra/environment.py\n" in printed
+
+
+def test_the_python_is_one_that_the_project_is_for(ask: Ask) -> None:
+    text = Path("pyproject.toml").read_text()
+    Path("pyproject.toml").write_text(text.replace('">=3.11"', '">=3.99"'))
+    assert "and the project wants >=3.99; rm -r .venv && make setup PYTHON=" in ask()["python"]
+
+
+def test_packages_are_those_of_the_project(ask: Ask) -> None:
+    Path("constraints.txt").write_text(
+        "numpy==1.0\npandas==0.1 ; sys_platform == 'nowhere'\nnot-installed-at-all==1.0\n"
+    )
+    have = software.installed("numpy")
+    assert ask()["environment"] == (
+        f"wrong not as constraints.txt says: numpy {have} instead of ==1.0; "
+        "python3 infra/environment.py"
+    )
+    shutil.copy(PROJECT / "constraints.txt", ".")
+    limb = Path("src/package/limbs/mine")
+    limb.mkdir(parents=True)
+    names = "\n".join(f"none-such-{i}>=2 # or newer" for i in range(5))
+    (limb / "requirements.txt").write_text(f"# mine\nnumpy\n{names}\n")
+    said = "missing: none-such-0, none-such-1, none-such-2 and 2 more; python3 infra/env"
+    assert said in ask()["environment"]
+
+
+def test_git_knows_the_code_and_its_author(ask: Ask, tmp_path: Path, monkeypatch: Patch) -> None:
+    shell("git config --unset user.name")
+    found = ask()["git"]
+    assert found.startswith("wrong your name or address is not set")
+    shell(found.partition("; ")[2])
+    assert ask()["git"] == "ok commits are by Ann <ann@mail.org>"
+    shutil.rmtree(".git")
+    found = ask()["git"]
+    assert found.startswith("note this folder has no repository")
+    shell(found.partition("; ")[2])
+    assert ask()["git"].startswith("ok ")
+
+
+@posix
+def test_what_is_not_installed_is_told_with_the_way_to_it(
+    ask: Ask, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    programs(tmp_path / "bin", monkeypatch)
+    found = ask()
+    assert found["git"].endswith("will not tell which code made them; https://git-scm.com")
+    assert found["docker"].startswith("note not installed")
+    assert found["docker"].endswith("https://docs.docker.com/get-docker")
+    programs(tmp_path / "bin", monkeypatch, dnf="")
+    assert ask()["git"].endswith("; sudo dnf install git")
+    assert software.docker(needed=True).state == "wrong"
+
+
+@posix
+def test_an_engine_that_does_not_answer_is_told(
+    ask: Ask, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    programs(tmp_path / "bin", monkeypatch, docker="echo no route >&2; exit 1")
+    assert ask()["docker"].startswith("note its engine does not answer (no route); ")
+    programs(tmp_path / "bin", monkeypatch, docker="echo permission denied >&2; exit 1")
+    assert "you may not use its engine; sudo usermod -aG docker" in ask()["docker"]
+    programs(tmp_path / "bin", monkeypatch, docker="exit 0")
+    assert ask()["docker"] == "ok its engine answers"
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="docker is not installed")
+def test_dockers_own_program_tells_that_no_engine_answers(ask: Ask, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    assert ask()["docker"].startswith("note its engine does not answer (")
+
+
+@posix
+def test_the_gpus_driver_must_be_there_and_suit_torch(
+    ask: Ask, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Driver and GPU are stood in for, as far as no GPU is here; what is told is the real thing."""
+    device = tmp_path / "pci/0000:01:00.0"
+    device.mkdir(parents=True)
+    monkeypatch.setattr(software, "PCI", device.parent)
+    (device / "vendor").write_text("0x10de\n")
+    (device / "class").write_text("0x040300\n")  # its sound
+    programs(tmp_path / "bin", monkeypatch)
+    assert ask()["gpu"] == "ok none of NVIDIA's"
+    (device / "class").write_text("0x030200\n")
+    assert ask()["gpu"].startswith("wrong one of NVIDIA's is here, and its driver is not")
+
+    def driver(version: str) -> str:
+        programs(tmp_path / "bin", monkeypatch, nvidia_smi=f"echo NVIDIA L4, {version}")
+        return ask()["gpu"]
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    said = "NVIDIA L4 would not be used: torch is built for the CPU; rm -r .venv && TORCH=auto make"
+    assert said in driver("580.65.06")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = "driver 535.10 is too old for torch, built for CUDA 13.0: 580 or newer; rm -r .venv"
+    assert said in driver("535.10")
+    assert driver("580.65.06").startswith("wrong torch does not reach NVIDIA L4; ")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert driver("580.65.06") == "ok NVIDIA L4, driver 580.65.06, torch built for CUDA 13.0"
+    broken = "echo NVIDIA-SMI has failed because it could not reach the driver.; exit 9"
+    programs(tmp_path / "bin", monkeypatch, nvidia_smi=broken)
+    assert "its driver does not answer (NVIDIA-SMI has failed" in ask()["gpu"]
+
+
+def test_a_full_disk_is_told(ask: Ask, tmp_path: Path, monkeypatch: Patch) -> None:
+    new_space = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+    try:
+        subprocess.run([*new_space, "mount -t tmpfs none /mnt"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk may be mounted here")
+    (tmp_path / "disk").mkdir()
+    script = (
+        f"mount -t tmpfs -o size=1m none {tmp_path}/disk; cp -r . {tmp_path}/disk; "
+        f"cd {tmp_path}/disk; cat /dev/zero > filling 2> /dev/null || true; "
+        f"exec {sys.executable} -m {PACKAGE} doctor"
+    )
+    done = subprocess.run([*new_space, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "wrong  disk: 0.0 GB are free: a training may find it full\n       du -sh" in done.stdout
+    monkeypatch.setattr(machine, "LEAST", 0)
+    monkeypatch.setattr(machine, "ROOM", 10**9)
+    assert "an image with torch takes several; docker system prune" in ask()["disk"]
+
+
+def test_a_port_that_is_taken_is_told_with_one_that_is_free(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        configure(serving={"port": number})
+        found = ask()[f"port {number}"]
+        said, _, other = found.rpartition("PORT=")
+        assert said == "note in use; unless that is make serve, choose another; make serve "
+        assert ask("--serving.port", other)[f"port {other}"] == "ok free for make serve"
+    assert ask()[f"port {number}"] == "ok free for make serve"
+    configure(serving={"port": number, "host": "203.0.113.1"})
+    assert "wrong cannot listen on 203.0.113.1: " in ask()[f"port {number}"]
+
+
+@posix
+def test_a_port_of_the_administrators_is_told() -> None:
+    less: list[str] = []
+    if os.geteuid() == 0:  # who may do everything gives that right away
+        less = ["setpriv", "--bounding-set", "-net_bind_service"]
+    command = [*less, sys.executable, "-m", PACKAGE, "doctor", "--serving.port", "80"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "port 80: free" in done.stdout:
+        pytest.skip("everybody may listen on port 80 here")
+    assert "wrong  port 80: only an administrator may listen there" in done.stdout, done.stderr
+    assert "make serve PORT=1024" in done.stdout
+
+
+def test_git_keeps_no_env_file(ask: Ask) -> None:
+    Path(".env").touch()
+    found = ask()[".env"]
+    assert found == "wrong the next git add --all keeps it; echo .env >> .gitignore"
+    shell("git add --all")
+    assert ask()[".env"].startswith("wrong git keeps it, and whoever gets the repository reads it")
+    shell(ask()[".env"].partition("; ")[2])
+    assert ask()[".env"] == "ok git does not keep it"
+    assert Path(".env").exists()
+    shutil.rmtree(".git")
+    assert ask()[".env"] == "ok not under git"
+
+
+def test_a_password_in_config_yaml_is_told_and_not_printed(ask: Ask) -> None:
+    assert ask()["config.yaml"] == "ok no password in it"
+    configure(tracking_uri="postgresql://ann:secret@db.example.org/mlflow")
+    assert ask()["config.yaml"] == (
+        "wrong tracking_uri has a password in it, and git keeps this file; "
+        "move tracking_uri to .env, as MLFLOW_TRACKING_URI=..."
+    )
+
+
+@posix
+def test_files_with_keys_are_read_by_their_owner_alone(ask: Ask, monkeypatch: Patch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's is closed to others
+        home = Path(folder)
+        monkeypatch.setenv("HOME", folder)
+        for name in ("aws/credentials", "ssh/id_ed25519", "ssh/id_ed25519.pub", "ssh/known_hosts"):
+            file = home / f".{name}"
+            file.parent.mkdir(exist_ok=True)
+            file.touch(0o644)
+        assert ask()["key files"] == "ok 2 found, none of which others can read"
+        home.chmod(0o755)
+        keys = f"{home}/.aws/credentials {home}/.ssh/id_ed25519"
+        said = f"wrong others on this machine can read {keys}; chmod 600 {keys}"
+        assert ask()["key files"] == said
+        shell(f"chmod 600 {keys}")
+        assert ask()["key files"] == "ok 2 found, none of which others can read"
+
+
+class Server(HTTPServer):
+    """A tracking server that asks for a password, and whose clock is `off` by some seconds."""
+
+    off: float | None = 0.0
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Tells the time and nothing else."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        self.send_response_only(401)
+        if self.server.off is not None:
+            self.send_header("Date", formatdate(time() + self.server.off, usegmt=True))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield listening
+        listening.shutdown()
+
+
+def test_the_clock_is_compared_with_the_tracking_servers(
+    ask: Ask, server: Server, monkeypatch: Patch
+) -> None:
+    assert "clock" not in ask()
+    place = f"127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@{place}")
+    found = ask()
+    assert found["clock"] == f"ok agrees with {place}'s within a minute"
+    assert "port 5001" not in found  # make ui opens the server's page
+    for off, said in ((-3600, "ahead of"), (3600, "behind")):
+        server.off = off
+        found = ask()
+        assert found["clock"].startswith("wrong 3")
+        assert f"{said} {place}'s; sudo timedatectl set-ntp true" in found["clock"]
+    server.off = None
+    assert ask()["clock"] == f"note not compared: {place} tells no time"
+
+
+def test_a_tracking_server_that_does_not_answer_is_told_without_its_password(
+    ask: Ask, monkeypatch: Patch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        place = f"127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@{place}")
+    found = ask()["tracking"]
+    assert found.startswith(f"wrong {place} does not answer (ConnectionError); start it")
+
+
+def test_a_place_without_checks_is_a_mistake(capsys: Capture) -> None:
+    assert main(["doctor", "--on", "mars"]) == 2
+    assert "there are no checks for ON=mars; " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_hands_over_what_is_asked() -> None:
+    asked = ["make", "--dry-run", "doctor", "ON=aws", "GPU=L4:1", "SPOT=yes", "NODES=2"]
+    done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=True)
+    command = f"-m {PACKAGE} doctor --on aws --gpu L4:1 --spot --nodes 2\n"
+    assert done.stdout.endswith(command)

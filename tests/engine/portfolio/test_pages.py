@@ -1,0 +1,321 @@
+"""The portfolio page, of projects of their own: what is recorded, what is told, what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from coldstart.cli._main import main
+from coldstart.bundle._bundle import Manifest, write_checksums
+from coldstart.portfolio._recording import STEPS, record
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.serve._server import open_app
+from coldstart.config._settings import PACKAGE, ServingSettings
+
+TARGETS: dict[str, dict[str, Any]] = {
+    "two classes": {"type": "boolean"},
+    "many classes": {"type": "category"},
+    "regression": {"type": "number", "unit": "g"},
+}
+FEATURES: dict[str, dict[str, Any]] = {
+    "weight": {"type": "number", "minimum": 0, "maximum": 1000},
+    "colour": {"type": "category"},
+    "shop": {"type": "category"},
+    "bruised": {"type": "boolean"},
+    "picked": {"type": "date"},
+    "note": {"type": "text"},
+}
+STORY = "# My fruit\n\nIs *it* sweet?\n\n## The data\n\nPicked by me.\n"
+
+
+def fruit(task: str) -> pl.DataFrame:
+    """Heavy and red fruit are sweet; some values are missing."""
+    dice = random.Random(0)
+    table = []
+    for _ in range(700):
+        weight, colour = abs(dice.gauss(150, 30)), dice.choice(["red", "green", "blue"])
+        sugar = weight + 40 * (colour == "red") + dice.gauss(0, 20)
+        many = "dry" if sugar < 140 else "sweet" if sugar > 190 else "fair"
+        table.append(
+            {
+                "weight": None if dice.random() < 0.1 else weight,
+                "colour": colour,
+                "shop": f"shop {dice.randrange(40)}",
+                "bruised": None if dice.random() < 0.1 else dice.random() < 0.3,
+                "picked": dt.date(2024, 1, 1) + dt.timedelta(dice.randrange(300)),
+                "note": " ".join(dice.choices(["north", "field", "ripe", "early"], k=3)),
+                "sweet": {"two classes": sugar > 190, "many classes": many}.get(task, sugar),
+            }
+        )
+    return pl.DataFrame(table)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`trained(task)`: a project with a champion. Tests must not change it."""
+    made = dict[str, Path]()
+
+    def make(task: str) -> Path:
+        if task not in made:
+            folder = tmp_path_factory.mktemp("fruit")
+            fruit(task).write_csv(folder / "fruit.csv")
+            target = {**TARGETS[task], "role": "target", "nullable": False}
+            columns = {"columns": {**FEATURES, "sweet": target}}
+            (folder / "schema.yaml").write_text(yaml.safe_dump(columns, sort_keys=False))
+            config = {"data": {"table": "fruit.csv"}, "models": ["linear"]}
+            config["split"] = {"cross_validate_below": 0}
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+            subprocess.run([sys.executable, "-m", PACKAGE, "train"], cwd=folder, check=True)
+            made[task] = folder
+        return made[task]
+
+    return make
+
+
+@pytest.fixture
+def project(
+    trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of that with two classes, in which to be."""
+    shutil.copytree(trained("two classes"), tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tmp_path
+
+
+def reseal(folder: Path) -> None:
+    """Seal a bundle that was changed."""
+    write_checksums(folder, Manifest.model_validate_json((folder / "bundle.json").read_bytes()))
+
+
+def pages(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Run the command, and return what it says."""
+    capsys.readouterr()
+    assert main(["pages", *arguments]) == code
+    told = capsys.readouterr()
+    return told.err if code == 2 else told.out
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_what_is_recorded_is_what_the_api_answers(
+    task: str, trained: Callable[[str], Path]
+) -> None:
+    folder = trained(task) / "bundles" / "champion"
+    api = TestClient(open_app(folder, ServingSettings()))
+    recorded = json.loads(json.dumps(record(BundlePredictor(folder))))  # keys of JSON are texts
+    about, names = recorded["about"], list(FEATURES)
+    assert about["example"] == recorded["rows"][0]
+    asked = 0
+    for row, answers in zip(recorded["rows"], recorded["answers"], strict=True):
+        questions = [(row, answers["own"])]
+        for name, changed in answers["changed"].items():
+            questions += [({**row, name: value}, answer) for value, answer in changed]
+        for question, (values, label, place, below, by) in questions:
+            answer = api.post("/page/explain", json=question)
+            assert answer.status_code == 200, answer.text
+            told = answer.json()
+            said = told["prediction"]
+            expected = list(said["probabilities"].values()) if about["classes"] else [said["value"]]
+            assert values == pytest.approx(expected, abs=1e-6, rel=1e-5)
+            assert values[place] == pytest.approx(told["value"], abs=1e-6, rel=1e-5)
+            if about["classes"]:
+                assert about["classes"][label] == said["label"]
+                assert about["classes"][place] == told["subject"]
+            assert below == pytest.approx(told["reference"]["below"], abs=1e-4)
+            among = {**recorded["references"][str(place)], "below": told["reference"]["below"]}
+            assert among == told["reference"]
+            moved = [told["moved"]["by"][name] for name in names]
+            assert by == pytest.approx(moved, abs=1e-6, rel=1e-5)
+            assert recorded["moved"] == told["moved"]["rows"]
+            asked += 1
+    assert asked > 3 * len(names)
+
+
+def test_each_control_offers_what_is_recorded_and_nothing_else(
+    trained: Callable[[str], Path],
+) -> None:
+    recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"))
+    kinds = {column["name"]: column["kind"] for column in recorded["about"]["columns"]}
+    assert kinds == dict.fromkeys(FEATURES, "choice") | {"weight": "number", "bruised": "boolean"}
+    rows = recorded["rows"]
+    assert len(rows) == 3
+    for column in recorded["about"]["columns"]:
+        name = column["name"]
+        offered = {"number": column.get("stops"), "boolean": [False, True]}.get(
+            column["kind"], column.get("choices")
+        )
+        assert not column.get("free")
+        assert len(offered) <= STEPS + len(rows)
+        for row, answers in zip(rows, recorded["answers"], strict=True):
+            there = [value for value, _ in answers["changed"][name]]
+            assert {*there, row[name]} == {None, *offered}
+    weights = next(one["stops"] for one in recorded["about"]["columns"] if one["name"] == "weight")
+    assert (weights[0], weights[-1]) == (0, 1000)
+
+
+def test_a_table_of_many_columns_is_recorded_where_it_moves_most(
+    trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{PACKAGE}.limbs.pages.recording.MOST", 300)
+    recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"))
+    for answers in recorded["answers"]:
+        assert {*answers["changed"]} == {"weight", "colour"}
+        assert len(answers["changed"]["colour"]) <= 4
+        assert 0 < len(answers["changed"]["weight"]) <= 8
+
+
+def test_where_a_feature_tells_who_somebody_is_no_row_is_recorded(project: Path) -> None:
+    path = project / "bundles/champion/schema.yaml"
+    contract = yaml.safe_load(path.read_text())
+    contract["columns"]["picked"]["personal"] = contract["columns"]["shop"]["personal"] = True
+    path.write_text(yaml.safe_dump(contract, sort_keys=False))
+    reseal(path.parent)
+    predictor = BundlePredictor(path.parent)
+    recorded = record(predictor)
+    assert recorded["rows"] == [json.loads(json.dumps(predictor.contract.example()))]
+    columns = {column["name"]: column for column in recorded["about"]["columns"]}
+    assert columns["picked"]["choices"] == [recorded["rows"][0]["picked"]]
+    assert columns["shop"]["choices"] == [recorded["rows"][0]["shop"]]
+    assert "shop 1" not in json.dumps(recorded)
+
+
+def test_the_first_time_a_story_is_begun_and_what_says_nothing_is_left_out(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = pages(capsys)
+    assert "STORY.md: begun" in told
+    assert "says nothing yet of: The question, What went wrong, What I learnt" in told
+    page = (project / "site/index.html").read_text()
+    assert page.count("<h2>") == 2
+    assert "<!--" not in page
+    assert "linear, version 1, the champion" in page
+    assert '<ol class="way"><li><strong>reading, validation</strong><br>fruit.csv' in page
+    assert (project / "site/page/card").read_text().startswith("<h2>Model card: linear")
+
+    (project / "STORY.md").write_text(STORY)
+    told = pages(capsys)
+    assert "begun" not in told
+    assert "nothing" not in told
+    page = (project / "site/index.html").read_text()
+    assert "<p>Is <em>it</em> sweet?</p>" in page
+    assert '<meta name="description" content="Is it sweet?">' in page
+    assert "champion" not in page  # who takes the facts out has none
+    assert (project / "STORY.md").read_text() == STORY
+    assert not list(project.glob(".site*"))
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"),
+        ("a <b onclick=x>b</b> c", "<p>a &lt;b onclick=x&gt;b&lt;/b&gt; c</p>"),
+        ("a <!-- no --> c", "<p>a  c</p>"),
+        ("<!-- no --> <img src=x>", "<p>&lt;img src=x&gt;</p>"),
+        ("```\n<!-- fact: way -->\n```", "<code>&lt;!-- fact: way --&gt;\n</code>"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        ("| a |\n|--:|\n| 1 |", "<td>1</td>"),
+        ("![Mine](<my bird.png>)", '<img src="pictures/my%20bird.png" alt="Mine" />'),
+        ("### More\n\nwords", "<h2>Part</h2>\n<h3>More</h3>\n<p>words</p>"),
+    ],
+)
+def test_the_story_is_markdown_in_which_nothing_is_a_tag(
+    written: str, shown: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "my bird.png").write_bytes(b"a bird")
+    (project / "STORY.md").write_text(f"# Mine & yours\n\n## Part\n\n{written}\n")
+    pages(capsys)
+    page = (project / "site/index.html").read_text()
+    assert shown in page
+    assert "<title>Mine &amp; yours</title>" in page
+    assert not any(sign in page for sign in ("<script", "<b ", "<img src=x", " style="))
+    bird = project / "site/pictures/my bird.png"
+    assert bird.exists() == ("pictures/my" in shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("No title\n", "begins with no title"),
+        ("# A\n\n<!-- fact: resluts -->\n", "no fact 'resluts'; choose among results, way"),
+        ("# A\n\n![b](https://example.com/b.png)\n", "https://example.com/b.png, which is no file"),
+        ("# A\n\n![b](../b.png)\n", "../b.png, which is no file"),
+        (b"# \xff\n", "is no UTF-8 text"),
+    ],
+)
+def test_a_story_that_cannot_be_told_is_told_of_and_the_page_stays(
+    text: str | bytes, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "STORY.md").write_text(STORY)
+    pages(capsys)
+    before = (project / "site/index.html").read_bytes()
+    (project / "STORY.md").write_bytes(text if isinstance(text, bytes) else text.encode())
+    told = pages(capsys, code=2)
+    assert said in told
+    assert len(told.splitlines()) == 1
+    assert (project / "site/index.html").read_bytes() == before
+    assert not list(project.glob(".site*"))
+
+
+def test_the_page_of_another_champion_is_told_of(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "run: make pages" in pages(capsys, "--check", code=2)
+    pages(capsys)
+    assert "shows the champion, version 1" in pages(capsys, "--check")
+    bundle = project / "bundles/champion"
+    (bundle / "MODEL_CARD.md").write_text("# Another\n")
+    reseal(bundle)
+    assert "another than the champion; run: make pages" in pages(capsys, "--check", code=1)
+    pages(capsys)
+    assert "shows the champion" in pages(capsys, "--check")
+    assert "Another" in (project / "site/page/card").read_text()
+    shutil.rmtree(bundle)
+    assert "run: make pull" in pages(capsys, "--check", code=2)
+
+
+def test_nothing_is_claimed_that_the_last_run_did_not_show(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (project / "fruit.csv").open("a") as file:
+        file.write("150,red,shop 1,true,2024-02-02,ripe,true\n")
+    assert main(["prepare"]) == 0
+    assert "other data" in pages(capsys, code=2)
+    shutil.rmtree(project / "bundles")
+    assert "run: make pull" in pages(capsys, code=2)
+    assert not (project / "site").exists()
+    assert not (project / "STORY.md").exists()
+
+
+def test_a_folder_that_it_did_not_write_is_left_alone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "site").mkdir()
+    (project / "site/mine.html").write_text("mine")
+    assert "make pages did not write" in pages(capsys, code=2)
+    assert (project / "site/mine.html").read_text() == "mine"
+
+
+def test_all_addresses_are_relative_and_the_plots_are_the_bundles(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages(capsys)
+    for name in ("index.html", "demo.html"):
+        page = (project / "site" / name).read_text()
+        assert "default-src 'self'" in page
+        assert not any(sign in page for sign in ('href="/', 'src="/', "http:", "https:"))
+    manifest = json.loads((project / "bundles/champion/bundle.json").read_text())
+    plots = {name for name in manifest["files"] if name.endswith(".png")}
+    assert plots == {path.name for path in (project / "site/page").rglob("*.png")}
+    assert plots

@@ -1,0 +1,141 @@
+"""The contract is checked before it is used, and encodes what is missing as missing.
+
+The tests that use the project's own schema.yaml say so in their names; they hold for
+any contract, but for the one about the demo's `remarks`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from coldstart.contract.columns import MISSING
+from coldstart.contract._contract import Contract
+from coldstart.errors import UserError
+
+SCHEMA = Path(__file__).parents[1] / "schema.yaml"
+NUMBER, TARGET = {"type": "number"}, {"type": "boolean", "role": "target"}
+TIME = {"type": "date", "role": "time"}
+
+
+def load(write_project: Callable[..., Path], folder: Path, **columns: Any) -> Contract:
+    return Contract.load(write_project(folder, columns=columns) / "schema.yaml")
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        (
+            {"x": {"type": "number", "minimun": 1}, "y": TARGET},
+            r"columns\.x\.minimun: there is no such setting; is it minimum",
+        ),
+        ({"x": {"type": "image"}, "y": TARGET}, r"columns\.x.*'image'.*'number'"),
+        ({"x": {"role": "feature"}, "y": TARGET}, r"columns\.x.*type"),
+        ({"x": {"type": "number", "role": "label"}, "y": TARGET}, r"x.*role.*'target'"),
+        ({"x": NUMBER}, "needs the role target"),
+        ({"x": NUMBER, "y": TARGET, "z": TARGET}, r"only one.*target.*'y', 'z'"),
+        ({"x": NUMBER, "y": TARGET, "a": TIME, "b": TIME}, r"only one.*time.*'a', 'b'"),
+        ({"x": NUMBER, "y": {"type": "text", "role": "target"}}, "target y must be"),
+        ({"y": TARGET}, "needs the role feature"),
+    ],
+)
+def test_a_contract_that_makes_no_sense_is_refused_by_name(
+    write_project: Callable[..., Path], tmp_path: Path, columns: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        load(write_project, tmp_path, **columns)
+    assert re.search(complaint, str(caught.value))
+    assert "schema.yaml" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_every_mistake_of_a_contract_is_named_at_once(
+    write_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"x.*\bwrong\b.*y.*\bodd\b"):
+        load(write_project, tmp_path, x={"type": "number", "wrong": 1}, y=dict(odd=2, **TARGET))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "no such contract; see contract in config.yaml"),
+        ("", "should hold settings"),
+        ("columns: [", "is not YAML"),
+        ("columns: {}\nextra: 1\n", "extra: there is no such setting"),
+        ("columns:\n  a: {type: number}\n  a: {type: text}\n", "'a' is there twice"),
+    ],
+)
+def test_a_file_that_is_no_contract_is_told_in_a_line(
+    tmp_path: Path, content: str | None, complaint: str
+) -> None:
+    if content is not None:
+        (tmp_path / "schema.yaml").write_text(content)
+    with pytest.raises(UserError, match=complaint) as caught:
+        Contract.load(tmp_path / "schema.yaml")
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> None:
+    (tmp_path / "schema.yaml").write_text(
+        "columns:\n  a: {type: category, categories: [yes, No, on, 12, 2024-01-01]}\n"
+        "  b: {type: boolean, role: target, nullable: false}\n"
+    )
+    columns = Contract.load(tmp_path / "schema.yaml").columns
+    assert columns["a"].categories == ["yes", "No", "on", "12", "2024-01-01"]
+    assert columns["b"].nullable is False
+
+
+def test_missing_values_are_encoded_as_missing_in_each_type(
+    write_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    kinds = ("number", "boolean", "date", "category", "text")
+    columns = {kind: {"type": kind} for kind in kinds}
+    contract = load(write_project, tmp_path, **columns, target=TARGET)
+    table: dict[str, list[Any]] = {kind: [None] for kind in kinds}
+    missing = contract.encode(table)
+    assert missing.numbers.shape == (1, 6)  # a date is four numbers
+    assert np.isnan(missing.numbers).all()
+    assert missing.strings.tolist() == [[MISSING, "_missing"]]
+
+
+def test_values_are_encoded_in_the_contract_order_whatever_the_tables(
+    write_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    columns = {
+        "a": {"type": "number"},
+        "word": {"type": "category"},
+        "day": {"type": "date"},
+        "flag": {"type": "boolean"},
+        "y": TARGET,
+    }
+    contract = load(write_project, tmp_path, **columns)
+    monday = dt.date(2024, 1, 1)
+    found = contract.encode({"flag": [True], "day": [monday], "word": ["x"], "a": [1e300]})
+    assert found.numbers.dtype == np.float32
+    assert found.numbers[0, 0] == np.finfo(np.float32).max  # not infinite
+    assert found.numbers[0, [3, 5]].tolist() == [0, 1]
+    assert np.hypot(*found.numbers[0, 1:3]) == pytest.approx(1)
+    assert found.strings.tolist() == [["x"]]
+
+
+def test_every_example_of_the_project_contract_passes_its_own_request_type() -> None:
+    contract = Contract.load(SCHEMA)
+    for name, column in contract.features.items():
+        if column.example is not None:
+            TypeAdapter(column.request_type()).validate_python(column.example)
+        else:
+            assert column.nullable, f"{name} needs an example"
+
+
+def test_every_listed_example_category_is_one_of_the_categories() -> None:
+    for column in Contract.load(SCHEMA).columns.values():
+        if (known := getattr(column, "categories", [])) and column.example is not None:
+            assert column.example in known

@@ -1,0 +1,228 @@
+"""Access and limits: who is answered, and what one client cannot do to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from coldstart.cli._main import main
+from coldstart.errors import UserError
+from coldstart.serve._server import create_app
+from coldstart.serve._access import EVERY, new_key, read_keys
+from coldstart.serve._limits import Limits
+from coldstart.config._settings import ServingSettings
+
+ROWS = {"rows": [{"grade": "A", "bruised": False}]}
+
+
+@pytest.fixture
+def client(small_bundle: Path) -> Callable[..., TestClient]:
+    """`client(**serving)`: the small project's API with these settings."""
+    return lambda **serving: TestClient(create_app(small_bundle, ServingSettings(**serving)))
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def test_only_who_has_a_key_is_answered_and_keys_change_without_a_restart(
+    client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.txt"
+    ann, bob = new_key(path, "ann"), new_key(path, "bob")
+    api = client(keys=path)
+    assert api.post("/predict", json=ROWS).status_code == 401
+    assert api.post("/predict", json=ROWS, headers=bearer("wrong")).status_code == 401
+    assert api.get("/model").status_code == 401
+    assert api.get("/health/live").status_code == 200
+    for key in (ann, bob):
+        assert api.post("/predict", json=ROWS, headers=bearer(key)).status_code == 200
+    assert api.post("/predict", json=ROWS, headers={"X-API-Key": ann}).status_code == 200
+
+    kept = [line for line in path.read_text().splitlines() if not line.startswith("bob")]
+    path.write_text("# without bob\n" + "\n".join(kept) + "\n")
+    eve = new_key(path, "eve")
+    time.sleep(2 * EVERY)
+    assert api.post("/predict", json=ROWS, headers=bearer(bob)).status_code == 401
+    assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
+    path.write_text("broken")
+    time.sleep(2 * EVERY)
+    assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
+
+
+def test_the_documentation_is_open_and_says_which_key_is_needed_where(
+    client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann")
+    api = client(keys=path)
+    assert api.get("/docs").status_code == 200
+    document = api.get("/openapi.json").json()
+    schemes = document["components"]["securitySchemes"]
+    assert {one["type"] for one in schemes.values()} == {"http", "apiKey"}
+    for route, methods in document["paths"].items():
+        (about,) = methods.values()
+        assert about.get("security", []) == (
+            [] if route.startswith("/health/") else [{name: []} for name in schemes]
+        )
+        (method,) = methods
+        answer = api.request(method, route, json=ROWS)
+        assert answer.status_code == (200 if route.startswith("/health/") else 401)
+        assert api.request(method, route, json=ROWS, headers=bearer(key)).status_code == 200
+    assert "securitySchemes" not in client().get("/openapi.json").json()["components"]
+
+
+def test_keys_are_kept_as_hashes_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann")
+    assert key not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    assert list(read_keys(path)) == ["ann"]
+    with pytest.raises(UserError, match="has a key ann already"):
+        new_key(path, "ann")
+    path.write_text("ann secret\n")
+    with pytest.raises(UserError, match="line 1: expected a name and a hash"):
+        read_keys(path)
+
+
+def test_make_key_prints_it_once_and_says_what_to_set(
+    small_project: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_project()
+    assert main(["key", "--name", "ann"]) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.strip()) >= 40
+    assert "keys: keys.txt" in shown.err
+    assert read_keys(Path("keys.txt"))
+
+
+def test_beyond_so_many_a_minute_a_client_is_told_when_to_come_again(
+    client: Callable[..., TestClient],
+) -> None:
+    api = client(per_minute=3)
+    codes = [api.post("/predict", json=ROWS).status_code for _ in range(4)]
+    assert codes == [200, 200, 200, 429]
+    refused = api.post("/predict", json=ROWS)
+    assert 1 <= int(refused.headers["retry-after"]) <= 21
+    assert api.get("/health/live").status_code == 200
+
+
+def test_a_body_that_is_too_long_gets_413(client: Callable[..., TestClient]) -> None:
+    api = client(max_bytes=1000)
+    assert api.post("/predict", json=ROWS).status_code == 200
+    assert api.post("/predict", json={"rows": ROWS["rows"] * 100}).status_code == 413
+
+
+def test_what_is_not_said_to_be_json_gets_415(client: Callable[..., TestClient]) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        told = client().post("/predict", content=b'{"rows": []}', headers={"Content-Type": kind})
+        assert told.status_code == 415
+
+
+def test_beyond_so_many_at_once_requests_are_refused_at_once() -> None:
+    release = asyncio.Event()
+    codes: list[int] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    async def ask() -> None:
+        limits = Limits(slow, at_once=2)
+        scope = {"type": "http", "path": "/predict", "headers": []}
+        asked = [asyncio.create_task(limits(scope, None, send)) for _ in range(5)]  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert codes == [503] * 3  # while the first two are still under way
+        release.set()
+        await asyncio.gather(*asked)
+        await limits(scope, None, send)  # type: ignore[arg-type]
+
+    asyncio.run(ask())
+    assert codes == [503] * 3 + [200] * 3
+
+
+def test_answers_tell_browsers_to_be_careful_and_nothing_of_the_server(
+    client: Callable[..., TestClient],
+) -> None:
+    headers = client().get("/health/live").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+
+def test_pages_of_other_origins_may_ask_only_if_they_are_listed(
+    client: Callable[..., TestClient],
+) -> None:
+    asking = {"Origin": "https://me.example", "Access-Control-Request-Method": "POST"}
+    assert client().options("/predict", headers=asking).status_code == 405
+    allowed = client(origins=["https://me.example"]).options("/predict", headers=asking)
+    assert allowed.headers["access-control-allow-origin"] == "https://me.example"
+
+
+def test_the_documentation_can_be_closed(client: Callable[..., TestClient]) -> None:
+    api = client(docs=False)
+    assert api.get("/docs").status_code == api.get("/openapi.json").status_code == 404
+    assert api.post("/predict", json=ROWS).status_code == 200
+
+
+def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
+    small_bundle: Path, served: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(small_bundle.parents[1], "--serving.patience", "2") as api:
+        address = (api.base_url.host, api.base_url.port)
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        has_history = {"headers": head, "body": head + b"Content-Length: 99\r\n\r\n{", "nothing": b""}
+        slow = {name: socket.create_connection(address) for name in has_history}
+        for name, sent in has_history.items():
+            slow[name].sendall(sent)
+        limit = time.monotonic() + 20
+        for name, connection in slow.items():
+            connection.settimeout(max(0.1, limit - time.monotonic()))
+            assert api.post("/predict", json=ROWS).status_code == 200
+            assert connection.recv(1) == b"", name  # closed by the server
+            connection.close()
+
+
+def status(connection: socket.socket) -> int:
+    """Read an answer to its end."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
+
+
+def test_a_request_that_is_under_way_is_answered_after_sigterm(
+    small_bundle: Path, served: Callable[..., Any]
+) -> None:
+    body = json.dumps(ROWS).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    with served(small_bundle.parents[1]) as api:
+        address = (api.base_url.host, api.base_url.port)
+        with socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(request)
+            assert status(connection) == 200  # the connection is there
+            connection.sendall(request[:-5])
+            time.sleep(0.5)
+            api.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(address, timeout=20)
+            connection.sendall(request[-5:])
+            assert status(connection) == 200
+            assert connection.recv(1) == b""
+        api.process.wait(20)

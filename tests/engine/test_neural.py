@@ -1,0 +1,152 @@
+"""The neural network's training can be killed, repeated and shared out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from coldstart.cli._main import main
+from coldstart.bundle._bundle import MODEL
+from coldstart.nn._estimator import NeuralNetwork
+from coldstart.config._settings import PACKAGE, NeuralSettings
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Start the training."""
+    return subprocess.Popen(
+        [sys.executable, "-m", PACKAGE, "train"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
+    )
+
+
+def finish(folder: Path) -> None:
+    """Run the training to its end."""
+    process = start(folder)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+
+
+def kill_after_checkpoint(folder: Path, name: str) -> None:
+    """Start the training, and kill it as soon as it has written a checkpoint more."""
+    process = start(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob(f"checkpoints/*/{name}")}
+    end = time.monotonic() + 300
+    while time.monotonic() < end and process.poll() is None:
+        now = {path: path.stat().st_mtime_ns for path in folder.glob(f"checkpoints/*/{name}")}
+        if now != before:
+            break
+        time.sleep(0.002)
+    assert process.poll() is None, process.stdout.read() if process.stdout else ""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def weights(model: Path) -> dict[str, np.ndarray]:
+    """All constants of a graph, the fitted preprocessing's among them."""
+    constants = onnx.load(model).graph.initializer
+    return {constant.name: onnx.numpy_helper.to_array(constant) for constant in constants}
+
+
+def test_a_training_killed_twice_ends_as_an_unbroken_one(
+    tmp_path: Path,
+    write_project: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen = {"epochs": 40, "patience": 40, "batch_size": 32, "checkpoint_seconds": 0}
+    folders = [tmp_path / "unbroken", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+        write_project(folder, models=["neural"], neural=chosen, split={"cross_validate_below": 0})
+    unbroken, killed = folders
+
+    with monkeypatch.context() as here:
+        here.chdir(unbroken)
+        here.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{unbroken}/mlflow.db")
+        assert main(["train"]) == 0
+    said = "neural: global batch of 32 rows, 32 on each of 1 rank(s); learning rate 0.003"
+    assert said in capsys.readouterr().out
+    kill_after_checkpoint(killed, "*-search.ckpt")
+    assert not (killed / "bundles" / "challenger").exists()
+    kill_after_checkpoint(killed, "*-fit.ckpt")
+    finish(killed)
+
+    expected, found = (weights(folder / "bundles" / "challenger" / MODEL) for folder in folders)
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    assert not list(killed.glob("checkpoints/*"))
+
+    runs, histories = [], []
+    for folder in folders:
+        client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+        experiment = client.get_experiment_by_name(PACKAGE)
+        assert experiment
+        (run,) = client.search_runs([experiment.experiment_id])  # one training is one run
+        runs.append(run)
+        points = client.get_metric_history(run.info.run_id, "final_search_validation_loss")
+        histories.append(sorted((point.step, point.value) for point in points))
+    assert runs[1].info.status == "FINISHED"
+    assert runs[1].data.params["global_batch"] == "32"
+    assert runs[1].data.params["learning_rate"] == "0.003"
+    assert histories[0] == histories[1]
+    assert [step for step, _ in histories[1]] == list(range(1, 41))
+    for name, value in runs[0].data.metrics.items():
+        if name.startswith("test_"):
+            assert runs[1].data.metrics[name] == value
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """Two numbers and a category, whose product with one decides."""
+    dice = np.random.default_rng(0)
+    inputs = np.hstack([dice.normal(size=(600, 2)), dice.integers(0, 5, (600, 1))])
+    return inputs, (inputs[:, 0] * inputs[:, 1] + (inputs[:, 2] == 3) > 0.2).astype(np.int64)
+
+
+def network(folder: Path, **settings: object) -> NeuralNetwork:
+    """Fit a network on the data."""
+    estimator = NeuralNetwork(
+        classifies=True,
+        n_categories=1,
+        settings=NeuralSettings.model_validate({"epochs": 8, "batch_size": 60, **settings}),
+        seed=1,
+        checkpoints=folder,
+        report=print,
+    )
+    return estimator.fit(*data())
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    one, two = network(tmp_path / "one"), network(tmp_path / "two")
+    for name, tensor in one.network_.state_dict().items():
+        assert torch.equal(tensor, two.network_.state_dict()[name])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo has no Windows build with spawn")
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    # Without dropout both see the same batches, so they differ by rounding alone.
+    alone = network(tmp_path / "alone", dropout=0.0, accelerator="cpu")
+    shared = network(tmp_path / "shared", dropout=0.0, accelerator="cpu", devices=2)
+    inputs, _ = data()
+    expected, found = alone.predict_proba(inputs), shared.predict_proba(inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_it_stops_early_when_nothing_improves(tmp_path: Path) -> None:
+    estimator = network(tmp_path, epochs=200, patience=2, learning_rate=0.05)
+    assert estimator.epochs_ < 100

@@ -1,0 +1,355 @@
+"""The registry: who becomes champion, who does not and why, and what a bundle may hold.
+
+A small project is trained once in a git repository of its own. Challengers that are
+worse, or the same but larger and slower, are made from its model by adding to the graph.
+"""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from mlflow import MlflowClient
+from onnx import helper, numpy_helper
+
+from coldstart.bundle import _bundle as bundle
+from coldstart.tracking import _registry as registry, _mlflow as tracking
+from coldstart.cli._main import main
+from coldstart.errors import UserError
+from coldstart.export._onnx import OUTPUT, rename
+from coldstart.data._dataset import load
+from coldstart.config._settings import Settings
+
+GIT = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+
+
+def commit(folder: Path) -> None:
+    """Commit everything that git does not ignore."""
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "All"]):
+        subprocess.run([*GIT, *arguments], cwd=folder, check=True)
+
+
+@dataclass
+class Registry:
+    """A project with models in its registry; all commands run in its folder."""
+
+    folder: Path
+    said: Callable[[], str]
+
+    def run(self, *arguments: str) -> str:
+        """Run a command that must succeed and return what it said."""
+        self.said()
+        assert main(list(arguments)) == 0
+        return self.said()
+
+    def version(self, alias: str) -> str | None:
+        """Version that an alias points to, by MLflow and by the copy in bundles/."""
+        version = registry.version_of(tracking.connect(Settings()), Settings(), alias)
+        copied = bundle.registered_version(self.folder / "bundles" / alias)
+        assert copied.get("version") == version
+        return version
+
+    def point(self, alias: str, version: str) -> None:
+        """Give an alias to a version by force, past the gate."""
+        registry.set_alias(tracking.connect(Settings()), Settings(), alias, version)
+
+    def register(self, change: Callable[[onnx.ModelProto], None]) -> str:
+        """Register the champion with a changed graph, make it the challenger, tell its version."""
+        settings = Settings()
+        client = tracking.connect(settings)
+        champion, changed = Path("bundles/champion"), Path("changed")
+        manifest = bundle.verify_bundle(champion)
+        shutil.rmtree(changed, ignore_errors=True)
+        changed.mkdir()
+        for name in (bundle.CONTRACT, bundle.REFERENCE, bundle.TESTED, bundle.CARD):
+            shutil.copy(champion / name, changed)
+        model = onnx.load(champion / bundle.MODEL)
+        change(model)
+        onnx.save(model, changed / bundle.MODEL)
+        bundle.write_checksums(changed, manifest)
+        dataset = load(settings)
+        rows = dataset.features(dataset.splits[0].test[:2])
+        with tracking.run(client, settings, "changed", "changed") as run_id:
+            uri = tracking.log_bundle(changed, rows, np.ones((2, 2), np.float32))
+        version = registry.register(client, settings, uri, run_id)
+        self.set_alias("challenger", version)
+        return version
+
+
+def worse(model: onnx.ModelProto) -> None:
+    """Answer the opposite of what the model does."""
+    rename(model, OUTPUT, "plain")
+    one = numpy_helper.from_array(np.float32([1]), "one")
+    model.graph.initializer.append(one)
+    model.graph.node.append(helper.make_node("Sub", ["one", "plain"], [OUTPUT]))
+
+
+def heavier(model: onnx.ModelProto) -> None:
+    """Answer the same, but only after a large multiplication whose result is zero."""
+    rename(model, OUTPUT, "plain")
+    zeros = numpy_helper.from_array(np.zeros((2, 200_000), np.float32), "zeros")
+    model.graph.initializer.append(zeros)
+    model.graph.node.extend(
+        [
+            helper.make_node("MatMul", ["plain", "zeros"], ["much"]),
+            helper.make_node("ReduceMax", ["much"], ["nothing"], keepdims=0),
+            helper.make_node("Add", ["plain", "nothing"], [OUTPUT]),
+        ]
+    )
+
+
+def unchanged(model: onnx.ModelProto) -> None:
+    """Leave the model as it is."""
+
+
+@pytest.fixture(scope="module")
+def first_training(
+    tmp_path_factory: pytest.TempPathFactory, write_project: Callable[..., Path]
+) -> Path:
+    """The small project, committed and trained once."""
+    folder = tmp_path_factory.mktemp("registry") / "project"
+    folder.mkdir()
+    write_project(folder, split={"cross_validate_below": 0})
+    ignored = ["bundles", "data", "mlruns", "mlflow.db*", "changed", "checkpoints"]
+    (folder / ".gitignore").write_text("\n".join(ignored))
+    commit(folder)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        assert main(["train"]) == 0
+    return folder
+
+
+@pytest.fixture
+def project(
+    first_training: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Registry:
+    """A copy of the trained project, to do with as a test likes."""
+    folder = tmp_path / "project"
+    shutil.copytree(first_training, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    return Registry(folder, lambda: capsys.readouterr().out)
+
+
+def test_the_first_model_that_beats_the_baseline_is_champion_at_once(project: Registry) -> None:
+    assert project.version("champion") == project.version("challenger") == "1"
+    manifest = bundle.verify_bundle(project.folder / "bundles" / "champion")
+    assert manifest.provenance["git_dirty"] is False
+    assert len(manifest.provenance["git_commit"]) == 40
+
+
+def test_a_model_that_was_trained_with_uncommitted_changes_is_refused(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    config = project.folder / "config.yaml"
+    config.write_text(config.read_text() + "seed: 1\n")
+    project.run("train")
+    told = refusal("promote")
+    assert "version 2 was not promoted" in told
+    assert "not committed" in told
+    assert project.version("champion") == "1"
+    assert project.version("challenger") == "2"
+
+
+def test_a_worse_challenger_is_refused_with_the_interval(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    project.register(worse)
+    told = refusal("promote")
+    assert "it is worse: average_precision -0." in told
+    assert "95 % confidence" in told
+    assert project.version("champion") == "1"
+
+
+def test_a_better_challenger_is_promoted_and_rollback_brings_the_one_before_back(
+    project: Registry,
+) -> None:
+    weak = project.register(worse)
+    project.set_alias("champion", weak)
+    project.set_alias("challenger", "1")
+    told = project.run("promote")
+    assert "version 1 (linear) is the champion: average_precision +0." in told
+    assert project.version("champion") == "1"
+
+    told = project.run("rollback")
+    assert f"version {weak} is the champion again, instead of version 1" in told
+    assert project.version("champion") == weak
+
+
+def test_an_equal_challenger_is_promoted_if_it_is_smaller_and_else_refused(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    heavy = project.register(heavier)
+    assert "nor smaller or faster" in refusal("promote")
+    project.set_alias("champion", heavy)
+    project.set_alias("challenger", "1")
+    assert "version 1 (linear) is the champion: as good" in project.run("promote")
+
+
+def test_a_champion_of_another_target_is_told_of_and_gives_way(project: Registry) -> None:
+    schema = project.folder / "schema.yaml"
+    columns = yaml.safe_load(schema.read_text())["columns"]
+    columns["sweet"]["role"], columns["weight"]["role"] = "feature", "target"
+    schema.write_text(yaml.safe_dump({"columns": columns}))
+    commit(project.folder)
+    assert "make serve still answers for sweet" in project.run("train")
+    assert "the champion predicts sweet" in project.run("promote")
+    assert project.version("champion") == "2"
+
+
+def test_the_champion_cannot_be_promoted_again(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    assert "version 1 is the champion already" in refusal("promote")
+
+
+def test_the_first_champion_cannot_be_rolled_back(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    assert "there is none before it" in refusal("rollback")
+    assert project.version("champion") == "1"
+
+
+def test_rolling_back_twice_does_not_go_round_in_circles(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    heavy = project.register(heavier)
+    project.set_alias("champion", heavy)
+    project.set_alias("challenger", "1")
+    project.run("promote")
+    project.run("rollback")
+    assert project.version("champion") == heavy
+    assert "there is none before it" in refusal("rollback")
+    assert project.version("champion") == heavy
+
+
+def test_a_challenger_that_saw_other_data_is_refused(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    project.register(unchanged)
+    table = project.folder / "fruit.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-50]))
+    project.run("prepare")
+    assert "trained on other data" in refusal("promote")
+
+
+def test_pull_brings_both_bundles_back(project: Registry) -> None:
+    shutil.rmtree(project.folder / "bundles")
+    told = project.run("pull")
+    assert "champion: version 1" in told
+    assert "challenger: version 1" in told
+    assert project.version("champion") == project.version("challenger") == "1"
+
+
+def test_without_a_training_there_is_nothing_to_promote_or_roll_back(
+    small_project: Callable[..., Path],
+    first_training: Path,
+    refusal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = small_project(experiment="untrained")
+    shutil.copy(first_training / "mlflow.db", folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    assert "make train" in refusal("rollback")
+    assert "make train" in refusal("promote")
+    assert main(["prepare"]) == 0
+    assert "there is no challenger yet" in refusal("promote")
+
+
+def test_a_store_that_cannot_be_reached_is_told_in_seconds(
+    small_project: Callable[..., Path], refusal: Callable[..., str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    small_project()
+    start = time.monotonic()
+    told = refusal("train", "--tracking-uri", address)
+    assert f"the tracking store {address} does not answer: " in told
+    assert time.monotonic() - start < 20
+
+
+def test_a_store_that_is_no_database_is_told(
+    small_project: Callable[..., Path], refusal: Callable[..., str]
+) -> None:
+    folder = small_project()
+    (folder / "false.db").write_text("this is no database " * 100)
+    told = refusal("rollback", "--tracking-uri", f"sqlite:///{folder}/false.db")
+    assert "false.db cannot be used" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "schema.yaml", "reference.csv", "tested.csv", "MODEL_CARD.md"]
+)
+@pytest.mark.parametrize("change", ["appended", "removed"])
+def test_a_bundle_of_which_a_file_was_changed_is_refused(
+    first_training: Path, tmp_path: Path, name: str, change: str
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(first_training / "bundles" / "champion", folder)
+    bundle.verify_bundle(folder)
+    if change == "appended":
+        with (folder / name).open("ab") as file:
+            file.write(b" ")
+    else:
+        (folder / name).unlink()
+    told = "was changed" if change == "appended" else "is missing"
+    with pytest.raises(UserError, match=f"is corrupt: {name} {told}"):
+        bundle.verify_bundle(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"])
+def test_a_bundle_with_a_broken_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bundle.json").write_bytes(content)
+    with pytest.raises(UserError, match="corrupt"):
+        bundle.verify_bundle(tmp_path)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not a bundle.*make train"):
+        bundle.verify_bundle(tmp_path / "absent")
+
+
+def is_pickle(content: bytes) -> bool:
+    """Whether bytes can be read as a pickle to the end."""
+    try:
+        for _ in pickletools.genops(content):
+            pass
+    except Exception:  # whatever the first wrong byte leads to
+        return False
+    return True
+
+
+def test_nothing_in_a_bundle_is_a_pickle(first_training: Path) -> None:
+    assert is_pickle(b"\x80\x04N.")
+    files = list((first_training / "bundles" / "champion").rglob("*"))
+    assert len(files) > 5
+    for file in files:
+        assert file.suffix not in (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy", ".npz")
+        content = file.read_bytes()
+        assert not content.startswith((b"\x80", b"PK\x03\x04")), file
+        assert not is_pickle(content), file
+
+
+def test_the_registered_model_is_an_mlflow_model_that_predicts(project: Registry) -> None:
+    """What is in the registry can be used by MLflow's own tools, not by ours alone."""
+    client: MlflowClient = tracking.connect(Settings())
+    source = client.get_model_version(Settings().experiment, "1")
+    run = client.get_run(source.run_id)
+    assert run.data.metrics["test_average_precision"] > 0.5
+    manifest = json.loads((project.folder / "bundles/champion/bundle.json").read_text())
+    assert manifest["provenance"]["run_id"] == source.run_id

@@ -1,0 +1,266 @@
+"""The split: every row once, no look-ahead, no group on two sides.
+
+One test counts the demo's own rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coldstart.contract._contract import Contract
+from coldstart.errors import UserError
+from coldstart.data._rows import ROW_HASH
+from coldstart.config._settings import SplitSettings
+from coldstart.data._splitting import PARTS
+from coldstart.data._splitting import split as splits
+
+FIRST = dt.date(2020, 1, 1)
+
+
+def contract(**columns: Any) -> Contract:
+    """Return a contract with a feature, a target, and the given columns."""
+    common = {"x": {"type": "number"}, "y": {"type": "boolean", "role": "target"}}
+    return Contract.model_validate({"columns": common | columns})
+
+
+PLAIN = contract()
+TIMED = contract(day={"type": "date", "role": "time", "nullable": False})
+GROUPED = contract(owner={"type": "category", "role": "group"})
+
+
+def table(n: int, **columns: Any) -> pl.DataFrame:
+    """Return n rows, of which every other is positive."""
+    return pl.DataFrame(dict(x=range(n), y=[i % 2 == 0 for i in range(n)], **columns))
+
+
+def days(*numbers: int) -> list[dt.date]:
+    return [FIRST + dt.timedelta(days=number) for number in numbers]
+
+
+ONCE = {"cross_validate_below": 0}  # whatever the number of rows
+
+
+def split(rows: pl.DataFrame, agreed: Contract, choice: SplitSettings, seed: int) -> pl.Series:
+    """Name the part of each row in the only split."""
+    (part,) = splits(rows, agreed, choice.model_copy(update=ONCE), seed)
+    return pl.Series([PARTS[number] for number in part])
+
+
+def assert_no_look_ahead(time: pl.Series, part: pl.Series) -> None:
+    """Each part begins after the day that the one before it ended on."""
+    spans = [time.filter(part == name) for name in PARTS]
+    spans = [span for span in spans if len(span)]
+    for earlier, later in itertools.pairwise(spans):
+        assert earlier.max() < later.min()  # type: ignore[operator]
+
+
+def test_dates_split_a_shuffled_table_without_look_ahead() -> None:
+    rows = table(100, day=days(*(i * 37 % 100 for i in range(100))))
+    dates = [FIRST + dt.timedelta(days=number) for number in (60, 75, 90)]
+    choice = SplitSettings(train_until=dates[0], validate_until=dates[1], test_until=dates[2])
+    part = split(rows, TIMED, choice, seed=0)
+    assert [(part == name).sum() for name in PARTS] == [60, 15, 15, 10]
+    assert_no_look_ahead(rows["day"], part)
+    assert rows["day"].filter(part == "validation").min() == dates[0]  # a date begins the next part
+
+
+def test_fractions_split_by_time_too() -> None:
+    rows = table(100, day=days(*(i * 37 % 100 for i in range(100))))
+    part = split(rows, TIMED, SplitSettings(train=0.6, validation=0.2), seed=0)
+    assert [(part == name).sum() for name in PARTS] == [60, 20, 20, 0]
+    assert_no_look_ahead(rows["day"], part)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    numbers=st.lists(st.integers(0, 30), min_size=10, max_size=60),
+    train=st.floats(0.1, 0.8),
+    validation=st.floats(0.1, 0.19),
+)
+def test_every_row_is_in_one_part_and_none_looks_ahead(
+    numbers: list[int], train: float, validation: float
+) -> None:
+    """Whatever the days, ties among them, and the fractions; or the split is refused."""
+    rows = table(len(numbers), day=days(*numbers))
+    try:
+        part = split(rows, TIMED, SplitSettings(train=train, validation=validation), seed=0)
+    except UserError:
+        return
+    assert len(part) == len(rows)
+    assert set(part) - set(PARTS) == set()
+    assert set(PARTS[:3]) - set(part) == set()
+    assert_no_look_ahead(rows["day"], part)
+
+
+def test_no_group_is_on_two_sides() -> None:
+    rows = table(300, owner=[f"owner {i // 2 % 40}" for i in range(300)])
+    part = split(rows, GROUPED, SplitSettings(), seed=0)
+    sides = rows.with_columns(part=part).group_by("owner").agg(pl.col("part").n_unique())
+    assert sides["part"].to_list() == [1] * 40
+    assert set(part) == set(PARTS[:3])
+
+
+def test_a_random_split_keeps_the_shares_of_the_classes() -> None:
+    rows = table(1000).with_columns(y=pl.int_range(1000) % 10 == 0)
+    part = split(rows, PLAIN, SplitSettings(), seed=0)
+    counts = [(part == name).sum() for name in PARTS]
+    assert counts == pytest.approx([700, 150, 150, 0], abs=1)
+    for name in PARTS[:3]:
+        assert rows["y"].filter(part == name).mean() == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_seed_alone_decides_a_random_split(grouped: bool) -> None:
+    rows = table(200, **{"owner": [f"owner {i % 50}" for i in range(200)]} if grouped else {})
+    agreed = GROUPED if grouped else PLAIN
+    first, again, other = (split(rows, agreed, SplitSettings(), seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("dates", "complaint"),
+    [
+        ((0, 10, 20), "no row is in the train part"),
+        ((10, 200, 300), "no row is in the test part"),
+        ((20, 10, 30), "must follow each other; see split in config.yaml"),
+        ((10, 10, 30), "must follow each other; see split in config.yaml"),
+    ],
+)
+def test_dates_that_leave_a_part_empty_are_refused(
+    dates: tuple[int, int, int], complaint: str
+) -> None:
+    train, validate, test = days(*dates)
+    choice = SplitSettings(train_until=train, validate_until=validate, test_until=test)
+    with pytest.raises(UserError, match=complaint):
+        split(table(50, day=days(*range(50))), TIMED, choice, seed=0)
+
+
+@pytest.mark.parametrize("part", PARTS[:3])
+def test_a_part_with_one_class_alone_is_refused_by_name(part: str) -> None:
+    begin = {"train": 0, "validation": 60, "test": 80}[part]
+    end = {"train": 60, "validation": 80, "test": 100}[part]
+    rows = table(100, day=days(*range(100)))
+    rows = rows.with_columns(y=pl.col("y") & ~pl.int_range(100).is_between(begin, end - 1))
+    with pytest.raises(UserError, match=f"in the {part} part; see split in config.yaml"):
+        split(rows, TIMED, SplitSettings(train=0.6, validation=0.2), seed=0)
+
+
+def test_a_class_that_comes_up_later_judges_nothing() -> None:
+    day = {"type": "date", "role": "time", "nullable": False}
+    agreed = contract(y={"type": "category", "role": "target"}, day=day)
+    rows = table(100, day=days(*range(100))).with_columns(
+        y=pl.when(pl.int_range(100) == 99).then(pl.lit("new")).otherwise(pl.col("y").cast(str))
+    )
+    part = split(rows, agreed, SplitSettings(), seed=0)
+    assert part.to_list() == ["train"] * 70 + ["validation"] * 15 + ["test"] * 14 + ["later"]
+
+
+MANY = contract(y={"type": "category", "role": "target"})
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    below=st.sampled_from([0, 1000]),
+    copies=st.integers(1, 3),
+)
+def test_classes_of_any_size_are_known_wherever_they_judge(
+    sizes: list[int], below: int, copies: int
+) -> None:
+    """Singletons included, and with every row several times: copies stay together."""
+    labels = [name for name, size in enumerate([75, 75, *sizes]) for _ in range(size)]
+    rows = pl.DataFrame({"x": range(len(labels)), "y": [f"class {name}" for name in labels]})
+    rows = pl.concat([rows] * copies).with_columns(pl.col("x").alias(ROW_HASH))
+    for part in splits(rows, MANY, SplitSettings(cross_validate_below=below), seed=0):
+        told = rows.with_columns(part=part)
+        assert set(told.filter(part=0)["y"]) == set(rows["y"])
+        assert told.group_by("x").agg(pl.col("part").n_unique())["part"].max() == 1
+        assert set(part) == {0, 1, 2}
+
+
+def test_few_rows_are_each_tested_once_a_repetition() -> None:
+    parts = splits(table(60), PLAIN, SplitSettings(), seed=0)
+    assert len(parts) == 15
+    for i in range(0, 15, 5):
+        tested = sum((part == PARTS.index("test")).astype(int) for part in parts[i : i + 5])
+        assert list(tested) == [1] * 60
+    for part in parts:
+        assert [(part == number).sum() for number in range(4)] == pytest.approx([36, 12, 12, 0])
+
+
+def test_few_rows_of_the_rarer_class_are_split_several_times() -> None:
+    rows = table(3000).with_columns(y=pl.int_range(3000) % 30 == 0)
+    assert len(splits(rows, PLAIN, SplitSettings(), seed=0)) == 5
+    assert len(splits(table(3000), PLAIN, SplitSettings(), seed=0)) == 1
+
+
+def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
+    rows = table(60, day=days(*(i * 37 % 60 for i in range(60))))
+    parts = splits(rows, TIMED, SplitSettings(), seed=0)
+    assert len(parts) == 5
+    for part in parts:
+        assert_no_look_ahead(rows["day"], pl.Series([PARTS[number] for number in part]))
+    ends = [rows["day"].filter(part == PARTS.index("test")).max() for part in parts]
+    assert ends == sorted(set(ends), key=str)
+
+
+def test_a_table_of_few_possible_rows_is_no_table_of_copies() -> None:
+    rows = table(2000).with_columns(x=pl.int_range(2000) % 3)
+    rows = rows.with_columns(pl.struct("x", "y").hash().alias(ROW_HASH))
+    (part,) = splits(rows, PLAIN, SplitSettings(), seed=0, chance=1 / 6)
+    counts = [(part == number).sum() for number in range(4)]
+    assert counts == pytest.approx([1400, 300, 300, 0], abs=1)
+
+
+def test_copies_stay_together_where_coincidence_does_not_explain_them() -> None:
+    rows = table(2000).with_columns(x=pl.int_range(2000) % 3)
+    rows = rows.with_columns((pl.int_range(2000) // 2).alias(ROW_HASH))
+    (part,) = splits(rows, PLAIN, SplitSettings(), seed=0, chance=1e-6)
+    sides = rows.with_columns(part=part).group_by(ROW_HASH).agg(pl.col("part").n_unique())
+    assert sides["part"].max() == 1
+
+
+def test_less_than_ten_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="9 rows with y are too few"):
+        splits(table(9), PLAIN, SplitSettings(), seed=0)
+
+
+def test_time_and_group_together_are_refused() -> None:
+    day = {"type": "date", "role": "time"}
+    both = contract(day=day, owner={"type": "category", "role": "group"})
+    rows = table(20, day=days(*range(20)), owner=["a", "b"] * 10)
+    with pytest.raises(UserError, match=r"day \(time\) and owner \(group\)"):
+        split(rows, both, SplitSettings(), seed=0)
+
+
+def test_fractions_that_leave_nothing_to_test_on_are_refused() -> None:
+    with pytest.raises(ValueError, match="no rows to test on"):
+        SplitSettings(train=0.8, validation=0.2)
+
+
+@pytest.mark.parametrize(
+    ("positives", "complaint"), [(0, "nothing to learn; give another"), (2, "in all but 2 row")]
+)
+def test_a_target_that_teaches_nothing_is_refused(positives: int, complaint: str) -> None:
+    rows = table(200).with_columns(y=pl.int_range(200) < positives)
+    with pytest.raises(UserError, match=complaint):
+        splits(rows, PLAIN, SplitSettings(), seed=0)
+
+
+def test_too_few_groups_are_refused_clearly() -> None:
+    with pytest.raises(UserError, match="owner"):
+        split(table(30, owner=["only one"] * 30), GROUPED, SplitSettings(), seed=0)
+
+
+def test_rows_without_a_group_are_refused_clearly() -> None:
+    owners = ["a", "b", "c", "d", "e", None] * 10
+    with pytest.raises(UserError, match="owner"):
+        split(table(60, owner=owners), GROUPED, SplitSettings(), seed=0)

@@ -1,0 +1,65 @@
+"""The API: predictions, the model, metrics, health, the demo page, and routes of your own.
+
+`make serve` runs it. The engine's `ModelService` holds the loaded model; everything else here is
+ordinary FastAPI.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import PlainTextResponse, Response
+from fastapi_offline import FastAPIOffline  # FastAPI, whose /docs loads nothing from other hosts
+
+from coldstart.serve import ModelService
+
+
+def create_app(service: ModelService) -> FastAPI:
+    """Make the application around the loaded model.
+
+    Parameters
+    ----------
+    service : ModelService
+        The loaded model, and the types of its requests and responses.
+    """
+    app: FastAPI = FastAPIOffline(
+        title=service.title,
+        description=service.description,
+        version=service.version,
+        lifespan=service.lifespan,
+        **service.fastapi_settings,
+    )
+    # Its route class goes from the bytes of a request to those of the response: FastAPI's own way
+    # takes longer than a model. What it documents is enforced all the same.
+    router = APIRouter(route_class=service.route_class)
+
+    @router.post("/predict", dependencies=service.security, **service.documentation)
+    async def predict(body: service.request_type) -> service.response_type:  # type: ignore[name-defined]
+        """Predict each row. A field that may be null may be left out."""
+        return await service.predict(body.rows)
+
+    @app.get("/model", dependencies=service.security)
+    async def model() -> dict[str, Any]:
+        """Return which model answers, its metrics, and where it comes from."""
+        return service.model_info()
+
+    @app.get("/metrics", dependencies=service.security, response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Return what was counted, for Prometheus."""
+        return service.metrics_response()
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        """Answer as long as the process runs."""
+        return {"status": "alive"}
+
+    @app.get("/health/ready")
+    async def ready() -> dict[str, str]:
+        """Answer once the model does; name a new bundle that was refused."""
+        return service.readiness()
+
+    # Add routes of your own here. `service.champion.predictor` is the loaded model.
+
+    app.include_router(router)
+    service.add_page(app)
+    service.protect(app)  # keys, limits, request ids, metrics, logs, security headers
+    return app

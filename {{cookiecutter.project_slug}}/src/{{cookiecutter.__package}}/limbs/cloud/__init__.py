@@ -1,1 +1,0 @@
-"""Rented machines: the same training on another Docker host, or on any cloud."""

@@ -1,1 +1,0 @@
-"""A Docker engine: this machine's, or that of a machine reached over ssh."""

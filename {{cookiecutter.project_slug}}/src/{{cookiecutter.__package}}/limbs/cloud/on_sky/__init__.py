@@ -1,1 +1,0 @@
-"""Machines of any cloud, of Kubernetes or of Slurm, rented by SkyPilot."""

@@ -1,1 +1,0 @@
-"""Deploying: the champion's API on a host or a cloud."""

@@ -1,1 +1,0 @@
-"""Tuning on rented machines: they share one search."""

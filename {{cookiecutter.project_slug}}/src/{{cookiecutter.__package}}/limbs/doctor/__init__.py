@@ -1,1 +1,0 @@
-"""The preflight: what would stop this project here, and what mends it."""

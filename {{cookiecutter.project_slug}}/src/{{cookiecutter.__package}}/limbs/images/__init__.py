@@ -1,1 +1,0 @@
-"""Images: the project in containers."""

@@ -1,1 +1,0 @@
-"""The leaderboard: all runs side by side."""

@@ -1,1 +1,0 @@
-"""Monitoring: what is served now, beside what the model was fitted on."""

@@ -1,1 +1,0 @@
-"""The report: the README's results, from the last training."""

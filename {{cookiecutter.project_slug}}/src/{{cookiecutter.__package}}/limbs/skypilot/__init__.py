@@ -1,1 +1,0 @@
-"""SkyPilot: rents machines of any cloud for `make train ON=...` and `make deploy ON=sky`."""

@@ -1,1 +1,0 @@
-"""Tuning: a search for better settings of a model."""

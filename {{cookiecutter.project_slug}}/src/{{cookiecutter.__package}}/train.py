@@ -1,0 +1,113 @@
+"""Training: from the table to registered models. Run it with `make train`."""
+
+from __future__ import annotations
+
+import mlflow
+
+from coldstart import Settings, StageTimer
+from coldstart.data import describe_split, prepare
+from coldstart.export import check_parity, to_onnx
+from coldstart.model_card import model_card
+from coldstart.tracking import (
+    Candidate,
+    choose_challenger,
+    complete_bundle,
+    connect,
+    flat_metrics,
+    log_bundle,
+    log_parameters,
+    log_table,
+    make_manifest,
+    register,
+    start_run,
+    write_bundle,
+)
+from coldstart.train import (
+    Fitter,
+    TrainingQueue,
+    draw,
+    evaluate,
+    evaluate_baselines,
+    exported,
+    importance,
+    predict_test_rows,
+    predict_validation_rows,
+    print_results,
+    validate_families,
+)
+
+from .models import FAMILIES, SEARCH_SPACES, unsuitable_families
+
+
+def train(settings: Settings) -> None:
+    """Train the chosen model types, or those that suit, and make the best one the challenger.
+
+    The validation rows choose the threshold and the challenger. The test rows evaluate each
+    model, and decide in the gate whether the challenger becomes the champion.
+    """
+    validate_families(settings.models or [], settings.tuned, FAMILIES, SEARCH_SPACES)
+    stages = StageTimer()  # prints a line for each stage, with its time
+    dataset = prepare(settings)
+    stages.done(f"data: {describe_split(dataset)}")
+    client = connect(settings)
+    queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable_families(dataset))
+    baselines = evaluate_baselines(dataset)
+    stages.done(f"baselines: {next(iter(baselines.columns))} is the best single column")
+    many_splits = len(dataset.splits) > 1  # few rows: cross-validation
+    candidates = []
+
+    for name in queue:
+        with queue.attempt(name), start_run(client, settings, dataset, name) as run:
+            # Fit on the training rows and predict the validation rows; then fit on both.
+            fitter = Fitter(
+                family=FAMILIES[name],
+                settings=settings,
+                dataset=dataset,
+                hyperparameters=settings.tuned.get(name, {}),
+                checkpoints=run.checkpoints,
+                report=None if many_splits else run.report("selection"),
+                stream=settings.neural.stream,
+            )
+            validation = predict_validation_rows(dataset, fitter)
+            model = fitter.fit(dataset.fitting_rows, run.report("final"))
+
+            # Export preprocessing and model to one graph, and compare it with the fitted model.
+            manifest = make_manifest(name, model, dataset, validation, run.provenance)
+            test_features = dataset.features(dataset.test_rows)
+            graph = to_onnx(model, test_features)
+            predictor = write_bundle(run.folder, graph, manifest, settings.contract)
+            parity = check_parity(model, predictor, test_features)
+
+            # Evaluate on the test rows: the exported graph, or each fold's own model.
+            source = fitter if many_splits else exported(predictor, dataset)
+            test = predict_test_rows(dataset, source, validation)
+            manifest.metrics = {
+                **evaluate(name, test, baselines, settings.too_good, settings.seed),
+                "validation": validation.score(),
+                "rounds": len(dataset.splits),
+                "parity": parity,
+                "fit_seconds": fitter.seconds,
+                "cpu_seconds": fitter.cpu_seconds,
+            }
+            figures = draw(name, dataset, test, importance(predictor, dataset, test, baselines))
+            card = model_card(dataset, manifest, test, baselines, predictor)
+            complete_bundle(predictor, manifest, dataset, test, figures, card)
+
+            # Log all of it to MLflow, and register the model. Add your own calls here.
+            log_parameters(settings, name, model)
+            mlflow.log_metrics(flat_metrics(manifest.metrics))
+            for file, figure in figures.items():
+                mlflow.log_figure(figure, f"plots/{file}")
+            mlflow.log_text(card, "MODEL_CARD.md")
+            mlflow.log_artifact(str(settings.contract))
+            log_table(dataset.table, str(settings.data.table))
+            model_uri = log_bundle(run.folder, test_features[:2], predictor)
+            version = register(client, settings, model_uri, run.id)
+            candidates.append(Candidate(name, version, manifest.metrics))
+            stages.done(str(candidates[-1]))
+
+    if candidates:
+        print_results(candidates, baselines)
+        if settings.choose:
+            choose_challenger(client, settings, dataset, candidates)
+    queue.finish()

@@ -1,0 +1,76 @@
+"""The project that uses the engine: where it lies, and the parts that it hands over."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project built on the engine.
+
+    The parts are object references, `module:name`, so that a command imports only what it
+    uses: serving does not load what trains.
+
+    Parameters
+    ----------
+    package : str
+        Name of the project's Python package; `python -m PACKAGE` runs its commands.
+    train : str
+        Function of the project and the settings that trains and registers models.
+    families : str
+        Dictionary from a model type's name to the function that builds its pipeline.
+    search_spaces : str
+        Dictionary from a model type's name to the ranges that `make tune` searches.
+    derived : str
+        Dictionary from a derived column's name to the function that computes it.
+    app : str
+        Function of the settings and a bundle's folder that makes the FastAPI application.
+    root : Path
+        The project's folder; by default the working directory.
+    """
+
+    package: str = "coldstart"
+    train: str = ""
+    families: str = ""
+    search_spaces: str = ""
+    derived: str = ""
+    app: str = ""
+    root: Path = Path()
+
+    def load(self, part: str) -> Any:
+        """Import and return a part.
+
+        Parameters
+        ----------
+        part : str
+            Name of one of the attributes that are object references.
+
+        Returns
+        -------
+        object
+            What the reference names.
+
+        Raises
+        ------
+        LookupError
+            If the project does not hand that part over.
+        """
+        reference = str(getattr(self, part))
+        module, _, name = reference.partition(":")
+        if not name:
+            raise LookupError(f"the project {self.package} hands over no {part}")
+        return getattr(importlib.import_module(module), name)
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line that runs one of the project's commands in a new process."""
+        return [sys.executable, "-m", self.package, *arguments]
+
+    @property
+    def env_prefix(self) -> str:
+        """Prefix of the environment variables that hold settings."""
+        return f"{self.package.upper()}_"

@@ -1,0 +1,66 @@
+"""Provenance: what one would need to make the same model again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+from coldstart._project import Project
+
+# What a training depends on; a changed README does not make it another one.
+SOURCES = ("src", "vendor", "config.yaml", "schema.yaml", "pyproject.toml", "constraints.txt")
+ENGINE = "coldstart-ml"
+JOB = os.environ.get("TRAINING_JOB", "")  # a rented machine trains for this run
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "polars", "scikit-learn", "skl2onnx", "torch")
+
+
+def collect(project: Project) -> dict[str, Any]:
+    """Return the commit, the time, and the versions of Python, engine and libraries."""
+    return {
+        "package": project.package,
+        **revision(),
+        "trained_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "engine": version(ENGINE),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def source_identity(project: Project) -> list[str]:
+    """Return what tells one state of the code from another: the project's source, the engine.
+
+    Uncommitted edits count as well.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((project.root / "src").rglob("*.py")):
+        digest.update(path.as_posix().encode() + path.read_bytes())
+    return [digest.hexdigest(), version(ENGINE)]
+
+
+def revision() -> dict[str, Any]:
+    """The commit, and whether what a training depends on has been changed since.
+
+    It is "none" without a repository or before its first commit. A rented machine has no
+    repository: it is told in GIT_COMMIT, with a + where there were changes.
+    """
+    if told := os.environ.get("GIT_COMMIT"):
+        return {"git_commit": told.rstrip("+"), "git_dirty": told.endswith("+")}
+    commit = git("rev-parse", "HEAD")
+    return {
+        "git_commit": commit or "none",
+        "git_dirty": bool(commit) and git("status", "--porcelain", "--", *SOURCES) != "",
+    }
+
+
+def git(*arguments: str) -> str | None:
+    """Output of a git command, or None if it failed or git is missing."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

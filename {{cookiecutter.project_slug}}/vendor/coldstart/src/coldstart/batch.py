@@ -1,0 +1,138 @@
+"""Batch prediction: a file of rows to a file of answers, a slice at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.config._settings import Dialect
+from coldstart.contract._contract import Contract, EncodedFeatures
+from coldstart.contract.columns import BaseColumn
+from coldstart.data._dataset import encode
+from coldstart.data._lags import add_lags
+from coldstart.data._streams import prefetch, write_csv, write_parquet
+from coldstart.data._validation import TableValidator
+from coldstart.data.reading._read import scan
+from coldstart.errors import UserError
+
+ROWS = 50_000  # in memory at a time
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def predict_file(bundle: Path, file: Path, out: Path) -> int:
+    """Add a model's predictions to the rows of a file.
+
+    Parameters
+    ----------
+    file, out
+        CSV, TSV or Parquet, by their names. The columns of `file` are kept; a column
+        that the contract lets be null may be absent. `out` appears when it is whole.
+
+    Returns
+    -------
+    int
+        Number of rows.
+
+    Raises
+    ------
+    UserError
+        If a file or the bundle cannot be used, or a value violates the contract.
+    """
+    if out.suffix not in (*SEPARATORS, ".parquet"):
+        raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
+    if out.exists() and file.exists() and out.samefile(file):
+        raise UserError(f"{out} is the file that is read: choose another name")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: there is no such folder; make it first")
+    predictor = BundlePredictor(bundle)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        slices = answers(predictor, file)
+        if out.suffix in SEPARATORS:
+            rows = write_csv(slices, unfinished, SEPARATORS[out.suffix])
+        else:
+            rows = write_parquet(slices, unfinished)
+        if not rows:
+            raise UserError(f"{file} has no rows")
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return rows
+
+
+def answers(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
+    """Yield the file's rows with the predictions, slice by slice."""
+    raw = scan(file, Dialect(ragged="refuse"))
+    contract = predictor.contract
+    present = raw.frame.collect_schema().names()
+    columns = needed(contract, present, file)
+    classes = predictor.manifest.classes
+    answer = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
+    if taken := [name for name in present if name in answer]:
+        raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
+    nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
+    # Lags look back over the whole table, which is not long where there are any.
+    size = max(raw.rows, 1) if contract.lags else ROWS
+    typing = TableValidator(columns)
+
+    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures]]:
+        for rows in raw.slices(size):
+            typed = typing(rows.with_columns(nulls))
+            typing.check(raw.place)
+            if contract.lags:
+                typed = add_lags(typed, contract)
+            yield rows, encode(contract, typed)
+
+    with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
+        for rows, features in prefetch(read()):
+            # As float64, which prints as the API's answers do.
+            prediction = predictor.predict(features).astype(np.float64)
+            bar.update(len(rows))
+            if not classes:
+                yield rows.with_columns(pl.Series("value", prediction[:, 0]))
+                continue
+            labels = np.array(classes)[predictor.labels(prediction)]
+            shares = [
+                pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
+            ]
+            yield rows.with_columns(pl.Series("label", labels), *shares)
+
+
+def needed(contract: Contract, present: list[str], file: Path) -> dict[str, BaseColumn]:
+    """Columns to read: the features, and for lags that are not given what they come from.
+
+    Raises
+    ------
+    UserError
+        If the file lacks one that must be there, or has none.
+    """
+    columns: dict[str, BaseColumn] = {}
+    for name, column in contract.features.items():
+        lag = contract.lags.get(name)
+        if lag is None or name in present:
+            columns[name] = column
+        else:
+            if lag.lag_of not in present:
+                raise UserError(
+                    f"{file} has no column {lag.lag_of}: a forecast is made from its past. Put the "
+                    f"rows before above those to forecast, which have no {lag.lag_of} yet"
+                )
+            sources = [lag.lag_of, *contract.names("time"), *contract.names("series")]
+            for source in map(str, sources):
+                columns[source] = contract.columns[source].model_copy(update={"nullable": True})
+    absent = [name for name in columns if name not in present]
+    if must := [name for name in absent if not contract.columns[name].nullable]:
+        lacking = ", ".join(must)
+        raise UserError(f"{file} has no column {lacking}, which the model needs; add it")
+    if set(present).isdisjoint(columns):
+        wanted = ", ".join(contract.features)
+        raise UserError(f"{file} has none of the columns {wanted}; is its first line the names?")
+    if absent:
+        print(f"{file} has no column {', '.join(absent)}: taken as missing", file=sys.stderr)
+    return columns

@@ -1,0 +1,138 @@
+"""The bundle: one folder that holds a model and everything that serving it needs.
+
+    model.onnx      the fitted preprocessing and the model in one graph
+    schema.yaml     the contract
+    bundle.json     classes, threshold, metrics, provenance, and the files' checksums
+    reference.csv   some of the rows that the model was fitted on, with its prediction
+    tested.csv      predictions of the test rows by models that did not see them
+    cases.json      three of the test rows: one told rightly, one wrongly, one doubtful
+    MODEL_CARD.md   the same for people
+    *.png           plots of the test rows
+
+There is no pickle in it, so loading a model runs nobody's code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from coldstart.errors import UserError
+
+MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
+REFERENCE, TESTED, CARD = "reference.csv", "tested.csv", "MODEL_CARD.md"
+CASES = "cases.json"
+VERSION = "version.json"
+
+
+class Manifest(BaseModel):
+    """What bundle.json holds.
+
+    Attributes
+    ----------
+    classes
+        Names of the classes, in the order of the prediction's columns; empty for regression.
+    derived
+        Names of the derived columns that the graph takes after the contract's numbers.
+    threshold
+        Probability of the second of two classes from which it is the answer.
+    weights
+        Of many classes, in their order: the answer is the one whose probability times
+        its weight is largest.
+    metrics
+        On the test rows: `test` of the model, `baseline` of the dummy, `column` of the best
+        single column, `naive` of the seasonal forecast, `interval` of the primary metric;
+        and `parity` as the largest difference between graph and pipeline.
+    provenance
+        Where the model comes from: run, git commit, data, settings and library versions.
+    files
+        SHA-256 of each other file, hexadecimal.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    family: str
+    target: str
+    classes: list[str] = []
+    derived: list[str] = []
+    threshold: float | None = None
+    weights: list[float] | None = None
+    metrics: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    files: dict[str, str] = {}
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, with the checksums of the files that the folder holds."""
+    files = {
+        path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
+    }
+    write_manifest(folder, manifest.model_copy(update={"files": files}))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest as it is."""
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def verify_bundle(folder: Path) -> Manifest:
+    """Check that a bundle is whole and unchanged.
+
+    Raises
+    ------
+    UserError
+        If the folder is not a bundle, or a file is missing or was changed.
+    """
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} is not a bundle: it has no {MANIFEST}; run: make pull (or make train)"
+        ) from None
+    except ValidationError:
+        raise UserError(f"{folder / MANIFEST} is corrupt; run: make pull") from None
+    for name in {MODEL, CONTRACT, *manifest.files}:
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{folder} is corrupt: {name} is missing; run: make pull")
+        if checksum(path) != manifest.files.get(name):
+            raise UserError(f"{folder} is corrupt: {name} was changed; run: make pull")
+    return manifest
+
+
+def registered_version(folder: Path) -> dict[str, str]:
+    """Name, version and alias under which a bundle was registered; empty if it was not."""
+    path = folder / VERSION
+    found: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """Put one folder in the place of another, which stays as it is until the new one is whole."""
+    retired = old.with_name(f".{old.name}.retired")
+    shutil.rmtree(retired, ignore_errors=True)
+    if old.exists():
+        old.rename(retired)
+    new.rename(old)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def current_bundle() -> Path:
+    """The champion's bundle, or the challenger's while there is no champion."""
+    champion, challenger = Path("bundles/champion"), Path("bundles/challenger")
+    if not champion.exists() and challenger.exists():
+        print("there is no champion yet: using the challenger", file=sys.stderr)
+        return challenger
+    return champion

@@ -1,0 +1,189 @@
+"""The command line: finds a command, runs it, and tells a person's mistakes from bugs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from importlib.metadata import entry_points
+
+import yaml
+from dotenv import load_dotenv
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from coldstart._locking import lock
+from coldstart._project import Project
+from coldstart.cli import (
+    _cloud,
+    _commands,
+    _data,
+    _deploy,
+    _doctor,
+    _images,
+    _leaderboard,
+    _monitor,
+    _pages,
+    _report,
+    _skypilot,
+    _tuning,
+)
+from coldstart.cli._commands import Command
+from coldstart.config._settings import CONFIG, rank_of
+from coldstart.contract._derived import register_derived
+from coldstart.errors import UserError, describe, no_room
+
+VERBOSE = ("-v", "--verbose")
+AGAIN = "what was finished is kept; when that is mended, run this again"
+
+
+MODULES = [
+    _commands,
+    _data,
+    _tuning,
+    _leaderboard,
+    _report,
+    _pages,
+    _monitor,
+    _images,
+    _deploy,
+    _cloud,
+    _skypilot,
+    _doctor,
+]
+
+
+def find_commands() -> dict[str, type[Command]]:
+    """Return all commands by name: the engine's, and those that other packages bring.
+
+    Another package brings one as a module in the entry point group `coldstart.commands`.
+    """
+    modules = [*MODULES, *(one.load() for one in entry_points(group="coldstart.commands"))]
+    return {
+        called(value): value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Command)
+        and value.run is not Command.run  # which others begin with
+        and value.__module__ == module.__name__
+    }
+
+
+def called(kind: type[Command]) -> str:
+    """What a command is called on the command line: TuneHome is tune-home."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+def main(project: Project, arguments: list[str]) -> int:
+    """Run one of a project's commands.
+
+    Parameters
+    ----------
+    project : Project
+        The project, with the parts that it hands over.
+    arguments : list of str
+        The command line without the program's name.
+
+    Returns
+    -------
+    int
+        The command's exit code; 2 for a mistake of the person's.
+    """
+    found = find_commands()
+    if any(argument in VERBOSE for argument in arguments):
+        arguments = [argument for argument in arguments if argument not in VERBOSE]
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: python -m {project.package} COMMAND [--help] [-v] [--setting value ...]\n")
+        width = max(map(len, found))
+        for name, kind in sorted(found.items()):
+            print(f"  {name:{width}}  {(kind.__doc__ or '').splitlines()[0]}")
+        return 0
+    name, *rest = arguments
+    try:
+        if name not in found:
+            raise UserError(
+                f"there is no command {name!r}; choose among {', '.join(sorted(found))}"
+            )
+        command = build(project, found[name], rest)
+        if project.derived:
+            register_derived(project.load("derived"))
+        rank, ranks = rank_of()
+        if rank:
+            from coldstart.nn._ranks import run_worker  # torch takes seconds to import
+
+            return run_worker(command.neural)
+        with contextlib.ExitStack() as stack:
+            if command.alone:
+                stack.enter_context(lock())
+            if ranks > 1:
+                from coldstart.nn._ranks import leading
+
+                stack.enter_context(leading(command.neural))
+            code = command.run()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        reason = no_room(error) if isinstance(error, OSError) else store_trouble(error)
+        if reason is None:
+            raise
+        print(f"error: {reason}\n{AGAIN}", file=sys.stderr)
+        return 2
+    return code or 0
+
+
+def store_trouble(error: Exception) -> str | None:
+    """What is wrong if it was the tracking store that failed; it may do so at any moment."""
+    if type(error).__module__ != "mlflow.exceptions":
+        return None
+    from coldstart.tracking._mlflow import explain_error  # it is loaded: the error is MLflow's
+
+    return explain_error(error)
+
+
+def build(project: Project, command: type[Command], arguments: list[str]) -> Command:
+    """Read a command's settings from config.yaml, .env, the environment and the command line.
+
+    What .env holds is put into the environment, so that AWS' and MLflow's libraries see it too.
+
+    Raises
+    ------
+    UserError
+        If one of them is missing, unknown or wrong.
+    """
+    if not CONFIG.is_file():
+        raise UserError(f"there is no {CONFIG} here; run this in the project's folder")
+    try:
+        load_dotenv(".env", interpolate=False)  # a password may hold a $
+    except UnicodeDecodeError:
+        raise UserError(".env is not UTF-8 text: save it as such") from None
+    prefix = project.env_prefix
+    for variable in os.environ:
+        field = variable.removeprefix(prefix).split("__")[0].lower()
+        if variable.startswith(prefix) and field not in command.model_fields:
+            raise UserError(
+                f"{variable} is set in the environment or in .env, but is no setting: remove it"
+            )
+    call = f"python -m {project.package} {called(command)}"
+    see = f"see make help, or {call} --help"
+    try:
+        settings = command(
+            _cli_parse_args=arguments, _cli_prog_name=call, _env_prefix=prefix
+        )
+        return settings.for_project(project)
+    except ValidationError as error:
+        raise UserError(f"settings: {describe(error, command.model_fields)}; {see}") from None
+    except SettingsError as error:
+        what = str(error).removeprefix("error parsing CLI: ")
+        raise UserError(f"settings: {what}; {see}") from None
+    except ValueError:
+        raise UserError(f"{CONFIG} is not a list of settings, one `name: value` a line") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
+

@@ -1,0 +1,1 @@
+"""SkyPilot, in an environment of its own."""

@@ -1,0 +1,289 @@
+"""The person's choices: config.yaml, then .env, the environment, and the command line."""
+
+from __future__ import annotations
+
+import codecs
+import datetime as dt
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from coldstart._project import Project
+
+UI_PORT = 5001  # 5000 is taken on macOS
+CONFIG, CHECKPOINTS = Path("config.yaml"), Path("checkpoints")
+
+
+def seconds(value: Any) -> Any:
+    """Read a time such as 90, 90s, 5m or 1h."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", value)
+        if not found:
+            raise ValueError(f"expected a time such as 90s, 5m or 1h, not {value!r}")
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def rank_of() -> tuple[int, int]:
+    """Return the rank that torchrun started this process as, and among how many."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Join(Section):
+    """A second table, whose row with the same key is added to each row of the first."""
+
+    file: Path
+    key: str
+
+
+class Dialect(Section):
+    """How a file is written. What is left open is found out from the file, and said."""
+
+    encoding: str | None = Field(None, description="as Python calls it: utf-8, cp1252, utf-16")
+    delimiter: str | None = Field(None, min_length=1, description="a blank: any run of blanks")
+    quote: str | None = Field(None, min_length=1, max_length=1)
+    header: bool | None = Field(None, description="whether there is a line of names")
+    skip: int | None = Field(None, ge=0, description="lines above the table")
+    footer: int | None = Field(None, ge=0, description="lines below the table")
+    sheet: str | None = Field(None, description="of an Excel file")
+    ragged: Literal["set aside", "refuse"] = Field(
+        "set aside", description="rows with too many or too few fields"
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, name: str | None) -> str | None:
+        try:
+            return name and codecs.lookup(name).name
+        except LookupError:
+            raise ValueError(f"there is no encoding {name!r}; try cp1252 or utf-8") from None
+
+
+def place(value: Any) -> Path | str:
+    """Tell an address in an object store, which is text, from a path."""
+    if not isinstance(value, str | Path):
+        raise ValueError("expected a path, or an address such as s3://bucket/folder/*.parquet")
+    return str(value) if str(value).startswith("s3://") else Path(value)
+
+
+class DataSettings(Section):
+    """Where the raw table comes from.
+
+    Attributes
+    ----------
+    table
+        A file, a folder (all tables in it) or a pattern such as `data/raw/*.csv`. Files
+        with the same columns are appended. Parquet may lie in an object store:
+        `s3://bucket/folder/*.parquet`.
+    """
+
+    table: Annotated[Path | str, PlainValidator(place)]
+    joins: list[Join] = []
+    dialect: Dialect = Dialect()
+
+
+class SplitSettings(Section):
+    """How rows are divided.
+
+    Dates are the first day that no longer belongs to a part, and need a column
+    with the role time. Without them the fractions count. Fewer rows than
+    `cross_validate_below` are split several times.
+    """
+
+    train_until: dt.date | None = None
+    validate_until: dt.date | None = None
+    test_until: dt.date | None = None
+    train: Fraction = 0.7
+    validation: Fraction = 0.15
+    cross_validate_below: int = 1000
+
+    @model_validator(mode="after")
+    def _fractions_leave_room(self) -> Self:
+        if self.train + self.validation >= 1:
+            raise ValueError("train and validation leave no rows to test on")
+        return self
+
+
+class NeuralSettings(Section):
+    """The neural network and its training."""
+
+    # Where it is trained decides nothing, and a training may go on elsewhere.
+    PLACE: ClassVar = {"accelerator", "devices", "strategy", "checkpoint_seconds"}
+
+    hidden: list[Annotated[int, Field(gt=0)]] = [64, 32]
+    dropout: float = Field(0.3, ge=0, lt=1)
+    batch_size: int = Field(512, gt=0, description="rows of a step, all processes' together")
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    stream: bool = Field(False, description="learn from all rows of Parquet, not of a sample")
+    epochs: int = Field(40, gt=0, description="at most")
+    patience: int = Field(3, gt=0, description="epochs without improvement before it stops")
+    checkpoint_seconds: float = Field(1.0, ge=0, description="at most one in this time")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
+    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="fsdp: each holds a part of it")
+
+
+class LogSettings(Section):
+    """What the API tells of itself."""
+
+    form: Literal["auto", "text", "json"] = Field("auto", description="auto: JSON but to a person")
+    requests: Literal["failed", "all"] = Field("failed", description="which are told of")
+
+
+class PredictionLogSettings(Section):
+    """What is kept of the predictions that the API gives, for `make monitor`."""
+
+    folder: Path | None = Field(None, description="where; by default nothing is kept")
+    share: float = Field(1.0, gt=0, le=1, description="of the requests")
+    megabytes: int = Field(500, gt=0, description="on disk; the oldest are deleted")
+
+
+class ServingSettings(Section):
+    """Where the API listens, and whom it answers.
+
+    `canary` is the share of requests that the challenger answers; with `shadow` it is asked as
+    well, and its answers are only recorded.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    workers: int = Field(1, gt=0, description="processes that answer")
+    keys: Path | None = Field(None, description="file of keys (make key), or everybody may ask")
+    per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
+    at_once: int = Field(256, gt=0, description="requests under way; more get 503")
+    max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
+    file_bytes: int = Field(2_000_000_000, gt=0, description="of a CSV or an Arrow stream")
+    patience: float = Field(10.0, gt=0, description="seconds that a request may take to come in")
+    deadline: float = Field(30.0, gt=0, description="seconds that many rows may take")
+    origins: list[str] = Field([], description="web pages that may ask, such as https://me.org")
+    docs: bool = Field(True, description="whether /docs and /openapi.json are there")
+    telemetry: bool = Field(False, description="OpenTelemetry, as OTEL_... variables say")
+    logs: LogSettings = LogSettings()
+    record: PredictionLogSettings = PredictionLogSettings()
+    canary: float = Field(0.0, ge=0, le=1)
+    shadow: bool = False
+
+    @model_validator(mode="after")
+    def _shadows_are_recorded(self) -> Self:
+        if self.shadow and not self.record.folder:
+            raise ValueError("shadow is for the record: set record.folder as well")
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings of the project."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        defer_build=True,
+        env_prefix="COLDSTART_",  # load_settings gives the project's own
+        env_nested_delimiter="__",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_exit_on_error=False,
+        cli_hide_none_type=True,
+        populate_by_name=True,
+    )
+
+    data: DataSettings
+    contract: Path = Path("schema.yaml")
+    split: SplitSettings = SplitSettings()
+    models: list[str] | None = Field(
+        None, min_length=1, description="all of these; by default those that suit, in the budget"
+    )
+    budget: Seconds = Field(60.0, description="for trying models that were not asked for by name")
+    tuned: dict[str, dict[str, Any]] = Field({}, description="settings of models, by make tune")
+    too_good: float | None = Field(
+        None, description="a test score above this means a leak, and stops the training"
+    )
+    training_rows: int = Field(
+        500_000, gt=0, description="of more rows, a random sample of so many is learned from"
+    )
+    seed: int = 0
+    fresh: bool = Field(False, description="start anew what an interrupted training left")
+    choose: bool = Field(True, description="make the best the challenger, the first the champion")
+    experiment: str = Field("", description="in MLflow; by default the package's name")
+    tracking_uri: str = Field(
+        "sqlite:///mlflow.db",
+        validation_alias=AliasChoices("tracking_uri", "MLFLOW_TRACKING_URI"),
+    )
+    neural: NeuralSettings = NeuralSettings()
+    serving: ServingSettings = ServingSettings()
+    _project: Project = PrivateAttr(default_factory=Project)
+
+    @property
+    def project(self) -> Project:
+        """The project whose settings these are."""
+        return self._project
+
+    def for_project(self, project: Project) -> Self:
+        """Return these settings as a project's own."""
+        self._project = project
+        if not self.experiment:
+            self.experiment = project.package
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Earlier sources win."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
+
+    @classmethod
+    def load(cls, project: Project) -> Self:
+        """Read a project's settings from config.yaml and the environment alone.
+
+        Parameters
+        ----------
+        project : Project
+            The project, whose name is the prefix of environment variables.
+        """
+        load: Any = cls
+        settings: Self = load(_env_prefix=project.env_prefix)
+        return settings.for_project(project)
+
+    def choices(self) -> dict[str, Any]:
+        """Return what decides a training, to be logged with it.
+
+        Without the tracking store's address, which may hold a password.
+        """
+        decisive = set(Settings.model_fields) - {"tracking_uri", "serving", "choose", "fresh"}
+        return self.model_dump(mode="json", include=decisive, exclude={"neural": NeuralSettings.PLACE})

@@ -1,0 +1,86 @@
+"""Derived columns: functions of the encoded columns, the same for training, batch and API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from coldstart.errors import UserError
+
+DerivedColumn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+"""From named arrays of shape (n,), float64 with NaN for missing or strings, to one of numbers."""
+
+_functions: dict[str, DerivedColumn] = {}
+
+
+def register_derived(functions: Mapping[str, DerivedColumn]) -> None:
+    """Set the derived columns of this process.
+
+    Parameters
+    ----------
+    functions : mapping
+        From a derived column's name to its function.
+    """
+    _functions.clear()
+    _functions.update(functions)
+
+
+def missing_inputs() -> dict[str, str]:
+    """Return the derived columns that were left out, and the input that each lacks."""
+    return dict(_left_out)
+
+
+_left_out: dict[str, str] = {}
+
+
+def registered(numbers: Sequence[str], strings: Sequence[str]) -> dict[str, DerivedColumn]:
+    """Return the derived columns that can be computed from columns of these names.
+
+    Raises
+    ------
+    UserError
+        If a function fails, or a derived column has the name of another column.
+    """
+    found: dict[str, DerivedColumn] = {}
+    row = {name: np.array([np.nan]) for name in numbers}
+    row |= {name: np.array([""], dtype=object) for name in strings}
+    _left_out.clear()
+    for name, function in _functions.items():
+        if name in row:
+            raise UserError(
+                f"features.py: the derived column {name} has the name of a column of schema.yaml"
+            )
+        try:
+            compute({name: function}, row, 1)
+        except KeyError as error:
+            if (lacking := error.args[0]) in row:
+                raise
+            _left_out[name] = str(lacking)
+            continue
+        found[name] = function
+    return found
+
+
+def compute(
+    functions: Mapping[str, DerivedColumn], columns: Mapping[str, np.ndarray], rows: int
+) -> np.ndarray:
+    """Return the derived columns, shape (columns, rows), with NaN where one is not finite.
+
+    Raises
+    ------
+    UserError
+        If a function fails, or does not return a number for each row.
+    """
+    values = np.empty((len(functions), rows))
+    with np.errstate(all="ignore"):
+        for i, (name, function) in enumerate(functions.items()):
+            try:
+                values[i] = function(columns)
+            except KeyError:
+                raise
+            except Exception as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(f"features.py: the derived column {name} failed: {reason}") from error
+    values[~np.isfinite(values)] = np.nan
+    return values

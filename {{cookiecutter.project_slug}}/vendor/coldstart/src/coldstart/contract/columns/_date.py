@@ -1,0 +1,132 @@
+"""Days and times of day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from coldstart.contract.columns._base import BaseColumn
+
+if TYPE_CHECKING:
+    import polars as pl
+
+YEAR, QUARTER = r"\b(\d{4})(?:\b|[Qq])", r"[Qq]([1-4])(?:\b|\D)"
+DAY_0 = dt.date(2000, 1, 1).toordinal()
+
+
+class Date(BaseColumn):
+    """A day, or a day and a time. As a feature it is calendar and elapsed time.
+
+    The calendar is the season, the weekday and, where there is one, the time of day.
+
+    Attributes
+    ----------
+    format
+        How the text is written, in strftime's letters, or `unix` for seconds since
+        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5), or
+        `quarter` (2024 Q1).
+        Of several the first that fits counts. One
+        that has an hour makes the column a day and a time.
+    calendar
+        With the role time: whether the calendar is a feature. Elapsed time is not,
+        since a model is asked about days later than any it was fitted on.
+    """
+
+    matrix = "numbers"
+    mend = "format (it may be a list)"
+
+    type: Literal["date"]
+    format: str | list[str] = "%Y-%m-%d"
+    calendar: bool = False
+
+    @property
+    def is_feature(self) -> bool:
+        return super().is_feature or (self.role == "time" and self.calendar)
+
+    @property
+    def formats(self) -> list[str]:
+        """All formats."""
+        return [self.format] if isinstance(self.format, str) else self.format
+
+    @property
+    def has_time(self) -> bool:
+        """Whether values have a time of day."""
+        return any(re.search(r"%[HIkcsTRX]|unix", format) for format in self.formats)
+
+    def is_typed(self, dtype: pl.DataType) -> bool:
+        return dtype.is_temporal()
+
+    def convert(self, values: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        return values.cast(pl.Datetime("us")) if self.has_time else values.cast(pl.Date)
+
+    def parse(self, text: pl.Expr) -> pl.Expr:
+        import polars as pl
+
+        return self.convert(pl.coalesce([self._parse(text, format) for format in self.formats]))
+
+    def _parse(self, text: pl.Expr, format: str) -> pl.Expr:
+        import polars as pl
+
+        if format.startswith("unix"):
+            unit: Any = "ms" if format.endswith("ms") else "s"
+            number = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+            return pl.from_epoch(number, unit).cast(pl.Datetime("us"))
+        if format == "quarter":
+            year, quarter = (text.str.extract(one).cast(pl.Int32) for one in (YEAR, QUARTER))
+            return pl.datetime(year, 3 * quarter - 2, 1)
+        if format == "year":
+            decimal = text.cast(pl.Float64, strict=False)
+            months = (decimal - decimal.floor()) * 12 + 0.01  # 1949.083 is written for 1949 1/12
+            day = ((months - months.floor()) * 30).floor() + 1
+            return pl.datetime(decimal.floor().cast(pl.Int32), months.floor() + 1, day)
+        # What is left out is the first month, the first day, the full hour.
+        for parts, letter, first in (("mbBhjDFxUW", "m", "1"), ("djeDFxua", "d", "1")):
+            if not re.search(f"%-?[{parts}]", format):
+                format, text = f"{format} %{letter}", text + f" 0{first}"
+        if re.search("%-?[HI]", format) and not re.search("%-?M", format):
+            format, text = f"{format} %M", text + " 00"
+        date = text.str.to_datetime(
+            format,
+            time_unit="us",
+            strict=False,
+            ambiguous="null",
+            cache=False,  # looking a text up takes longer than reading it
+        )
+        if "%z" in format or "%:z" in format or "%#z" in format:
+            date = date.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return date
+
+    def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        days: list[dt.date | None] = list(values)
+        years = [day and 2 * math.pi * day.timetuple().tm_yday / 365.25 for day in days]
+        columns: list[Sequence[Any]] = [
+            [angle and math.sin(angle) for angle in years],
+            [angle and math.cos(angle) for angle in years],
+            [day and day.weekday() for day in days],
+        ]
+        if self.has_time:
+            columns.append([time and time.hour + time.minute / 60 for time in values])
+        if self.role != "time":
+            columns.append([day and (day.toordinal() - DAY_0) / 365.25 for day in days])
+        return columns
+
+    def encoded_names(self, name: str) -> list[str]:
+        parts = ["year_sin", "year_cos", "weekday"]
+        parts += ["hour"] * self.has_time + ["years"] * (self.role != "time")
+        return [f"{name}.{part}" for part in parts]
+
+    def control(self) -> dict[str, Any]:
+        return {"kind": "date", "time": self.has_time}
+
+    def typical(self) -> str:
+        return "2024-06-30T12:00:00" if self.has_time else "2024-06-30"
+
+    def request_type(self) -> Any:
+        return Annotated[dt.datetime if self.has_time else dt.date, Field(strict=True)]

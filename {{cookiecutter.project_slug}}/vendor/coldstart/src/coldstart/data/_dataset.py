@@ -1,0 +1,235 @@
+"""Preparation: the first stage. Raw files to the typed table, and to the rows to learn from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from coldstart.config._settings import Settings
+from coldstart.contract._contract import Contract, EncodedFeatures
+from coldstart.data._lags import add_lags, has_history
+from coldstart.data._rows import ROW, ROW_HASH, type_rows
+from coldstart.data._sampling import ReservoirSampler, sample
+from coldstart.data._splitting import Split, split
+from coldstart.data._streams import write_parquet
+from coldstart.data.reading._read import read, row_groups
+from coldstart.errors import UserError
+
+PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
+EXAMPLES = Path("data/prepared/examples.parquet")  # those to learn from, with their parts
+PART = "__part_{}__"
+DIGEST = "digest"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The typed rows to learn from, split.
+
+    Attributes
+    ----------
+    table
+        n rows of the contract's columns but those that are ignored.
+    rounds
+        One split, or where rows are few several.
+    classes
+        Names of the target's classes in order; empty for regression.
+    digest
+        SHA-256 of the table, hexadecimal.
+    marks
+        Where more rows than these are streamed, the columns `ROW` and `ROW_HASH` of these.
+    """
+
+    contract: Contract
+    table: pl.DataFrame
+    splits: Sequence[Split]
+    classes: list[str]
+    digest: str
+    row_ids: pl.DataFrame | None = None
+
+    @cached_property
+    def encoded(self) -> EncodedFeatures:
+        """All rows, encoded."""
+        return encode(self.contract, self.table)
+
+    @cached_property
+    def test_rows(self) -> np.ndarray:
+        """Numbers of the rows that some split tests, sorted, shape (k,)."""
+        return np.unique(np.concatenate([split.test for split in self.splits]))
+
+    @cached_property
+    def fitting_rows(self) -> np.ndarray:
+        """Numbers of the rows that the final model is fitted on, shape (k,).
+
+        The validation rows are the latest before the test, and worth fitting on. Where several
+        splits have tested every row, by other models, the test rows are, too.
+        """
+        rows = np.concatenate(
+            [part for split in self.splits for part in (split.train, split.validation)]
+        )
+        return rows if len(self.splits) == 1 else np.union1d(rows, self.test_rows)
+
+    def features(self, rows: np.ndarray) -> EncodedFeatures:
+        """Encoded features of some rows."""
+        return self.encoded[rows]
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Targets of all rows, shape (n,): class numbers (int64), or quantities (float64)."""
+        target = self.table[self.contract.target]
+        if not self.contract.classifies:
+            return target.to_numpy().astype(np.float64)
+        number = target.cast(pl.String).cast(pl.Enum(self.classes), strict=False).to_physical()
+        return number.cast(pl.Int64).fill_null(-1).to_numpy()  # -1: a class that came later
+
+    def target(self, rows: np.ndarray) -> np.ndarray:
+        """Targets of some rows."""
+        chosen: np.ndarray = self.targets[rows]
+        return chosen
+
+    def naive(self, rows: np.ndarray) -> np.ndarray | None:
+        """Seasonal naive forecast of some rows, shape (k,), if the target has a season."""
+        season = getattr(self.contract.columns[self.contract.target], "season", None)
+        for name, lag in self.contract.lags.items():
+            if lag.lag_of == self.contract.target and lag.steps == season:
+                earlier = self.table[name].to_numpy()[rows]
+                forecast: np.ndarray = np.where(np.isnan(earlier), np.mean(self.targets), earlier)
+                return forecast
+        return None
+
+
+def encode(contract: Contract, table: pl.DataFrame) -> EncodedFeatures:
+    """Encode the features of a typed table: of a column that repeats, each value once."""
+    columns: dict[str, list[Any]] = {"numbers": [], "strings": []}
+    for name, column in contract.features.items():
+        values = table[name]
+        if values.dtype.is_float():
+            array: Any = values.to_numpy()
+            columns[column.matrix] += column.encode(array)
+            continue
+        distinct = values.unique()
+        numbered = values.replace_strict(distinct, pl.Series(np.arange(len(distinct))))
+        place = numbered.cast(pl.Int64).to_numpy()
+        kind = np.float64 if column.matrix == "numbers" else object
+        parts = column.encode(distinct.to_list())
+        columns[column.matrix] += [np.array(part, dtype=kind)[place] for part in parts]
+    return contract.assemble(columns)
+
+
+def prepare(settings: Settings) -> Dataset:
+    """Read, validate and save the table that the contract describes, and split it.
+
+    Raises
+    ------
+    UserError
+        If the data cannot be read, violates the contract or cannot be split.
+    """
+    contract = Contract.load(settings.contract)
+    stream = settings.neural.stream
+    if stream:
+        row_groups(settings.data)  # before the long reading: whether there are any
+        if contract.lags:
+            raise UserError(
+                f"{next(iter(contract.lags))} is an earlier row's value, and rows are streamed in "
+                "no order: set neural.stream to false in config.yaml, or remove it"
+            )
+    raw = read(settings.data)
+    for finding in raw.findings:
+        print(finding)
+    PREPARED.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = [path.with_suffix(".unfinished") for path in (PREPARED, EXAMPLES)]
+    digest = ""
+    try:
+        if stream:
+            drawing = ReservoirSampler(settings.training_rows, settings.seed)
+            rows, chance = type_rows(raw, contract, drawing.draw)
+            table, digest = drawing.rows(), drawing.digest.hexdigest()
+            PREPARED.unlink(missing_ok=True)  # what it held may have been another table
+            print(
+                f"{len(table):,} of {rows:,} rows, drawn at random, judge and are learned from "
+                "(training_rows in config.yaml); the network learns from all that judge nothing"
+            )
+        else:
+            # Not compressed: it is read again at once, and seldom after that.
+            write = partial(write_parquet, path=unfinished[0], compression="none")
+            rows, chance = type_rows(raw, contract, write)
+            table = sample(unfinished[0], rows, contract, settings)
+        table = with_parts(table, contract, settings, chance)
+        table.write_parquet(unfinished[1], metadata={DIGEST: digest})
+        if not stream:
+            unfinished[0].replace(PREPARED)
+        unfinished[1].replace(EXAMPLES)
+    finally:
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+    return load(settings)
+
+
+def with_parts(
+    table: pl.DataFrame, contract: Contract, settings: Settings, chance: float
+) -> pl.DataFrame:
+    """Add lags, and for each split a column with the number of each row's part."""
+    if contract.lags:
+        table = add_lags(table, contract)
+        table = table.filter(has_history(table, contract))
+    if contract.names("time"):
+        table = table.sort(contract.names("time")[0], maintain_order=True)
+    parts = split(table, contract, settings.split, settings.seed, chance)
+    if settings.neural.stream and len(parts) > 1:
+        raise UserError(
+            f"neural.stream needs one split, and {len(table)} rows are so few that they are split "
+            f"{len(parts)} times: raise training_rows, or lower split.cross_validate_below"
+        )
+    for name in contract.features:
+        if any(table[name].filter(part == 0).is_null().all() for part in parts):
+            raise UserError(
+                f"{name} has no value in the train part: give it the role ignore in the contract"
+            )
+    if not settings.neural.stream:
+        table = table.drop(ROW_HASH, ROW)
+    return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
+
+
+def load(settings: Settings) -> Dataset:
+    """Read the prepared rows.
+
+    Raises
+    ------
+    UserError
+        If there are none, or the contract has changed since.
+    """
+    contract = Contract.load(settings.contract)
+    if not EXAMPLES.is_file():
+        raise UserError(f"{EXAMPLES}: there is no prepared table; run: make train")
+    table = pl.read_parquet(EXAMPLES)
+    parts = [name for name in table.columns if name not in contract.columns]
+    row_ids = table.select(ROW, ROW_HASH) if ROW_HASH in parts else None
+    parts = [name for name in parts if name not in (ROW, ROW_HASH)]
+    table = table.drop(ROW, ROW_HASH, strict=False)
+    if contract.used != set(table.columns) - set(parts):
+        raise UserError(f"{settings.contract} has changed since {EXAMPLES}; run: make train")
+    splits = [Split.of(table[name].to_numpy()) for name in parts]
+    table = table.drop(parts)
+    classes: list[str] = []
+    if contract.classifies:
+        fitted = np.zeros(len(table), dtype=bool)
+        for chosen in splits:
+            fitted[chosen.train] = fitted[chosen.validation] = True
+        classes = sorted(table[contract.target].filter(fitted).cast(pl.String).unique().to_list())
+    digest = hashlib.sha256(EXAMPLES.read_bytes()).hexdigest()
+    return Dataset(contract, table, splits, classes, digest, row_ids)
+
+
+def describe_split(dataset: Dataset) -> str:
+    """How many rows there are, and in which parts."""
+    rows = f"{len(dataset.table):,} rows"
+    if len(dataset.splits) > 1:
+        return f"{rows}, split {len(dataset.splits)} times since they are few"
+    parts = dataset.splits[0].parts()
+    return ", ".join([rows, *(f"{len(part):,} {name}" for name, part in parts.items())])

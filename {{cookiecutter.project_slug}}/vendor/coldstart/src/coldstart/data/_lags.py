@@ -1,0 +1,45 @@
+"""Lags: earlier values of a series, as columns that a model can learn from.
+
+What is derived here was known before the row's own time. Training and batch
+prediction both come through here; the API is given the values.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from coldstart.contract._contract import Contract
+
+
+def add_lags(table: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Add the derived columns that the table does not have.
+
+    Returns
+    -------
+    DataFrame
+        The rows in the order they came in. A value is null where the series had not
+        begun so many rows before.
+    """
+    absent = {name: lag for name, lag in contract.lags.items() if name not in table.columns}
+    if not absent:
+        return table
+    time, series = contract.names("time")[0], contract.names("series")
+    values = {name: pl.col(str(lag.lag_of)).shift(lag.steps) for name, lag in absent.items()}
+    within = {name: value.over(series) if series else value for name, value in values.items()}
+    row = "__place__"
+    return (
+        table.with_row_index(row)
+        .sort(time, maintain_order=True)
+        .with_columns(**within)
+        .sort(row)
+        .drop(row)
+    )
+
+
+def has_history(table: pl.DataFrame, contract: Contract) -> pl.Series:
+    """Whether a row's series has gone on for as long as the longest lag of the target."""
+    steps = [lag.steps for lag in contract.lags.values() if lag.lag_of == contract.target]
+    time, series = contract.names("time")[0], contract.names("series")
+    rank = pl.col(time).rank("ordinal")
+    rank = rank.over(series) if series else rank
+    return table.select(rank > max(steps, default=0)).to_series()

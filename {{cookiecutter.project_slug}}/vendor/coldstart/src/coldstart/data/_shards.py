@@ -1,0 +1,234 @@
+"""Shards: the rows of Parquet files that a model may be fitted on, read anew in each epoch.
+
+The table need not fit into memory, nor onto the disk: its row groups are shared out among the
+ranks, and a rank holds a few slices of some of them at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from coldstart.config._settings import DataSettings
+from coldstart.contract._contract import Contract
+from coldstart.data._dataset import Dataset
+from coldstart.data._rows import ROW, ROW_HASH, RowIdentifier
+from coldstart.data.reading._read import Group, joining, row_groups, simplify, whole
+from coldstart.errors import UserError
+
+SLICE = 16_384  # rows of a row group that are read at a time
+LANES = 8  # row groups that are read in turns, so that what follows each other there is mixed
+
+RowGroupSlice = tuple[int, int, int]  # number of a row group, and the first and last of its rows used
+
+
+@dataclass(frozen=True)
+class TrainingRowFilter:
+    """Which rows may be learned from: by the rule of the split, none that others are held out for.
+
+    Attributes
+    ----------
+    before
+        With a column that has the role time: the first moment that is no longer learned from.
+    groups
+        With a column that has the role group: groups of which some row is held out.
+    rows, copies
+        Sorted numbers (`ROW`) of rows that are held out; what is the same (`ROW_HASH`) in copies of
+        them, none where the split takes rows that are the same for a coincidence.
+    """
+
+    before: tuple[str, Any] | None
+    groups: tuple[str, pl.Series] | None
+    rows: np.ndarray
+    copies: np.ndarray
+
+    @classmethod
+    def of(cls, dataset: Dataset, learned: np.ndarray, stops: np.ndarray) -> TrainingRowFilter:
+        """Find the rule from the prepared rows.
+
+        Parameters
+        ----------
+        learned
+            Numbers of the prepared rows that the split leaves to be learned from.
+        stops
+            Those of them that decide when to stop.
+        """
+        assert dataset.row_ids is not None
+        table, contract = dataset.table, dataset.contract
+        judging = np.ones(len(table), dtype=bool)
+        judging[learned] = False
+        held = judging.copy()
+        held[stops] = True
+        before = groups = None
+        if time := contract.names("time"):
+            before = (time[0], table[time[0]].filter(held).min())
+        if group := contract.names("group"):
+            groups = (group[0], table[group[0]].filter(judging).unique())
+        numbers, copies = (dataset.row_ids[name].to_numpy() for name in (ROW, ROW_HASH))
+        # The split has kept copies together, unless it takes them for none.
+        apart = not np.isin(copies[judging], copies[learned]).any()
+        same = np.unique(copies[held]) if apart and not time and not group else copies[:0]
+        return cls(before, groups, np.unique(numbers[held]), same)
+
+    @property
+    def columns(self) -> set[str]:
+        """Columns that it asks for."""
+        return {column[0] for column in (self.before, self.groups) if column}
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the typed and marked rows that may be learned from."""
+        fits = ~within(rows[ROW].to_numpy(), self.rows)
+        if len(self.copies):
+            fits &= ~within(rows[ROW_HASH].to_numpy(), self.copies)
+        rows = rows.filter(fits)
+        if self.before:
+            rows = rows.filter(pl.col(self.before[0]) < self.before[1])
+        if self.groups:
+            rows = rows.filter(~pl.col(self.groups[0]).is_in(self.groups[1].implode()))
+        return rows
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The rows that a rule allows, without those of classes that are not known.
+
+    Attributes
+    ----------
+    classes
+        Names of the target's classes; none for regression.
+    """
+
+    data: DataSettings
+    contract: Contract
+    rule: TrainingRowFilter
+    classes: list[str]
+
+    @classmethod
+    def of(cls, data: DataSettings, dataset: Dataset, learned: np.ndarray, stops: np.ndarray) -> Shards:
+        """Find the rows that may be learned from, beside those that the split leaves for it.
+
+        Parameters
+        ----------
+        learned
+            Numbers of the prepared rows that the split leaves to be learned from.
+        stops
+            Places among them of those that decide when to stop.
+        """
+        classes = []
+        if dataset.classes:
+            classes = [dataset.classes[number] for number in np.unique(dataset.target(learned))]
+        return cls(data, dataset.contract, TrainingRowFilter.of(dataset, learned, learned[stops]), classes)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """All row groups."""
+        return row_groups(self.data)
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """How many rows of each row group may be learned from; to count them all are read."""
+        read = Reader(self, set())
+        counts = [sum(map(len, read(group))) for group in self.groups]
+        if not any(counts):
+            raise UserError("neural.stream: all rows are held out, and none is left to learn from")
+        return counts
+
+    def plan(self, seed: int, epoch: int, rank: int, ranks: int) -> list[RowGroupSlice]:
+        """Which pieces a rank reads in an epoch, of an order that is drawn anew for each.
+
+        All ranks have equally many rows, and no two the same: of n, n // ranks each.
+        """
+        each = sum(self.counts) // ranks
+        first, last = rank * each, (rank + 1) * each
+        order = np.random.default_rng([seed, epoch]).permutation(np.flatnonzero(self.counts))
+        pieces, start = [], 0
+        for number in order.tolist():
+            end = start + self.counts[number]
+            if start < last and end > first:
+                pieces.append((number, max(first - start, 0), min(last, end) - start))
+            start = end
+        return pieces
+
+    def read(self, pieces: list[RowGroupSlice]) -> Iterator[pl.DataFrame]:
+        """Yield the rows of pieces, a slice of each of some of them in turn.
+
+        Raises
+        ------
+        UserError
+            If they are not those that were counted.
+        """
+        read = Reader(self, set(self.contract.features))
+        waiting = [self.piece(read, piece) for piece in pieces]
+        lanes, waiting = waiting[:LANES], waiting[LANES:]
+        while lanes:
+            for number, lane in enumerate(lanes):
+                rows = next(lane, None)
+                if rows is not None:
+                    yield rows
+                elif waiting:
+                    lanes[number] = waiting.pop(0)
+                else:
+                    lanes.pop(number)
+                    break
+
+    def piece(self, read: Reader, piece: RowGroupSlice) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a piece."""
+        number, first, last = piece
+        start = 0
+        for rows in read(self.groups[number]):
+            yield rows[max(first - start, 0) : max(last - start, 0)]
+            start += len(rows)
+            if start >= last:
+                return
+        file = self.groups[number].file
+        raise UserError(f"{file} has changed while it was learned from; run: make train")
+
+
+class Reader:
+    """Reads row groups: the rows that may be learned from, typed.
+
+    Parameters
+    ----------
+    needed
+        Columns, beside the target and those that the rule asks for.
+    """
+
+    def __init__(self, shards: Shards, needed: set[str]) -> None:
+        self.shards = shards
+        contract, rule, data = shards.contract, shards.rule, shards.data
+        table = whole(data)
+        self.schema = table.frame.collect_schema()
+        self.join, _ = joining(data, self.schema)
+        names = self.join(table.frame).collect_schema().names()
+        self.marking = RowIdentifier(contract, names, needed | rule.columns | {contract.target})
+        asked = set(self.marking.typing.columns) | {join.key for join in data.joins}
+        # Copies are told by all columns, those that are ignored among them.
+        self.columns = sorted(asked | set(self.marking.told) if len(rule.copies) else asked)
+
+    def __call__(self, group: Group) -> Iterator[pl.DataFrame]:
+        """Yield a row group's rows, a slice at a time."""
+        first, shards = group.first, self.shards
+        for part in group.slices(SLICE, self.columns):
+            plain = simplify(part, [])
+            types = {name: self.schema[name] for name in plain.collect_schema().names()}
+            raw = self.join(plain.cast(types)).collect()  # type: ignore[arg-type]
+            rows = shards.rule(self.marking(raw, first))
+            first += len(raw)
+            if shards.classes:
+                target = pl.col(shards.contract.target).cast(pl.String)
+                rows = rows.filter(target.is_in(shards.classes))
+            yield rows
+
+
+def within(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether each value is one of the known ones, which are sorted."""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: np.ndarray = known[place] == values
+    return found

@@ -1,0 +1,292 @@
+"""The split: which rows a model is fitted on, chosen by, and judged by.
+
+One split where rows are many. Where they are few, several: each row is then in
+the test part of one of them, or of one in each repetition.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from coldstart.config._settings import SplitSettings
+from coldstart.contract._contract import Contract
+from coldstart.data._rows import ROW_HASH
+from coldstart.errors import UserError
+
+PARTS = ("train", "validation", "test", "later")
+TRAIN, VALIDATION, TEST, LATER = range(4)
+FOLDS, REPEATS, ROLLING = 5, 3, 5
+WIDE = 300  # more columns take too long to be learned from again and again
+LEAST_ROWS = 10
+LEAST_UNITS = 3  # one for each part
+COINCIDENCE = 100  # times as many equal pairs as by chance, and rows are copies
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: row numbers (int64) of the table.
+
+    Attributes
+    ----------
+    later
+        Rows that are neither fitted on nor judged by: after the test rows, or of a
+        class that was not known before them.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    later: np.ndarray
+
+    @classmethod
+    def of(cls, part: np.ndarray) -> Split:
+        """Return the split that gives each row the part with this number."""
+        return cls(*(np.flatnonzero(part == number) for number in range(len(PARTS))))
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """Return the parts that have rows, by their names."""
+        named = zip(PARTS, vars(self).values(), strict=True)
+        return {name: rows for name, rows in named if len(rows)}
+
+
+def split(
+    table: pl.DataFrame, contract: Contract, choice: SplitSettings, seed: int, chance: float = 0
+) -> list[np.ndarray]:
+    """Name the part that each row belongs to, in one or more splits.
+
+    By time where a column has the role time, so that no model sees the future of
+    the rows that judge it; else at random, with the classes in the same shares and
+    with rows of one group, or copies of one row, on the same side.
+
+    Parameters
+    ----------
+    table
+        Typed rows; with a column `ROW_HASH`, copies are told by it.
+    chance
+        Probability that two rows are the same by coincidence.
+
+    Returns
+    -------
+    list of array
+        For each split the number of each row's part, uint8 of shape (n,).
+
+    Raises
+    ------
+    UserError
+        If the rows cannot be split so that a model can be trained and judged.
+    """
+    time, group = contract.names("time"), contract.names("group")
+    dated = choice.train_until or choice.validate_until or choice.test_until
+    if time and group:
+        raise UserError(
+            f"{time[0]} (time) and {group[0]} (group) ask for two different splits: "
+            "give one of them another role in the contract"
+        )
+    if not time and dated:
+        raise UserError(
+            "split in config.yaml has dates, but no column in the contract has the role time"
+        )
+    if len(table) < LEAST_ROWS:
+        raise UserError(
+            f"{len(table)} rows with {contract.target} are too few: {LEAST_ROWS} are the least"
+        )
+    refuse_hopeless(table[contract.target], contract)
+    few = is_few(table[contract.target], contract, choice.cross_validate_below)
+    target = codes(table[contract.target], contract)
+    if time:
+        days = table[time[0]]
+        if days.has_nulls():
+            raise UserError(f"{days.name}: a column with the role time needs nullable: false")
+        parts = rolling(days) if few and not dated else [by_time(days, choice)]
+        for part in parts:
+            unseen = ~np.isin(target, target[part == TRAIN]) if contract.classifies else False
+            part[unseen & (part != TRAIN)] = LATER
+    else:
+        unit = units(table, contract, chance)
+        if (different := len(np.unique(unit))) < LEAST_UNITS:
+            what = f"{group[0]} has {different} groups" if group else f"{different} different rows"
+            raise UserError(f"{what}: too few to train, choose and judge a model; collect more")
+        rng = np.random.default_rng(seed)
+        if few:
+            long = len(contract.features) > WIDE or len(table) >= choice.cross_validate_below
+            repeats = 1 if long else REPEATS
+            parts = [part for _ in range(repeats) for part in cross_validation(target, unit, rng)]
+        else:
+            parts = [at_random(target, unit, choice, rng)]
+        if contract.classifies:
+            for part in parts:
+                known = np.isin(target, target[part == TRAIN])
+                part[np.isin(unit, unit[~known])] = TRAIN
+    for part in parts:
+        check(part, table[contract.target], alone=len(parts) == 1)
+    return parts
+
+
+def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
+    """Whether one split would leave the score to chance: few rows, or few of the rarer class."""
+    if len(target) < below or not contract.classifies:
+        return len(target) < below
+    sizes = target.value_counts(sort=True)["count"]
+    return len(sizes) == 2 and sizes[1] * 2 < below and len(target) < 10 * below
+
+
+def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
+    """Refuse a target that no split can make learnable."""
+    counts = target.alias("value").value_counts(sort=True)  # a target may be called count
+    commonest, others = counts["value"][0], len(target) - counts["count"][0]
+    if not others:
+        raise UserError(
+            f"{target.name} is always {commonest!r}: there is nothing to learn; give another "
+            "column the role target"
+        )
+    if contract.classifies and counts["count"][1] < LEAST_UNITS:
+        raise UserError(
+            f"{target.name} is {commonest!r} in all but {others} row(s): of a second class "
+            f"{LEAST_UNITS} are the least, to learn from, choose by and judge by"
+        )
+
+
+def codes(target: pl.Series, contract: Contract) -> np.ndarray:
+    """Number classes; for a quantity, the tenth of the rows it falls into."""
+    if contract.classifies:
+        numbers: np.ndarray = target.cast(pl.String).rank("dense").to_numpy()
+        return numbers
+    tenths: np.ndarray = (
+        target.rank("ordinal").cast(pl.Int64) * 10 // (len(target) + 1)
+    ).to_numpy()
+    return tenths
+
+
+def units(table: pl.DataFrame, contract: Contract, chance: float) -> np.ndarray:
+    """Number what must stay on one side: groups, or copies of one row.
+
+    A table of a few columns with a few values each has many equal rows that are no
+    copies. Kept together, they would make parts that are unlike each other.
+    """
+    group = contract.names("group")
+    if group:
+        groups = table[group[0]]
+        if groups.has_nulls():
+            raise UserError(f"{groups.name}: a column with the role group needs nullable: false")
+        ranks: np.ndarray = groups.rank("dense").to_numpy()
+        return ranks
+    if ROW_HASH in table.columns:
+        copies: np.ndarray = table[ROW_HASH].rank("dense").to_numpy()
+        count = np.bincount(copies).astype(np.int64)
+        if (count * (count - 1)).sum() > COINCIDENCE * len(table) ** 2 * chance:
+            return copies
+    return np.arange(len(table))
+
+
+def by_time(time: pl.Series, choice: SplitSettings) -> np.ndarray:
+    """Split at the chosen dates, or at those that leave the chosen fractions before them."""
+    days = time.dt.date().sort()
+
+    def day_at(fraction: float) -> dt.date:
+        day: dt.date = days[int(fraction * len(days))]
+        return day
+
+    train_until = choice.train_until or day_at(choice.train)
+    validate_until = choice.validate_until or day_at(min(choice.train + choice.validation, 0.99))
+    test_until = choice.test_until or days[-1] + dt.timedelta(days=1)
+    if not train_until < validate_until < test_until:
+        raise UserError(
+            f"split: {train_until}, {validate_until} and {test_until} must follow each other; see "
+            "split in config.yaml"
+        )
+    limits = np.array([train_until, validate_until, test_until], dtype="datetime64[us]")
+    # How many of the limits a row has reached is the number of its part.
+    return np.searchsorted(limits, time.to_numpy().astype(limits.dtype), side="right")
+
+
+def rolling(time: pl.Series) -> list[np.ndarray]:
+    """Several splits by time, each a step further: all before, the next step, the one after."""
+    rank = time.rank("dense").to_numpy()
+    last = int(rank.max())
+    step = max(1, last // (2 * (ROLLING + 1)))
+    splits = []
+    for back in reversed(range(ROLLING)):
+        end = last - back * step
+        limits = (end - 2 * step, end - step, end)
+        if limits[0] > 0:
+            splits.append(np.searchsorted(limits, rank, side="left"))
+    if not splits:
+        raise UserError(
+            f"{time.name} has {last} different times: too few to split by time; give it another "
+            "role in the contract"
+        )
+    return splits
+
+
+def at_random(
+    target: np.ndarray, unit: np.ndarray, choice: SplitSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Split once, with each class in the same shares as far as it has rows for it."""
+    names, label, number = gather(target, unit, rng)
+    part = np.full(len(names), TRAIN, dtype=np.uint8)
+    for members in classes(label, rng):
+        kept = (
+            len(members) * (1 - choice.train - choice.validation),
+            len(members) * choice.validation,
+        )
+        test, validation = (max(1, round(rows)) for rows in kept)
+        if len(members) > 1:
+            part[members[:test]] = TEST
+        if len(members) > 2:
+            part[members[test : test + validation]] = VALIDATION
+    parts: np.ndarray = part[number]
+    return parts
+
+
+def cross_validation(
+    target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Split so often that each row is tested once: three fifths, one fifth, one fifth."""
+    names, label, number = gather(target, unit, rng)
+    folds = min(FOLDS, len(names))
+    fold = np.empty(len(names), dtype=np.int64)
+    for members in classes(label, rng):
+        fold[members] = (np.arange(len(members)) + rng.integers(folds)) % folds
+    for tested in range(folds):
+        part = np.full(len(names), TRAIN, dtype=np.uint8)
+        part[fold == tested] = TEST
+        part[fold == (tested + 1) % folds] = VALIDATION
+        yield part[number]
+
+
+def gather(
+    target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Units, the rarest class (or a tenth) that each holds, and the number of each row's unit."""
+    names, number = np.unique(unit, return_inverse=True)
+    _, place, count = np.unique(target, return_inverse=True, return_counts=True)
+    rarity = np.argsort(np.argsort(-count, kind="stable"))[place]  # 0 is the commonest
+    rarest = np.zeros(len(names), dtype=np.int64)
+    np.maximum.at(rarest, number, rarity)
+    return names, rarest, number
+
+
+def classes(label: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the members of each class in random order."""
+    order = rng.permutation(len(label))
+    order = order[np.argsort(label[order], kind="stable")]
+    yield from np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+
+
+def check(part: np.ndarray, target: pl.Series, alone: bool) -> None:
+    """Refuse a split that cannot train a model or, being the only one, judge it."""
+    for number, name in enumerate(PARTS[:3]):
+        values = target.filter(part == number).unique()
+        if values.is_empty():
+            raise UserError(f"split: no row is in the {name} part; see split in config.yaml")
+        # Few rows are judged by several splits, one of which may well lack a rare class.
+        if len(values) < 2 and (number == TRAIN or alone):
+            raise UserError(
+                f"{target.name} is always {values[0]!r} in the {name} part; see split in "
+                "config.yaml"
+            )

@@ -1,0 +1,134 @@
+"""Validation: the raw table against the contract, to typed values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from coldstart.contract._contract import Contract
+from coldstart.contract.columns import BaseColumn
+from coldstart.errors import UserError
+
+SHOWN = 20
+
+
+@dataclass
+class Violation:
+    """A rule of the contract that is broken: how often, and where first.
+
+    Attributes
+    ----------
+    row
+        Row number of the first breach, from 0.
+    mend
+        What can be done about it in the contract.
+    """
+
+    column: str
+    rule: str
+    mend: str
+    row: int
+    value: str
+    count: int = 0
+
+
+class TableValidator:
+    """Gives a raw table its types, slice by slice, and keeps account of what does not fit.
+
+    Parameters
+    ----------
+    columns
+        What to type; the slices must have them.
+    """
+
+    def __init__(self, columns: Mapping[str, BaseColumn]) -> None:
+        self.columns = columns
+        self.rows = 0
+        self.breaches: dict[tuple[str, str], Violation] = {}  # by column and rule
+
+    def __call__(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Type the next slice. Values that cannot be read become null, and are counted."""
+        dtypes = {name: raw.schema[name] for name in self.columns}
+        known = raw.select(
+            column.known(pl.col(name), dtypes[name]).alias(name)
+            for name, column in self.columns.items()
+        )
+        typed = known.select(
+            column.typed(pl.col(name), dtypes[name]).alias(name)
+            for name, column in self.columns.items()
+        )
+        for name, column in self.columns.items():
+            if known[name].null_count() and not column.nullable:
+                mend = "nullable: true, if that may be"
+                self._note(name, "missing", mend, known[name].is_null(), raw)
+            if typed[name].null_count() > known[name].null_count():
+                unread = typed[name].is_null() & known[name].is_not_null()
+                mend = f"{column.mend}, or missing_values"
+                self._note(name, f"not a {column.type}", mend, unread, raw)
+            rules = column.breaches(pl.col(name))
+            for rule, broken in rules.items():
+                where = typed.select(broken.fill_null(False)).to_series()
+                self._note(name, rule, "that limit, or correct the data", where, raw)
+        self.rows += len(raw)
+        return typed
+
+    def _note(self, name: str, rule: str, mend: str, broken: pl.Series, raw: pl.DataFrame) -> None:
+        """Count the rows that break a rule."""
+        if not broken.any():
+            return
+        row = broken.arg_max()
+        assert row is not None
+        first = Violation(name, rule, mend, self.rows + row, repr(raw[name][row]))
+        self.breaches.setdefault((name, rule), first).count += int(broken.sum())
+
+    def check(self, place: Callable[[int], str]) -> None:
+        """Refuse the table if a rule was broken.
+
+        Parameters
+        ----------
+        place
+            Names the file and line of a row number.
+
+        Raises
+        ------
+        UserError
+            With a line for each column and rule: how often, where first, what to do.
+        """
+        lines = [
+            f"{breach.column}: {breach.count} value(s) {breach.rule}, the first is "
+            f"{breach.value} ({place(breach.row)}); change {breach.mend}"
+            for breach in self.breaches.values()
+        ]
+        if lines:
+            raise UserError(listed("the data and the contract (schema.yaml) disagree:", lines))
+
+
+def check_names(found: Iterable[str], contract: Contract) -> None:
+    """Refuse a table whose columns are not those of the contract.
+
+    Raises
+    ------
+    UserError
+        With every column that only one of them has, and the one it may be meant to be.
+    """
+    names = list(found)
+    wanted = [name for name in contract.columns if name in contract.used - set(contract.lags)]
+    unknown = [name for name in names if name not in contract.columns]
+    absent = [name for name in wanted if name not in names]
+    problems = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, absent, 1)
+        hint = f"; is it {near[0]}?" if near else "; describe it there (role: ignore, if unused)"
+        problems.append(f"{name}: in the data but not in the contract{hint}")
+    problems += [f"{name}: in the contract but not in the data" for name in absent]
+    if problems:
+        raise UserError(listed("the data and the contract (schema.yaml) disagree:", problems))
+
+
+def listed(head: str, lines: list[str]) -> str:
+    """Lines below a heading, as many as a screen holds."""
+    more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n  ".join([head, *lines[:SHOWN], *more])

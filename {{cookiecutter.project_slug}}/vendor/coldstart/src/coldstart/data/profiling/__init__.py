@@ -1,0 +1,1 @@
+"""Profiling a table: column types, roles and leaks, and a draft of schema.yaml."""

@@ -1,0 +1,158 @@
+"""The draft: schema.yaml with a reason beside every decision, and config.yaml."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import re
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coldstart.config._settings import CONFIG
+from coldstart.data.profiling._column_profile import ColumnProfile
+from coldstart.data.profiling._table_profile import TableProfile
+
+BEFORE = Path("data/before")
+ORDER = [
+    "type", "role", "reason", "unit", "format", "calendar", "decimal", "thousands", "affixes",
+    "multipliers", "true_values", "false_values", "categories", "unseen", "missing_values",
+    "nullable", "minimum", "maximum", "lag_of", "steps", "season", "description", "example",
+]  # fmt: skip
+HEAD = """\
+# The contract: what each column of the table is. Everything that needs to know about a
+# column reads it here. Drafted from {rows:,} rows by `make data`; from here on it is yours:
+# correct what is wrong and run `make train`. `make data` again keeps the columns that are
+# here, and drafts only new ones (FRESH=1 drafts all anew).
+#
+# role      feature (the default), target, time, group, series, id or ignore
+# All types and their settings: src/{package}/columns/
+
+columns:
+"""
+
+
+def scalar(value: Any) -> str:
+    """A value as YAML on one line, quoted wherever a reader might take it for another."""
+    written = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True)
+    written = written.removesuffix("\n").removesuffix("\n...")
+    if "\n" in written or (isinstance(value, str) and not value.isprintable()):
+        return json.dumps(value)
+    return written
+
+
+def entry(look: ColumnProfile) -> str:
+    """One column of the contract, with the reasons as comments."""
+    lines = [f"  {scalar(look.name)}:"]
+    for note in [*look.notes, *(f"CHECK: {doubt}" for doubt in look.doubts)]:
+        if note:
+            lines += comment(note[0].upper() + note[1:])
+    for key in ORDER:
+        if key not in look.settings or (key == "role" and look.settings[key] == "feature"):
+            continue
+        value = look.settings[key]
+        if key == "multipliers":
+            value = {ending: int(by) if by == int(by) else by for ending, by in value.items()}
+        if key == "reason" and len(value) > 80:
+            lines += ["    reason: >-"]
+            lines += [f"      {line}" for line in textwrap.wrap(" ".join(value.split()), 88)]
+        else:
+            lines.append(f"    {key}: {scalar(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def comment(text: str) -> list[str]:
+    """A remark as comment lines."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return [f"    # {line}" for line in textwrap.wrap(plain, 88, break_long_words=False)]
+
+
+def blocks(text: str) -> dict[str, str]:
+    """The entries of a contract by column, as they were written, comments and all."""
+    _, _, body = text.partition("\ncolumns:")
+    found: dict[str, str] = {}
+    for block in re.split(
+        r"\n(?=  [^\s#])", body.partition("\n")[2] and "\n" + body.partition("\n")[2]
+    ):
+        if not block.strip():
+            continue
+        try:
+            content = yaml.safe_load(textwrap.dedent(block.strip("\n")))
+        except yaml.YAMLError:
+            continue
+        if isinstance(content, dict) and len(content) == 1:
+            found[str(next(iter(content)))] = block.strip("\n") + "\n"
+    return found
+
+
+def kept_entries(path: Path, target: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Settings that a contract has for the columns of a table with the same target."""
+    try:
+        columns = yaml.safe_load(path.read_text(encoding="utf-8"))["columns"]
+        if columns[target].get("role") != "target":
+            return {}
+        derived = {name for name, one in columns.items() if "lag_of" in one}
+        return {n: columns[n] for n in [*columns] if n in set(names) or n in derived}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def write_contract(found: TableProfile, path: Path, kept: Mapping[str, Any], package: str) -> None:
+    """Write the contract; entries that are kept stay as they are written."""
+    before = blocks(path.read_text(encoding="utf-8")) if kept else {}
+    parts = []
+    for name, look in found.looks.items():
+        if name in kept:
+            own = yaml.safe_dump({name: kept[name]}, sort_keys=False, allow_unicode=True)
+            parts.append(before.get(name) or textwrap.indent(own, "  "))
+        else:
+            parts.append(entry(look))
+    parts += [before[n] for n in kept if n not in found.looks and n in before]
+    write(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
+
+
+def write_config(table: Path | str, other_table: bool) -> None:
+    """Point config.yaml to the table, and take the choices out that were made for another."""
+    from ruamel.yaml import YAML
+
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 10**9
+    config = editor.load(CONFIG.read_text(encoding="utf-8"))
+    config["data"]["table"] = table if isinstance(table, str) else table.as_posix()
+    if other_table:
+        config["data"].pop("joins", None)
+        for key in ("too_good", "models", "tuned"):
+            config.pop(key, None)
+        for key in ("train_until", "validate_until", "test_until"):
+            if isinstance(config.get("split"), dict):
+                config["split"].pop(key, None)
+        if "split" in config and not config["split"]:
+            config.pop("split")
+    text = io.StringIO()
+    editor.dump(config, text)
+    write(CONFIG, text.getvalue())
+
+
+def put_aside(paths: Iterable[Path]) -> list[Path]:
+    """Copy files to a folder with the time in their names."""
+    BEFORE.mkdir(parents=True, exist_ok=True)
+    now = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+    copies = []
+    for path in paths:
+        if path.is_file():
+            copies.append(BEFORE / f"{path.stem}.{now}{path.suffix}")
+            shutil.copy2(path, copies[-1])
+    return copies
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file as a whole, or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,223 @@
+"""How much a column alone tells of the target, and all columns together: quick, and out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.stats import rankdata
+
+from coldstart.data.profiling._column_profile import ColumnProfile
+
+ROWS = 20_000  # rows that scores are measured on
+TEXT_ROWS = 4_000
+TOGETHER_ROWS = 8_000
+CLASSES = 10  # the commonest, for which scores are measured
+FOLDS = 5
+BINS = 40
+
+
+@dataclass
+class Target:
+    """What is to be predicted, of n rows.
+
+    Attributes
+    ----------
+    shown
+        float64, shape (n, k): for each of k classes whether a row is of it, or for
+        a quantity its value (k = 1).
+    codes
+        Class number of each row; for a quantity the tenth that it falls into.
+    """
+
+    shown: np.ndarray
+    codes: np.ndarray
+    classifies: bool
+    names: list[str]
+
+    @classmethod
+    def of(cls, values: pl.Series) -> Target:
+        """Make it from typed values, none of them missing."""
+        if values.dtype.is_float():
+            shown = values.to_numpy().astype(np.float64)
+            tenth = (rankdata(shown, "ordinal") - 1) * 10 // max(1, len(shown))
+            return cls(shown[:, None], tenth.astype(np.int64), False, [])
+        text = values.cast(pl.String)
+        names = text.value_counts(sort=True).sort("count", text.name, descending=[True, False])
+        order = names[text.name].to_list()
+        codes = text.cast(pl.Enum(order)).to_physical().to_numpy().astype(np.int64)
+        # Of two classes one says it all: the rarer.
+        tested = [1] if len(order) == 2 else range(min(CLASSES, len(order)))
+        shown = np.stack([codes == one for one in tested], axis=1).astype(np.float64)
+        return cls(shown, codes, True, order)
+
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return "ROC AUC" if self.classifies else "R²"
+
+    @property
+    def nothing(self) -> float:
+        """The score of knowing nothing."""
+        return 0.5 if self.classifies else 0.0
+
+    def strength(self, score: float) -> float:
+        """A score as a share: 0 for knowing nothing, 1 for knowing everything."""
+        return max(0.0, (score - self.nothing) / (1 - self.nothing))
+
+    def score(self, predicted: np.ndarray, rows: np.ndarray | None = None) -> float:
+        """ROC AUC, averaged over the classes, or R²; of predictions of shape (n, k)."""
+        shown = self.shown if rows is None else self.shown[rows]
+        if not self.classifies:
+            spread = float(((shown - shown.mean()) ** 2).sum())
+            return 1 - float(((shown - predicted) ** 2).sum()) / spread if spread else 0.0
+        found = []
+        for one in range(shown.shape[1]):
+            positive = shown[:, one] == 1
+            p, n = int(positive.sum()), int((~positive).sum())
+            if p and n:
+                rank = rankdata(predicted[:, one])[positive].sum()
+                found.append((rank - p * (p + 1) / 2) / (p * n))
+        return float(np.mean(found)) if found else 0.5
+
+    def __getitem__(self, rows: np.ndarray) -> Target:
+        """Some of the rows."""
+        return Target(self.shown[rows], self.codes[rows], self.classifies, self.names)
+
+
+def bins(look: ColumnProfile, values: pl.Series) -> np.ndarray:
+    """Number the labels of a column, or the bins of its quantities; 0 where missing."""
+    if look.type in ("category", "boolean"):
+        return values.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    quantity = values.to_physical().cast(pl.Float64).to_numpy()
+    known = ~np.isnan(quantity)
+    codes = np.zeros(len(quantity), dtype=np.int64)
+    if known.any():
+        number = int(np.clip(known.sum() // 15, 2, BINS))
+        edges = np.unique(np.quantile(quantity[known], np.linspace(0, 1, number + 1)[1:-1]))
+        common = np.unique(quantity[known])
+        if len(common) <= BINS:
+            edges = (common[1:] + common[:-1]) / 2
+        codes[known] = 1 + np.searchsorted(edges, quantity[known], side="right")
+    return codes
+
+
+def out_of_fold(codes: np.ndarray, target: Target) -> np.ndarray:
+    """Predict each row by the mean of the other folds' rows with the same code; shape (n, k)."""
+    n, k = target.shown.shape
+    fold = np.random.default_rng(0).permutation(n) % FOLDS
+    size = int(codes.max()) + 1
+    cell = codes + size * fold
+    count = np.bincount(cell, minlength=size * FOLDS).reshape(FOLDS, size).astype(np.float64)
+    predicted = np.empty((n, k))
+    for one in range(k):
+        total = np.bincount(cell, target.shown[:, one], size * FOLDS).reshape(FOLDS, size)
+        others = total.sum(0) - total
+        rows = count.sum(0) - count
+        prior = others.sum(1, keepdims=True) / np.maximum(1, rows.sum(1, keepdims=True))
+        predicted[:, one] = ((others + prior) / (rows + 1))[fold, codes]
+    return predicted
+
+
+def line_out_of_fold(quantity: np.ndarray, target: Target) -> np.ndarray:
+    """Predict each row by a straight line through the other folds' rows; shape (n, k)."""
+    known = ~np.isnan(quantity)
+    x = np.where(known, quantity, quantity[known].mean() if known.any() else 0.0)
+    x = (x - x.mean()) / (x.std() or 1.0)
+    n, k = target.shown.shape
+    fold = np.random.default_rng(0).permutation(n) % FOLDS
+
+    def rest(values: np.ndarray) -> np.ndarray:
+        total: np.ndarray = np.bincount(fold, values, FOLDS)
+        others: np.ndarray = total.sum() - total
+        return others
+
+    count, sum_x, sum_xx = rest(np.ones(n)), rest(x), rest(x * x)
+    predicted = np.empty((n, k))
+    for one in range(k):
+        y = target.shown[:, one]
+        sum_y, sum_xy = rest(y), rest(x * y)
+        slope = (count * sum_xy - sum_x * sum_y) / np.maximum(count * sum_xx - sum_x**2, 1e-9)
+        level = (sum_y - slope * sum_x) / np.maximum(count, 1)
+        predicted[:, one] = level[fold] + slope[fold] * x
+    return predicted
+
+
+def words_out_of_fold(texts: Sequence[str], target: Target) -> np.ndarray:
+    """Predict each row by the words of its text; shape (n, k)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+
+    n, k = target.shown.shape
+    fold = np.random.default_rng(0).permutation(n) % 3
+    predicted = np.tile(target.shown.mean(0), (n, 1))
+    try:
+        weights = TfidfVectorizer(max_features=5_000, sublinear_tf=True).fit_transform(texts)
+    except ValueError:  # there is no word in it
+        return predicted
+    for held_out in range(3):
+        rest = fold != held_out
+        model = Ridge(alpha=1.0, solver="sparse_cg").fit(weights[rest], target.shown[rest])
+        predicted[~rest] = model.predict(weights[~rest]).reshape(-1, k)
+    return predicted
+
+
+def prediction(look: ColumnProfile, values: pl.Series, target: Target) -> np.ndarray:
+    """What the column alone predicts, out of fold; NaN for rows that were too many."""
+    if look.type != "text":
+        return out_of_fold(bins(look, values), target)
+    rows = np.random.default_rng(0).permutation(len(values))[:TEXT_ROWS]
+    predicted = np.full(target.shown.shape, np.nan)
+    predicted[rows] = words_out_of_fold(values.fill_null("")[rows].to_list(), target[rows])
+    return predicted
+
+
+def alone(look: ColumnProfile, values: pl.Series, target: Target) -> float:
+    """Score of one column alone."""
+    predicted = prediction(look, values, target)
+    rows = np.flatnonzero(~np.isnan(predicted[:, 0]))
+    score = target.score(predicted[rows], rows)
+    if look.type in ("number", "date") and len(values) < 2_000:  # bins are coarse for few rows
+        quantity = values.to_physical().cast(pl.Float64).to_numpy()
+        score = max(score, target.score(line_out_of_fold(quantity, target)))
+    return score
+
+
+def together(looks: Sequence[tuple[ColumnProfile, pl.Series]], target: Target) -> float:
+    """Score of many columns together: a forest's, by the rows that each of its trees left out."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    if not looks or len(target.codes) < 20:
+        return target.nothing
+    limit = TEXT_ROWS if any(look.type == "text" for look, _ in looks) else TOGETHER_ROWS
+    rows = np.random.default_rng(0).permutation(len(target.codes))[:limit]
+    part = target[rows]
+    columns = []
+    for look, values in looks:
+        some = values[rows]
+        if look.type in ("category", "text") and look.distinct > 2:
+            columns += list(prediction(look, some, part)[:, :3].T)
+        elif look.type == "number" or look.type == "date":
+            columns.append(some.to_physical().cast(pl.Float64).fill_null(-1e9).to_numpy())
+        else:
+            columns.append(bins(look, some).astype(np.float64))
+    table = np.nan_to_num(np.stack(columns, axis=1)).clip(-1e30, 1e30).astype(np.float32)
+    settings = {"n_estimators": 80, "oob_score": True, "n_jobs": 2, "random_state": 0}
+    if target.classifies:
+        if len(np.unique(part.codes)) < 2:
+            return target.nothing
+        forest = RandomForestClassifier(max_features="sqrt", min_samples_leaf=2, **settings)
+        forest.fit(table, part.codes)
+        known = list(forest.classes_)
+        tested = [1] if len(target.names) == 2 else range(part.shown.shape[1])
+        shares = forest.oob_decision_function_
+        empty = np.zeros(len(rows))
+        guess = np.stack(
+            [shares[:, known.index(one)] if one in known else empty for one in tested], 1
+        )
+        return part.score(np.nan_to_num(guess))
+    forest = RandomForestRegressor(max_features=0.4, min_samples_leaf=2, **settings)
+    forest.fit(table, part.shown[:, 0])
+    return part.score(forest.oob_prediction_.reshape(-1, 1))

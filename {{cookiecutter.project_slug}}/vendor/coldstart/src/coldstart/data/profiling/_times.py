@@ -1,0 +1,59 @@
+"""Times: which date says when a row happened, and which ones are known only later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from coldstart.data.profiling._column_profile import ColumnProfile, words
+from coldstart.data.profiling._spellings import vocabulary
+
+WHEN = {"date", "datetime", "timestamp", "time", "day", "ts", "month", "datum", "fecha", "week"}
+EVENT = vocabulary(
+    "created order ordered purchase purchased transaction event start started begin pickup issue "
+    "issued invoice visit admission admitted sale sold posted published reported observation "
+    "departure call application applied checkin arrival opened received"
+)
+NOT_WHEN = vocabulary(
+    "birth dob born birthday birthdate due expiry expires expiration expired end ended close "
+    "closed "
+    "closing maturity next until deadline hire hired join joined signup registered registration "
+    "since last update updated modified built founded warranty death died dropoff return returned "
+    "discharge discharged delivered delivery completed resolved finish finished"
+)
+LATER = vocabulary(
+    "end ended close closed closing death died dropoff return returned discharge discharged "
+    "delivered completed resolved finish finished arrival"
+)
+
+
+def moment(looks: Mapping[str, ColumnProfile], target: ColumnProfile) -> ColumnProfile | None:
+    """Return the date column that says when the row happened."""
+    best: tuple[float, ColumnProfile] | None = None
+    for look in looks.values():
+        if look.role != "feature" or look.type != "date" or look.values.null_count():
+            continue
+        name = set(words(look.name))
+        values = look.values
+        score = 2.0 * bool(name & WHEN) + 2.0 * bool(name & EVENT) - 10.0 * bool(name & NOT_WHEN)
+        score += 1.0 * bool(values.is_sorted() or values.is_sorted(descending=True))
+        if score < 0 or look.distinct < 10:
+            continue
+        if best is None or score > best[0]:
+            best = score, look
+    return best[1] if best else None
+
+
+def afterwards(looks: Mapping[str, ColumnProfile], time: ColumnProfile) -> list[tuple[str, str]]:
+    """Dates that lie after the row's own time, by value and by name."""
+    found = []
+    for look in looks.values():
+        if look is time or look.role != "feature" or look.type != "date":
+            continue
+        if not set(words(look.name)) & LATER:
+            continue
+        order = look.values.cast(pl.Datetime("us")) >= time.values.cast(pl.Datetime("us"))
+        if int(order.sum()) >= 0.98 * max(1, look.known):
+            found.append((look.name, f"It is later than {time.name}: known afterwards."))
+    return found

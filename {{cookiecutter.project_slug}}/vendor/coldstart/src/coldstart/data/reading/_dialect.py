@@ -1,0 +1,269 @@
+"""Dialect: how a text table is written, found out from its beginning and its end."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from coldstart.config._settings import Dialect
+from coldstart.data.reading._layout import (
+    find_footer,
+    find_table,
+    find_width,
+    fit_names,
+    kind,
+    names_columns,
+)
+from coldstart.data.reading._records import SEPARATOR, parse
+from coldstart.errors import UserError
+
+SAMPLE = 300  # records that are looked at
+# What a delimiter is believed before anything is seen. A colon is no candidate: it is in times.
+DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, "^": 0.9, "~": 0.9, "\x01": 0.9, "::": 0.9}
+CALLED = {"\t": "tab", " ": "blanks", ";": "semicolon"}
+UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # in Windows-1252
+CONTROL = re.compile(rb"[\x00\x02-\x08\x0b\x0e-\x1a]")
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a file is written.
+
+    Attributes
+    ----------
+    encoding
+        Python's name of it.
+    lenient
+        Whether bytes that are not in this encoding are read as Windows-1252.
+    delimiter
+        One or more characters; a blank stands for any run of blanks.
+    cr
+        Whether lines end in a carriage return alone, as on an old Mac.
+    names
+        The line of names as it is written; None where there is none.
+    width
+        Number of fields of a row.
+    skip
+        Lines above the first row, the line of names among them.
+    footer
+        Lines below the last row.
+    said
+        What is unusual, a line each.
+    """
+
+    encoding: str
+    lenient: bool
+    delimiter: str
+    quote: str
+    cr: bool
+    names: list[str] | None
+    width: int
+    skip: int
+    footer: int
+    said: list[str] = field(default_factory=list)
+
+
+def find_out(head: bytes, tail: bytes, given: Dialect) -> Found:
+    """Find out how a file is written; what is given is not questioned.
+
+    Parameters
+    ----------
+    head, tail
+        The beginning and the end of the file; `tail` is empty where `head` is all of it.
+
+    Raises
+    ------
+    UserError
+        If this is no text.
+    """
+    said: list[str] = []
+    if given.encoding:
+        encoding, lenient = given.encoding, False
+    else:
+        encoding, lenient = find_encoding(head, tail, said)
+    text, end = decode(head, encoding), decode(tail, encoding)
+    if cr := "\n" not in text and "\r" in text:
+        text, end = text.replace("\r", "\n"), end.replace("\r", "\n")
+        said.append("lines end in a carriage return alone")
+    lines = text.split("\n")
+    if tail or not lines[-1]:
+        lines.pop()  # which is cut, or empty
+    told = re.fullmatch(r"sep=(.)\r?", lines[0]) if lines else None  # as Excel writes it
+    delimiter = given.delimiter or (told.group(1) if told else find_delimiter(lines))
+    quote = given.quote or find_quote(text, delimiter)
+    if delimiter not in (",", SEPARATOR):
+        said.append(f"fields are separated by {CALLED.get(delimiter, repr(delimiter))}")
+    if quote != '"':
+        said.append(f"fields are quoted with {quote}")
+
+    records = list(parse(lines, delimiter, quote))[:SAMPLE]
+    rows = [fields for _, _, fields in records]
+    comments = [lines[start].startswith("#") for start, _, _ in records]
+    width = find_width([row for row, out in zip(rows, comments, strict=True) if not out])
+    skip = 1 if told and given.skip is None else given.skip
+    if skip is None:
+        first, named = find_table(rows, comments, width, given.header)
+    else:
+        first = sum(start < skip for start, _, _ in records)
+        named = names_columns(rows[first:], width) if given.header is None else given.header
+    skip = records[first][0] if first < len(records) else len(lines)
+    if above := [line for line in lines[:skip] if line.strip()]:
+        said.append(f"{left_out(above)} above the table")
+    names = None
+    if named and first < len(rows):
+        names, skip = rows[first], records[first][1]
+        if comments[first]:
+            names = [names[0].lstrip("# "), *names[1:]]
+        names = fit_names(names, rows[first + 1 :], width, said)
+    elif not named:
+        said.append("there is no line of names: the first line is a row like the others")
+
+    below = end.split("\n")[1:] if tail else lines[skip:]
+    if tail and below[-1:] == [""]:
+        below.pop()
+    footer = given.footer
+    if footer is None:
+        last = list(parse(below, delimiter, quote))
+        footer = find_footer(last, len(below), width)
+    if notes := [line for line in below[len(below) - footer :] if line.strip()]:
+        said.append(f"{left_out(notes)} below the table")
+    return Found(encoding, lenient, delimiter, quote, cr, names, width, skip, footer, said)
+
+
+def left_out(lines: list[str]) -> str:
+    """Say which lines are left out."""
+    first = lines[0].strip()
+    first = first if len(first) < 50 else first[:50] + "…"
+    return f"{len(lines)} line{'s' * (len(lines) > 1)} ({first!r}) left out"
+
+
+def find_encoding(head: bytes, tail: bytes, said: list[str]) -> tuple[str, bool]:
+    """Return the encoding, and whether some bytes are not in it."""
+    for mark, name in MARKS.items():
+        if head.startswith(mark):
+            if name != "utf-8-sig":
+                said.append(f"the encoding is {name.upper()}")
+            return name, False
+    if b"\0" in head:
+        evens, odds, half = head[0::2].count(0), head[1::2].count(0), len(head) / 2
+        if max(evens, odds) > 0.3 * half and min(evens, odds) < 0.05 * half:
+            name = "utf-16-be" if evens > odds else "utf-16-le"
+            said.append(f"the encoding is {name.upper()}")
+            return name, False
+    if b"\0" in head or len(CONTROL.findall(head)) > 0.04 * len(head):
+        raise UserError("this is neither text nor another kind of table that can be read")
+    sample = head + tail[tail.find(b"\n") + 1 :]
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample)  # the end may be cut
+    wrong = text.count("\ufffd") - sample.count("\ufffd".encode())
+    if wrong <= 0:
+        return "utf-8", False
+    return not_utf8(sample, said)
+
+
+def not_utf8(sample: bytes, said: list[str]) -> tuple[str, bool]:
+    """Return the encoding of what is not UTF-8, and whether some bytes are not in it."""
+    text = sample.decode(errors="replace")
+    if sum(character > "\x7f" for character in text) > 4 * text.count("\ufffd"):
+        said.append("the encoding is UTF-8, but some letters are not and are read as Windows-1252")
+        return "utf-8", True
+    name, called = "cp1252", "Windows-1252"
+    if UNDEFINED.search(sample):
+        name, called = "latin-1", "Latin-1"
+    said.append(
+        f"the encoding is not UTF-8 and is taken for {called}; "
+        "if letters look wrong, set data.dialect.encoding"
+    )
+    return name, False
+
+
+def decode(sample: bytes, encoding: str) -> str:
+    """Decode the beginning or the end of a file, where a letter may be cut."""
+    if encoding == "utf-16" and sample[:2] not in MARKS:  # the end has no mark
+        encoding = "utf-16-le" if sample[1::2].count(0) > sample[0::2].count(0) else "utf-16-be"
+    return codecs.getincrementaldecoder(encoding)("replace").decode(sample).removeprefix("\ufeff")
+
+
+def find_delimiter(lines: list[str]) -> str:
+    """Return the delimiter that gives the most regular rows of the most sensible cells.
+
+    The idea is that of van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by
+    detecting row and type patterns", 2019, https://doi.org/10.1007/s10618-019-00646-y
+    """
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    scores = {
+        delimiter: prior * regularity(lines, delimiter)
+        for delimiter, prior in DELIMITERS.items()
+        if any(delimiter in line for line in lines)
+    }
+    if is_aligned(lines):
+        scores[" "] = 0.6 * regularity(lines, " ")
+    best = max(scores, key=lambda delimiter: scores[delimiter], default="")
+    return best if best and scores[best] > 0.05 else SEPARATOR  # in no line: a single column
+
+
+def regularity(lines: list[str], delimiter: str) -> float:
+    """Score, 0 to 1, how alike rows are, and how many of their cells have a known type."""
+    quote = find_quote("\n".join(lines[:SAMPLE]), delimiter)
+    rows = [row for _, _, row in parse(lines, delimiter, quote)][:SAMPLE]
+    width, times = Counter(map(len, rows)).most_common(1)[0]
+    if width == 1 and (times < 0.5 * len(rows) or len(rows[0]) > 1):
+        width = find_width(rows)
+        times = sum(len(row) == width for row in rows)
+    if width == 1 or times < 0.4 * len(rows) - 1:
+        return 0
+    cells = [cell for row in rows if len(row) == width for cell in row]
+    if delimiter == "," and len(rows[0]) == 1 and all(is_decimal(row) for row in rows[1:]):
+        return 0  # one column with decimal commas
+    typed = sum(sense(cell, delimiter) for cell in cells) / len(cells)
+    return (times / len(rows)) ** 2 * (width - 1) / width * typed
+
+
+def is_decimal(row: list[str]) -> bool:
+    """Whether these are the two halves of a number with a decimal comma, not two numbers."""
+    return len(row) == 2 and re.fullmatch(r"-?\d+,\d+", ",".join(row)) is not None
+
+
+def sense(cell: str, delimiter: str) -> float:
+    """Score a cell: 1 for a known type, less for a text that another delimiter would part."""
+    if "\t" in cell:  # which hardly stands in a text
+        return 0
+    if "  " in cell.strip():
+        return 0.3
+    if kind(cell) != "text":
+        return 1
+    others = [other for other in ",;\t|" if other != delimiter and other in cell]
+    for other in others:
+        if any(kind(part) in ("number", "date") for part in cell.split(other)):
+            return 0
+    return 0.5 if others else 1
+
+
+def is_aligned(lines: list[str]) -> bool:
+    """Whether blanks part the columns: always the same number of cells, many of them numbers."""
+    rows = [row for _, _, row in parse(lines[:SAMPLE], " ", '"')]
+    width = find_width(rows)
+    full = [row for row in rows if len(row) == width]
+    if width == 1 or len(full) < max(0.9 * len(rows) - 2, 2):
+        return False
+    if len(rows[0]) < max(width - 1, 2):  # a column of dates with times, below its name
+        return False
+    cells = [cell for row in full[1:] for cell in row]
+    return sum(kind(cell) in ("number", "date") for cell in cells) > 0.3 * len(cells)
+
+
+def find_quote(text: str, delimiter: str) -> str:
+    """Return the character that fields are quoted with."""
+    mark, parts = re.escape(delimiter), {}
+    for quote in "\"'":
+        field = f"(?:^|{mark}) *{quote}(?:[^{quote}\n]|{quote}{quote})*{quote}(?=\r?$|{mark})"
+        parts[quote] = len(re.findall(field, text, re.MULTILINE))
+    single = parts["'"] > 0.5 * text.count("\n") and parts["'"] > 2
+    return "'" if single and not parts['"'] else '"'

@@ -1,0 +1,160 @@
+"""JSON: an array of records, a record a line, or a list of records within an object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from coldstart.config._settings import Dialect
+from coldstart.data.reading._layout import unique
+from coldstart.data.reading._quarantine import set_aside
+from coldstart.data.reading._raw import Part, RawTable
+from coldstart.data.reading._unpacking import cached
+from coldstart.errors import UserError
+
+ROWS = 20_000  # in memory at a time
+PredictionLogSettings = dict[str, Any]
+TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+
+
+def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
+    """Read JSON by way of a Parquet file; a key that a record lacks is null.
+
+    Raises
+    ------
+    UserError
+        If this is no JSON, or holds no list of records.
+    """
+    said: list[str] = []
+    types: dict[str, type] = {}
+    rows, shifts, broken = 0, [], []
+    for line, record in enumerate(records(file, said), 1):  # a first time for the types
+        if isinstance(record, str):
+            shifts.append(rows)
+            if record:
+                broken.append((line, record))
+            continue
+        rows += 1
+        for key, value in record.items():
+            kind, known = type(value), types.get(key)
+            if value is None:
+                types.setdefault(key, type(None))
+            elif known in (None, type(None)):
+                types[key] = kind
+            elif known is not kind:
+                types[key] = float if {known, kind} == {int, float} else str
+    findings = []
+    if broken:
+        mend = "mend or remove it"
+        findings.append(set_aside(broken, rows, "are no JSON", mend, name, dialect))
+    if not rows:
+        raise UserError("there are no records")
+    if nested := sorted({key.split(".")[0] for key in types if "." in key}):
+        said.append(f"the keys within {', '.join(map(repr, nested[:5]))} are columns of their own")
+
+    def write(target: Path) -> None:
+        schema = pa.schema([(key, TYPES.get(kind, pa.string())) for key, kind in types.items()])
+        with pq.ParquetWriter(target, schema) as writer:
+            source = (record for record in records(file, []) if not isinstance(record, str))
+            while some := list(islice(source, ROWS)):
+                columns = {
+                    key: [convert(record.get(key), types[key]) for record in some] for key in types
+                }
+                writer.write_table(pa.table(columns, schema))
+
+    frame = pl.scan_parquet(cached(file, "JSON", write), glob=False)
+    frame = frame.rename(dict(zip(types, unique(list(types), said), strict=True)))
+    findings += [f"{name}: {line}" for line in said]
+    unit = "line" if by_line(file) else "row"
+    part = Part(name, rows, shifts=np.array(shifts, int), unit=unit)
+    aside = {name: [line for line, _ in broken]} if broken else {}
+    return RawTable(frame, findings, [part], aside)
+
+
+def convert(value: Any, kind: type) -> Any:
+    """Give a value its column's type."""
+    if value is None or type(value) is kind:
+        return value
+    return float(value) if kind is float else text(value)
+
+
+def text(value: Any) -> str:
+    """Write a value that is not like the others in its column."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def flatten(record: Any, prefix: str = "") -> PredictionLogSettings:
+    """Objects within objects to `outer.inner`, lists to JSON text."""
+    if not isinstance(record, dict):
+        raise UserError(f"expected records, but there is {text(record)[:50]!r}")
+    flat: PredictionLogSettings = {}
+    for key, value in record.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | dict) or (type(value) is int and abs(value) >= 2**63):
+            flat[prefix + key] = text(value)
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def records(file: Path, said: list[str]) -> Iterator[PredictionLogSettings | str]:
+    """Yield flat records; of a file with a record a line, a line that is none as it is."""
+    lines = by_line(file)
+    with file.open(encoding="utf-8-sig") as opened:
+        try:
+            if not lines:
+                yield from map(flatten, only_list(json.load(opened), said))
+                return
+            for line in opened:
+                try:
+                    yield flatten(json.loads(line))
+                except (ValueError, UserError):
+                    yield line.strip()
+        except UnicodeDecodeError as error:
+            raise UserError(f"this is no JSON in UTF-8: {error}") from None
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"line {error.lineno} is no JSON: {error.msg}; mend or remove it"
+            ) from None
+
+
+def by_line(file: Path) -> bool:
+    """Whether each line is a record of its own."""
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        some = list(islice((line for line in opened if line.strip()), 2))
+        try:
+            first = json.loads(some[0])
+        except (ValueError, IndexError):
+            return False
+        return isinstance(first, dict) and (len(some) > 1 or not lists(first))
+
+
+def lists(whole: Any) -> list[str]:
+    """Return the keys that hold lists of records."""
+    return [
+        key
+        for key, value in (whole.items() if isinstance(whole, dict) else ())
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+    ]
+
+
+def only_list(whole: Any, said: list[str]) -> list[Any]:
+    """Return the records of a whole document."""
+    if isinstance(whole, list):
+        return whole
+    keys = lists(whole)
+    if len(keys) != 1:
+        what = f"the lists {', '.join(keys)}" if keys else "no list of records"
+        raise UserError(f"expected one list of records, but this object holds {what}")
+    said.append(f"the records are those under {keys[0]!r}")
+    found: list[Any] = whole[keys[0]]
+    return found

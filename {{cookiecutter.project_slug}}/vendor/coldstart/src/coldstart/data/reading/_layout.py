@@ -1,0 +1,201 @@
+"""Layout: where in a sheet of cells the table lies, and what its columns are called."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from coldstart.errors import UserError
+
+Row = Sequence[str]
+
+RESERVED = re.compile(r"__part_\d+__")  # columns that preparation adds
+NUMBER = re.compile(
+    r"[-+(]?\s?[$€£]?\s?[-+]?(\d[\d.,' \u00a0\u202f]*|[.,]\d+)([eE][-+]?\d+)?"
+    r"\s?([%)$€£]|[a-zA-Z]{1,2})?"
+)
+DATE = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d.*)?|\d{4}-\d\d|\d{1,2}:\d\d(:\d\d.*)?"
+    r"|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}"
+)
+UNKNOWN = {"", "?", "-", ".", "NA", "N/A", "nan", "NaN", "NULL", "null", "None"}
+NOTE = re.compile(r"(sources?|notes?|quelle|stand|generated)\b|©|\*", re.IGNORECASE)
+TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b\W*", re.IGNORECASE)
+
+
+def kind(cell: str) -> str:
+    """Return "number", "date", "text", or nothing for what stands for a missing value."""
+    cell = cell.strip()
+    if cell in UNKNOWN:
+        return ""
+    if DATE.fullmatch(cell):
+        return "date"
+    return "number" if NUMBER.fullmatch(cell) else "text"
+
+
+def filled(row: Row) -> int:
+    """Return the number of cells that hold something."""
+    return sum(bool(cell.strip()) for cell in row)
+
+
+def find_width(rows: Sequence[Row]) -> int:
+    """Return the number of cells of most rows, leaving single cells aside."""
+    counts = Counter(len(row) for row in rows if len(row) > 1)
+    if not counts:
+        return 1
+    return max(counts, key=lambda width: (counts[width], width))
+
+
+def find_table(
+    rows: Sequence[Row], comments: Sequence[bool], width: int, named: bool | None
+) -> tuple[int, bool]:
+    """Find the first row of the table, which may hold the names.
+
+    Parameters
+    ----------
+    comments
+        Whether each row begins with a number sign.
+    named
+        Whether there are names, where that is known.
+
+    Returns
+    -------
+    int, bool
+        Index of the row, and whether it holds the names.
+
+    Raises
+    ------
+    UserError
+        If there are more names than fields.
+    """
+    first = next((i for i, row in enumerate(rows) if begins(rows, i, width, comments)), None)
+    if first is None:  # nothing that looks like a table: then all that is no comment
+        first = next((i for i, row in enumerate(rows) if filled(row) and not comments[i]), 0)
+    if named is None:
+        lacks_one = first < len(rows) and 1 < len(rows[first]) < width
+        named = lacks_one or names_columns(rows[first:], width)
+    comment = first - 1
+    commented = first > 0 and comments[comment] and len(rows[comment]) == width > 1
+    if commented and not named:  # "# id,weight"
+        return comment, True
+    above = rows[first - 1] if first else []
+    if not named and len(above) > width and all(kind(cell) == "text" for cell in above):
+        raise UserError(f"there are {len(above)} names, but most rows have {width} fields")
+    return first, named
+
+
+def begins(rows: Sequence[Row], index: int, width: int, comments: Sequence[bool]) -> bool:
+    """Whether the table may begin with this row."""
+    row, cells = rows[index], filled(rows[index])
+    if comments[index] or not cells:
+        return False
+    if width == 1:
+        return True
+    alone = bool(row[0].strip()) and cells == 1  # a title, filled up with delimiters
+    if len(row) >= width and filled(row[width:]) == 0:
+        return 2 * cells >= width and not alone
+    # Names that lack the one of the first column, as R writes them, right above the rows.
+    after = rows[index + 1 : index + 6]
+    names_all_but_one = len(row) == cells == width - 1 and len(after) > 0
+    return (
+        names_all_but_one
+        and all(len(other) == width for other in after)
+        and not all(kind(cell) in ("text", "") for cell in after[0])
+        and all(kind(cell) == "text" for cell in row)
+    )
+
+
+def names_columns(rows: Sequence[Row], width: int) -> bool:
+    """Whether the first row holds names: always, unless it clearly is a row like the others."""
+    rows = [row for row in rows if len(row) >= width]
+    if not rows:
+        return True
+    first = rows[0]
+    others = [row for row in rows[1:] if list(row) != list(first)] or rows[1:]
+    alike = []
+    for number in range(width):
+        kinds = Counter(kind(row[number]) for row in others) - Counter({"": len(others)})
+        usual = max(kinds, key=lambda name: kinds[name], default="text")
+        if usual != "text" and kinds[usual] >= 0.9 * kinds.total():
+            alike.append(kind(first[number]) in (usual, ""))
+    numbers = [int(cell) for cell in first if re.fullmatch(r"\d{1,4}", cell.strip())]
+    if len(numbers) > 2 and len({b - a for a, b in pairwise(numbers)}) == 1:
+        return numbers[0] in (0, 1) or 1800 < numbers[0] < 2200 or not alike  # years, or counted
+    if alike:
+        return not all(alike) or not any(first[i].strip() for i in range(width))
+    if len(rows) - len(others) > len(rows) / 4:  # too often for names that files were joined with
+        others = rows[1:]
+    if len(others) < 10:
+        return True
+    # A name is hardly ever one of the usual values below it.
+    below = [Counter(row[number] for row in others) for number in range(width)]
+    shares = [times[first[number]] / len(others) for number, times in enumerate(below)]
+    return min(shares) == 0 and max(shares) < 0.1
+
+
+def fit_names(names: list[str], rows: Sequence[Row], width: int, said: list[str]) -> list[str]:
+    """Give the names the width of the rows."""
+    while len(names) > width and not names[-1].strip():
+        names = names[:-1]
+    full = [row for row in rows if len(row) == width]
+    if len(names) == width - 1 and full and not any(row[-1].strip() for row in full):
+        return [*names, ""]  # each row ends in a delimiter
+    if len(names) == width - 1:
+        said.append("the first column has no name")
+        return ["", *names]
+    return names
+
+
+def unique(names: Sequence[str], said: list[str]) -> list[str]:
+    """Make names unique and none of them empty; say which were changed."""
+    found: list[str] = []
+    for number, name in enumerate(names, 1):
+        wanted = re.sub(r"\s*[\r\n]\s*", " ", name.replace("\ufeff", "").strip())
+        wanted = wanted or f"column {number}"
+        wanted += "_" * (RESERVED.fullmatch(wanted) is not None)
+        result, times = wanted, 1
+        while result in found or (result != name and result in names[number:]):
+            times += 1
+            result = f"{wanted} ({times})"
+        if result != name.strip():
+            was = f"{name!r}" if name.strip() else "without a name"
+            said.append(f"column {number}, {was}, is called {result!r}")
+        found.append(result)
+    return found
+
+
+def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) -> int:
+    """Return the number of lines below the table.
+
+    These are totals, notes, and what an empty line parts from the table.
+
+    Parameters
+    ----------
+    rows
+        Index of the first line of each row, index after its last one, and its cells.
+    lines
+        Number of lines.
+    """
+    if width == 1 or sum(len(row) == width for _, _, row in rows) < len(rows) / 2:
+        return 0  # notes cannot be told from values, or the end is not understood
+    footer = lines
+    for index in range(len(rows) - 1, max(len(rows) - 15, 0), -1):
+        start, _, row = rows[index]
+        words = next((cell.strip() for cell in row if cell.strip()), "")
+        fits = len(row) >= width and not filled(row[width:])
+        parted = filled(rows[index - 1][2]) == 0
+        summed = any(TOTAL.fullmatch(cell.strip()) for cell in row) and filled(row) < width
+        total = (TOTAL.fullmatch(words) or summed) and fits and filled(row) > 1
+        alone = filled(row) == 1 < width and bool(row[0].strip())
+        is_said = NOTE.match(words) is not None or TOTAL.match(words) is not None
+        wordy = kind(words) == "text" and (" " in words or is_said)
+        note = not fits and (parted or is_said or (filled(row) <= width / 2 and wordy))
+        note = note or (alone and (parted or is_said))
+        if filled(row) == 0 and len(row) <= 1:
+            continue  # an empty line: whether it is a part shows above it
+        if not (total or note):
+            break
+        footer = start
+    return lines - footer

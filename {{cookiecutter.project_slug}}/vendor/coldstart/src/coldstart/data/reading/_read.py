@@ -1,0 +1,209 @@
+"""Reading: files of any kind to one raw table, and what was found out about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from coldstart.config._settings import DataSettings, Dialect
+from coldstart.data.reading._json_tables import scan_json
+from coldstart.data.reading._raw import UNREADABLE, RawTable
+from coldstart.data.reading._row_groups import Group, addresses, groups
+from coldstart.data.reading._text_tables import scan_text
+from coldstart.data.reading._typed_tables import scan_parquet, scan_workbook, simplify
+from coldstart.data.reading._unpacking import NOT_DATA, TABLES, recognise, unpack
+from coldstart.errors import UserError
+
+__all__ = ["Group", "RawTable", "joining", "read", "row_groups", "scan", "simplify", "whole"]
+
+Joining = Callable[[pl.LazyFrame], pl.LazyFrame]
+
+
+def read(data: DataSettings) -> RawTable:
+    """Read the table and add the joined ones, one row for each of the table's, in its order.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, a key is missing or not unique, or no row is left.
+    """
+    table = whole(data)
+    if not table.rows:
+        raise UserError(f"{data.table} has a header but no rows")
+    add, findings = joining(data, table.frame.collect_schema())
+    return replace(table, frame=add(table.frame), findings=[*table.findings, *findings])
+
+
+def whole(data: DataSettings) -> RawTable:
+    """Read the table without those that are joined."""
+    return append([scan(file, data.dialect) for file in files(data.table)])
+
+
+def row_groups(data: DataSettings) -> list[Group]:
+    """Return the row groups of the table's files.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or is not Parquet.
+    """
+    return groups([str(file) for file in files(data.table)])
+
+
+def joining(data: DataSettings, schema: pl.Schema) -> tuple[Joining, list[str]]:
+    """Read the tables to join.
+
+    Parameters
+    ----------
+    schema
+        Of the table without them.
+
+    Returns
+    -------
+    callable, list of str
+        What adds them to rows of the table, and what was found out about their files.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or a key is missing or not unique.
+    """
+    findings: list[str] = []
+    names = list(schema)
+    others = []
+    for join in data.joins:
+        joined = scan(join.file)
+        findings += joined.findings
+        other = collect(joined.frame, join.file)
+        for path, columns in ((data.table, names), (join.file, other.columns)):
+            if join.key not in columns:
+                raise UserError(f"{path} has no column {join.key!r} to join on; see config.yaml")
+        if twice := other.filter(other[join.key].is_duplicated())[join.key].unique().to_list():
+            raise UserError(
+                f"{join.file}: {join.key} must be unique, but {twice[0]!r} is not; remove all but "
+                "one of its rows"
+            )
+        if both := sorted(set(names) & set(other.columns) - {join.key}):
+            raise UserError(
+                f"{join.file} and {data.table} both have a column {both[0]!r}; rename one of them"
+            )
+        names += [name for name in other.columns if name != join.key]
+        others.append((join.key, other.lazy()))
+
+    def add(frame: pl.LazyFrame) -> pl.LazyFrame:
+        for key, other in others:
+            if frame.collect_schema()[key] != other.collect_schema()[key]:
+                frame, other = (rows.cast({key: pl.String}) for rows in (frame, other))
+            frame = frame.join(other, on=key, how="left", maintain_order="left")
+        return frame
+
+    return add, findings
+
+
+def files(table: Path | str) -> list[Path] | list[str]:
+    """Return the files that a path, a folder or a pattern names, in the order of their names.
+
+    Of an address in an object store, the addresses of its Parquet files.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    if isinstance(table, str):
+        return addresses(table)
+    if table.is_dir():
+        found = [
+            path
+            for path in sorted(table.iterdir())
+            if path.is_file() and TABLES.search(path.name) and not NOT_DATA.match(path.name)
+        ]
+        if not found:
+            raise UserError(f"{table}: there is no table in this folder")
+        return found
+    if not table.exists() and any(sign in str(table) for sign in "*?["):
+        matching = Path(table.anchor).glob(str(table.relative_to(table.anchor)))
+        if not (found := sorted(path for path in matching if path.is_file())):
+            raise UserError(f"{table}: no file has such a name")
+        return found
+    return [table]
+
+
+def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B008 (never changed)
+    """Read one file lazily, or one address; the tables of an archive are appended.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, or holds no table that can be read.
+    """
+    if isinstance(path, str):
+        try:
+            return scan_parquet(path, path)
+        except UNREADABLE as error:
+            raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    tables = []
+    for name, file in unpack(path):
+        try:
+            match recognise(file):
+                case "parquet":
+                    tables.append(scan_parquet(file, name))
+                case "excel":
+                    tables.append(scan_workbook(file, name, dialect))
+                case "json":
+                    tables.append(scan_json(file, name, dialect))
+                case "text":
+                    tables.append(scan_text(file, name, dialect))
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+        except UNREADABLE as error:
+            raise UserError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
+    return append(tables)
+
+
+def append(tables: list[RawTable]) -> RawTable:
+    """Put tables with the same columns, in any order, one below the other.
+
+    Raises
+    ------
+    UserError
+        If one has other columns than the first.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    first = tables[0].frame.collect_schema()
+    frames = []
+    for table in tables:
+        schema, name = table.frame.collect_schema(), table.parts[0].name
+        for what, columns in (
+            ("lacks the column", first.keys() - schema.keys()),
+            ("has one more column,", schema.keys() - first.keys()),
+        ):
+            if columns:
+                listed = ", ".join(repr(column) for column in sorted(columns)[:5])
+                raise UserError(
+                    f"{name} {what} {listed}, unlike {tables[0].parts[0].name}; files can be "
+                    "appended only if they have the same columns (a pattern names some: 2024*.csv)"
+                )
+        frames.append((table.frame.select(first.keys()), schema))
+    mixed = [name for name in first if len({schema[name] for _, schema in frames}) > 1]
+    texts = [pl.col(name).cast(pl.String) for name in mixed]
+    return RawTable(
+        frame=pl.concat([frame.with_columns(texts) for frame, _ in frames]),
+        findings=[finding for table in tables for finding in table.findings],
+        parts=[part for table in tables for part in table.parts],
+        set_aside={name: lines for table in tables for name, lines in table.set_aside.items()},
+    )
+
+
+def collect(table: pl.LazyFrame, path: Path) -> pl.DataFrame:
+    """Read a lazy table into memory, telling a person what is wrong with the file."""
+    try:
+        return table.collect()
+    except UNREADABLE as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,124 @@
+"""Row groups: the pieces of Parquet files, here or in an object store, one after the other.
+
+AWS_ENDPOINT_URL says where the store is, if not at AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from coldstart.errors import UserError
+
+STORE = "s3://"
+BUFFER = 2**20  # bytes that are read ahead of a column
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row group.
+
+    Attributes
+    ----------
+    file
+        Path, or address in the store.
+    number
+        Of the group in the file.
+    first
+        Number of its first row in the whole table.
+    rows
+        Number of rows.
+    """
+
+    file: str
+    number: int
+    first: int
+    rows: int
+
+    def slices(self, rows: int, columns: list[str] | None) -> Iterator[pl.LazyFrame]:
+        """Yield the rows, so many at a time, with these columns if it has them, else with all.
+
+        Raises
+        ------
+        UserError
+            If it cannot be read to its end.
+        """
+        try:
+            file = opened(self.file)
+            there = set(file.schema_arrow.names)
+            chosen = columns if columns and there.issuperset(columns) else None
+            for batch in file.iter_batches(rows, row_groups=[self.number], columns=chosen):
+                yield pl.DataFrame(pa.Table.from_batches([batch])).lazy()
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{self.file} cannot be read: {first_line(error)}") from None
+
+
+def groups(names: list[str]) -> list[Group]:
+    """Return the row groups of Parquet files, in their order.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or is of another kind.
+    """
+    found: list[Group] = []
+    first = 0
+    for name in names:
+        try:
+            told = opened(name).metadata
+        except pa.ArrowInvalid:
+            raise UserError(
+                f"{name} is not Parquet, which neural.stream reads: write the table as Parquet, "
+                "or set stream: false in config.yaml"
+            ) from None
+        except OSError as error:
+            raise UserError(f"{name} cannot be read: {first_line(error)}") from None
+        for number in range(told.num_row_groups):
+            rows = told.row_group(number).num_rows
+            found.append(Group(name, number, first, rows))
+            first += rows
+    return found
+
+
+def opened(name: str) -> Any:
+    """Open a Parquet file, whose columns are read a little at a time."""
+    if not name.startswith(STORE):
+        return pq.ParquetFile(name, buffer_size=BUFFER)
+    store, path = pyarrow.fs.FileSystem.from_uri(name)
+    return pq.ParquetFile(path, filesystem=store, buffer_size=BUFFER)
+
+
+def addresses(table: str) -> list[str]:
+    """Return the addresses that one, a folder's or a pattern's names, in their order.
+
+    Raises
+    ------
+    UserError
+        If there is none, or the store refuses.
+    """
+    if table.endswith(".parquet") and not any(sign in table for sign in "*?["):
+        return [table]
+    folder, _, pattern = table.removeprefix(STORE).rpartition("/")
+    if not any(sign in pattern for sign in "*?["):
+        folder, pattern = f"{folder}/{pattern}".rstrip("/"), "*.parquet"
+    try:
+        store, _ = pyarrow.fs.FileSystem.from_uri(f"{STORE}{folder}")
+        there = store.get_file_info(pyarrow.fs.FileSelector(folder, allow_not_found=True))
+    except OSError as error:
+        raise UserError(f"{table} cannot be read: {first_line(error)}") from None
+    names = [one.path for one in there if one.is_file and fnmatch(one.base_name, pattern)]
+    if not names:
+        raise UserError(f"{table}: no object has such a name")
+    return sorted(f"{STORE}{name}" for name in names)
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an error says."""
+    return str(error).strip().splitlines()[0][:200]

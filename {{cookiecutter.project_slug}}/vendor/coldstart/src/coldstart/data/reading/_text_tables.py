@@ -1,0 +1,122 @@
+"""Texts: delimited text, plain or not, to a raw table."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from coldstart.config._settings import Dialect
+from coldstart.data.reading._dialect import Found, find_out, not_utf8
+from coldstart.data.reading._layout import unique
+from coldstart.data.reading._quarantine import set_aside, which
+from coldstart.data.reading._raw import Part, RawTable
+from coldstart.data.reading._transcoding import Lines, is_plain, transcode, written
+from coldstart.data.reading._unpacking import cached
+from coldstart.errors import UserError
+
+HEAD, TAIL = 2**18, 2**16  # bytes that the dialect is found out from
+
+
+def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
+    """Read delimited text lazily: a regular UTF-8 file as it is, another from a regular copy.
+
+    Parameters
+    ----------
+    file
+        What is read.
+    name
+        What it is called, if it comes from an archive.
+
+    Raises
+    ------
+    UserError
+        If this is no table, or too many of its rows are ragged.
+    """
+    with file.open("rb") as opened:
+        head = opened.read(HEAD)
+        opened.seek(0, 2)
+        rest = min(opened.tell() - len(head), TAIL)
+        opened.seek(-rest, 2)
+        tail = opened.read() if rest else b""
+    found = find_out(head, tail, dialect)
+    try:
+        target, lines = regular_copy(file, found)
+    except UnicodeDecodeError:  # the sample was UTF-8, but what came later was not
+        encoding, lenient = not_utf8(head + tail, found.said)
+        found = replace(found, encoding=encoding, lenient=lenient)
+        target, lines = regular_copy(file, found)
+
+    findings = [f"{name}: {said}" for said in found.said]
+    names = found.names or [f"column {number}" for number in range(1, found.width + 1)]
+    said: list[str] = []
+    schema = dict.fromkeys(unique(names[: found.width], said), pl.String)
+    findings += [f"{name}: {line}" for line in said]
+    ragged = [line for line, _ in lines.ragged]
+    if ragged:
+        what = f"have another number of fields than {found.width}"
+        mend = f"mend the file (delimiter {found.delimiter!r}, quote {found.quote!r})"
+        if dialect.ragged != "refuse":
+            mend += ", or set data.dialect in config.yaml"
+        findings.append(set_aside(lines.ragged, lines.rows, what, mend, name, dialect))
+    if lines.repeated:
+        findings.append(f"{name}: the names are repeated and left out in {which(lines.repeated)}")
+    if not lines.rows:
+        raise UserError("there are no rows" + (" below the names" if found.names else ""))
+
+    as_it_is = target == file
+    frame = pl.scan_csv(
+        target,
+        has_header=False,
+        schema=schema,
+        skip_lines=found.skip if as_it_is else 0,
+        n_rows=lines.rows if as_it_is and lines.blank_end else None,
+        separator=written(found),
+        quote_char=found.quote,
+        glob=False,
+    )
+    if lines.has_empty_text:
+        frame = frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+    shifts = np.concatenate([*lines.shifts, np.empty(0, np.int64)])
+    part = Part(name, lines.rows, found.skip + 1, shifts, "line")
+    return RawTable(frame, findings, [part], {name: ragged} if ragged else {})
+
+
+def regular_copy(file: Path, found: Found) -> tuple[Path, Lines]:
+    """Return where the table stands in regular UTF-8, and what stands on its lines.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If the file is not in the encoding.
+    """
+    if is_plain(found):
+        with file.open("rb") as source:
+            if lines := transcode(source, found, None):
+                return file, lines
+    lines = None
+
+    def write(target: Path) -> None:
+        nonlocal lines
+        with file.open("rb") as source, target.open("wb") as sink:
+            lines = transcode(source, found, sink)
+
+    def write_lines(target: Path) -> None:
+        if lines is None:  # the copy was made before
+            write(Path(os.devnull))
+        assert lines is not None
+        shifts = np.concatenate([np.empty(0, np.int64), *lines.shifts])
+        told = json.dumps([lines.rows, lines.ragged, lines.repeated])
+        with target.open("wb") as sink:
+            np.savez(sink, shifts=shifts, told=np.array(told))
+
+    key = json.dumps({**asdict(found), "said": None})
+    copy = cached(file, key, write)
+    with np.load(cached(file, f"{key} lines", write_lines)) as kept:
+        rows, ragged, repeated = json.loads(str(kept["told"]))
+        lines = Lines(rows, [kept["shifts"]], ragged, repeated, has_empty_text=True)
+    return copy, lines

@@ -1,0 +1,264 @@
+"""Transcoding: one pass over a text table that proves it regular, or writes it anew so.
+
+A table is looked at in blocks of whole records. Of a regular block only delimiters, line
+feeds and quotes are looked at, which is several times faster than reading it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+
+from coldstart.data.reading._dialect import Found
+from coldstart.data.reading._records import SEPARATOR, parse
+
+BLOCK = 2**20  # bytes: what fits into a processor's cache
+FEED, RETURN = 10, 13  # "\n", "\r"
+
+
+def byte_by_byte(error: UnicodeError) -> tuple[str, int]:
+    """Read as Windows-1252, or else as Latin-1, what cannot be decoded."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    letters = (bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in wrong)
+    return "".join(letters), error.end
+
+
+codecs.register_error("byte by byte", byte_by_byte)
+
+
+@dataclass
+class Lines:
+    """What stands on which line.
+
+    Attributes
+    ----------
+    rows
+        Number of rows.
+    shifts
+        For each line that begins no row, the number of the row that follows, in order.
+    ragged
+        Line and text of each record that has another number of fields.
+    repeated
+        Lines that repeat the names.
+    has_empty_text
+        Whether a quoted field may be empty.
+    blank_end
+        Whether empty lines follow the last row.
+    """
+
+    rows: int = 0
+    shifts: list[np.ndarray] = field(default_factory=list)
+    ragged: list[tuple[int, str]] = field(default_factory=list)
+    repeated: list[int] = field(default_factory=list)
+    has_empty_text: bool = False
+    blank_end: bool = False
+
+
+def is_plain(found: Found) -> bool:
+    """Whether polars can read the file as it is, if it is regular."""
+    utf8 = found.encoding in ("utf-8", "utf-8-sig") and not found.lenient
+    marked = found.encoding == "utf-8-sig" and found.skip == 0
+    return utf8 and not (marked or found.cr or found.footer) and written(found) == found.delimiter
+
+
+def written(found: Found) -> str:
+    """Return the delimiter of the table that is written anew."""
+    simple = len(found.delimiter) == 1 and found.delimiter.isascii() and found.delimiter != " "
+    return found.delimiter if simple else SEPARATOR
+
+
+def transcode(file: IO[bytes], found: Found, out: IO[bytes] | None) -> Lines | None:
+    """Go through a table, and write its rows as UTF-8, each of the same number of fields.
+
+    Parameters
+    ----------
+    out
+        Where to write; None only to see whether the table is regular as it is.
+
+    Returns
+    -------
+    Lines or None
+        None if the table is not regular and there is nowhere to write it.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If the file is not in the encoding.
+    """
+    lines, line, rest, names = Lines(), found.skip + 1, b"", b""
+    for number, (block, final) in enumerate(blocks(file, found)):
+        data = rest + block
+        if number == 0:
+            start = after(data, found.skip)
+            if found.names and found.width > 1:
+                names = data[data.rfind(b"\n", 0, start - 1) + 1 : start]
+            data = data[start:]
+        if final:
+            data = data[: before(data, found.footer)]
+            kept = data.rstrip(b"\r\n")
+            lines.blank_end = data.count(b"\n", len(kept)) > 1
+            data = kept + b"\n" if kept else b""
+        end, rows, shifts = regular(data, found) or (-1, 0, None)
+        if shifts is None or (final and end < len(data)) or repeats(data, names):
+            if out is None:
+                return None
+            end = mend(data, found, final, line, lines, out)
+            line += data.count(b"\n", 0, end)
+        else:
+            text = data[:end]
+            text.decode()  # to see that it can be
+            if out:
+                out.write(text)
+            lines.shifts.append(shifts + lines.rows)
+            lines.has_empty_text |= found.quote.encode() * 2 in text
+            lines.rows += rows
+            line += rows + len(shifts)
+        rest = data[end:]
+        if len(lines.ragged) > max(10_000, lines.rows):
+            break  # this will be refused
+    return lines
+
+
+def blocks(file: IO[bytes], found: Found) -> Iterator[tuple[bytes, bool]]:
+    """Yield a file as UTF-8 with line feeds, and whether a block is the last one.
+
+    The last one is never short, unless it is the only one: notes below the table are in it.
+    """
+    plain = found.encoding in ("utf-8", "utf-8-sig") and not found.lenient
+    errors = "strict" if found.encoding == "utf-8" and not found.lenient else "byte by byte"
+    decoder = codecs.getincrementaldecoder(found.encoding)(errors)
+
+    def convert(block: bytes, final: bool) -> bytes:
+        block = block if plain else decoder.decode(block, final).encode()
+        return block.replace(b"\r", b"\n") if found.cr else block
+
+    block = file.read(BLOCK)
+    if plain:
+        block = block.removeprefix(codecs.BOM_UTF8)
+    while len(following := file.read(BLOCK)) == BLOCK:
+        yield convert(block, False), False
+        block = following
+    yield convert(block + following, True), True
+
+
+def after(data: bytes, count: int) -> int:
+    """Return where the line with this number, from 0, begins."""
+    place = 0
+    for _ in range(count):
+        place = data.find(b"\n", place) + 1 or len(data)
+    return place
+
+
+def before(data: bytes, count: int) -> int:
+    """Return where the last lines of this number begin."""
+    place = len(data)
+    for _ in range(count):
+        place = data.rfind(b"\n", 0, max(place - 1, 0)) + 1
+    return place
+
+
+def repeats(data: bytes, names: bytes) -> bool:
+    """Whether the line of names stands among the rows, as where files were joined."""
+    return bool(names) and (data.startswith(names) or b"\n" + names in data)
+
+
+def regular(data: bytes, found: Found) -> tuple[int, int, np.ndarray] | None:
+    """See whether all rows have the same number of fields, and quotes are where they belong.
+
+    Parameters
+    ----------
+    data
+        Begins with a record, and may end within one.
+
+    Returns
+    -------
+    int, int, array
+        Where the last whole record ends, the number of records, and `Lines.shifts`; None if
+        it is not so.
+    """
+    if written(found) != found.delimiter or not found.quote.isascii() or len(data) > 4 * BLOCK:
+        return None
+    mark, quote = ord(found.delimiter), ord(found.quote)
+    if quote not in data:
+        end = data.rfind(b"\n") + 1
+        skeleton = data[:end].translate(None, bytes({*range(256)} - {mark, FEED}))
+        shifts = np.empty(0, np.int64)
+    else:
+        buffer = np.frombuffer(b"\n%b\n" % data, np.uint8)  # so that all have neighbours
+        quotes = np.flatnonzero(buffer == quote)
+        opening, closing = quotes[0::2], quotes[1::2]
+        limits = np.zeros(256, bool)
+        limits[[mark, FEED, quote]] = True
+        if not limits[buffer[opening - 1]].all():
+            return None
+        limits[RETURN] = True
+        if not limits[buffer[closing + 1]].all():
+            return None
+        skeleton = data.translate(None, bytes({*range(256)} - {mark, FEED, quote}))
+        kinds = np.frombuffer(skeleton, np.uint8)
+        is_quote, is_feed = kinds == quote, kinds == FEED
+        inside = (np.cumsum(is_quote, dtype=np.uint8) & 1).astype(bool)
+        ends = np.flatnonzero(is_feed & ~inside)
+        whole = slice(0, ends[-1] + 1 if len(ends) else 0)
+        skeleton = kinds[whole][~(inside | is_quote)[whole]].tobytes()
+        end = data.rfind(b"\n") + 1
+        if len(quotes) % 2 or end <= quotes[-1]:  # this line feed may be quoted
+            feeds = np.flatnonzero(buffer[1:-1] == FEED)[~inside[is_feed]]
+            end = int(feeds[-1]) + 1 if len(feeds) else 0
+        shifts = np.searchsorted(ends, np.flatnonzero((is_feed & inside)[whole])) + 1
+    row = found.delimiter.encode() * (found.width - 1) + b"\n"
+    if skeleton != row * (len(skeleton) // len(row)):
+        return None
+    return end, len(skeleton) // len(row), shifts
+
+
+def mend(data: bytes, found: Found, final: bool, line: int, lines: Lines, out: IO[bytes]) -> int:
+    """Write the good rows of an irregular block, and note the others.
+
+    Parameters
+    ----------
+    line
+        Number of the block's first line in the file.
+    lines
+        What is found out is added to it.
+
+    Returns
+    -------
+    int
+        Where the last whole record ends.
+    """
+    texts = data.decode().split("\n")
+    last = texts.pop()  # what follows the last line feed
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(
+        buffer, delimiter=written(found), quotechar=found.quote, lineterminator="\n"
+    )
+    shifts, stop = [], 0
+    final = final or len(data) > 4 * BLOCK
+    for start, stop, fields in parse(texts, found.delimiter, found.quote, found.width, final):
+        blank = len(fields) == 0 or (len(fields) == 1 < found.width and not fields[0].strip())
+        row = [] if blank else fields
+        if len(row) > found.width and not any(cell.strip() for cell in row[found.width :]):
+            row = row[: found.width]
+        if found.width > 1 and row == found.names:
+            lines.repeated.append(line + start)
+        elif len(row) == found.width or (found.width == 1 and not row):
+            writer.writerow(row or [""])
+            shifts += [lines.rows + 1] * (stop - start - 1)
+            lines.rows += 1
+            continue
+        elif row:
+            lines.ragged.append((line + start, "\n".join(texts[start:stop])))
+        shifts += [lines.rows] * (stop - start)
+    lines.shifts.append(np.array(shifts, dtype=np.int64))
+    lines.has_empty_text = True
+    out.write(buffer.getvalue().encode())
+    return len(data) - len("\n".join([*texts[stop:], last]).encode())

@@ -1,0 +1,1 @@
+"""Importing tables from files, addresses, buckets, databases and APIs."""

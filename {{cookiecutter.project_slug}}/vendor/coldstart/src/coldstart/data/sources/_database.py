@@ -1,0 +1,145 @@
+"""The answer to a query, streamed from a database to Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from tqdm import tqdm
+
+from coldstart.data.sources._sources import Source
+from coldstart.errors import UserError
+
+ROWS = 20_000
+
+
+def run_query(source: Source, into: Path) -> None:
+    """Write the answer to a query as one Parquet file, in the database's types.
+
+    No more than a batch of rows is in memory. The transaction is never committed, so
+    a query that would change something does not.
+
+    Raises
+    ------
+    UserError
+        If the address or the query is wrong, the database cannot be reached, or its
+        driver is missing.
+    """
+    try:
+        url = sa.make_url(source.secret)
+        if url.drivername in ("postgres", "postgresql"):
+            url = url.set(drivername="postgresql+psycopg")
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            raise UserError(
+                f"{source.address}: there is no database file {url.database or ''}; "
+                "sqlite:///FILE is in this folder, sqlite:////FOLDER/FILE anywhere"
+            )
+        timeout = {"connect_timeout": 10} if url.get_driver_name() == "psycopg" else {}
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=timeout)
+        with engine.connect() as connection:
+            # A server-side cursor: without it the driver fetches the whole answer first.
+            options = {"stream_results": True, "max_row_buffer": ROWS, "no_parameters": True}
+            query = (source.query or "").strip().rstrip(";")
+            result = connection.execution_options(**options).exec_driver_sql(query)
+            if not result.returns_rows:
+                raise UserError("the query returns no rows: it must be a select")
+            write(result, into, source.name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{source.address} needs the package {error.name}: "
+            f".venv/bin/python -m uv pip install {error.name}"
+        ) from None
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UserError(f"{source.address} is no database address: {error}") from None
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = " ".join(str(cause).split())[:300]
+        if url.password:
+            reason = reason.replace(str(url.password), "***")
+        raise UserError(f"{source.address}: {reason}") from None
+
+
+def write(result: sa.CursorResult[Any], into: Path, name: str) -> None:
+    """Write rows as they come.
+
+    A column may be null in all of a batch, or have fewer digits in one than in the
+    next: so each batch is written with the types it shows, and they are made one when
+    all are known.
+    """
+    names = list(result.keys())
+    if twice := sorted({column for column in names if names.count(column) > 1}):
+        raise UserError(f"the query names two columns {twice[0]!r}: rename one with `as`")
+    batches, schemas = into.with_suffix(".arrow"), []
+    with pa.OSFile(str(batches), "wb") as file, tqdm(desc=name, unit="row", unit_scale=True,
+                                                     disable=None, leave=False) as bar:  # fmt: skip
+        for rows in result.partitions(ROWS):
+            columns = [as_array(values) for values in zip(*rows, strict=True)]
+            table = pa.table(columns, names=names)
+            schemas.append((file.tell(), table.schema))
+            with pa.ipc.new_stream(file, table.schema) as stream:
+                stream.write_table(table)
+            bar.update(len(rows))
+    if not schemas:
+        raise UserError("the query returns no rows")
+    schema = unify([kinds for _, kinds in schemas], names)
+    with pq.ParquetWriter(into / f"{name}.parquet", schema) as writer:
+        for table in stored(batches, [place for place, _ in schemas]):
+            writer.write_table(cast(table, schema))
+    batches.unlink()
+
+
+def stored(path: Path, places: list[int]) -> Iterator[pa.Table]:
+    """Read the batches back, one at a time."""
+    with pa.OSFile(str(path), "rb") as file:
+        for place in places:
+            file.seek(place)
+            with pa.ipc.open_stream(file) as stream:
+                yield stream.read_all()
+
+
+def as_array(values: Sequence[Any]) -> pa.Array:
+    """Make a column of Python values; what Arrow has no one type for becomes text."""
+    if not any(isinstance(value, dict | list) for value in values):
+        try:
+            return pa.array(values)
+        except pa.ArrowException:
+            pass
+    return pa.array([as_text(value) for value in values], pa.string())
+
+
+def as_text(value: Any) -> str | None:
+    """Write a value as JSON if it has parts, and as it prints otherwise."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return None if value is None else str(value)
+
+
+def unify(schemas: list[pa.Schema], names: list[str]) -> pa.Schema:
+    """Find the type of each column that all batches fit in; text where there is no other."""
+    fields = []
+    for name in names:
+        kinds = [pa.schema([schema.field(name)]) for schema in schemas]
+        try:
+            kind = pa.unify_schemas(kinds, promote_options="permissive").field(0).type
+        except (pa.ArrowException, ValueError):
+            kind = pa.string()
+        fields.append(pa.field(name, pa.string() if pa.types.is_null(kind) else kind))
+    return pa.schema(fields)
+
+
+def cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Bring a batch to the types of all."""
+    columns = []
+    for field in schema:
+        column = table[field.name]
+        try:
+            columns.append(column.cast(field.type))
+        except pa.ArrowException:
+            columns.append(pa.array([as_text(value) for value in column.to_pylist()], field.type))
+    return pa.table(columns, schema=schema)

@@ -1,0 +1,5 @@
+"""Deploying to AWS Lambda."""
+
+from coldstart.deploy.on_aws._target import DeployTarget
+
+__all__ = ["DeployTarget"]

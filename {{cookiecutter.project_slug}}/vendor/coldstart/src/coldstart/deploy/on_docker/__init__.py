@@ -1,0 +1,5 @@
+"""Deploying to a Docker host."""
+
+from coldstart.deploy.on_docker._target import DeployTarget
+
+__all__ = ["DeployTarget"]

@@ -1,0 +1,1 @@
+"""Checks of this machine, or of a place to train."""

@@ -1,0 +1,157 @@
+"""Export: a fitted pipeline to one ONNX graph, and the proof that both agree."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import compose, helper
+from skl2onnx import to_onnx as convert_sklearn_pipeline
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.pipeline import Pipeline
+
+from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
+from coldstart.contract._contract import FLOAT32_MAX, EncodedFeatures
+from coldstart.contract.columns import MISSING
+from coldstart.errors import UserError
+from coldstart.export import _converters  # noqa: F401 (registers them with skl2onnx)
+from coldstart.train._fitting import predict
+from coldstart.train._forecasts import DifferencedRegressor
+
+OPSET = {"": 21, "ai.onnx.ml": 3}
+IR_VERSION = 10
+OUTPUT = "prediction"
+MEND = "change its steps in models.py, or train another"
+
+
+def to_onnx(pipeline: Pipeline | DifferencedRegressor, features: EncodedFeatures) -> onnx.ModelProto:
+    """Convert the pipeline to one graph: encoded columns in, prediction out.
+
+    Inputs are `numbers` (float32) and `strings`, each of shape (n, columns) and left
+    out where it has no columns. The output `prediction` is float32 of shape
+    (n, classes), or (n, 1) for regression.
+
+    Parameters
+    ----------
+    features
+        Any encoded rows, for the widths of the two matrices.
+
+    Raises
+    ------
+    UserError
+        If a step cannot be converted.
+    """
+    if isinstance(pipeline, DifferencedRegressor):
+        return pipeline.around(to_onnx(pipeline.pipeline_, features), OUTPUT)
+    inputs: list[tuple[str, Any]] = []
+    if features.numbers.shape[1]:
+        inputs.append(("numbers", FloatTensorType([None, features.numbers.shape[1]])))
+    if features.strings.shape[1]:
+        inputs.append(("strings", StringTensorType([None, features.strings.shape[1]])))
+    try:
+        if hasattr(pipeline[-1], "to_onnx"):
+            return join(convert(pipeline[:-1], inputs), pipeline[-1].to_onnx())
+        return convert(pipeline, inputs)
+    except Exception as error:  # converters raise what they like
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{pipeline[-1]} cannot be converted to ONNX: {reason}; {MEND}") from error
+
+
+def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
+    """Convert scikit-learn steps, keeping the last output alone."""
+    options = {id(pipeline): {"zipmap": False}} if hasattr(pipeline, "classes_") else None
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # skl2onnx asks for what scikit-learn renames
+        model: onnx.ModelProto = convert_sklearn_pipeline(
+            pipeline, initial_types=inputs, options=options, target_opset=OPSET
+        )
+    model.ir_version = IR_VERSION
+    rename(model, model.graph.output[-1].name, OUTPUT)
+    shape = [None, None]
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape))
+    return model
+
+
+def rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Rename a value of the graph wherever it is made or used."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+
+
+def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
+    """Feed the output of one graph to the other."""
+    network.ir_version = IR_VERSION
+    network.graph.ClearField("metadata_props")
+    first = compose.add_prefix(preprocessing, "features_", rename_inputs=False)
+    second = compose.add_prefix(network, "network_", rename_outputs=False)
+    # merge_models wants the same operator sets on both sides.
+    sets = {entry.domain: entry for model in (first, second) for entry in model.opset_import}
+    for model in (first, second):
+        del model.opset_import[:]
+        model.opset_import.extend(sets.values())
+    merged = compose.merge_models(first, second, io_map=[(f"features_{OUTPUT}", "network_inputs")])
+    onnx.checker.check_model(merged)
+    return merged
+
+
+def adversarial_rows(features: EncodedFeatures) -> EncodedFeatures:
+    """Rows that no honest client sends: all missing, unseen, empty, extreme."""
+    one = features[:1]
+    extremes = (np.nan, 0, -1, FLOAT32_MAX, -FLOAT32_MAX)
+    words = (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')
+    numbers = [one.numbers, *(np.full_like(one.numbers, value) for value in extremes)]
+    strings = [one.strings, *(np.full_like(one.strings, word) for word in words)]
+    return EncodedFeatures.stack([EncodedFeatures(number, string) for number in numbers for string in strings])
+
+
+def check_parity(pipeline: Pipeline, predictor: BundlePredictor, held_out: EncodedFeatures) -> float:
+    """Compare the graph with the fitted pipeline on held-out and on hostile rows.
+
+    Returns
+    -------
+    float
+        The largest difference: in probability, or in standard deviations of the
+        pipeline's own predictions (in hundredths of their size, if they vary less).
+
+    Raises
+    ------
+    UserError
+        If a difference is larger than `TOLERANCE`, or a label flips away from a tie;
+        with the rows that differ.
+    """
+    features = EncodedFeatures.stack([held_out, adversarial_rows(held_out)])
+    expected, found = predict(pipeline, features), predictor.predict(features)
+    scale = 1.0
+    if not predictor.manifest.classes:
+        usual = expected[: len(held_out.numbers)]
+        # float32 cannot tell apart values that differ by less than this share of their size.
+        scale = max(float(usual.std()), 0.01 * float(np.abs(usual).mean()), 1e-9)
+    difference = np.abs(found - expected).max(axis=1) / scale
+    wrong = ~(difference <= TOLERANCE)  # NaN is wrong, too
+    if predictor.manifest.classes:
+        weights = np.asarray(predictor.manifest.weights or [1.0])
+        margin = np.partition(expected * weights, -2, axis=1)
+        tie = margin[:, -1] - margin[:, -2] <= 2 * TOLERANCE * weights.max()
+        if predictor.manifest.threshold is not None:
+            tie = np.abs(expected[:, 1] - predictor.manifest.threshold) <= TOLERANCE
+        wrong |= (predictor.labels(found) != predictor.labels(expected)) & ~tie
+    if wrong.any():
+        rows = [
+            f"row {row}: {np.round(expected[row], 6).tolist()} became "
+            f"{np.round(found[row], 6).tolist()}"
+            + (" (a hostile row)" if row >= len(held_out.numbers) else "")
+            for row in np.flatnonzero(wrong)[:5]
+        ]
+        raise UserError(
+            f"the exported graph disagrees with the fitted model in {wrong.sum()} of "
+            f"{len(wrong)} rows, so the bundle is refused; {MEND}:\n  " + "\n  ".join(rows)
+        )
+    return float(difference.max())

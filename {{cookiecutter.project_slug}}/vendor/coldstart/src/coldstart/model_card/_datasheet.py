@@ -1,0 +1,79 @@
+"""What a model card says of the data: where it is from, how it was split, what was left out.
+
+References
+----------
+Gebru et al., "Datasheets for Datasets", 2021.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from coldstart._markdown import code, percent, table
+from coldstart.bundle._bundle import Manifest
+from coldstart.data._dataset import Dataset
+from coldstart.train._summary import number
+
+PAGES = ("data/raw/README.md", "data/README.md")
+
+
+def data(dataset: Dataset, manifest: Manifest) -> list[str]:
+    """Where the rows are from, how they were split, and what the model reads."""
+    contract, chosen = dataset.contract, manifest.provenance["settings"]["data"]
+    files = [chosen["table"], *(join["file"] for join in chosen["joins"])]
+    pages = " and ".join(f"`{page}`" for page in PAGES if Path(page).is_file())
+    about = f" What they are: {pages} in the project." if pages else ""
+    told = [f"{len(dataset.table):,} rows from {', '.join(map(code, files))}.{about}", ""]
+    time, group = contract.names("time"), contract.names("group")
+    if time:
+        how = f"by {code(time[0])}: later rows judge what was fitted on earlier ones"
+    elif group:
+        how = f"at random, with all rows of one {code(group[0])} on the same side"
+    else:
+        how = "at random, with copies of a row on the same side"
+    if len(dataset.splits) > 1:
+        told.append(
+            f"They are few, so they were split {len(dataset.splits)} times ({how}). In each round "
+            "a model was fitted without the rows that judge it; the scores are the means of the "
+            "repetitions. The model here was then fitted on all rows."
+        )
+    else:
+        told += [
+            f"They are split {how}. The model was chosen on the validation rows, then fitted on "
+            "train and validation, and judged once on the test rows.",
+            "",
+            *parts(dataset),
+        ]
+    features = ", ".join(map(code, contract.features))
+    return [*told, "", f"{len(contract.features)} features: {features}."]
+
+
+def parts(dataset: Dataset) -> list[str]:
+    """The one split, in a table."""
+    time, classes = dataset.contract.names("time"), dataset.classes
+    rows = []
+    for name, part in dataset.splits[0].parts().items():
+        row = [name, f"{len(part):,}"]
+        if time:
+            days = dataset.table[time[0]][part].dt.date()
+            row += [str(days.min()), str(days.max())]
+        if len(classes) == 2:
+            row.append(percent(float(np.mean(dataset.target(part) == 1))))
+        elif not classes:
+            row.append(number(float(np.mean(dataset.target(part)))))
+        rows.append(row)
+    last = {0: ["mean of the target"], 2: [code(classes[1])] if classes else []}
+    heads = ["part", "rows", *(["from", "to"] if time else []), *last.get(len(classes), [])]
+    return table(heads, rows)
+
+
+def left_out(dataset: Dataset) -> list[str]:
+    """Columns that the model is not shown, and why."""
+    return [
+        f"- {code(name)} ({column.role}): "
+        f"{column.reason or column.description or 'no reason given'}"
+        for name, column in dataset.contract.columns.items()
+        if column.role != "target" and not column.is_feature
+    ]

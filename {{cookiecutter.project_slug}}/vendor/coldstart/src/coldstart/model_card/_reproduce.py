@@ -1,0 +1,85 @@
+"""Where a model is from, and the command that makes it again, with the same metrics."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, YamlConfigSettingsSource
+
+from coldstart._project import Project
+from coldstart.config._settings import CONFIG, DataSettings, Settings
+from coldstart._provenance import git
+
+IRRELEVANT = {"models", "budget"}  # which models are tried changes none of them
+
+
+class FromFile(Settings):
+    """The settings as config.yaml alone says them."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Neither the environment nor the command line counts."""
+        return YamlConfigSettingsSource(settings_cls, CONFIG), init_settings
+
+
+def command(family: str, provenance: dict[str, Any]) -> str:
+    """The shell's line that trains a model again, with what config.yaml does not say before it."""
+    nothing = DataSettings(table=Path())  # where the file does not say it
+    project = Project(provenance["package"])
+    said = FromFile(data=nothing).for_project(project).choices()
+    chosen = provenance["settings"]
+    words = []
+    for name in sorted(chosen.keys() - IRRELEVANT):
+        value, usual = chosen[name], said[name]
+        if value == usual:
+            continue
+        if isinstance(value, dict):
+            value = {key: part for key, part in value.items() if part != usual.get(key)}
+        text = value if isinstance(value, str) else json.dumps(value)
+        words.append(f"{project.env_prefix}{name.upper()}={shlex.quote(text)}")
+    line = " ".join([*words, "make", "train", f"MODEL={family}"])
+    commit = provenance["git_commit"]
+    return line if commit == "none" else f"git checkout {commit} && {line}"
+
+
+def again(family: str, provenance: dict[str, Any]) -> list[str]:
+    """Paragraphs on how to make a model again, and what stands against it."""
+    told = [f"```\n{command(family, provenance)}\n```"]
+    if provenance["git_commit"] == "none":
+        told.append("It was trained outside of git: nothing tells whether the code has changed.")
+    elif provenance["git_dirty"]:
+        told.append(
+            "It was trained with changes that were not committed, so that the commit alone does "
+            "not give the same."
+        )
+    data = provenance["settings"]["data"]["table"]
+    if git("ls-files", "--", data) == "":
+        told.append(f"`{data}` is not in git: a fresh clone needs the same data first.")
+    told.append(
+        f"The prepared table is the same if its SHA-256 is `{provenance['data']}`; the new card "
+        "then shows the same metrics."
+    )
+    return told
+
+
+def origin(provenance: dict[str, Any]) -> str:
+    """Run, commit, time and versions."""
+    commit = f"git commit `{provenance['git_commit']}`"
+    if provenance["git_commit"] == "none":
+        commit = "outside of git"
+    elif provenance["git_dirty"]:
+        commit += " with uncommitted changes"
+    libraries = [f"{name} {version}" for name, version in provenance["libraries"].items()]
+    return (
+        f"Run `{provenance['run_id']}`, {commit}, trained at {provenance['trained_at']} with "
+        f"Python {provenance['python']}, {', '.join(libraries)}."
+    )

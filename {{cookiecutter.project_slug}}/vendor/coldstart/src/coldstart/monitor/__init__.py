@@ -1,0 +1,1 @@
+"""Drift, and outcomes, of what was served."""

@@ -1,0 +1,143 @@
+"""Rows to compare, typed and answered, a slice at a time: of a file, or prepared ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from coldstart.batch import ROWS, needed
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.config._settings import Dialect
+from coldstart.contract._contract import Contract
+from coldstart.data._dataset import EXAMPLES, PART, encode
+from coldstart.data._lags import add_lags, has_history
+from coldstart.data._splitting import PARTS
+from coldstart.data._validation import TableValidator
+from coldstart.data.reading._read import scan
+from coldstart.errors import UserError
+
+REQUEST, ROW, TIME, VERSION, ROLE = "__request__", "__row__", "__time__", "__version__", "__role__"
+LABEL, PREDICTION = "__label__", "__prediction__"
+
+
+class Rows(Protocol):
+    """Rows with the model's answers, in the columns that the record has.
+
+    Attributes
+    ----------
+    name
+        For people.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __iter__(self) -> Iterator[pl.DataFrame]: ...
+
+    def said(self) -> list[str]:
+        """What a person should know of them, once they were read."""
+        ...
+
+
+@dataclass
+class FileRows:
+    """The rows of a file; the model answers them here."""
+
+    file: Path
+    predictor: BundlePredictor
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return str(self.file)
+
+    def said(self) -> list[str]:
+        return self.broken
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows. What breaks the contract, and the API would refuse, is counted.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read, or lacks a column.
+        """
+        raw = scan(self.file, Dialect(ragged="refuse"))
+        contract = self.predictor.contract
+        present = raw.frame.collect_schema().names()
+        columns = needed(contract, present, self.file)
+        for name in [contract.target, *contract.names("time")]:
+            if name in present:
+                columns[name] = contract.columns[name].model_copy(update={"nullable": True})
+        nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
+        typing = TableValidator(columns)
+        with tqdm(total=raw.rows, unit="row", unit_scale=True, disable=None, leave=False) as bar:
+            # Lags look back over the whole table; its first rows are there for those after them.
+            for rows in raw.slices(max(raw.rows, 1) if contract.lags else ROWS):
+                typed = typing(rows.with_columns(nulls))
+                if not columns.keys() >= contract.lags.keys():
+                    typed = add_lags(typed, contract)
+                    typed = typed.filter(has_history(typed, contract))
+                yield answered(self.predictor, typed)
+                bar.update(len(rows))
+        self.broken = [
+            f"{one.column}: {one.count:,} value(s) {one.rule}, the first is {one.value} "
+            f"({raw.place(one.row)}); the API would refuse such rows"
+            for one in typing.breaches.values()
+        ]
+
+
+@dataclass
+class PartRows:
+    """The prepared rows of a part; the model answers them here."""
+
+    part: str
+    predictor: BundlePredictor
+
+    @property
+    def name(self) -> str:
+        return f"{EXAMPLES}, {self.part}"
+
+    def said(self) -> list[str]:
+        return []
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows.
+
+        Raises
+        ------
+        UserError
+            If there are none, or they are not those of the model's contract.
+        """
+        if not EXAMPLES.is_file():
+            raise UserError(f"{EXAMPLES}: there is no prepared table; run: make prepare")
+        number = PARTS.index(self.part)
+        rows = pl.read_parquet(EXAMPLES).filter(pl.col(PART.format(0)) == number)
+        needs = self.predictor.contract.features
+        if lacking := [name for name in needs if name not in rows.columns]:
+            raise UserError(f"{EXAMPLES} has no {lacking[0]}, which the model needs: make train")
+        for some in rows.iter_slices(ROWS):
+            yield answered(self.predictor, some)
+
+
+def types(contract: Contract) -> dict[str, pl.DataType]:
+    """Types that the features have in a typed table."""
+    columns = contract.features
+    return dict(TableValidator(columns)(pl.DataFrame(schema=dict.fromkeys(columns, pl.String))).schema)
+
+
+def answered(predictor: BundlePredictor, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the model's answers, in the columns that the record has."""
+    prediction = predictor.predict(encode(predictor.contract, rows)).astype(np.float64)
+    if classes := predictor.manifest.classes:
+        labels = np.array(classes)[predictor.labels(prediction)]
+        rows = rows.with_columns(pl.Series(LABEL, labels, dtype=pl.String))
+    times = [name for name in predictor.contract.names("time") if name in rows.columns]
+    rows = rows.with_columns(pl.col(name).cast(pl.Datetime("us")).alias(TIME) for name in times)
+    return rows.with_columns(pl.Series(PREDICTION, prediction[:, -1]))

@@ -1,0 +1,142 @@
+"""Batches: the rows of an epoch in random order, from memory or from shards.
+
+All that is drawn is drawn from the epoch's own seed, so that a training that goes on from a
+checkpoint draws the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, Self
+
+import numpy as np
+import polars as pl
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from coldstart.data._dataset import encode
+from coldstart.data._shards import Shards
+from coldstart.data._streams import prefetch
+from coldstart.train._features import as_frame
+
+BUFFER = 131_072  # rows that are shuffled at a time
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Rows(Protocol):
+    """Rows to learn from."""
+
+    def __len__(self) -> int:
+        """Rows of an epoch, all ranks' together."""
+
+    def on(self, fabric: Fabric) -> Self:
+        """Return them where the device reaches them."""
+
+    def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
+        """Yield this rank's part of each batch of so many rows, from a step on.
+
+        All ranks have equally many rows of a batch, and equally many batches.
+        """
+
+
+class InMemory:
+    """Rows that are all in memory: inputs, shape (n, columns), and targets."""
+
+    # No dataclass, here and below: Fabric looks into those, and puts copies in their places.
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.inputs, self.targets = inputs, targets
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def on(self, fabric: Fabric) -> InMemory:
+        """Return them on the device."""
+        return InMemory(fabric.to_device(self.inputs), fabric.to_device(self.targets))
+
+    def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
+        """Yield this rank's part of each batch: every n-th row of it."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed + epoch))
+        for start in range(step * size, len(order), size):
+            batch = order[start : start + size]
+            # The last, smaller batch is cut so that all ranks have equally many, or left out.
+            if usable := len(batch) - len(batch) % fabric.world_size:
+                mine = batch[fabric.global_rank : usable : fabric.world_size].to(fabric.device)
+                yield self.inputs[mine], self.targets[mine]
+
+
+class Streamed:
+    """Rows that are read while they are learned from, each once in an epoch.
+
+    They are shuffled a buffer at a time, of slices of several row groups.
+
+    Parameters
+    ----------
+    transform
+        The fitted preprocessing: a table of encoded columns to inputs.
+    mean, deviation
+        By which a quantity is scaled.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        transform: Callable[[pl.DataFrame], np.ndarray],
+        mean: float = 0.0,
+        deviation: float = 1.0,
+    ) -> None:
+        self.shards, self.transform = shards, transform
+        self.mean, self.deviation = mean, deviation
+
+    def __len__(self) -> int:
+        return sum(self.shards.counts)
+
+    def on(self, fabric: Fabric) -> Streamed:
+        """Return them as they are: no batch is there yet."""
+        return self
+
+    def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
+        """Yield this rank's part of each batch: the next of its own rows."""
+        each = max(1, size // fabric.world_size)
+        pieces = self.shards.plan(seed, epoch, fabric.global_rank, fabric.world_size)
+        dice = np.random.default_rng([seed, epoch, fabric.global_rank])
+        mixed = shuffled(self.shards.read(pieces), dice, each, BUFFER)
+        for inputs, targets in prefetch(map(self.encoded, after(mixed, step * each))):
+            for start in range(0, len(inputs), each):
+                batch = inputs[start : start + each], targets[start : start + each]
+                yield fabric.to_device(batch)
+
+    def encoded(self, rows: pl.DataFrame) -> Batch:
+        """Encode rows as those in memory are."""
+        matrices = encode(self.shards.contract, rows)
+        inputs = np.asarray(self.transform(as_frame(matrices)), dtype=np.float32)
+        target = rows[self.shards.contract.target]
+        if classes := self.shards.classes:
+            number = target.cast(pl.String).cast(pl.Enum(classes)).to_physical().cast(pl.Int64)
+            return torch.tensor(inputs), torch.tensor(number.to_numpy())
+        scaled = (target.to_numpy().astype(np.float64) - self.mean) / self.deviation
+        return torch.tensor(inputs), torch.tensor(scaled, dtype=torch.float32)[:, None]
+
+
+def shuffled(
+    slices: Iterator[pl.DataFrame], dice: np.random.Generator, each: int, buffer: int
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows in random order, a multiple of `each` at a time but for the last."""
+    waiting: list[pl.DataFrame] = []
+    for rows in slices:
+        waiting.append(rows)
+        if (held := sum(map(len, waiting))) >= max(buffer, each):
+            mixed = pl.concat(waiting)[dice.permutation(held)]
+            yield mixed[: held - held % each]
+            waiting = [mixed[held - held % each :]]
+    if held := sum(map(len, waiting)):
+        yield pl.concat(waiting)[dice.permutation(held)]
+
+
+def after(tables: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Yield what follows so many rows."""
+    for table in tables:
+        if rows < len(table):
+            yield table[rows:]
+        rows = max(0, rows - len(table))

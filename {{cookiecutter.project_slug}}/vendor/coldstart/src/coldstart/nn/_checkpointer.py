@@ -1,0 +1,161 @@
+"""What a training loop calls to be interrupted at any moment and go on to the same weights."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from coldstart.nn import _checkpoints, _ranks
+from coldstart.nn._job import Result, TrainingJob
+
+POLL_STEPS = 50  # steps between two looks at the clock, where that costs several ranks a message
+MAX_OVERHEAD = 100  # times as long as a checkpoint takes, at least, passes until the next one
+
+
+class Checkpointer:
+    """Writes checkpoints of a training, goes on from the newest, and reports finished epochs.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        The ranks that train together.
+    job : TrainingJob
+        What is trained.
+    network : Module
+        The network, as it was before Fabric wrapped it.
+    optimizer : Optimizer
+        The optimizer, as it was before Fabric wrapped it.
+
+    Attributes
+    ----------
+    progress : Progress
+        How far the training is; taken from the newest checkpoint, if there is one.
+    """
+
+    def __init__(
+        self, fabric: Fabric, job: TrainingJob, network: nn.Module, optimizer: Any
+    ) -> None:
+        self.fabric, self.job, self.network, self.optimizer = fabric, job, network, optimizer
+        self.progress = _checkpoints.restore(fabric, job.checkpoint, network, optimizer)
+        self._reported = 0  # a checkpoint's epochs are reported again: the first time may be lost
+        self._saved, self._took = time.monotonic(), 0.0
+        self._bar: Any = None
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Metrics of the finished epochs."""
+        return self.progress.history
+
+    @property
+    def best_epoch(self) -> int:
+        """Number of epochs after which the validation loss was lowest (all, without one)."""
+        return best_epoch(self.history)
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the numbers of the epochs that are left, from 1, and stop early if asked to."""
+        done, patience = len(self.history), self.job.settings.patience
+        self._bar = tqdm(
+            range(done + 1, self.job.epochs + 1),
+            desc=f"neural {self.job.stage}",
+            unit="epoch",
+            initial=done,
+            total=self.job.epochs,
+            disable=None if self.fabric.is_global_zero else True,
+            leave=False,
+        )
+        for epoch in self._bar:
+            if self.job.held_out and epoch - 1 - self.best_epoch >= patience:
+                break
+            yield epoch
+
+    def start_epoch(self) -> Tensor:
+        """Return this rank's sum of the loss over the rows of the epoch so far."""
+        total = self.progress.total if self.fabric.is_global_zero else 0.0
+        return torch.tensor(total, device=self.fabric.device)
+
+    def start_step(self, epoch: int) -> None:
+        """Seed the step's random numbers, so that a resumed training draws the same ones."""
+        start = self.progress.step * self.job.settings.batch_size
+        seed_step(self.fabric.device, self.job.seed, epoch, start, self.fabric.global_rank)
+
+    def end_step(self, total: Tensor) -> None:
+        """Count a step, and write a checkpoint if it is time for one."""
+        self.progress.step += 1
+        if (self.fabric.world_size == 1 or self.progress.step % POLL_STEPS == 0) and self._due():
+            self.progress.total = float(self._sum(total))
+            self.save()
+
+    def end_epoch(self, total: Tensor, validation_loss: float | None) -> None:
+        """Keep an epoch's metrics, and write a checkpoint if it is time for one.
+
+        Parameters
+        ----------
+        total : Tensor
+            This rank's sum of the loss over its rows.
+        validation_loss : float, optional
+            Mean loss over the held-out rows.
+        """
+        metrics = {"train_loss": float(self._sum(total)) / len(self.job.train)}
+        if validation_loss is not None:
+            metrics["validation_loss"] = validation_loss
+        self._bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()})
+        self.history.append(metrics | {"timestamp": time.time()})
+        self.progress.step, self.progress.total = 0, 0.0
+        if self._due():
+            self.save()
+
+    def finish(self) -> Result:
+        """Write the last checkpoint; return the weights and the best number of epochs."""
+        self.save()
+        # As arrays, since a tensor's memory goes with the process that shares it.
+        whole = _checkpoints.collect(self.network, self.optimizer, self.progress)["network"]
+        return {name: tensor.numpy() for name, tensor in whole.items()}, self.best_epoch
+
+    def save(self) -> None:
+        """Write a checkpoint, and then report the epochs that it holds."""
+        began = time.monotonic()
+        state = _checkpoints.collect(self.network, self.optimizer, self.progress)
+
+        def keep() -> None:
+            _checkpoints.write(self.job.checkpoint, state)
+            if news := self.history[self._reported :]:
+                self.job.report(self.job.stage, self._reported + 1, news)
+
+        _ranks.on_rank_zero(self.fabric, keep)
+        self._reported, self._saved = len(self.history), time.monotonic()
+        self._took = self._saved - began
+
+    def _due(self) -> bool:
+        """Whether it is time for a checkpoint; the first rank's clock decides for all."""
+        seconds = self.job.settings.checkpoint_seconds
+        pause = max(seconds, MAX_OVERHEAD * self._took) if seconds else 0.0
+        return self.fabric.broadcast(time.monotonic() - self._saved >= pause)
+
+    def _sum(self, total: Tensor) -> Tensor:
+        """Sum over all ranks."""
+        return cast(Tensor, self.fabric.all_reduce(total.clone(), reduce_op="sum"))
+
+
+def seed_step(device: torch.device, *position: int) -> None:
+    """Seed a device's random numbers for one step of one rank."""
+    seed = zlib.crc32(repr(position).encode())
+    # The general way seeds every device there may be, and takes longer than a small step.
+    kinds: dict[str, Any] = {
+        "cpu": torch.default_generator.manual_seed,
+        "cuda": torch.cuda.manual_seed,
+    }
+    kinds.get(device.type, torch.manual_seed)(seed)
+
+
+def best_epoch(history: list[dict[str, float]]) -> int:
+    """Return the number of epochs after which the validation loss was lowest."""
+    losses = [metrics.get("validation_loss", -epoch) for epoch, metrics in enumerate(history)]
+    return int(np.argmin(losses)) + 1 if losses else 0

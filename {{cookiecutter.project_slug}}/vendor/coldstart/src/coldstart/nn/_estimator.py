@@ -1,0 +1,182 @@
+"""The neural network as a scikit-learn estimator, so that it is one family among the others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnx
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from coldstart.config._settings import NeuralSettings
+from coldstart.data._shards import Shards
+from coldstart.nn._batches import InMemory, Rows, Streamed
+from coldstart.nn._job import Loop, Network, TrainingJob, launch
+from coldstart.train._context import EpochReport
+
+HOLDOUT = 0.15  # share of the rows, the last ones, that decides when to stop
+
+
+class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
+    """The network as a scikit-learn estimator.
+
+    Its input has the quantities first and then the category numbers, which are
+    integers from 0. `fit` holds out the last rows to find the number of epochs, and
+    then trains on all rows for that many.
+
+    Parameters
+    ----------
+    network : callable
+        Makes the module: of the number of numeric columns, the categories of each further column,
+        the number of outputs, and the settings.
+    loop : callable
+        Trains a module on a rank: see `TrainingJob`.
+    classifies
+        Whether the target is a class number or a quantity.
+    n_categories
+        How many columns at the end of the input are category numbers.
+    checkpoints
+        Folder for checkpoints; a checkpoint is found again by the data and settings.
+    report
+        Called with the stage, an epoch, and the metrics of it and those after it.
+    stream
+        From the places of the rows that are held out to all rows that may be learned from, if
+        they are to be streamed; their preprocessing is `features`, fitted on these.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loop: Loop,
+        classifies: bool,
+        n_categories: int,
+        settings: NeuralSettings,
+        seed: int,
+        checkpoints: Path,
+        report: EpochReport,
+        stream: Callable[[np.ndarray], Shards] | None = None,
+        features: Any = None,
+    ) -> None:
+        self.network = network
+        self.loop = loop
+        self.classifies = classifies
+        self.n_categories = n_categories
+        self.settings = settings
+        self.seed = seed
+        self.checkpoints = checkpoints
+        self.report = report
+        self.stream = stream
+        self.features = features
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
+        """Find the number of epochs, then train on all rows, or on all that are streamed."""
+        inputs = torch.tensor(np.asarray(X, dtype=np.float32))
+        self.mean_, self.deviation_ = 0.0, 1.0
+        if self.classifies:
+            self.classes_, numbers = np.unique(y, return_inverse=True)
+            targets = torch.tensor(numbers)
+        else:
+            self.mean_, self.deviation_ = float(np.mean(y)), float(np.std(y)) or 1.0
+            scaled = (y - self.mean_) / self.deviation_
+            targets = torch.tensor(scaled, dtype=torch.float32)[:, None]
+
+        n_numbers = inputs.shape[1] - self.n_categories
+        cardinalities = [int(column.max()) + 1 for column in inputs.T[n_numbers:]]
+        n_outputs = len(self.classes_) if self.classifies else 1
+        shape = (n_numbers, cardinalities, n_outputs)
+        self.width_ = inputs.shape[1]
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        identity = hashlib.sha256(
+            inputs.numpy().tobytes() + targets.numpy().tobytes()
+            + json.dumps([self.settings.model_dump(exclude=NeuralSettings.PLACE), self.seed]).encode()
+        ).hexdigest()[:16]  # fmt: skip
+
+        def rows(stage: str, kept: int) -> Rows:
+            if not self.stream:
+                return InMemory(inputs[:kept], targets[:kept])
+            shards = self.stream(np.arange(kept, len(inputs)))
+            whole, groups = sum(shards.counts), len(shards.groups)
+            print(f"neural {stage}: {whole:,} rows an epoch, streamed from {groups} row group(s)")
+            return Streamed(shards, self.features.transform, self.mean_, self.deviation_)
+
+        def job(stage: str, epochs: int, kept: int, held_out: Any) -> TrainingJob:
+            return TrainingJob(
+                stage=stage,
+                shape=shape,
+                settings=self.settings,
+                seed=self.seed,
+                epochs=epochs,
+                train=rows(stage, kept),
+                held_out=held_out,
+                checkpoint=self.checkpoints / f"{identity}-{stage}.ckpt",
+                report=self.report,
+            )
+
+        kept = int(len(inputs) * (1 - HOLDOUT))
+        held_out = (inputs[kept:], targets[kept:])
+        _, self.epochs_ = launch(self.loop, job("search", self.settings.epochs, kept, held_out))
+        weights, _ = launch(self.loop, job("fit", self.epochs_, len(inputs), None))
+        self.network_ = self.network(*shape, self.settings).eval()
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        self.network_.load_state_dict(tensors)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether `fit` has run."""
+        return hasattr(self, "network_")
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Probabilities, or quantities in the target's unit; also what is exported."""
+        scores: Tensor = self.network_(inputs)
+        if self.classifies:
+            return scores.softmax(dim=1)
+        return scores * self.deviation_ + self.mean_
+
+    @torch.no_grad()
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Class probabilities, shape (n, classes)."""
+        values: np.ndarray = self.outputs(torch.tensor(np.asarray(X, dtype=np.float32))).numpy()
+        return values
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Class numbers or quantities, shape (n,)."""
+        outputs = self.predict_proba(X)
+        return self.classes_[outputs.argmax(axis=1)] if self.classifies else outputs[:, 0]
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Export the network; its input is this estimator's, its output `outputs`."""
+
+        class Exported(nn.Module):
+            def __init__(self, estimator: NeuralNetwork) -> None:
+                super().__init__()
+                self.network = estimator.network_
+                self.outputs = estimator.outputs
+
+            def forward(self, inputs: Tensor) -> Tensor:
+                return self.outputs(inputs)
+
+        width = self.width_
+        for noisy in ("torch.onnx", "onnxscript"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                Exported(self).eval(),
+                (torch.zeros(2, width),),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("rows")},),
+                input_names=["inputs"],
+                output_names=["prediction"],
+                opset_version=21,
+                verbose=False,
+            )
+        assert program is not None
+        return program.model_proto

@@ -1,0 +1,73 @@
+"""One run of a training loop: what it is given, and how it is started on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from coldstart.config._settings import NeuralSettings
+from coldstart.nn import _ranks
+from coldstart.nn._batches import Rows
+from coldstart.train._context import EpochReport
+
+Shape = tuple[int, list[int], int]
+"""Numeric columns, categories of each further column, and outputs (1 for regression)."""
+Network = Callable[[int, list[int], int, NeuralSettings], nn.Module]
+Result = tuple[dict[str, np.ndarray], int]
+"""Weights after the last epoch, and the number of epochs with the lowest validation loss."""
+
+
+class TrainingJob(NamedTuple):
+    """One run of a training loop.
+
+    Attributes
+    ----------
+    stage : {"search", "fit"}
+        `search` finds the best number of epochs on held-out rows; `fit` trains for that many
+        on all rows.
+    shape : tuple
+        What the network is built from: see `Shape`.
+    settings : NeuralSettings
+        Settings of the network and its training.
+    seed : int
+        Seed of all random numbers.
+    epochs : int
+        Number of epochs, at most.
+    train : Rows
+        Rows to train on.
+    held_out : tuple of Tensor, optional
+        Inputs and targets that decide when to stop.
+    checkpoint : Path
+        File of the newest checkpoint.
+    report : callable
+        Called with the stage, an epoch's number, and metrics of it and of those after it.
+    """
+
+    stage: str
+    shape: Shape
+    settings: NeuralSettings
+    seed: int
+    epochs: int
+    train: Rows
+    held_out: tuple[Tensor, Tensor] | None
+    checkpoint: Path
+    report: EpochReport
+
+
+Loop = Callable[[Fabric, TrainingJob], Result]
+
+
+def launch(loop: Loop, job: TrainingJob) -> Result:
+    """Run a training loop on as many processes as there are, or as the settings ask for."""
+    # The other machines report nothing, and need not reach the tracking store.
+    result: Result = _ranks.launch(job.settings, loop, job, job._replace(report=report_nothing))
+    return result
+
+
+def report_nothing(stage: str, epoch: int, history: list[dict[str, float]]) -> None:
+    """Report nothing."""

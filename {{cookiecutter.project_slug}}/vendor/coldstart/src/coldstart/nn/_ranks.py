@@ -1,0 +1,250 @@
+"""Ranks: processes that share a training, on the devices of one machine or of several.
+
+`torchrun -m PACKAGE train` starts the command on each device. The first rank runs it, from the
+data to the registry; the others wait for the calls that it shares out, and take part in each.
+
+A rank that fails or is not heard of for a minute ends all others as if they had been killed:
+started again, they go on with the same run from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import logging
+import os
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+
+from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.errors import UserError
+
+T = TypeVar("T")
+Shared = Callable[[Fabric, T], Any]
+
+LOST = dt.timedelta(minutes=1)  # without a sign of life
+BEAT = 5.0  # seconds between signs of life to those who wait
+LARGE = 1_000_000  # parameters of a layer that is sharded by itself
+
+
+def make_fabric(settings: NeuralSettings, ranks: int = 1) -> Fabric:
+    """Make Fabric for so many processes that torchrun started, or for those it is to start itself.
+
+    Raises
+    ------
+    UserError
+        If a sharded training is not started by torchrun.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    devices, nodes = settings.devices, 1
+    strategy: Strategy | str = "auto"
+    if ranks > 1:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = ranks // devices
+        if settings.strategy == "fsdp":
+            strategy = ModelParallelStrategy(shard, ranks, 1, timeout=LOST)
+        else:
+            strategy = DDPStrategy(timeout=LOST)
+    elif devices > 1:
+        if settings.strategy == "fsdp":
+            how = f"torchrun --nproc-per-node {devices} -m PACKAGE ..."
+            raise UserError(f"strategy fsdp is for processes that torchrun starts: {how}")
+        strategy = DDPStrategy(timeout=LOST, start_method="spawn")
+    return Fabric(
+        accelerator=settings.accelerator, strategy=strategy, devices=devices, num_nodes=nodes
+    )
+
+
+def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    """Let each rank hold its part of the parameters, and of what the optimizer knows of them."""
+    for layer in network.modules():
+        if sum(parameter.numel() for parameter in layer.parameters(recurse=False)) > LARGE:
+            fully_shard(layer, mesh=mesh["data_parallel"])
+    fully_shard(network, mesh=mesh["data_parallel"])
+    return network
+
+
+@functools.cache
+def control() -> Any:
+    """The group that the first rank speaks to the others in, beside that of the gradients."""
+    return dist.new_group(timeout=LOST, backend="gloo")
+
+
+def broadcast(word: Any = None) -> Any:
+    """Return the first rank's word on all ranks."""
+    box = [word]
+    dist.broadcast_object_list(box, src=0, group=control())
+    return box[0]
+
+
+def wait() -> None:
+    """Wait for the first rank, as long as it gives signs of life."""
+    while not broadcast():
+        pass
+
+
+class Heartbeat:
+    """Signs of life to the ranks that wait, until the first one has done its own work."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        done = False
+        try:
+            while not done:
+                done = self.done.wait(BEAT)
+                broadcast(done)
+        except RuntimeError as error:
+            abort(error)
+
+    def stop(self) -> None:
+        """Tell them that it is done."""
+        self.done.set()
+        self.thread.join()
+
+
+def on_rank_zero(fabric: Fabric, work: Callable[[], None]) -> None:
+    """Do something on the first rank alone, while the others wait."""
+    if fabric.world_size == 1:
+        work()
+    elif fabric.is_global_zero:
+        beat = Heartbeat()
+        try:
+            work()
+        finally:
+            beat.stop()
+    else:
+        wait()
+
+
+class Leader:
+    """The first rank of those that torchrun started; between calls it works alone."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.beat = Heartbeat()
+
+    def share(self, function: Shared[T], mine: T, theirs: T) -> Any:
+        """Call a function on all ranks; return what it returns here."""
+        self.beat.stop()
+        try:
+            broadcast((function, theirs))
+            result = function(self.fabric, mine)
+        except Exception as error:
+            abort(error)
+        self.beat = Heartbeat()
+        return result
+
+
+leader: Leader | None = None
+
+
+def launch(settings: NeuralSettings, function: Shared[T], mine: T, theirs: T) -> Any:
+    """Call a function on as many ranks as there are, or as the settings ask for.
+
+    Parameters
+    ----------
+    mine, theirs
+        What the first rank and the others are given.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if leader:
+            return leader.share(function, mine, theirs)
+        return make_fabric(settings).launch(function, mine)  # type: ignore[arg-type]
+
+
+@contextmanager
+def leading(settings: NeuralSettings) -> Iterator[None]:
+    """Be the first rank: the others take part in what is launched, and end with this."""
+    global leader
+    fabric = join(settings)
+    ranks, size = fabric.world_size, settings.batch_size
+    print(
+        f"{ranks} ranks on {ranks // int(os.environ['LOCAL_WORLD_SIZE'])} machine(s), "
+        f"{settings.strategy} over {dist.get_backend()}: they share batches of {size} rows, "
+        f"{size / ranks:g} a rank; learning rate {settings.learning_rate:g}"
+    )
+    leader = Leader(fabric)
+    try:
+        yield
+    finally:
+        try:
+            leader.beat.stop()
+            broadcast(None)
+            leave()
+        except RuntimeError as error:
+            abort(error)
+        leader = None
+
+
+def run_worker(settings: NeuralSettings) -> int:
+    """Be one of the other ranks; return an exit code."""
+    fabric = join(settings)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            while True:
+                wait()
+                call = broadcast()
+                if call is None:
+                    break
+                function, argument = call
+                function(fabric, argument)
+    except Exception as error:
+        abort(error)
+    leave()
+    return 0
+
+
+def join(settings: NeuralSettings) -> Fabric:
+    """Meet the other ranks; gloo alone would try for four minutes."""
+    patience = 2 * LOST.seconds
+    watch = threading.Timer(patience, abort, [TimeoutError(f"it was not met in {patience} s")])
+    watch.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fabric = make_fabric(settings, rank_of()[1])
+        try:
+            fabric.launch()
+            control()
+        except RuntimeError as error:
+            abort(error)
+    watch.cancel()
+    return fabric
+
+
+def leave() -> None:
+    """Part from the other ranks, all at once: one that speaks to one that left would hang."""
+    dist.barrier(control())
+    dist.destroy_process_group()
+
+
+def abort(error: Exception) -> NoReturn:
+    """End at once, as if killed: a run that is not told to have failed is gone on with."""
+    rank, why = os.environ.get("RANK", os.environ.get("LOCAL_RANK")), str(error)
+    if isinstance(error, dist.DistError | TimeoutError) or "gloo" in why:
+        why = (why.partition("] ")[2] or why).partition("\n")[0]
+        print(f"rank {rank} ends, since it lost another: {why:.200}", file=sys.stderr)
+        print("started again, the training goes on from its checkpoint", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    os._exit(1)  # standard error holds nothing back

@@ -1,0 +1,1 @@
+"""The portfolio page for GitHub Pages."""

@@ -1,0 +1,1 @@
+"""The results in README.md."""

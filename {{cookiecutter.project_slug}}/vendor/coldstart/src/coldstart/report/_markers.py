@@ -1,0 +1,51 @@
+"""The marked lines of a file, and what stands between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from coldstart.errors import UserError
+
+BEGIN, END = "<!-- report: {} -->", "<!-- end report -->"
+MARK = re.compile(r"^<!-- (?:report: (\w+)|end report) -->[ \t]*\r?\n?", re.MULTILINE)
+
+
+def fill(path: Path, blocks: Mapping[str, str]) -> list[str]:
+    """Put each block between its marks, leave all else as it is, and name what was filled.
+
+    Raises
+    ------
+    UserError
+        If there are no marks, or they do not make pairs; the file is then as it was.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    row_ids = list(MARK.finditer(text))
+    if not row_ids:
+        paste = "; ".join(f"{BEGIN.format(name)} and {END}" for name in blocks)
+        raise UserError(f"{path} has no marks: paste, a line each, where it should stand: {paste}")
+    parts, place, names = [], 0, []
+    for begin, end in zip(row_ids[::2], [*row_ids[1::2], None], strict=False):
+        name = begin[1]
+        line = text.count("\n", 0, begin.start()) + 1
+        if name is None or end is None or end[1] is not None:
+            raise UserError(f"{path}, line {line}: {begin[0].strip()} has no partner; see {END}")
+        if name not in blocks:
+            raise UserError(f"{path}, line {line}: no {name!r}; choose among {', '.join(blocks)}")
+        block = f"\n{blocks[name]}\n\n" if blocks[name] else ""
+        parts += [text[place : begin.end()], block.replace("\n", newline(text))]
+        place = end.start()
+        names.append(name)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_bytes("".join([*parts, text[place:]]).encode())
+    unfinished.replace(path)
+    return names
+
+
+def newline(text: str) -> str:
+    """How lines end in a text."""
+    return "\r\n" if "\r\n" in text else "\n"

@@ -1,0 +1,173 @@
+"""Access: who may ask, and how often. Keys are kept as hashes, in a file that may change."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from coldstart.errors import UserError
+from coldstart.serve._route import problem, respond
+
+HEALTH = "/health/"  # for whoever restarts the server
+PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
+EVERY = 0.1  # seconds between two looks at the file of keys; each takes as long as the rest
+DOCUMENTED = [
+    Security(HTTPBearer(auto_error=False, description="A key, as make key made it")),
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same")),
+]
+"""What the documentation says of keys; `Access` asks for them."""
+
+
+def new_key(path: Path, name: str) -> str:
+    """Make a key, and put its hash into the file.
+
+    Returns
+    -------
+    str
+        The key, which is kept nowhere.
+
+    Raises
+    ------
+    UserError
+        If the name cannot be used, or is there already.
+    """
+    if not name.isidentifier():
+        raise UserError(f"{name!r} is no name for a key: letters, figures and _, as in NAME=ann")
+    if path.exists() and name in read_keys(path):
+        raise UserError(f"{path} has a key {name} already; to replace it, delete its line first")
+    key = secrets.token_urlsafe(32)
+    path.touch(mode=0o600)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{name} {digest(key)}\n")
+    return key
+
+
+def read_keys(path: Path) -> dict[str, str]:
+    """Read the hash of each key, by name.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, or a line is not a name and a hash.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; make a key: make key NAME=...") from None
+    keys = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split("#", 1)[0].split()
+        if words and (len(words) != 2 or len(words[1]) != 64):
+            raise UserError(
+                f"{path}, line {number}: expected a name and a hash, as make key writes"
+            )
+        if words:
+            keys[words[0]] = words[1]
+    return keys
+
+
+def digest(key: str) -> str:
+    """SHA-256, hexadecimal. A key has 256 random bits, so no slower hash is needed."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@dataclass
+class Bucket:
+    """How many requests one key has left; they come back evenly over a minute."""
+
+    left: float
+    at: float = field(default_factory=time.monotonic)
+
+    def take(self, per_minute: int) -> float:
+        """Take one; return 0, or the seconds until there is one again."""
+        now = time.monotonic()
+        self.left = min(per_minute, self.left + (now - self.at) * per_minute / 60)
+        self.at = now
+        if self.left < 1:
+            return (1 - self.left) * 60 / per_minute
+        self.left -= 1
+        return 0.0
+
+
+class Access:
+    """Middleware that lets requests with a known key through, so many a minute.
+
+    Parameters
+    ----------
+    keys
+        The file of hashes; it is read again when it changes. None: no key is needed.
+    per_minute
+        Requests for each key; where no key is needed, for each address. None: any number.
+    pages
+        Paths that need no key, besides those of the documentation.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Path | None,
+        per_minute: int | None,
+        pages: Collection[str] = (),
+    ) -> None:
+        self.app, self.path, self.per_minute, self.pages = app, keys, per_minute, pages
+        self.read_at = self.looked_at = 0.0
+        self.keys = read_keys(keys) if keys else {}
+        self.buckets: dict[str, Bucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or refuse with 401 or 429."""
+        if scope["type"] != "http" or scope["path"].startswith(HEALTH):
+            await self.app(scope, receive, send)
+            return
+        who = (scope.get("client") or ("",))[0]
+        if self.path and not (scope["path"].startswith(PAGES) or scope["path"] in self.pages):
+            who = self.holder(scope["headers"])
+            if not who:
+                ask = [(b"www-authenticate", b"Bearer")]
+                await respond(send, 401, problem("a key is needed: Authorization: Bearer ..."), ask)
+                return
+        if self.per_minute:
+            bucket = self.buckets.setdefault(who, Bucket(self.per_minute))
+            if wait := bucket.take(self.per_minute):
+                again = [(b"retry-after", b"%d" % (int(wait) + 1))]
+                await respond(send, 429, problem(f"{self.per_minute} a minute are allowed"), again)
+                return
+            if len(self.buckets) > 10_000:  # of addresses there is no end
+                self.buckets.clear()
+        await self.app(scope, receive, send)
+
+    def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """Name of the key that a request carries; empty if there is none that is known."""
+        self.reread()
+        given = ""
+        for name, value in headers:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                given = value[7:].decode("latin-1").strip()
+            elif name == b"x-api-key":
+                given = value.decode("latin-1").strip()
+        found, holder = digest(given), ""
+        for who, known in self.keys.items():  # all of them, to take as long for each
+            if hmac.compare_digest(found, known):
+                holder = who
+        return holder if given else ""
+
+    def reread(self) -> None:
+        """Read the file again if it has changed; a broken one changes nothing."""
+        assert self.path is not None
+        now = time.monotonic()
+        if now - self.looked_at < EVERY:
+            return
+        self.looked_at = now
+        try:
+            changed = self.path.stat().st_mtime
+            if changed != self.read_at:
+                self.keys, self.read_at = read_keys(self.path), changed
+        except (OSError, UserError):
+            return

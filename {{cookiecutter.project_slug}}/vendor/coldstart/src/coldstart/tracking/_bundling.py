@@ -1,0 +1,151 @@
+"""Writing a bundle: the graph first, and what describes the model once it was evaluated."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+from matplotlib.figure import Figure
+
+from coldstart.bundle._bundle import (
+    CARD,
+    CASES,
+    CONTRACT,
+    MODEL,
+    REFERENCE,
+    TESTED,
+    Manifest,
+    write_checksums,
+)
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.data._dataset import Dataset
+from coldstart.model_card._examples import cases
+from coldstart.tracking._registry import keep_tested
+from coldstart.train._evaluation import HeldOutPredictions, tune_threshold
+
+REFERENCE_ROWS = 500
+TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
+SMALL = 66  # dots per inch of the bundle's plots
+
+
+def make_manifest(
+    family: str,
+    model: Any,
+    dataset: Dataset,
+    validation: HeldOutPredictions,
+    provenance: dict[str, Any],
+) -> Manifest:
+    """Describe a fitted model: its classes, and how a label is chosen from probabilities.
+
+    Parameters
+    ----------
+    family : str
+        Name of the model type.
+    model : Pipeline
+        The fitted model.
+    dataset : Dataset
+        The prepared rows.
+    validation : HeldOutPredictions
+        Predictions of the validation rows, on which the decision threshold is chosen.
+    provenance : dict
+        Where the model comes from.
+
+    Returns
+    -------
+    Manifest
+        Without metrics yet.
+    """
+    numbers = getattr(model, "classes_", [])
+    decision = tune_threshold(validation.target, validation.prediction[0])
+    if "weights" in decision:
+        decision["weights"] = [decision["weights"][number] for number in numbers]
+    return Manifest(
+        family=family,
+        target=dataset.contract.target,
+        classes=[dataset.classes[number] for number in numbers],
+        derived=list(dataset.contract.derived),
+        provenance=provenance,
+        **decision,
+    )
+
+
+def write_bundle(
+    folder: Path, graph: onnx.ModelProto, manifest: Manifest, contract: Path
+) -> BundlePredictor:
+    """Write what a bundle needs to predict, and load it.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder.
+    graph : ModelProto
+        The exported model.
+    manifest : Manifest
+        What describes it.
+    contract : Path
+        schema.yaml.
+
+    Returns
+    -------
+    BundlePredictor
+        The exported graph, as it will serve.
+    """
+    onnx.save(graph, folder / MODEL)
+    shutil.copy(contract, folder / CONTRACT)
+    write_checksums(folder, manifest)
+    return BundlePredictor(folder)
+
+
+def complete_bundle(
+    predictor: BundlePredictor,
+    manifest: Manifest,
+    dataset: Dataset,
+    test: HeldOutPredictions,
+    figures: Mapping[str, Figure],
+    card: str,
+) -> None:
+    """Add what describes an evaluated model: metrics, card, plots, examples, reference rows.
+
+    Parameters
+    ----------
+    predictor : BundlePredictor
+        The bundle that `write_bundle` wrote.
+    manifest : Manifest
+        With its metrics.
+    dataset : Dataset
+        The prepared rows.
+    test : HeldOutPredictions
+        Predictions of the test rows.
+    figures : mapping
+        Plots, by file name.
+    card : str
+        The model card, in Markdown.
+    """
+    folder = predictor.folder
+    keep_tested(test, folder / TESTED, TESTED_NUMBERS)
+    reference(dataset, predictor).write_csv(folder / REFERENCE)
+    examples = cases(dataset, manifest, test)
+    (folder / CASES).write_text(json.dumps(examples, indent=2), encoding="utf-8")
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=SMALL)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    write_checksums(folder, manifest)
+
+
+def reference(dataset: Dataset, predictor: BundlePredictor) -> pl.DataFrame:
+    """Return some rows that the model was fitted on, with its predictions.
+
+    Later rows are compared with them, and a bundle is tried with them before it serves.
+    """
+    fitted = dataset.fitting_rows
+    random = np.random.default_rng(0)
+    rows = random.choice(fitted, min(REFERENCE_ROWS, len(fitted)), replace=False)
+    table = dataset.table[rows].select(list(dataset.contract.features))
+    prediction = predictor.predict(dataset.features(rows))
+    return table.with_columns(pl.Series("__prediction__", prediction[:, -1]))

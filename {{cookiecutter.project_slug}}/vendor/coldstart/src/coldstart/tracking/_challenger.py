@@ -1,0 +1,76 @@
+"""From the trained models to a challenger, and through the gate if there is no champion yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow import MlflowClient
+
+from coldstart.bundle._bundle import verify_bundle
+from coldstart.config._settings import Settings
+from coldstart.data._dataset import Dataset
+from coldstart.errors import UserError
+from coldstart.model_card._card import with_families
+from coldstart.tracking import _registry as registry
+from coldstart.train._summary import SHOWN, number
+
+NEXT = "next: make serve (the API and its page), make ui (all runs)"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that was trained, evaluated, logged and registered.
+
+    Attributes
+    ----------
+    family : str
+        Name of the model type.
+    version : str
+        Its version in the registry.
+    metrics : dict
+        What `evaluate` returned, and `validation`, the score that models are chosen by.
+    """
+
+    family: str
+    version: str
+    metrics: dict[str, Any]
+
+    def __str__(self) -> str:
+        score = f"{SHOWN[self.metrics['primary']]} {number(self.metrics['validation'])}"
+        return f"{self.family}: version {self.version}, {score} on the validation rows"
+
+
+def choose_challenger(
+    client: MlflowClient, settings: Settings, dataset: Dataset, candidates: Sequence[Candidate]
+) -> None:
+    """Make the best candidate on the validation rows the challenger.
+
+    If there is no champion yet, it is promoted at once, if it passes the gate.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The models of one training.
+    """
+    ranked = sorted(candidates, key=lambda one: one.metrics["validation"], reverse=True)
+    best = ranked[0]
+    families = {model.family: model.metrics for model in ranked}
+    registry.rewrite_card(
+        client, settings, best.version, lambda card: with_families(card, families)
+    )
+    registry.set_alias(client, settings, registry.CHALLENGER, best.version)
+    print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
+    if registry.version_of(client, settings, registry.CHAMPION) is None:
+        try:
+            print(f"champion: {registry.promote(client, settings, dataset)}", NEXT, sep="\n")
+        except UserError as error:
+            print(f"no champion yet: {error}")
+        return
+    registry.pull(client, settings, registry.CHAMPION)
+    champion = verify_bundle(registry.BUNDLES / registry.CHAMPION)
+    if champion.target == dataset.contract.target:
+        print("to make it the champion, if it is better: make promote")
+    else:
+        print(f"make serve still answers for {champion.target}; to change that: make promote")

@@ -1,0 +1,222 @@
+"""Tracking: what a training leaves in MLflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+# The server sends artifacts itself: an address that it signed may not be reachable from here.
+os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+
+import mlflow
+import onnx
+import polars as pl
+from mlflow import MlflowClient
+from mlflow.data.polars_dataset import from_polars
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, infer_signature
+from urllib3.util import Retry
+
+from coldstart.bundle._bundle import MODEL
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.config._settings import Settings, rank_of
+from coldstart.contract._contract import EncodedFeatures
+from coldstart.errors import UserError
+
+
+REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+CHOSEN = os.environ.get(RETRIES)
+PATIENCE = "8"  # of these, each after twice the time: four minutes
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """Point MLflow at the tracking store, making the experiment if needed.
+
+    Raises
+    ------
+    UserError
+        If the store cannot be reached.
+    """
+    if not logging.root.isEnabledFor(logging.INFO):
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    # At first a store is not waited for, so that a wrong address is told at once.
+    os.environ[RETRIES] = CHOSEN or "2"
+    requests = logging.getLogger("urllib3.connectionpool")
+    requests.removeHandler(RETRY_NOTICE)
+    try:
+        mlflow.set_experiment(settings.experiment)
+    except Exception as error:  # SQLAlchemy, requests and MLflow each have their own
+        reason = explain_error(error) or (
+            f"the tracking store {settings.tracking_uri} cannot be used: {first_line(error)}"
+        )
+        raise UserError(f"{reason}\nsee tracking_uri in config.yaml") from None
+    # A store that has answered once is waited for, so that its restart ends no training.
+    os.environ[RETRIES] = CHOSEN or PATIENCE
+    requests.addHandler(RETRY_NOTICE)
+    return MlflowClient()
+
+
+class RetryNotice(logging.Handler):
+    """Tells of a request's first new try, in a line; the library tells nothing, or all of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        retry = next(iter(record.args or ()), None)
+        if isinstance(retry, Retry) and len(retry.history) == 1:
+            print("the tracking store does not answer; trying again", file=sys.stderr)
+
+
+RETRY_NOTICE = RetryNotice()
+
+
+def explain_error(error: Exception) -> str | None:
+    """What keeps the tracking store from answering this person, or None if it did answer."""
+    if not isinstance(error, MlflowException):
+        return None
+    store = f"the tracking store {mlflow.get_tracking_uri()}"
+    status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    if status == 401:
+        return (
+            f"{store} does not know this user and password: see MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
+    if status == 403:
+        return f"{store} does not allow this user to do that: {first_line(error)}"
+    # So begin MLflow's errors about requests that failed; what a server answered is told otherwise.
+    if re.match("API request to http.* failed with", str(error)):
+        cause = str(error).rsplit(": ")[-1].rstrip("()'\"")
+        return f"{store} does not answer: {cause[:200]}"
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an error says."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return said[0][:200]
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """Logs the metrics of epochs; usable from another process.
+
+    Attributes
+    ----------
+    purpose
+        What the training is for; part of the metrics' names.
+
+    Notes
+    -----
+    An epoch told twice, as after an interruption, is stored once: MLflow drops
+    points that are the same in key, step, value and time.
+    """
+
+    tracking_uri: str
+    run_id: str
+    purpose: str
+
+    def __call__(self, stage: str, epoch: int, history: list[dict[str, float]]) -> None:
+        """Log in one call: a hundred times faster than a call for each metric."""
+        points = [
+            Metric(f"{self.purpose}_{stage}_{name}", value, int(metrics["timestamp"] * 1000), step)
+            for step, metrics in enumerate(history, start=epoch)
+            for name, value in metrics.items()
+            if name != "timestamp"
+        ]
+        for start in range(0, len(points), 1000):  # the most that MLflow takes at once
+            MlflowClient(self.tracking_uri).log_batch(self.run_id, points[start : start + 1000])
+
+
+def log_parameters(settings: Settings, family: str, model: Any) -> None:
+    """Log the hyperparameters of a fitted model, so that two runs differ by what differs.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's settings.
+    family : str
+        Name of the model type.
+    model : Pipeline
+        The fitted model; its last step's parameters are logged.
+    """
+    # A forecast or a transformed target is a wrapper around the model itself.
+    step = getattr(model, "pipeline_", model)[-1]
+    step = getattr(step, "regressor", step)
+    own = step.get_params(deep=False) if hasattr(step, "get_params") else {}
+    neural = own.pop("settings", None)
+    if neural is not None:
+        own = neural.model_dump(mode="json", exclude=type(neural).PLACE)
+        ranks = max(settings.neural.devices, rank_of()[1])
+        print(
+            f"{family}: global batch of {neural.batch_size} rows, "
+            f"{max(1, neural.batch_size // ranks)} on each of {ranks} rank(s); "
+            f"learning rate {neural.learning_rate:g}"
+        )
+    plain = {
+        name: value
+        for name, value in own.items()
+        if isinstance(value, str | int | float | bool | list | tuple) and name != "random_state"
+    }
+    mlflow.log_params({"family": family, "seed": settings.seed, **plain})
+
+
+def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return what `evaluate` found as MLflow's metrics, each with a name of its own."""
+    name = metrics["primary"]
+    return {
+        **{f"test_{key}": value for key, value in metrics["test"].items()},
+        f"validation_{name}": metrics["validation"],
+        f"baseline_{name}": metrics["baseline"][name],
+        **{key: metrics[key] for key in ("parity", "fit_seconds", "cpu_seconds")},
+    }
+
+
+def log_table(dataset: pl.DataFrame, source: str) -> None:
+    """Log which table the run was trained on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = dataset.cast({pl.Date: pl.Datetime})  # MLflow has no type for a day
+        mlflow.log_input(from_polars(table, source=source, name="prepared"), context="training")
+
+
+def log_bundle(bundle: Path, example: EncodedFeatures, predictor: BundlePredictor) -> str:
+    """Log a bundle as an ONNX model of MLflow's own kind.
+
+    Returns
+    -------
+    str
+        The logged model's address.
+    """
+    inputs = {name: values for name, values in vars(example).items() if values.shape[1]}
+
+    def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
+        mlflow.onnx.save_model(
+            onnx.load(bundle / MODEL),
+            path,
+            mlflow_model=mlflow_model,
+            signature=infer_signature(inputs, {"prediction": predictor.predict(example)}),
+            input_example=inputs,
+            pip_requirements=REQUIREMENTS,
+            save_as_external_data=False,
+        )
+        shutil.copytree(bundle, path, dirs_exist_ok=True)
+
+    flavor = SimpleNamespace(save_model=save_model, __name__="bundle", FLAVOR_NAME="onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        uri: str = Model.log(None, flavor, name="model").model_uri
+    return uri

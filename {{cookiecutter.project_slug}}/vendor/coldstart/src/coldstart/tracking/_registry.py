@@ -1,0 +1,287 @@
+"""The registry: versions of the model, and which of them is the champion.
+
+MLflow holds the versions and two aliases, `challenger` and `champion`. The folder
+`bundles/` holds a copy of each alias's bundle, so that serving needs neither
+MLflow nor a network.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import polars as pl
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from coldstart.bundle._bundle import (
+    CARD,
+    MANIFEST,
+    MODEL,
+    TESTED,
+    VERSION,
+    Manifest,
+    checksum,
+    replace_folder,
+    verify_bundle,
+    write_manifest,
+)
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.config._settings import Settings
+from coldstart.contract._contract import EncodedFeatures
+from coldstart.data._dataset import Dataset, encode
+from coldstart.errors import UserError
+from coldstart.tracking._mlflow import explain_error
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval, primary
+
+BUNDLES = Path("bundles")
+CHAMPION, CHALLENGER = "champion", "challenger"
+PREVIOUS = "previous_champion"
+MIN_RATIO = 0.8  # a ratio from which a model counts as simpler or faster than another
+
+
+def register(client: MlflowClient, settings: Settings, model_uri: str, run_id: str) -> str:
+    """Make a logged model a version of the registered model, and return its number."""
+    name = settings.experiment
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    model_id = model_uri.removeprefix("models:/")
+    return str(client.create_model_version(name, model_uri, run_id, model_id=model_id).version)
+
+
+def version_of(client: MlflowClient, settings: Settings, alias: str) -> str | None:
+    """Version that has the alias, if one has."""
+    try:
+        return str(client.get_model_version_by_alias(settings.experiment, alias).version)
+    except MlflowException as error:
+        if explain_error(error):
+            raise
+        return None
+
+
+def set_alias(client: MlflowClient, settings: Settings, alias: str, version: str) -> None:
+    """Give the alias to a version, and put that version's bundle into `bundles/`."""
+    client.set_registered_model_alias(settings.experiment, alias, version)
+    pull(client, settings, alias)
+
+
+def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
+    """Copy an alias's bundle into `bundles/`; return its version, or None if there is none.
+
+    Raises
+    ------
+    UserError
+        If the copy is not whole.
+    """
+    version = version_of(client, settings, alias)
+    if version is None:
+        return None
+    unfinished = BUNDLES / f".{alias}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    uri = f"models:/{settings.experiment}/{version}"
+    mlflow.artifacts.download_artifacts(uri, dst_path=str(unfinished))
+    verify_bundle(unfinished)
+    registered = {"name": settings.experiment, "version": version, "alias": alias}
+    (unfinished / VERSION).write_text(json.dumps(registered) + "\n")
+    replace_folder(unfinished, BUNDLES / alias)
+    return version
+
+
+def rewrite_card(
+    client: MlflowClient, settings: Settings, version: str, change: Callable[[str], str]
+) -> None:
+    """Change the card in a version's bundle, before an alias points to it.
+
+    Killed between the two files that it writes, it leaves a version that `verify_bundle` refuses;
+    done again, it makes it whole.
+    """
+    uri = f"models:/{settings.experiment}/{version}"
+    with tempfile.TemporaryDirectory() as at:
+        card, sealed = Path(at, CARD), Path(at, MANIFEST)
+        for path in (card, sealed):
+            mlflow.artifacts.download_artifacts(f"{uri}/{path.name}", dst_path=at)
+        card.write_text(change(card.read_text(encoding="utf-8")), encoding="utf-8")
+        manifest = Manifest.model_validate_json(sealed.read_bytes())
+        manifest.files[CARD] = checksum(card)
+        write_manifest(sealed.parent, manifest)
+        model = client.get_model_version(settings.experiment, version).source
+        client.log_model_artifacts(str(model).removeprefix("models:/"), at)
+
+
+def promote(client: MlflowClient, settings: Settings, dataset: Dataset) -> str:
+    """Make the challenger the champion, if it passes the gate.
+
+    Returns
+    -------
+    str
+        What happened, in a line.
+
+    Raises
+    ------
+    UserError
+        With every reason against it.
+    """
+    challenger = pull(client, settings, CHALLENGER)
+    champion = pull(client, settings, CHAMPION)
+    if challenger is None:
+        raise UserError("there is no challenger yet; run: make train")
+    if challenger == champion:
+        raise UserError(f"version {champion} is the champion already")
+    new = BundlePredictor(BUNDLES / CHALLENGER)
+    against = promotion_blockers(new, dataset)
+    reason = "there was no champion"
+    if champion and not against:
+        better, reason = compare(new, BundlePredictor(BUNDLES / CHAMPION), dataset)
+        if not better:
+            against.append(reason)
+    if against:
+        raise UserError(f"version {challenger} was not promoted: " + "; ".join(against))
+    if champion:
+        client.set_model_version_tag(settings.experiment, challenger, PREVIOUS, champion)
+    set_alias(client, settings, CHAMPION, challenger)
+    return f"version {challenger} ({new.manifest.family}) is the champion: {reason}"
+
+
+def promotion_blockers(new: BundlePredictor, dataset: Dataset) -> list[str]:
+    """Reasons against a challenger that have nothing to do with the champion."""
+    metrics, provenance = new.manifest.metrics, new.manifest.provenance
+    against = []
+    if provenance["git_dirty"]:
+        against.append(
+            "it was trained with changes that are not committed (git commit, then make train)"
+        )
+    if provenance["data"] != dataset.digest:
+        against.append("it was trained on other data than is prepared now (make train)")
+    if metrics["interval"][0] <= metrics["baseline"][metrics["primary"]]:
+        against.append(
+            "on the test rows it does not beat, beyond noise, a model that ignores its input"
+        )
+    return against
+
+
+def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tuple[bool, str]:
+    """Decide between challenger and champion on the same test rows, and say why.
+
+    Where no rows were held out, since they were few, the predictions that each bundle
+    keeps are compared: those of its rounds, by models that did not see the row.
+    """
+    if old.manifest.target != new.manifest.target:
+        return True, f"the champion predicts {old.manifest.target}"
+    if not set(old.contract.features) <= set(dataset.table.columns):
+        return True, "the champion reads columns that the data no longer has"
+    name = primary(len(dataset.classes))
+    if len(dataset.splits) > 1:
+        if old.manifest.provenance.get("data") != dataset.digest:
+            return compare_apart(new, old, name)
+        mine, theirs = (tested(predictor, dataset) for predictor in (new, old))
+        same = np.intersect1d(mine.rows, theirs.rows)
+        mine, theirs = (held[np.isin(held.rows, same)] for held in (mine, theirs))
+    else:
+        rows = dataset.splits[0].test
+        mine, theirs = (
+            held_out_once(
+                rows,
+                dataset.target(rows),
+                predictor.predict_as(encode(predictor.contract, dataset.table[rows]), dataset.classes),
+                **predictor.decision_for(dataset.classes),
+            )
+            for predictor in (new, old)
+        )
+    low, high = interval(mine, theirs)
+    gain = f"{name} {low:+.4f} to {high:+.4f} against the champion's, with 95 % confidence"
+    if low > 0:
+        return True, gain
+    if high < 0:
+        return False, f"it is worse: {gain}"
+    size = size_of(new) / size_of(old)
+    if size <= MIN_RATIO:
+        return True, f"as good ({gain}) and {1 / size:.1f} times smaller"
+    one = dataset.table[:1]
+    times = [one_row_time(predictor, encode(predictor.contract, one)) for predictor in (new, old)]
+    if times[0] / times[1] <= MIN_RATIO:
+        return True, f"as good ({gain}) and {times[1] / times[0]:.1f} times faster"
+    return False, f"it is not better beyond noise ({gain}), nor smaller or faster"
+
+
+def compare_apart(new: BundlePredictor, old: BundlePredictor, name: str) -> tuple[bool, str]:
+    """Decide between models of different data, neither of which kept rows from itself."""
+    found, (low, high) = new.manifest.metrics["test"][name], old.manifest.metrics["interval"]
+    what = (
+        f"{name} {found:.4f} on its own data; the champion's was {low:.4f} to {high:.4f} on other "
+        "data (too few rows to hold any out that neither saw)"
+    )
+    return found >= low, what if found >= low else f"it is worse: {what}"
+
+
+def keep_tested(held: HeldOutPredictions, path: Path, numbers: int) -> None:
+    """Write predictions of the test rows, of a random part of them if they are very many."""
+    repeats, rows, width = held.prediction.shape
+    kept = min(rows, max(1, numbers // (repeats * width)))
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[:kept])
+    held = held[chosen]
+    columns = {f"prediction {i}": held.prediction[:, :, i].ravel() for i in range(width)}
+    pl.DataFrame(
+        {
+            "repeat": np.repeat(np.arange(repeats), kept),
+            "row": np.tile(held.rows, repeats),
+            **{name: values.astype(np.float32) for name, values in columns.items()},
+            "label": held.labels.ravel(),
+        }
+    ).write_csv(path)
+
+
+def tested(predictor: BundlePredictor, dataset: Dataset) -> HeldOutPredictions:
+    """Read what `keep_tested` wrote."""
+    table = pl.read_csv(predictor.folder / TESTED).sort("repeat", "row")
+    repeats = table["repeat"].n_unique()
+    rows = table["row"].to_numpy().reshape(repeats, -1)[0]
+    prediction = table.select(pl.col("^prediction .*$")).to_numpy()
+    return HeldOutPredictions(
+        rows,
+        dataset.target(rows),
+        prediction.reshape(repeats, len(rows), -1),
+        table["label"].to_numpy().reshape(repeats, -1),
+    )
+
+
+def size_of(predictor: BundlePredictor) -> int:
+    """Size of the graph in bytes."""
+    return (predictor.folder / MODEL).stat().st_size
+
+
+def one_row_time(predictor: BundlePredictor, row: EncodedFeatures) -> float:
+    """Median seconds that the graph takes for one row."""
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        predictor.predict(row)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def rollback(client: MlflowClient, settings: Settings) -> str:
+    """Make the champion before this one the champion again, and say so.
+
+    Raises
+    ------
+    UserError
+        If there was none.
+    """
+    champion = version_of(client, settings, CHAMPION)
+    if champion is None:
+        raise UserError("there is no champion to roll back; run: make train")
+    tags = client.get_model_version(settings.experiment, champion).tags
+    if PREVIOUS not in tags:
+        raise UserError(f"version {champion} is the first champion: there is none before it")
+    set_alias(client, settings, CHAMPION, tags[PREVIOUS])
+    return f"version {tags[PREVIOUS]} is the champion again, instead of version {champion}"

@@ -1,0 +1,14 @@
+"""Fitting, cross-validation, baselines, evaluation and plots."""
+
+from coldstart.train._baselines import Baselines, evaluate, evaluate_baselines
+from coldstart.train._context import Context, Family, SearchRange, validate_families
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._features import FrequentCategories, RobustNumbers, text_features
+from coldstart.train._fitting import Fitter
+from coldstart.train._folds import exported, predict_test_rows, predict_validation_rows
+from coldstart.train._plots import draw, importance
+from coldstart.train._queue import TrainingQueue
+from coldstart.train._summary import print_results
+from coldstart.train._target_transform import ScaledTarget
+
+__all__ = ["Baselines", "Context", "Family", "Fitter", "FrequentCategories", "HeldOutPredictions", "RobustNumbers", "ScaledTarget", "SearchRange", "TrainingQueue", "draw", "evaluate", "evaluate_baselines", "exported", "importance", "predict_test_rows", "predict_validation_rows", "print_results", "text_features", "validate_families"]

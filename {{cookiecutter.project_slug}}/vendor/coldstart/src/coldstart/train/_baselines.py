@@ -1,0 +1,222 @@
+"""What a model is held against: ignoring the input, a single column, the value a season ago."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_selection import f_classif, f_regression
+from sklearn.model_selection import KFold
+from sklearn.preprocessing import FunctionTransformer, TargetEncoder
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from coldstart.bundle._predictor import align
+from coldstart.contract._contract import feature_slices
+from coldstart.data._dataset import Dataset
+from coldstart.errors import UserError
+from coldstart.train._evaluation import HeldOutPredictions, interval, primary
+from coldstart.train._features import WORDS
+from coldstart.train._folds import (
+    Fit,
+    Predict,
+    predict_test_rows,
+    predict_validation_rows,
+    train_and_validation_rows,
+)
+
+ROWS, COLUMNS = 5_000, 200  # that single columns are tried on
+DRAWS = 5
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Test predictions that need no model, or next to none.
+
+    Attributes
+    ----------
+    dummy
+        The shares of the classes, or the mean; see `guesses`.
+    columns
+        Validation score of each column alone, the best first; at most `COLUMNS` were tried.
+    column
+        The best column alone, by a small tree.
+    naive
+        The value a season ago, where the target has seasons.
+    """
+
+    dummy: HeldOutPredictions
+    columns: dict[str, float]
+    column: HeldOutPredictions
+    naive: HeldOutPredictions | None
+
+
+def evaluate_baselines(dataset: Dataset) -> Baselines:
+    """Judge them all on the rounds that the models are judged on."""
+    alone = {name: single_column(dataset, name) for name in candidates(dataset)}
+    validated = {name: predict_validation_rows(dataset, fit) for name, fit in alone.items()}
+    scores = {name: held.score() for name, held in validated.items()}
+    columns = dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
+    best = next(iter(columns))
+    return Baselines(
+        dummy=guesses(dataset),
+        columns=columns,
+        column=predict_test_rows(dataset, alone[best], validated[best]),
+        naive=naive(dataset),
+    )
+
+
+def guesses(dataset: Dataset) -> HeldOutPredictions:
+    """Answer the test rows without looking at them.
+
+    Of many classes the answers are drawn in the shares of the classes, several times:
+    always the commonest would be beaten, in the mean F1, by any such draw.
+    """
+    fit = dummy(dataset)
+    held = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
+    if len(dataset.classes) <= 2:
+        return held
+    prediction = np.repeat(held.prediction, DRAWS, axis=0)
+    dice = np.random.default_rng(0).random((*prediction.shape[:2], 1))
+    labels = (prediction.cumsum(axis=2) < dice).sum(axis=2).clip(max=prediction.shape[2] - 1)
+    return HeldOutPredictions(held.rows, held.target, prediction, labels)
+
+
+def dummy(dataset: Dataset) -> Fit:
+    """Predict the shares of the classes, or the mean."""
+
+    def fit(rows: np.ndarray) -> Predict:
+        target = dataset.target(rows)
+        if dataset.classes:
+            answer = np.bincount(target, minlength=len(dataset.classes)) / len(target)
+        else:
+            answer = np.array([target.mean()])
+        return lambda others: np.tile(answer, (len(others), 1))
+
+    return fit
+
+
+def naive(dataset: Dataset) -> HeldOutPredictions | None:
+    """Return the seasonal forecast of the test rows, where there is one."""
+    if dataset.naive(dataset.splits[0].test) is None:
+        return None
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        values = dataset.naive(rows)
+        assert values is not None
+        # The first season has none before it.
+        mean = dataset.target(train_and_validation_rows(dataset.splits[0])).mean()
+        return np.where(np.isnan(values), mean, values).reshape(-1, 1)
+
+    return predict_test_rows(dataset, lambda _: predict, predict_validation_rows(dataset, lambda _: predict))
+
+
+def single_column(dataset: Dataset, name: str) -> Fit:
+    """A tree of at most eight leaves on one column."""
+    contract, classes = dataset.contract, len(dataset.classes)
+    matrix = contract.features[name].matrix
+    values = getattr(dataset.features(np.arange(len(dataset.table))), matrix)
+    values = values[:, feature_slices(contract)[name]]
+    kind = DecisionTreeClassifier if classes else DecisionTreeRegressor
+
+    def fit(rows: np.ndarray) -> Predict:
+        if len(rows) > ROWS:
+            rows = np.random.default_rng(0).choice(rows, ROWS, replace=False)
+        target, seen, encoder = dataset.target(rows), values[rows], FunctionTransformer()
+        if name in contract.categories:
+            folds = KFold(5, shuffle=True, random_state=0)
+            encoder = TargetEncoder(target_type="auto" if classes else "continuous", cv=folds)
+        elif matrix == "strings":
+            hashed = HashingVectorizer(n_features=256, alternate_sign=False, token_pattern=WORDS)
+            encoder = FunctionTransformer(lambda texts: hashed.transform(texts[:, 0]))
+        model = kind(max_leaf_nodes=8, min_samples_leaf=max(2, len(rows) // 50), random_state=0)
+        model.fit(encoder.fit_transform(seen, target), target)
+
+        def predict(others: np.ndarray) -> np.ndarray:
+            encoded = encoder.transform(values[others])
+            if not classes:
+                return np.reshape(model.predict(encoded), (-1, 1))
+            return align(model.predict_proba(encoded), model.classes_.tolist(), range(classes))
+
+        return predict
+
+    return fit
+
+
+def candidates(dataset: Dataset) -> list[str]:
+    """Features to try alone: all, or of very many those that vary most with the target."""
+    contract = dataset.contract
+    names = list(contract.features)
+    if len(names) <= COLUMNS:
+        return names
+    rows = dataset.splits[0].train[:ROWS]
+    numbers, target = dataset.features(rows).numbers.astype(np.float64), dataset.target(rows)
+    numbers = np.where(np.isnan(numbers), np.nanmedian(numbers, axis=0), numbers)
+    with np.errstate(all="ignore"):
+        tells = (f_classif if dataset.classes else f_regression)(np.nan_to_num(numbers), target)[0]
+    strength = {
+        name: np.nan_to_num(tells[place]).max() if contract.features[name].matrix == "numbers"
+        else np.inf
+        for name, place in feature_slices(contract).items()
+    }  # fmt: skip
+    return sorted(names, key=lambda name: strength[name], reverse=True)[:COLUMNS]
+
+
+class LeakError(UserError):
+    """A test score that is too good to be true."""
+
+
+def evaluate(
+    family: str,
+    test: HeldOutPredictions,
+    baselines: Baselines,
+    leak_threshold: float | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compute the metrics of predictions of the test rows, beside those of the baselines.
+
+    Parameters
+    ----------
+    family : str
+        Name of the model type, for the message.
+    test : HeldOutPredictions
+        The model's predictions of the test rows.
+    baselines : Baselines
+        Predictions of the same rows by the baselines.
+    leak_threshold : float, optional
+        A score above it is too good to be true.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    dict
+        `primary`, the name of the metric that models are compared by; `test`, all metrics;
+        `interval`, the 95% confidence interval of the primary one; `baseline`, `column` and
+        `naive`, the metrics of the baselines.
+
+    Raises
+    ------
+    LeakError
+        If the score is above the threshold.
+    """
+    name = primary(0 if test.prediction.shape[2] == 1 else test.prediction.shape[2])
+    metrics: dict[str, Any] = {
+        "primary": name,
+        "test": test.measure(),
+        "interval": interval(test, seed=seed),
+        "baseline": baselines.dummy.measure(),
+        "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
+    }
+    if baselines.naive:
+        metrics["naive"] = baselines.naive.measure()
+    found = metrics["test"][name]
+    if leak_threshold is not None and found > leak_threshold:
+        raise LeakError(
+            f"{family}: {name} on the test rows is {found:.3f}, above the "
+            f"{leak_threshold} that config.yaml calls too good to be true.\n"
+            "Look for a column that knows the outcome, and give it the role ignore; the best "
+            f"alone: {', '.join(list(baselines.columns)[:3])}"
+        )
+    return metrics

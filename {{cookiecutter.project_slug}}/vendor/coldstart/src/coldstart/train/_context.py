@@ -1,0 +1,134 @@
+"""What a model type is: a function from a `Context` to a scikit-learn pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import skew
+from sklearn.pipeline import Pipeline
+
+from coldstart.config._settings import NeuralSettings
+from coldstart.contract._contract import Contract
+from coldstart.errors import UserError
+
+if TYPE_CHECKING:
+    from coldstart.data._shards import Shards
+
+EpochReport = Callable[[str, int, list[dict[str, float]]], None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a model type needs to know to build a pipeline.
+
+    Attributes
+    ----------
+    contract : Contract
+        The data contract: names and types of the features and the target.
+    seed : int
+        Seed of everything that is drawn at random.
+    neural : NeuralSettings
+        Settings of the neural network.
+    target : ndarray of shape (n,)
+        What the model will be fitted on: class indices, or values in the target's unit.
+        Model types scale with its size and with how rare its classes are.
+    checkpoints : Path
+        Folder for the state of a training that may be interrupted.
+    report : callable
+        Called by models that train in epochs: with the stage, an epoch's number, and the
+        metrics of that epoch and of those after it.
+    hyperparameters : dict
+        Values, by name, that take the place of the model type's own.
+    stream : callable, optional
+        Gives all rows that may be trained on to a model that streams them.
+    """
+
+    contract: Contract
+    seed: int
+    neural: NeuralSettings
+    target: np.ndarray
+    checkpoints: Path = Path("checkpoints")
+    report: EpochReport = lambda *_: None
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    stream: Callable[[np.ndarray], Shards] | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the target is a label."""
+        return self.contract.classifies
+
+    @cached_property
+    def class_sizes(self) -> np.ndarray:
+        """Number of rows of each class that occurs, shape (classes,)."""
+        return np.unique(self.target, return_counts=True)[1]
+
+    def scaled(self, share: float, low: int, high: int) -> int:
+        """Return a share of the number of rows, within limits."""
+        return int(np.clip(share * len(self.target), low, high))
+
+    @cached_property
+    def skewness(self) -> float:
+        """Skewness of a numeric target whose logarithm is less skewed; otherwise 0."""
+        if self.target.min() <= 0:
+            return 0.0
+        plain, logarithm = float(skew(self.target)), float(skew(np.log(self.target)))
+        return plain if abs(logarithm) < plain else 0.0
+
+    @property
+    def min_category_count(self) -> int:
+        """Number of rows that a category needs to be encoded as itself."""
+        return self.scaled(1 / 500, 2, 10)
+
+
+Family = Callable[[Context], Pipeline]
+"""A model type: builds an unfitted pipeline."""
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Values of a hyperparameter to search.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the range, included; integers are searched where both ends are integers.
+    log : bool
+        Whether to search on a logarithmic scale.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+SearchSpaces = Mapping[str, Mapping[str, SearchRange]]
+
+
+def validate_families(
+    names: Iterable[str],
+    hyperparameters: Mapping[str, Mapping[str, Any]],
+    families: Mapping[str, Family],
+    spaces: SearchSpaces,
+) -> None:
+    """Check that model types, and hyperparameters set in config.yaml, exist.
+
+    Raises
+    ------
+    UserError
+        With the ones that do.
+    """
+    for name in [*names, *hyperparameters]:
+        if name not in families:
+            raise UserError(f"there is no model {name!r}; choose among {', '.join(families)}")
+    for name, values in hyperparameters.items():
+        for value in values:
+            if value not in spaces.get(name, {}):
+                raise UserError(
+                    f"tuned.{name} in config.yaml: there is no setting {value!r}; "
+                    f"there are {', '.join(spaces.get(name, {}))}"
+                )

@@ -1,0 +1,233 @@
+"""Evaluation: how good predictions are, and how sure one can be of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+from sklearn import metrics
+
+from coldstart.bundle._predictor import to_labels
+
+RESAMPLES = 200
+LEVEL = 0.95
+BINS = 10
+
+
+@dataclass(frozen=True)
+class HeldOutPredictions:
+    """Predictions of rows by models that were not fitted on them.
+
+    Attributes
+    ----------
+    rows
+        Row numbers in the prepared table, shape (n,).
+    target
+        Class numbers or values, shape (n,).
+    prediction
+        Probabilities (repeats, n, classes) or values (repeats, n, 1): few rows are
+        predicted several times, each time by another model.
+    labels
+        Class numbers that the probabilities stand for, shape (repeats, n).
+    """
+
+    rows: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+    labels: np.ndarray
+
+    def score(self, among: np.ndarray | slice = slice(None)) -> float:
+        """Return the primary metric, as the mean of the repeats."""
+        return float(
+            np.mean(
+                [
+                    score(self.target[among], prediction[among], labels[among])
+                    for prediction, labels in zip(self.prediction, self.labels, strict=True)
+                ]
+            )
+        )
+
+    def measure(self) -> dict[str, float]:
+        """All metrics, each the mean of the repeats."""
+        repeats = [
+            measure(self.target, prediction, labels)
+            for prediction, labels in zip(self.prediction, self.labels, strict=True)
+        ]
+        return {name: float(np.mean([found[name] for found in repeats])) for name in repeats[0]}
+
+    def __getitem__(self, among: np.ndarray) -> HeldOutPredictions:
+        """Return the given ones of the rows."""
+        return HeldOutPredictions(
+            self.rows[among], self.target[among], self.prediction[:, among], self.labels[:, among]
+        )
+
+
+def held_out_once(rows: np.ndarray, target: np.ndarray, prediction: np.ndarray, **how: Any) -> HeldOutPredictions:
+    """Rows that were predicted once: probabilities (n, classes) or values (n, 1)."""
+    return HeldOutPredictions(rows, target, prediction[None], to_labels(prediction, **how)[None])
+
+
+def primary(n_classes: int) -> str:
+    """Name of the metric that models are compared by; of all, more is better.
+
+    Average precision for two classes, since it does not reward the common one;
+    the mean F1 of the classes for many; R² for regression.
+    """
+    return {0: "r2", 2: "average_precision"}.get(n_classes, "f1_macro")
+
+
+def score(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray | None = None) -> float:
+    """Return the primary metric.
+
+    Parameters
+    ----------
+    target
+        Class numbers or values, shape (n,).
+    prediction
+        Probabilities (n, classes) or values (n, 1).
+    labels
+        Class numbers, shape (n,), where they are not the likeliest.
+    """
+    n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
+    if n_classes == 0:
+        return float(metrics.r2_score(target, prediction[:, 0]))
+    if n_classes == 2:
+        if not target.any():
+            return 0.0  # without a row of the second class, as scikit-learn has it with a warning
+        return float(metrics.average_precision_score(target, prediction[:, 1]))
+    if labels is None:
+        labels = prediction.argmax(axis=1)
+    return float(metrics.f1_score(target, labels, average="macro", zero_division=0))
+
+
+def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """All metrics of some predictions; see `score`."""
+    n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
+    if n_classes == 0:
+        values = prediction[:, 0]
+        return {
+            "r2": metrics.r2_score(target, values),
+            "rmse": metrics.root_mean_squared_error(target, values),
+            "mae": metrics.mean_absolute_error(target, values),
+        }
+    truth = np.eye(n_classes)[target]
+    common = {
+        "accuracy": metrics.accuracy_score(target, labels),
+        "log_loss": -float(np.log(np.clip((prediction * truth).sum(axis=1), 1e-7, 1)).mean()),
+        "calibration_error": calibration_error(target, prediction),
+    }
+    if n_classes == 2:
+        positive = prediction[:, 1]
+        both = len(np.unique(target)) == 2
+        return {
+            "average_precision": score(target, prediction),
+            "roc_auc": metrics.roc_auc_score(target, positive) if both else 0.5,
+            "brier": float(np.mean((positive - target) ** 2)),
+            "f1": metrics.f1_score(target, labels, zero_division=0),
+            "precision": metrics.precision_score(target, labels, zero_division=0),
+            "recall": metrics.recall_score(target, labels, zero_division=0),
+            **common,
+        }
+    there = [one for one in range(n_classes) if 0 < np.sum(target == one) < len(target)]
+    areas = [metrics.roc_auc_score(target == one, prediction[:, one]) for one in there]
+    return {
+        "f1_macro": score(target, prediction, labels),
+        "roc_auc": float(np.mean(areas)) if areas else 0.5,  # of each class against the rest
+        "brier": float(np.mean(np.sum((prediction - truth) ** 2, axis=1))),
+        **common,
+    }
+
+
+def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean distance between what was said and what came true, over bins of equally many rows.
+
+    Of the probability of the second of two classes, or of the likeliest of many.
+
+    References
+    ----------
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015
+    (there with bins of equal width).
+    """
+    said, true = confidence_and_outcome(target, prediction)
+    bins = np.array_split(np.argsort(said, kind="stable"), min(BINS, len(said)))
+    return float(sum(abs(said[b].mean() - true[b].mean()) * len(b) for b in bins) / len(said))
+
+
+def confidence_and_outcome(target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What was said of each row, and what came true.
+
+    Returns
+    -------
+    tuple of two arrays of shape (n,)
+        The probability of the second of two classes, or of the likeliest of many, and whether
+        it is the row's; for regression the predicted value and the true one.
+    """
+    if prediction.shape[1] == 1:
+        return prediction[:, 0], target
+    if prediction.shape[1] == 2:
+        return prediction[:, 1], target == 1
+    return prediction.max(axis=1), prediction.argmax(axis=1) == target
+
+
+def tune_threshold(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
+    """How to get labels from probabilities: what makes F1 best on these rows.
+
+    Returns
+    -------
+    dict
+        `threshold` of the second of two classes, or `weights` of many; see `to_labels`.
+    """
+    n_classes = prediction.shape[1]
+    if n_classes == 1:
+        return {}
+    if n_classes == 2:
+        return {"threshold": best_threshold(target, prediction[:, 1])}
+    # Classes never seen here count as half a row.
+    shares = np.maximum(np.bincount(target, minlength=n_classes), 0.5) / len(target)
+    candidates = [(shares**-power) / (shares**-power).min() for power in (0.0, 0.5, 1.0)]
+    scores = [score(target, prediction, to_labels(prediction, None, w)) for w in candidates]
+    return {"weights": candidates[int(np.argmax(scores))].tolist()}
+
+
+def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
+    """Probability from which to answer the second of two classes: the best F1 on these rows."""
+    if len(np.unique(target)) < 2:
+        return 0.5
+    precision, recall, thresholds = metrics.precision_recall_curve(target, positive)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float(thresholds[f1[:-1].argmax()])
+
+
+def interval(held: HeldOutPredictions, other: HeldOutPredictions | None = None, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the primary metric, over the rows.
+
+    With predictions of the same rows by another model, the interval of how much the
+    first one's metric is above the other one's.
+
+    Notes
+    -----
+    It covers which rows happened to be judged, not which the models were fitted on.
+    """
+
+    def statistic(rows: np.ndarray) -> float:
+        value = held.score(rows)
+        return value if other is None else value - other.score(rows)
+
+    return resample(statistic, len(held.target), seed)
+
+
+def resample(statistic: Callable[[np.ndarray], float], n: int, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap of a statistic of row numbers."""
+    result = bootstrap(
+        (np.arange(n),),
+        statistic,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        vectorized=False,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -1,0 +1,139 @@
+"""Fitted steps that turn encoded columns into model inputs.
+
+Outliers, missing values, rare and unknown categories are handled here, by steps
+that are fitted on training rows alone and exported with the model, so that what
+serves is what was evaluated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest, f_classif, f_regression
+from sklearn.pipeline import make_pipeline
+
+from coldstart.contract._contract import EncodedFeatures
+
+NEAR, FAR = 3, 20  # interquartile ranges beyond the quartiles: still usual, and never usual
+WORDS = "[a-z0-9_]+"  # onnxruntime finds words by plain patterns only
+
+
+class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Clip outliers, fill missing values with the median, scale, and flag what was missing.
+
+    Parameters
+    ----------
+    clip
+        Share of values at each end that may be outliers. A value is clipped to the
+        fitted quantile, but not within `NEAR` interquartile ranges of the quartiles (so
+        that a series may go on rising), and always beyond `FAR` of them.
+    scale
+        Whether to subtract the median and divide by the interquartile range
+        (by the standard deviation where that range is zero).
+
+    Notes
+    -----
+    Computed in float32 throughout, as in the exported graph, so that a tree fitted
+    on the output finds the same side of each threshold there.
+    """
+
+    def __init__(self, clip: float = 0.005, scale: bool = True) -> None:
+        self.clip = clip
+        self.scale = scale
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the quantiles, medians and scales of each column."""
+        numbers = np.asarray(X, dtype=np.float32)
+        self.n_features_in_ = numbers.shape[1]
+        ends = [self.clip, 0.25, 0.5, 0.75, 1 - self.clip]
+        low, lower, middle, upper, high = np.nanquantile(numbers, ends, axis=0)
+        usual = upper - lower
+        low, high = np.minimum(low, lower - NEAR * usual), np.maximum(high, upper + NEAR * usual)
+        # Where outliers are so many that the quantile is one of them, the quartiles set the limit.
+        reach = np.where(usual > 0, FAR * usual, np.inf)
+        low, high = np.maximum(low, lower - reach), np.minimum(high, upper + reach)
+        clipped = np.clip(numbers, low, high)
+        spread = np.where(upper > lower, upper - lower, np.nanstd(clipped, axis=0))
+        self.low_, self.high_ = low.astype(np.float32), high.astype(np.float32)
+        self.median_ = middle.astype(np.float32)
+        self.spread_ = np.where(spread > 0, spread, 1).astype(np.float32)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the cleaned columns, then one 0/1 column each for "was missing"."""
+        numbers = np.asarray(X, dtype=np.float32)
+        missing = np.isnan(numbers)
+        numbers = np.where(missing, self.median_, np.clip(numbers, self.low_, self.high_))
+        if self.scale:
+            numbers = (numbers - self.median_) / self.spread_
+        return np.hstack([numbers, missing.astype(np.float32)])
+
+
+class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Number the categories that are frequent enough; 0 is every other one.
+
+    A category that is rare in training and one never seen get the same number:
+    in both cases too little is known.
+
+    Parameters
+    ----------
+    min_frequency
+        Rows that a category needs to get a number of its own.
+    """
+
+    def __init__(self, min_frequency: int = 10) -> None:
+        self.min_frequency = min_frequency
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the frequent categories of each column."""
+        strings = np.asarray(X, dtype=object)
+        self.n_features_in_ = strings.shape[1]
+        self.categories_ = []
+        for column in strings.T:
+            categories, counts = np.unique(column.astype(str), return_counts=True)
+            self.categories_.append(categories[counts >= self.min_frequency].tolist())
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the numbers, int64 of X's shape."""
+        strings = np.asarray(X, dtype=object)
+        numbers = np.empty(strings.shape, dtype=np.int64)
+        for i, categories in enumerate(self.categories_):
+            number = {category: n for n, category in enumerate(categories, start=1)}
+            numbers[:, i] = [number.get(value, 0) for value in strings[:, i]]
+        return numbers
+
+
+def as_frame(matrices: EncodedFeatures) -> pl.DataFrame:
+    """Both matrices side by side, as scikit-learn's ColumnTransformer wants them."""
+    columns = [*matrices.numbers.T, *matrices.strings.T]
+    return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
+
+
+def text_features(words: int = 0, classifies: bool = True) -> Any:
+    """Build a transformer of one text column.
+
+    Parameters
+    ----------
+    words : int
+        For trees: whether these words occur, so many at most, those that say most about the
+        target alone. (TF-IDF weights differ in the last digit between scikit-learn and the graph,
+        and a tree may send such a row another way.) 0: the TF-IDF weights of all words.
+    classifies : bool
+        Whether the target is a label.
+
+    Returns
+    -------
+    transformer
+        Unfitted.
+    """
+    # Lower case needs a locale in onnxruntime: the column's type has seen to that.
+    how = {"lowercase": False, "token_pattern": WORDS, "max_features": 10_000}
+    if not words:
+        return TfidfVectorizer(**how)
+    occurs = TfidfVectorizer(**how, use_idf=False, norm=None)
+    return make_pipeline(occurs, SelectKBest(f_classif if classifies else f_regression, k=words))

@@ -1,0 +1,174 @@
+"""Fitting one model type to rows of a dataset, and estimating how long that takes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from coldstart.bundle._predictor import align
+from coldstart.config._settings import Settings
+from coldstart.contract._contract import EncodedFeatures
+from coldstart.data._dataset import Dataset
+from coldstart.data._shards import Shards
+from coldstart.errors import UserError
+from coldstart.train._context import Context, EpochReport, Family
+from coldstart.train._features import as_frame
+from coldstart.train._folds import Predict
+from coldstart.train._forecasts import DifferencedRegressor, LagReference
+
+TRIAL_ROWS = 1_500, 4_500  # rows of the two fits that a duration is extrapolated from
+
+
+@dataclass
+class Fitter:
+    """Fits one model type to any rows of a dataset, and counts the time that takes.
+
+    Called with row numbers it returns a function that predicts others, as
+    `predict_validation_rows` and `predict_test_rows` want it.
+
+    Parameters
+    ----------
+    family : callable
+        Builds the pipeline: see `Context`.
+    settings : Settings
+        The project's settings.
+    dataset : Dataset
+        The prepared rows.
+    hyperparameters : dict
+        Values that take the place of the model type's own.
+    checkpoints : Path
+        Folder for the state of a training that may be interrupted.
+    report : callable, optional
+        Called with the epochs of the fits that choose; see `Context.report`.
+    stream : bool
+        Whether a model that can stream trains on all rows of Parquet files.
+
+    Attributes
+    ----------
+    seconds, cpu_seconds : float
+        Time that all fits together took.
+    """
+
+    family: Family
+    settings: Settings
+    dataset: Dataset
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    checkpoints: Path = Path("checkpoints")
+    report: EpochReport | None = None
+    stream: bool = False
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def fit(self, rows: np.ndarray, report: EpochReport | None = None) -> Any:
+        """Fit a pipeline.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,)
+            Row numbers of the dataset's table.
+        report : callable, optional
+            Called with the epochs of this fit.
+
+        Returns
+        -------
+        Pipeline
+            Fitted; for a forecast that is learned as a change, wrapped in a
+            `DifferencedRegressor`.
+
+        Raises
+        ------
+        UserError
+            If the library cannot fit it to these rows.
+        """
+        dataset = self.dataset
+        features, target = dataset.features(rows), dataset.target(rows)
+        past = LagReference.of(dataset.contract, features.numbers, target)
+        context = Context(
+            contract=dataset.contract,
+            seed=self.settings.seed,
+            neural=self.settings.neural,
+            target=past.change(target, features.numbers) if past else target,
+            checkpoints=self.checkpoints,
+            hyperparameters=self.hyperparameters,
+            stream=partial(Shards.of, self.settings.data, dataset, rows) if self.stream else None,
+            **({"report": report} if report else {}),
+        )
+        start, busy = time.perf_counter(), cpu_seconds()
+        try:
+            with warnings.catch_warnings():
+                # They warn of slow convergence or rare classes: the score measures what that costs.
+                warnings.simplefilter("ignore", UserWarning)
+                model = self.family(context)
+                if past:
+                    model = DifferencedRegressor(model, past, features.numbers.shape[1])
+                return model.fit(as_frame(features), target)
+        except (ValueError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"cannot be fitted to these rows: {reason}") from error
+        finally:
+            self.seconds += time.perf_counter() - start
+            self.cpu_seconds += cpu_seconds() - busy
+
+    def __call__(self, rows: np.ndarray) -> Predict:
+        """Fit to some rows, and return a function that predicts others."""
+        model = self.fit(rows, self.report)
+        dataset = self.dataset
+        return lambda others: predict_aligned(model, dataset.features(others), dataset.classes)
+
+
+def estimate_seconds(family: Family, settings: Settings, dataset: Dataset) -> float:
+    """Estimate how long a model type will take, from fits of a few thousand of very many rows.
+
+    Returns
+    -------
+    float
+        Seconds; 0 where the rows are so few that an estimate would take as long.
+
+    Raises
+    ------
+    UserError
+        If the library cannot fit it to these rows.
+    """
+    train = dataset.splits[0].train
+    if len(train) < 4 * TRIAL_ROWS[-1]:
+        return 0.0
+    some = np.random.default_rng(settings.seed).permutation(train)
+    took = []
+    for rows in TRIAL_ROWS:  # two sizes, since a part of the time does not grow with the rows
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            Fitter(family, settings, dataset, checkpoints=Path(folder)).fit(some[:rows])
+        took.append(time.perf_counter() - start)
+    a_row = max(0.0, took[1] - took[0]) / (TRIAL_ROWS[1] - TRIAL_ROWS[0])
+    return 2 * (took[0] + a_row * len(train))  # to choose, and once more with all rows
+
+
+def predict(pipeline: Pipeline, features: EncodedFeatures) -> np.ndarray:
+    """Predict with the fitted pipeline itself: probabilities (n, classes) or values (n, 1)."""
+    frame = as_frame(features)
+    if hasattr(pipeline, "classes_"):
+        probabilities: np.ndarray = pipeline.predict_proba(frame)
+        return probabilities
+    return np.asarray(pipeline.predict(frame)).reshape(-1, 1)
+
+
+def predict_aligned(pipeline: Pipeline, features: EncodedFeatures, classes: list[str]) -> np.ndarray:
+    """Predict as `predict` does, with a column for each class, also one that was never seen."""
+    prediction = predict(pipeline, features)
+    if not classes:
+        return prediction
+    return align(prediction, pipeline.classes_, range(len(classes)))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that it waited for, in seconds."""
+    return sum(os.times()[:4])

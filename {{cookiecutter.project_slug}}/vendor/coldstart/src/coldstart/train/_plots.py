@@ -1,0 +1,178 @@
+"""Plots of a model on its test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")  # draws to files; a screen is not needed
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from sklearn import metrics
+from sklearn.calibration import CalibrationDisplay
+
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.contract._contract import EncodedFeatures, feature_slices
+from coldstart.data._dataset import Dataset
+from coldstart.train._baselines import Baselines
+from coldstart.train._evaluation import HeldOutPredictions, score
+
+IMPORTANCE_ROWS = 1000
+IMPORTANCE_COLUMNS = 50  # the best alone of more
+IMPORTANCE_REPEATS = 3
+SHOWN = 30  # columns
+LONG = 24  # letters of a name, beside which there is still room for a plot
+CONFUSABLE = 30  # classes
+
+
+def draw(
+    family: str, dataset: Dataset, held: HeldOutPredictions, falls: dict[str, float]
+) -> dict[str, Figure]:
+    """Draw what suits the task, by file name.
+
+    Parameters
+    ----------
+    held
+        Predictions of the test rows.
+    falls
+        See `importance`.
+    """
+    classes = dataset.classes
+    target, prediction = held.target, held.prediction.mean(axis=0)
+    figures = {"importance.png": bars(falls)}
+    if len(classes) == 2:
+        positive = prediction[:, 1]
+        figures["ranking.png"] = figure(
+            2,
+            lambda axes: (
+                metrics.RocCurveDisplay.from_predictions(
+                    target, positive, name=family, ax=axes[0], plot_chance_level=True
+                ),
+                metrics.PrecisionRecallDisplay.from_predictions(
+                    target, positive, name=family, ax=axes[1], plot_chance_level=True
+                ),
+            ),
+        )
+        figures["calibration.png"] = figure(
+            1,
+            lambda axes: CalibrationDisplay.from_predictions(
+                target, positive, name=family, n_bins=10, strategy="quantile", ax=axes[0]
+            ),
+        )
+    elif len(classes) > CONFUSABLE:
+        pass  # nobody reads so many squares
+    elif classes:
+        figures["confusion.png"] = figure(
+            1,
+            lambda axes: metrics.ConfusionMatrixDisplay.from_predictions(
+                target, held.labels[0], ax=axes[0], normalize="true",
+                labels=range(len(classes)), display_labels=[brief(name) for name in classes],
+                xticks_rotation="vertical", values_format=".2f",
+                text_kw={"size": "medium" if len(classes) < 6 else "xx-small"},
+            ),
+        )  # fmt: skip
+    else:
+        figures["residuals.png"] = figure(
+            2,
+            lambda axes: [
+                metrics.PredictionErrorDisplay.from_predictions(
+                    target, prediction[:, 0], kind=kind, ax=ax, random_state=0
+                )
+                for kind, ax in zip(
+                    ("actual_vs_predicted", "residual_vs_predicted"), axes, strict=True
+                )
+            ],
+        )
+    return figures
+
+
+def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
+    """Make a figure with a row of axes, and fill them."""
+    made, axes = plt.subplots(1, columns, figsize=(5.5 * columns, 4.5), layout="constrained")
+    fill(np.atleast_1d(axes))
+    plt.close(made)
+    return made
+
+
+def brief(name: str) -> str:
+    """A name that leaves room for the plot."""
+    return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
+
+
+def bars(falls: dict[str, float]) -> Figure:
+    """Draw the importance of columns, the largest on top."""
+    names = sorted(falls, key=lambda name: falls[name])[-SHOWN:]
+
+    def fill(axes: Any) -> None:
+        labels = [brief(name) for name in names]
+        axes[0].barh(range(len(names)), [falls[name] for name in names], tick_label=labels)
+        axes[0].set_xlabel("fall of the metric when the column is shuffled")
+
+    return figure(1, fill)
+
+
+def importance(
+    predictor: BundlePredictor,
+    dataset: Dataset,
+    test: HeldOutPredictions,
+    baselines: Baselines,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Compute by how much the primary metric falls when a column's values are shuffled.
+
+    Parameters
+    ----------
+    predictor : BundlePredictor
+        The model.
+    dataset : Dataset
+        The prepared rows.
+    test : HeldOutPredictions
+        Names the test rows; at most `IMPORTANCE_ROWS` of them are used.
+    baselines : Baselines
+        Names the columns: the `IMPORTANCE_COLUMNS` that say most alone.
+    seed : int
+        Seed of the permutations.
+
+    Returns
+    -------
+    dict
+        From a column's name, or a derived column's, to the fall of the metric.
+
+    References
+    ----------
+    Breiman, "Random Forests", Machine Learning 45, 2001, section 10.
+    """
+    random = np.random.default_rng(seed)
+    rows = random.permutation(len(test.target))[:IMPORTANCE_ROWS]
+    features, target = dataset.features(test.rows[rows]), test.target[rows]
+    contract = dataset.contract
+    where = {
+        name: (contract.features[name].matrix, place)
+        for name, place in feature_slices(contract).items()
+    }
+    derived = len(contract.encoded_names["numbers"])
+    for place, name in enumerate(contract.derived, start=derived):
+        where[name] = "numbers", slice(place, place + 1)
+
+    def predict(features: EncodedFeatures) -> float:
+        return score(target, predictor.predict_as(features, dataset.classes))
+
+    def shuffled(name: str) -> EncodedFeatures:
+        matrices = {kind: values.copy() for kind, values in vars(features).items()}
+        matrix, place = where[name]
+        values = matrices[matrix][:, place]
+        values[:] = random.permutation(values)
+        return EncodedFeatures(**matrices)
+
+    whole = predict(features)
+    names = [*list(baselines.columns)[:IMPORTANCE_COLUMNS], *contract.derived]
+    return {
+        name: float(
+            np.mean([whole - predict(shuffled(name)) for _ in range(IMPORTANCE_REPEATS)])
+        )
+        for name in names
+    }

@@ -1,0 +1,116 @@
+"""Which model types are trained, in which order, and for how long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from coldstart.config._settings import Settings
+from coldstart.data._dataset import Dataset
+from coldstart.errors import UserError
+from coldstart.train._baselines import LeakError
+from coldstart.train._context import Family
+from coldstart.train._fitting import estimate_seconds
+
+PATIENCE = 1.5  # how far the last model may exceed the budget
+
+
+class TrainingQueue:
+    """The model types to train: those that config.yaml names, or all that suit, in the budget.
+
+    Parameters
+    ----------
+    families : mapping
+        All model types, in the order of what they are worth in a second.
+    settings : Settings
+        The project's settings: `models` and `budget`.
+    dataset : Dataset
+        The prepared rows.
+    unsuitable : mapping
+        Model types that do not suit the rows, and why.
+    """
+
+    def __init__(
+        self,
+        families: Mapping[str, Family],
+        settings: Settings,
+        dataset: Dataset,
+        unsuitable: Mapping[str, str],
+    ) -> None:
+        self.families, self.settings, self.dataset = families, settings, dataset
+        suitable = [name for name in families if name not in unsuitable]
+        if len(dataset.splits) > 1:  # for few rows it is the slowest, and rarely the best
+            suitable.sort(key=lambda name: name == "boosting")
+        self.names = list(settings.models or suitable)
+        if not settings.models and unsuitable:
+            print("not tried:", "; ".join(f"{name}: {why}" for name, why in unsuitable.items()))
+        self._start = time.monotonic()
+        self._trained: list[str] = []
+        self._refused: dict[str, str] = {}
+        self._too_slow: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of model types, until the budget is spent."""
+        left, budget = list(self.names), self.settings.budget
+        with tqdm(total=len(left), unit="model", disable=None, leave=False) as bar:
+            while left and (self.settings.models or not self._trained or self._spent() < budget):
+                name = left.pop(0)
+                bar.set_description(name)
+                if not self._takes_too_long(name):
+                    yield name
+                bar.update()
+        if left or self._too_slow:
+            why = f"not tried, since the budget is {budget:g} s"
+            print(f"{why}: {', '.join([*self._too_slow, *left])}; more: make train BUDGET=5m")
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """Train a model type within this: a model that is refused does not stop the others.
+
+        Raises
+        ------
+        LeakError
+            If a test score is too good to be true; that does stop them.
+        """
+        try:
+            yield
+        except LeakError:
+            raise
+        except UserError as error:
+            self._refused[name] = str(error)
+        else:
+            self._trained.append(name)
+
+    def finish(self) -> None:
+        """Print what was refused.
+
+        Raises
+        ------
+        UserError
+            If a model type that config.yaml names was refused, or all were.
+        """
+        lines = [f"{name}: {why}" for name, why in self._refused.items()]
+        if lines and (self.settings.models or not self._trained):
+            raise UserError("\n".join(lines))
+        if lines:
+            print("refused:", *lines, sep="\n  ")
+
+    def _spent(self) -> float:
+        return time.monotonic() - self._start
+
+    def _takes_too_long(self, name: str) -> bool:
+        """Whether a model type would exceed the budget by far; it is then left out."""
+        if not self._trained or self.settings.models:
+            return False
+        try:
+            seconds = estimate_seconds(self.families[name], self.settings, self.dataset)
+        except UserError as error:
+            self._refused[name] = str(error)
+            return True
+        if self._spent() + seconds <= PATIENCE * self.settings.budget:
+            return False
+        self._too_slow.append(f"{name} would take about {seconds:.0f} s")
+        return True

@@ -1,0 +1,121 @@
+"""Slices: how good predictions are for parts of the rows, which a mean over all may hide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from coldstart._markdown import code
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.contract.columns import Boolean, Category, Number
+from coldstart.data._dataset import Dataset
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+
+LEAST_ROWS = 100
+LEAST_RARER = 10  # of the rarer of two classes: with fewer, one row decides the score
+QUARTILES = (0.25, 0.5, 0.75)
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Test rows that have something in common.
+
+    Attributes
+    ----------
+    name
+        What they have in common, in Markdown.
+    rows
+        Their places among the test rows, shape (n,).
+    score
+        The primary metric of the model, and `dummy` of ignoring the input.
+    """
+
+    name: str
+    rows: np.ndarray
+    score: float
+    dummy: float
+
+    @property
+    def skill(self) -> float:
+        """How far the score is on the way from ignoring the input to the best there is, which is 1.
+
+        Scores alone cannot be compared: where a class is rare, or the values are close together,
+        any model's is low.
+        """
+        return (self.score - self.dummy) / max(1 - self.dummy, 1e-9)
+
+
+def worst_slices(
+    dataset: Dataset, held: HeldOutPredictions, dummy: HeldOutPredictions, columns: Iterable[str]
+) -> tuple[int, list[Slice]]:
+    """How many slices there are, and those with the least skill, the least first.
+
+    Slices are the frequent values of categories and the quarters of numbers, one column at a
+    time, with at least `LEAST_ROWS` test rows and `LEAST_RARER` of the rarer of two classes.
+
+    Parameters
+    ----------
+    held, dummy
+        Predictions of the same test rows by the model, and without looking at the input.
+    """
+    found = [
+        Slice(name, rows, held.score(rows), dummy.score(rows))
+        for column in columns
+        for name, rows in slices(dataset, column, held.rows)
+        if len(rows) >= LEAST_ROWS
+        and (len(dataset.classes) != 2 or rarer(held.target[rows]) >= LEAST_RARER)
+    ]
+    found.sort(key=lambda one: one.skill)
+    return len(found), found[:NAMED]
+
+
+def slices(dataset: Dataset, column: str, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """For each slice by a column: its name, and its places among the given rows."""
+    kind, values = dataset.contract.columns[column], dataset.table[column][rows]
+    title = code(column)
+    if isinstance(kind, Number):
+        numbers = values.to_numpy().astype(np.float64)
+        missing = np.isnan(numbers)
+        if missing.all():
+            return
+        edges = np.unique(np.quantile(numbers[~missing], QUARTILES))
+        quarter = np.where(missing, -1, np.searchsorted(edges, numbers))
+        for number in range(len(edges) + 1):
+            ends = []
+            if number:
+                ends.append(f"above {edges[number - 1]:,.6g}")
+            if number < len(edges):
+                ends.append(f"up to {edges[number]:,.6g}")
+            yield f"{title} {', '.join(ends)}", np.flatnonzero(quarter == number)
+    elif isinstance(kind, Boolean | Category):
+        texts = values.cast(pl.String)
+        missing = texts.is_null().to_numpy()
+        frequent = texts.drop_nulls().value_counts().filter(pl.col("count") >= LEAST_ROWS)
+        for value in frequent[column].to_list():
+            yield f"{title} is {code(value)}", np.flatnonzero((texts == value).fill_null(False))
+    else:
+        return
+    yield f"{title} is missing", np.flatnonzero(missing)
+
+
+def rarer(target: np.ndarray) -> int:
+    """Rows of the rarer of two classes."""
+    second = int(np.count_nonzero(target))
+    return min(second, len(target) - second)
+
+
+def predict_out_of_time(dataset: Dataset, predictor: BundlePredictor) -> HeldOutPredictions | None:
+    """Predict the rows after the test rows, if there are enough of them to be judged."""
+    if len(dataset.splits) > 1:
+        return None
+    rows = dataset.splits[0].later
+    if dataset.classes:
+        rows = rows[dataset.target(rows) >= 0]  # a class that came later cannot be answered
+    if len(rows) < LEAST_ROWS:
+        return None
+    prediction = predictor.predict_as(dataset.features(rows), dataset.classes)
+    return held_out_once(rows, dataset.target(rows), prediction, **predictor.decision_for(dataset.classes))

@@ -1,0 +1,139 @@
+"""What a training tells the person: the models side by side, and what to make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coldstart.train._baselines import Baselines
+
+SHOWN = {
+    "average_precision": "AP",
+    "roc_auc": "AUC",
+    "f1_macro": "macro F1",
+    "r2": "R²",
+    "accuracy": "accuracy",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "brier": "Brier",
+    "calibration_error": "calibration",
+}
+FEW = 200  # rows that a score says little of
+IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
+
+
+def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A table of the models and what they are held against, line by line, the headings first.
+
+    Parameters
+    ----------
+    models
+        Metrics of each, by what it is called, in order.
+    """
+    first = next(iter(models.values()))
+    name = first["primary"]
+    others = [other for other in SHOWN if other in first["test"] and other != name]
+    heads = ["validation", f"test {SHOWN[name]}", "95 % interval"]
+    rows = [["", *heads, *(SHOWN[other] for other in others), "fit"]]
+    for title, metrics in models.items():
+        low, high = metrics["interval"]
+        rows.append(
+            [
+                title,
+                number(metrics["validation"]),
+                number(metrics["test"][name]),
+                f"{number(low)} to {number(high)}",
+                *(number(metrics["test"][other]) for other in others),
+                f"{metrics['fit_seconds']:.1f} s",
+            ]
+        )
+    held = {f"{first['column']['name']} alone": first["column"]}
+    if "naive" in first:
+        held["the value a season ago"] = first["naive"]
+    held["ignoring the input"] = first["baseline"]
+    for title, found in held.items():
+        rows.append(
+            [title, "", number(found[name]), "", *(number(found[other]) for other in others), ""]
+        )
+    return rows
+
+
+def table(models: dict[str, dict[str, Any]]) -> list[str]:
+    """Lines of that table, for the terminal."""
+    rows = cells(models)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[0] = min(widths[0], 30)
+    return [
+        "  ".join(
+            [
+                row[0][: widths[0]].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
+    """Print the models and the baselines side by side, and what the scores are worth.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The trained models.
+    baselines : Baselines
+        What they are compared with.
+    """
+    ranked = sorted(candidates, key=lambda one: one.metrics["validation"], reverse=True)
+    metrics = {f"{model.family}, version {model.version}": model.metrics for model in ranked}
+    print(*table(metrics), sep="\n")
+    print(*verdict(metrics, baselines), *suspicion(metrics, baselines), sep="\n")
+
+
+def number(value: float) -> str:
+    """Three decimals, or as many digits as a large number is worth."""
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.5g}"
+
+
+def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
+    """What the best model's score is worth."""
+    metrics = next(iter(models.values()))
+    name, (low, high) = metrics["primary"], metrics["interval"]
+    rows = len(baselines.dummy.target)
+    lines = []
+    if all(each["interval"][0] <= each["baseline"][name] for each in models.values()):
+        lines.append(
+            "no signal: no model beats, beyond noise, one that ignores its input; these columns "
+            "do not tell the target, or the rows are too few"
+        )
+    elif metrics["test"][name] <= metrics["column"][name]:
+        lines.append(f"{metrics['column']['name']} alone says as much as the best model")
+    if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
+        lines.append("the value a season ago is as good a forecast as the best model")
+    if rows < FEW:
+        lines.append(
+            f"{rows} rows: the interval is {number(low)} to {number(high)}; "
+            "treat the score as a hint"
+        )
+    return lines
+
+
+def suspicion(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
+    """Say where a score is too good to be true, and which columns to look at."""
+    metrics = next(iter(models.values()))
+    found = {
+        name: metrics["test"][name]
+        for name, limit in IMPLAUSIBLE.items()
+        if metrics["test"].get(name, 0) >= limit
+        and not (name == "accuracy" and metrics["primary"] == "average_precision")
+    }
+    if not found:
+        return []
+    name, value = next(iter(found.items()))
+    columns = ", ".join(
+        f"{column} ({score:.3f})" for column, score in list(baselines.columns.items())[:3]
+    )
+    return [
+        f"too good to be true? {name} is {value:.4f}. Does a column know the outcome? "
+        f"The best alone: {columns}"
+    ]

@@ -1,0 +1,69 @@
+"""What a search was worth: the found settings against the family's own, on the same rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ruamel.yaml import YAML
+
+from coldstart.config._settings import CONFIG, Settings
+from coldstart.data._dataset import Dataset
+from coldstart.errors import UserError
+from coldstart.train._evaluation import interval, primary
+from coldstart.train._folds import predict_test_rows, predict_validation_rows
+from coldstart.tune._trials import fit_with, legible
+
+
+def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: str) -> None:
+    """Hold the best settings against the family's own, and keep them if they are better.
+
+    Raises
+    ------
+    UserError
+        If no trial came to an end.
+    """
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not done:
+        raise UserError(f"no trial of {family} came to an end: see make train MODEL={family}")
+    found = legible(study.best_params)
+    validated, tested = [], []
+    for tuned in (found, {}):
+        fit = fit_with(settings, dataset, family, tuned)
+        validated.append(predict_validation_rows(dataset, fit))
+        tested.append(predict_test_rows(dataset, fit, validated[-1]))
+    name = primary(len(dataset.classes))
+    print(f"{family}, the best of {len(done)} trials: {settings_in_a_line(found)}")
+    for part, (new, own) in (("validation", validated), ("test", tested)):
+        low, high = interval(new, own, settings.seed)
+        verdict = "better" if low > 0 else "worse" if high < 0 else "nothing beyond noise"
+        print(
+            f"{part:>10}: {name} {new.score():.4f}, with its own settings {own.score():.4f}: "
+            f"{low:+.4f} to {high:+.4f} with 95 % confidence, {verdict}"
+        )
+        if part == "validation":
+            keep = low > 0
+    if keep:
+        write(family, found)
+        print(f"{CONFIG}: written under tuned; make train uses them, without those lines the own")
+    else:
+        print(f"{CONFIG} stays as it is: on the validation rows nothing was better beyond noise")
+
+
+def settings_in_a_line(found: dict[str, Any]) -> str:
+    """Names and values."""
+    return ", ".join(f"{name} {value:g}" for name, value in found.items())
+
+
+def write(family: str, found: dict[str, Any]) -> None:
+    """Put settings into config.yaml, and leave all else there as it is, comments too."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 100
+    document = yaml.load(CONFIG.read_text(encoding="utf-8"))
+    document.setdefault("tuned", {})[family] = found
+    unfinished = CONFIG.with_suffix(".unfinished")
+    with unfinished.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+    unfinished.replace(CONFIG)

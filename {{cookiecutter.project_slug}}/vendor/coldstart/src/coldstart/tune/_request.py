@@ -1,0 +1,16 @@
+"""What a person asks of `make tune`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from coldstart.config._settings import Seconds, Settings
+
+
+class TuneRequest(Settings):
+    """What a person asks of `make tune`."""
+
+    model: str | None = Field(None, description="the challenger's by default")
+    trials: int = Field(50, gt=0, description="settings to try, those of earlier searches included")
+    stop_after: Seconds | None = Field(None, description="time such as 10m")
+    jobs: int = Field(1, gt=0, description="processes that share the search")

@@ -1,0 +1,177 @@
+"""The search: trials in one database, shared by processes, and what it was worth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from tqdm import tqdm
+
+from coldstart.bundle._bundle import verify_bundle
+from coldstart.config._settings import Settings
+from coldstart.data._dataset import Dataset, describe_split, load, prepare
+from coldstart.errors import UserError
+from coldstart.train._context import validate_families
+from coldstart.tune._report import report
+from coldstart.tune._trials import sampler, score_of
+
+if TYPE_CHECKING:
+    from coldstart.tune._request import TuneRequest
+
+DATABASE = Path("tuning.db")
+
+
+def tune(command: TuneRequest) -> None:
+    """Search, tell what it bought, and keep the settings if they are better.
+
+    Raises
+    ------
+    UserError
+        If something the person gave is wrong, or no trial could be fitted.
+    """
+    family = family_of(command, command.model)
+    dataset = prepare(command)
+    print(f"data: {describe_split(dataset)}")
+    study = open_study(command, dataset, family)
+    finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    queue_again(study)
+    print(f"{DATABASE}: {finished} of {command.trials} trials of {family} are done")
+
+    if finished < command.trials:
+        with tqdm(total=command.trials, unit="trial", disable=None, leave=False) as bar:
+            if command.jobs == 1:
+                search(command, dataset, study, family, bar)
+            else:
+                share(command, study, family, bar)
+    report(command, dataset, study, family)
+
+
+def family_of(settings: Settings, wanted: str | None) -> str:
+    """The family that is wanted: by default the challenger's.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name, or nothing of it to search.
+    """
+    family = wanted or default_family()
+    project = settings.project
+    spaces = project.load("search_spaces")
+    validate_families([family], settings.tuned, project.load("families"), spaces)
+    if family not in spaces:
+        raise UserError(f"{family} has no settings to search: name some in SEARCH_SPACES in models.py")
+    return family
+
+
+def default_family() -> str:
+    """Family of the challenger, or the one that most depends on its settings."""
+    from coldstart.tracking._registry import BUNDLES, CHALLENGER  # MLflow takes seconds to import
+
+    folder = BUNDLES / CHALLENGER
+    return verify_bundle(folder).family if folder.exists() else "boosting"
+
+
+def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Study:
+    """Open the search of this family on this data, begun or not."""
+    be_quiet()
+    choices = settings.choices()
+    decisive = {name: choices[name] for name in ("seed", "neural")}
+    identity = json.dumps([dataset.digest, decisive, list(settings.project.load("search_spaces")[family])])
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{DATABASE}", engine_kwargs={"connect_args": {"timeout": 60}}
+    )
+    return optuna.create_study(
+        study_name=f"{family} {hashlib.sha256(identity.encode()).hexdigest()[:12]}",
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def be_quiet() -> None:
+    """Let Optuna tell errors only."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def queue_again(study: optuna.Study) -> None:
+    """Trials that a killed search left unfinished are tried again, under a new number."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params)
+
+
+def share(command: TuneRequest, study: optuna.Study, family: str, bar: Any) -> None:
+    """Search in several processes, and show how far they are together."""
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=work, args=(command, family, number, os.getpid()))
+        for number in range(command.jobs)
+    ]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        time.sleep(0.5)
+        show(bar, study)
+
+
+def work(command: TuneRequest, family: str, number: int, parent: int) -> None:
+    """Search in a process of its own, as long as the one that started it lives."""
+    dataset = load(command)
+    study = open_study(command, dataset, family)
+    bar = tqdm(disable=True)
+    search(command, dataset, study, family, bar, number, lambda: os.getppid() != parent)
+
+
+def search(
+    command: TuneRequest,
+    dataset: Dataset,
+    study: optuna.Study,
+    family: str,
+    bar: Any,
+    number: int = 0,
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
+    """Try settings until there are enough trials, by whichever process.
+
+    Parameters
+    ----------
+    number
+        Of this process among those that share the search.
+    ended
+        Asked after each trial whether to stop.
+    """
+    before = len(study.get_trials(deepcopy=False))
+    study.sampler = sampler(command.seed + 1000 * before + number, command.jobs > 1)
+
+    def objective(trial: optuna.Trial) -> float:
+        return score_of(command, dataset, family, trial)
+
+    def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        finished, failed = show(bar, study)
+        if finished >= command.trials or failed > command.trials + 10 or ended():
+            study.stop()
+
+    cores = max(1, (os.cpu_count() or 1) // command.jobs)
+    with threadpool_limits(cores):
+        study.optimize(objective, timeout=command.stop_after, callbacks=[after], catch=(UserError,))
+
+
+def show(bar: Any, study: optuna.Study) -> tuple[int, int]:
+    """Move the bar; return how many trials came to an end, and how many did not."""
+    trials = study.get_trials(deepcopy=False)
+    scores = [trial.value or 0.0 for trial in trials if trial.state == TrialState.COMPLETE]
+    bar.n = len(scores)
+    bar.set_postfix_str(f"best {max(scores):.4f}" if scores else "")
+    return len(scores), len(trials) - len(scores)
