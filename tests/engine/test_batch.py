@@ -16,8 +16,10 @@ import pytest
 
 from coldstart import batch
 from coldstart.batch import predict_file
-from coldstart.errors import UserError
 from coldstart.bundle._predictor import BundlePredictor
+from coldstart.contract import register_derived
+from coldstart.errors import UserError
+from engine.support import PROJECT
 
 TABLE = """fruit,weight,colour,shop,grade,bruised,picked
 0001,200,red,North,A,yes,2024-06-30
@@ -54,6 +56,7 @@ def assert_as_the_api(found: pl.DataFrame, answers: list[dict[str, Any]]) -> Non
 def test_the_demo_test_rows_get_exactly_the_answers_of_the_api(
     trained: Path, tmp_path: Path, kind: str
 ) -> None:
+    register_derived(PROJECT.load("derived"))
     bundle = trained / "bundles" / "champion"
     predictor = BundlePredictor(bundle)
     dataset = pl.read_parquet(trained / "data" / "prepared" / "examples.parquet")

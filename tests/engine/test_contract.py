@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from coldstart.contract.columns import MISSING
 from coldstart.contract._contract import Contract
+from coldstart.contract.columns import MISSING
 from coldstart.errors import UserError
+from engine.support import TEMPLATE
 
-SCHEMA = Path(__file__).parents[1] / "schema.yaml"
+SCHEMA = TEMPLATE / "schema.yaml"
 NUMBER, TARGET = {"type": "number"}, {"type": "boolean", "role": "target"}
 TIME = {"type": "date", "role": "time"}
 

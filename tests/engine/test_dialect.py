@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.data.reading._read import scan
+from coldstart.config._settings import Dialect
 from coldstart.data.reading import _transcoding as transcoding
 from coldstart.data.reading._raw import RawTable
-from coldstart.config._settings import Dialect
+from coldstart.data.reading._read import scan
 
 QUICK = settings(deadline=None, max_examples=40)
 LETTERS = st.characters(exclude_categories=["C", "Z"])

@@ -32,7 +32,15 @@ def test_a_lag_is_the_value_so_many_steps_before_within_its_series() -> None:
     table = pl.concat([rows(3, 1, 4, 2, shop="a"), rows(11, 13, 12, shop="b")])
     table = add_lags(table, contract())
     assert table["sold before"].to_list() == [1, None, 2, None, None, 11, None]
-    assert has_history(table, contract()).to_list() == [True, False, True, False, False, True, False]
+    assert has_history(table, contract()).to_list() == [
+        True,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_lag_that_is_given_is_taken_as_it_is() -> None:

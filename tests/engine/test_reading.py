@@ -16,10 +16,10 @@ import openpyxl
 import polars as pl
 import pytest
 
-from coldstart.errors import UserError
-from coldstart.data.reading._read import read, scan
-from coldstart.data.reading._raw import RawTable
 from coldstart.config._settings import DataSettings, Dialect, Join
+from coldstart.data.reading._raw import RawTable
+from coldstart.data.reading._read import read, scan
+from coldstart.errors import UserError
 
 TABLE = "id,effect,code\n1,None,007\n2,NA,1e3\n3,,nan\n"
 ROWS = [("1", "None", "007"), ("2", "NA", "1e3"), ("3", None, "nan")]

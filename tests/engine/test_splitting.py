@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.contract._contract import Contract
-from coldstart.errors import UserError
-from coldstart.data._rows import ROW_HASH
 from coldstart.config._settings import SplitSettings
+from coldstart.contract._contract import Contract
+from coldstart.data._rows import ROW_HASH
 from coldstart.data._splitting import PARTS
 from coldstart.data._splitting import split as splits
+from coldstart.errors import UserError
 
 FIRST = dt.date(2020, 1, 1)
 

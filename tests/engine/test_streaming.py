@@ -14,19 +14,23 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from bird_strikes.models import FAMILIES
+from bird_strikes.network import Network, train_network
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import average_precision_score
 
-from coldstart.nn import _batches as batches, _shards as shards
-from coldstart.errors import UserError
-from coldstart.train._features import as_frame
-from PROJECTPKG.network import Job, Network, launch, untold
-from coldstart.nn._estimator import NeuralNetwork
-from coldstart.data._dataset import Dataset, prepare
-from coldstart.data.reading._read import Group
-from coldstart.train._folds import fit_family
 from coldstart.config._settings import NeuralSettings, Settings
+from coldstart.data import _shards as shards
+from coldstart.data._dataset import Dataset, prepare
 from coldstart.data._shards import Shards
+from coldstart.data.reading._read import Group
+from coldstart.errors import UserError
+from coldstart.nn import _batches as batches
+from coldstart.nn._estimator import NeuralNetwork
+from coldstart.nn._job import TrainingJob, launch, report_nothing
+from coldstart.train._features import as_frame
+from coldstart.train._fitting import Fitter
+from engine.support import load_settings
 
 ROWS = 6_000
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -81,7 +85,7 @@ def project(small_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch)
         for i, rows in enumerate((700, 450, 999)):
             part = table[i * third : (i + 1) * third]
             part.write_parquet(folder / "goods" / f"{i}.parquet", row_group_size=rows)
-        return Settings()
+        return load_settings()
 
     return write
 
@@ -167,12 +171,14 @@ def fitted(settings: Settings, dataset: Dataset, folder: Path, features: Any) ->
     """Fit a network on two numbers, that of the prepared rows and those that are streamed."""
     learned, _, _ = parts(dataset)
     network = NeuralNetwork(
+        network=Network,
+        loop=train_network,
         classifies=True,
         n_categories=0,
         settings=settings.neural,
         seed=1,
         checkpoints=folder,
-        report=untold,
+        report=report_nothing,
         stream=partial(Shards.of, settings.data, dataset, learned),
         features=features,
     )
@@ -247,7 +253,10 @@ def test_a_streamed_network_is_as_good_as_one_that_had_all_rows_in_memory(
     answer, features = dataset.target(test), as_frame(dataset.features(test))
     scores = []
     for stream in (True, False):
-        model = fit_family(settings, dataset, "neural", learned, tmp_path / "kept", stream=stream)
+        fitter = Fitter(
+            FAMILIES["neural"], settings, dataset, checkpoints=tmp_path / "kept", stream=stream
+        )
+        model = fitter.fit(learned)
         scores.append(average_precision_score(answer, model.predict_proba(features)[:, 1]))
     assert capsys.readouterr().out.count("rows an epoch, streamed from") == 2  # search, and fit
     assert min(scores) > 0.9
@@ -264,7 +273,7 @@ def test_two_processes_stream_each_their_share(project: Project, tmp_path: Path)
     as_they_are = ColumnTransformer([("numbers", "passthrough", [0, 1])])
     as_they_are.fit(as_frame(dataset.encoded))
     shape: tuple[int, list[int], int] = (2, [], 2)
-    job = Job(
+    job = TrainingJob(
         stage="fit",
         shape=shape,
         settings=settings.neural,
@@ -273,9 +282,9 @@ def test_two_processes_stream_each_their_share(project: Project, tmp_path: Path)
         train=batches.Streamed(found, as_they_are.transform),
         held_out=None,
         checkpoint=tmp_path / "fit.ckpt",
-        report=untold,
+        report=report_nothing,
     )
-    weights, _ = launch(job)
+    weights, _ = launch(train_network, job)
     network = Network(*shape, settings.neural).eval()
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     test = dataset.splits[0].test
@@ -286,8 +295,8 @@ def test_two_processes_stream_each_their_share(project: Project, tmp_path: Path)
 def test_from_an_object_store_come_the_same_rows_as_from_files(
     project: Project, monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]
 ) -> None:
-    boto3 = pytest.importorskip("boto3", reason="no limb that needs it is here")
-    server = pytest.importorskip("moto.server", reason="no limb that needs it is here")
+    boto3 = pytest.importorskip("boto3", reason="it is not installed")
+    server = pytest.importorskip("moto.server", reason="it is not installed")
     settings = project(goods())
     local = prepare(settings)
     learned, stops, _ = parts(local)
@@ -308,7 +317,7 @@ def test_from_an_object_store_come_the_same_rows_as_from_files(
         for path in Path("goods").iterdir():
             client.upload_file(str(path), "shards", f"goods/{path.name}")
             path.unlink()
-        there = Settings(data={"table": "s3://shards/goods/*.parquet"})
+        there = load_settings(data={"table": "s3://shards/goods/*.parquet"})
         dataset = prepare(there)
         assert dataset.table.equals(local.table)
         assert numbers_of(Shards.of(there.data, dataset, learned, stops)) == expected

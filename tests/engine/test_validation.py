@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from coldstart.contract._contract import Contract
-from coldstart.errors import UserError
 from coldstart.data._validation import SHOWN, TableValidator, check_names
+from coldstart.errors import UserError
 
 CONTRACT = Contract.model_validate(
     {

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from coldstart.cli._main import main
-from coldstart.errors import UserError
 from coldstart.data.sources._importing import bring
 from coldstart.data.sources._imports import load
+from coldstart.errors import UserError
+from engine.support import TEMPLATE, main
 
-PROJECT = Path(__file__).parents[4]
 CONFIG = """# mine
 data:
   table: {table}   # the newest
@@ -257,7 +256,7 @@ def test_the_card_tells_each_arrival_and_leaves_the_persons_words() -> None:
 def test_git_keeps_the_record_and_the_card_and_not_the_data() -> None:
     Path("a.csv").write_text("x\n1\n")
     table = bring("a.csv")
-    shutil.copy(PROJECT / ".gitignore", ".")
+    shutil.copy(TEMPLATE / ".gitignore", ".")
     subprocess.run(["git", "init", "--quiet"], check=True)
     paths = ["data/arrivals.jsonl", "data/README.md", str(table)]
     ignored = subprocess.run(["git", "check-ignore", *paths], capture_output=True, text=True)

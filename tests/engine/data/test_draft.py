@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coldstart.cli._main import main
 from coldstart.contract._contract import Contract
 from coldstart.data.profiling._draft import scalar
+from engine.support import main
 
 NAMES = ["yes", "on: off", "naïve #1", "🎉 emoji.name", "select", "'quoted'", "a  b", "null", "1"]
 

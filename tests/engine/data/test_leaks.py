@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from sklearn import datasets
 
+from coldstart.config._settings import DataSettings
 from coldstart.data.profiling._table_profile import TableProfile, study
 from coldstart.data.reading._read import read
-from coldstart.config._settings import DataSettings
 
 ROWS = 400
 WEAK = 1.2  # standard deviations between the classes

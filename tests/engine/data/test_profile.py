@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.errors import UserError
 from coldstart.data.profiling._column_profile import ColumnProfile
 from coldstart.data.profiling._profile import look
 from coldstart.data.profiling._target import find_target, settle
+from coldstart.errors import UserError
 
 
 def of(values: Sequence[object], name: str = "x", times: int = 1) -> ColumnProfile:

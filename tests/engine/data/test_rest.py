@@ -18,9 +18,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from coldstart.errors import UserError
 from coldstart.data.sources._importing import bring
 from coldstart.data.sources._imports import load
+from coldstart.errors import UserError
+from engine.support import PACKAGE
 
 PAGE = 10
 
@@ -151,7 +152,7 @@ def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
     home.mkdir()
     Path("config.yaml").write_text("data: {table: none.csv}\n")
     source = description(service)
-    package = "XPKGX"
+    package = PACKAGE
     command = [sys.executable, "-m", package, "collect", "--source", source]
     env = os.environ | {"HOME": str(home)}
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
@@ -258,7 +259,7 @@ def test_the_rate_that_was_asked_for_is_kept(service: Service) -> None:
 def test_what_is_wrong_is_one_clear_line(
     service: Service, change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("XPKGX.limbs.data.rest.ATTEMPTS", 2)
+    monkeypatch.setattr("coldstart.data.sources._rest.ATTEMPTS", 2)
     monkeypatch.setenv("API_TOKEN", "sesame-9")
     service.fails = False
     with pytest.raises(UserError) as refused:

@@ -6,7 +6,7 @@ import datetime as dt
 import random
 
 from coldstart.data.profiling._table_profile import TableProfile
-# FIXME from limbs.data.test_leaks import studied
+from engine.data.test_leaks import studied
 
 RNG = random.Random(0)
 

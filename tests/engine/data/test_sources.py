@@ -22,11 +22,11 @@ import polars as pl
 import pytest
 from moto.server import ThreadedMotoServer
 
-from coldstart.errors import UserError
 from coldstart.data.sources import _database as database
 from coldstart.data.sources._importing import bring
 from coldstart.data.sources._imports import load
 from coldstart.data.sources._sources import parse
+from coldstart.errors import UserError
 
 TABLE = b"a;b\n1;x\n2;y\n"
 Refused = Callable[..., str]
