@@ -17,15 +17,9 @@ import polars as pl
 import pytest
 import yaml
 
-from coldstart.cli._main import find_commands
-from coldstart.data._dataset import EXAMPLES, PART
 from coldstart.bundle._predictor import BundlePredictor
-
-PROJECT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(
-    "strikes.csv" not in (PROJECT / "config.yaml").read_text(encoding="utf-8"),
-    reason="config.yaml names other data than the demo's",
-)
+from coldstart.data._dataset import EXAMPLES, PART
+from engine.support import TEMPLATE
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +89,8 @@ def test_a_model_that_reads_the_remarks_stops_the_training(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for name in ("config.yaml", "schema.yaml"):
-        shutil.copy(PROJECT / name, tmp_path)
-    shutil.copytree(PROJECT / "data" / "raw", tmp_path / "data" / "raw")
+        shutil.copy(TEMPLATE / name, tmp_path)
+    shutil.copytree(TEMPLATE / "data" / "raw", tmp_path / "data" / "raw")
     contract = yaml.safe_load((tmp_path / "schema.yaml").read_text())
     contract["columns"]["remarks"] = {"type": "text"}
     (tmp_path / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
@@ -112,8 +106,6 @@ def test_the_tail_drifts_and_rows_like_those_fitted_on_do_not(
     run_command: Callable[..., subprocess.CompletedProcess[str]],
     served: Callable[..., Any],
 ) -> None:
-    if "monitor" not in find_commands():
-        pytest.skip("the limb monitor was deleted")
     for name in ("bundles", "data", "config.yaml", "schema.yaml"):
         (shutil.copytree if (trained / name).is_dir() else shutil.copy)(
             trained / name, tmp_path / name

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from bird_strikes.models import FAMILIES, unsuitable_families
 
 from coldstart.bundle._bundle import CONTRACT, MODEL, Manifest, write_checksums
-from coldstart.contract._contract import Contract, EncodedFeatures
-from coldstart.train._evaluation import held_out_once, interval
-from coldstart.export._onnx import TOLERANCE, check_parity, predict_aligned, to_graph
-from coldstart.train._features import RobustNumbers, as_frame
-from PROJECTPKG.models import FAMILIES, Context, unsuitable_families
 from coldstart.bundle._predictor import BundlePredictor, align
 from coldstart.config._settings import NeuralSettings
+from coldstart.contract._contract import Contract, EncodedFeatures
+from coldstart.export._onnx import TOLERANCE, check_parity, to_onnx
+from coldstart.train import Context
+from coldstart.train._evaluation import held_out_once, interval
+from coldstart.train._features import RobustNumbers, as_frame
+from coldstart.train._fitting import predict_aligned
 
 TARGETS = {
     "two classes": {"type": "boolean"},
@@ -63,19 +65,25 @@ def problem(task: str) -> tuple[Contract, EncodedFeatures, np.ndarray]:
     return contract, contract.encode(table), answer
 
 
-def fit(family: str, contract: Contract, rows: EncodedFeatures, answer: np.ndarray, folder: Path) -> Any:
+def fit(
+    family: str, contract: Contract, rows: EncodedFeatures, answer: np.ndarray, folder: Path
+) -> Any:
     """Fit a family on the rows."""
     context = Context(contract, 0, NeuralSettings(epochs=15), answer, folder / "checkpoints")
     return FAMILIES[family](context).fit(as_frame(rows), answer)
 
 
-def bundled(model: Any, contract: Contract, rows: EncodedFeatures, classes: int, folder: Path) -> BundlePredictor:
+def bundled(
+    model: Any, contract: Contract, rows: EncodedFeatures, classes: int, folder: Path
+) -> BundlePredictor:
     """Export a model to a bundle, and load it."""
-    onnx.save(to_graph(model, rows), folder / MODEL)
+    onnx.save(to_onnx(model, rows), folder / MODEL)
     (folder / CONTRACT).write_text(contract.model_dump_json())
     names = [str(number) for number in range(classes)]
     threshold = 0.3 if classes == 2 else None
-    write_checksums(folder, Manifest(family="any", target="answer", classes=names, threshold=threshold))
+    write_checksums(
+        folder, Manifest(family="any", target="answer", classes=names, threshold=threshold)
+    )
     return BundlePredictor(folder)
 
 

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from bird_strikes.features import preprocess
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
 
 from coldstart.bundle._bundle import CONTRACT, MODEL, Manifest, write_checksums
+from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.errors import UserError
-from coldstart.export._onnx import check_parity, predict, to_graph
-from coldstart.train._features import FrequentCategories, as_frame, preprocess
-from coldstart.bundle._predictor import BundlePredictor
+from coldstart.export._onnx import check_parity, to_onnx
+from coldstart.train._features import FrequentCategories, as_frame
+from coldstart.train._fitting import predict
 
 CONTRACT_OF_FOUR = Contract.model_validate(
     {
@@ -31,7 +33,9 @@ CONTRACT_OF_FOUR = Contract.model_validate(
 )
 
 
-def fitted(step: Any, folder: Path, threshold: float = 0.5) -> tuple[Any, BundlePredictor, EncodedFeatures]:
+def fitted(
+    step: Any, folder: Path, threshold: float = 0.5
+) -> tuple[Any, BundlePredictor, EncodedFeatures]:
     """Boosting behind a step, its bundle, and 3000 rows."""
     dice = np.random.default_rng(0)
     numbers = (dice.normal(size=(3000, 2)) * [1, 1e4]).astype(np.float32)
@@ -42,10 +46,12 @@ def fitted(step: Any, folder: Path, threshold: float = 0.5) -> tuple[Any, Bundle
     features = preprocess(CONTRACT_OF_FOUR, step, FrequentCategories())
     model = make_pipeline(features, HistGradientBoostingClassifier(random_state=0))
     model.fit(as_frame(rows), answer.astype(int))
-    onnx.save(to_graph(model, rows), folder / MODEL)
+    onnx.save(to_onnx(model, rows), folder / MODEL)
     (folder / CONTRACT).write_text(CONTRACT_OF_FOUR.model_dump_json())
     classes = ["false", "true"]
-    write_checksums(folder, Manifest(family="any", target="answer", classes=classes, threshold=threshold))
+    write_checksums(
+        folder, Manifest(family="any", target="answer", classes=classes, threshold=threshold)
+    )
     return model, BundlePredictor(folder), rows
 
 

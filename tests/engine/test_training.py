@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from bird_strikes.models import FAMILIES
 from mlflow import MlflowClient
 
-from coldstart.tracking import _registry as registry
-from coldstart.train import _folds as splits
-from PROJECTPKG import train as training
-from coldstart.cli._main import main
-from coldstart.train._baselines import baselines
-from coldstart.train._evaluation import tune_threshold, calibration_error, held_out_once
-from coldstart.export._onnx import predict
-from coldstart.data._dataset import load, prepare
-from coldstart.train._folds import fit_family, known
 from coldstart.bundle._predictor import BundlePredictor, to_labels
-from coldstart.config._settings import Settings
+from coldstart.data._dataset import load, prepare
+from coldstart.tracking import _registry as registry
+from coldstart.tracking._challenger import NEXT
+from coldstart.train import _fitting as fitting
+from coldstart.train import _folds as splits
+from coldstart.train import _queue as queue
+from coldstart.train._baselines import evaluate_baselines
+from coldstart.train._evaluation import calibration_error, held_out_once, tune_threshold
+from coldstart.train._fitting import predict
+from coldstart.train._folds import train_and_validation_rows
+from engine.support import load_settings, main
 
 Project = Callable[..., Path]
 ONCE = {"cross_validate_below": 0}  # one split, where the rounds are not what is tested
@@ -76,7 +78,7 @@ def test_few_rows_are_all_judged_by_models_that_did_not_see_them(
 ) -> None:
     fruit = (Path(small_project()) / "fruit.csv").read_text().splitlines()[:61]
     told = trained_here(models=["linear", "tree"], table="\n".join(fruit))
-    dataset = load(Settings())
+    dataset = load(load_settings())
     assert len(dataset.splits) == 15
     low, high = metrics()["interval"]
     assert low < metrics()["test"]["average_precision"] < high
@@ -88,7 +90,9 @@ def test_few_rows_are_all_judged_by_models_that_did_not_see_them(
     assert kept.prediction.shape == (3, 60, 2)
     assert sorted(kept.rows) == list(range(60))
     division = dataset.splits[0]
-    again = fit_family(Settings(), dataset, predictor.manifest.family, known(division))
+    family = FAMILIES[predictor.manifest.family]
+    fitter = fitting.Fitter(family, load_settings(), dataset)
+    again = fitter.fit(train_and_validation_rows(division))
     expected = predict(again, dataset.features(division.test))
     np.testing.assert_allclose(kept.prediction[0][division.test], expected, atol=1e-5)
 
@@ -96,16 +100,16 @@ def test_few_rows_are_all_judged_by_models_that_did_not_see_them(
     assert kept.score() == pytest.approx(metrics()["test"]["average_precision"], abs=1e-4)
 
     # The gate compares what both models kept of the same rows.
-    before = registry.version_of(client(), Settings(), "champion")
+    before = registry.version_of(client(), load_settings(), "champion")
     worst = {"linear": "tree", "tree": "linear"}[predictor.manifest.family]
     assert main(["train", "--models", worst]) == 0
     assert "average_precision" in refusal("promote")
-    assert registry.version_of(client(), Settings(), "champion") == before
+    assert registry.version_of(client(), load_settings(), "champion") == before
 
 
 def client() -> MlflowClient:
     """The project's tracking store."""
-    return MlflowClient(Settings().tracking_uri)
+    return MlflowClient(load_settings().tracking_uri)
 
 
 def test_models_of_other_few_rows_are_compared_by_what_they_scored_and_that_is_said(
@@ -124,7 +128,7 @@ def test_classes_with_one_row_break_nothing_and_none_of_them_is_lost(
     told = trained_here(columns=ANIMALS, table=table, models=None, budget="10m", split=ONCE)
     assert re.search(r"not tried: .*svm: a class has fewer than three rows", told)
     predictor = BundlePredictor(Path("bundles/challenger"))
-    assert predictor.manifest.classes == load(Settings()).classes
+    assert predictor.manifest.classes == load(load_settings()).classes
     assert len(predictor.manifest.classes) == 6
     answer = predictor.score([{"legs": 4, "weight": 20.0, "home": "a"}])[0]
     assert answer["label"] == "dog"
@@ -179,7 +183,7 @@ def test_when_the_budget_is_spent_no_further_model_is_begun(
 def test_what_would_take_far_longer_than_the_budget_is_not_begun(
     trained_here: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "seconds_for", lambda *_: 1e4)
+    monkeypatch.setattr(queue, "estimate_seconds", lambda *_: 1e4)
     told = trained_here(models=None, split=ONCE)
     assert "not tried, since the budget is 60 s: linear would take about 10000 s" in told
     assert metrics()["primary"] == "average_precision"
@@ -190,15 +194,15 @@ def test_how_long_a_family_takes_is_told_from_some_of_very_many_rows(
 ) -> None:
     clock = [0.0]
 
-    def fit(settings: Any, dataset: Any, family: str, rows: np.ndarray, *_: Any) -> None:
+    def fit(self: Any, rows: np.ndarray) -> None:
         clock[0] += 1 + 0.001 * len(rows)  # a second to begin with, and a millisecond a row
 
-    monkeypatch.setattr(splits, "fit_family", fit)
-    monkeypatch.setattr(splits.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(fitting.Fitter, "fit", fit)
+    monkeypatch.setattr(fitting.time, "perf_counter", lambda: clock[0])
 
     def estimate(rows: int) -> float:
         some: Any = SimpleNamespace(splits=[SimpleNamespace(train=np.arange(rows))])
-        return splits.seconds_for(Settings(), some, "tree")
+        return fitting.estimate_seconds(FAMILIES["tree"], load_settings(), some)
 
     assert estimate(100_000) == pytest.approx(2 * (1 + 100), rel=0.02)
     before = clock[0]
@@ -213,7 +217,7 @@ def test_a_budget_is_written_as_people_write_it(
     small_project: Project, written: Any, seconds: float
 ) -> None:
     small_project(budget=written)
-    assert Settings().budget == seconds
+    assert load_settings().budget == seconds
 
 
 @pytest.mark.parametrize("wrong", ["soon", "5 parsecs", -1, 0])
@@ -226,8 +230,8 @@ def test_a_budget_that_is_no_time_is_told(
 
 def test_the_best_column_alone_is_found_and_no_better_than_all(small_project: Project) -> None:
     small_project()
-    dataset = prepare(Settings())
-    against = baselines(dataset)
+    dataset = prepare(load_settings())
+    against = evaluate_baselines(dataset)
     assert list(against.columns)[:2] == ["weight", "colour"]
     assert 0.5 < against.column.score() < 1
     assert against.dummy.score() == pytest.approx(dataset.targets.mean(), abs=0.05)
@@ -236,7 +240,7 @@ def test_the_best_column_alone_is_found_and_no_better_than_all(small_project: Pr
 def test_every_round_is_judged_without_what_it_was_fitted_on(small_project: Project) -> None:
     """A model that learns its rows by heart knows none of those that judge it."""
     small_project()
-    dataset = prepare(Settings())
+    dataset = prepare(load_settings())
 
     def by_heart(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         def predict(others: np.ndarray) -> np.ndarray:
@@ -245,8 +249,8 @@ def test_every_round_is_judged_without_what_it_was_fitted_on(small_project: Proj
 
         return predict
 
-    validated = splits.validate(dataset, by_heart)
-    tested = splits.test(dataset, by_heart, validated)
+    validated = splits.predict_validation_rows(dataset, by_heart)
+    tested = splits.predict_test_rows(dataset, by_heart, validated)
     assert (validated.prediction[..., 1] == 0).all()
     assert (tested.prediction[..., 1] == 0).all()
     assert tested.prediction.shape == (3, 300, 2)
@@ -289,7 +293,5 @@ def test_each_stage_is_told_with_its_time_its_parts_if_asked_for_and_what_comes_
     seconds = r" \(\d+\.\d s\)"
     for stage in ("data: 300 rows, .*", "baselines: .*", "tree: version 1, AP .*"):
         assert re.search(rf"^{stage}{seconds}$", done.stdout, re.MULTILINE), done.stdout
-    assert done.stdout.splitlines()[-1] == training.NEXT
+    assert done.stdout.splitlines()[-1] == NEXT
     assert done.stderr == ""  # neither bars nor what libraries tell: nobody looks on
-    done = run_command(folder, "train", "-v")
-    assert re.search(rf"tree: fitted{seconds}$", done.stderr, re.MULTILINE), done.stderr

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse, Response
-from fastapi_offline import FastAPIOffline  # FastAPI, whose /docs loads nothing from other hosts
 
 from coldstart.serve import ModelService
 
@@ -21,7 +20,7 @@ def create_app(service: ModelService) -> FastAPI:
     service : ModelService
         The loaded model, and the types of its requests and responses.
     """
-    app: FastAPI = FastAPIOffline(
+    app = FastAPI(
         title=service.title,
         description=service.description,
         version=service.version,
@@ -60,6 +59,6 @@ def create_app(service: ModelService) -> FastAPI:
     # Add routes of your own here. `service.champion.predictor` is the loaded model.
 
     app.include_router(router)
-    service.add_page(app)
+    service.add_pages(app)  # the demo page at /, documentation at /docs
     service.protect(app)  # keys, limits, request ids, metrics, logs, security headers
     return app

@@ -29,7 +29,12 @@ DERIVED: dict[str, DerivedColumn] = {"climb_speed": climb_speed}
 
 
 def preprocess(
-    contract: Contract, numbers: Any, categories: Any, words: int = 0, means: bool = False
+    contract: Contract,
+    numbers: Any,
+    categories: Any,
+    words: int = 0,
+    means: bool = False,
+    dense: bool = False,
 ) -> Any:
     """Build the first step of a pipeline: one transformer for each kind of column.
 
@@ -46,6 +51,8 @@ def preprocess(
         columns of 0 and 1. By default texts become TF-IDF weights of all words.
     means : bool
         Whether categories are also encoded as the mean of the target.
+    dense : bool
+        Whether the model needs a dense matrix.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def preprocess(
             folds = KFold(5, shuffle=True, random_state=0)
             kind = "binary" if contract.classifies else "continuous"
             steps.append(("means", TargetEncoder(target_type=kind, cv=folds), labels))
-    return ColumnTransformer(steps, sparse_threshold=1.0)
+    return ColumnTransformer(steps, sparse_threshold=0.0 if dense else 1.0)
 
 
 def one_hot(min_frequency: int) -> Any:

@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from coldstart.data import Dataset
+from coldstart.contract import Contract
 from coldstart.train import (
     Context,
     Family,
@@ -90,8 +90,8 @@ def boosting(context: Context) -> Pipeline:
         FrequentCategories(context.min_category_count),
         words=200,
         means=trees == 1,
+        dense=True,
     )
-    features.sparse_threshold = 0
     kind = HistGradientBoostingClassifier if context.classifies else HistGradientBoostingRegressor
     settings = {
         "learning_rate": 0.05,
@@ -162,9 +162,12 @@ def neural(context: Context) -> Pipeline:
     from .network import Network, train_network
 
     features = preprocess(
-        context.contract, RobustNumbers(), FrequentCategories(context.min_category_count), words=500
+        context.contract,
+        RobustNumbers(),
+        FrequentCategories(context.min_category_count),
+        words=500,
+        dense=True,
     )
-    features.sparse_threshold = 0
     network = NeuralNetwork(
         network=Network,
         loop=train_network,
@@ -213,23 +216,28 @@ SEARCH_SPACES: dict[str, dict[str, SearchRange]] = {
 }
 
 
-def unsuitable_families(dataset: Dataset) -> dict[str, str]:
+def unsuitable_families(contract: Contract, target: np.ndarray) -> dict[str, str]:
     """Return the model types that do not suit the rows, and why.
 
     Parameters
     ----------
-    dataset : Dataset
-        The prepared rows; the smallest training part of its splits counts.
+    contract : Contract
+        The data contract.
+    target : ndarray of shape (n,)
+        Targets of the smallest part that a model is fitted on.
+
+    Returns
+    -------
+    dict
+        From a model type's name to the reason.
     """
-    smallest = min((split.train for split in dataset.splits), key=len)
-    target = dataset.target(smallest)
     rows = len(target)
     why = {}
     if rows < 60:
         why["boosting"] = f"{rows} rows are too few"
     if rows < 2_000:
         why["neural"] = f"{rows} rows are too few"
-    if dataset.contract.classifies:
+    if contract.classifies:
         sizes = np.unique(target, return_counts=True)[1]
         if sizes.min() < 3:
             why["svm"] = "a class has fewer than three rows"

@@ -50,7 +50,8 @@ def train(settings: Settings) -> None:
     dataset = prepare(settings)
     stages.done(f"data: {describe_split(dataset)}")
     client = connect(settings)
-    queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable_families(dataset))
+    unsuitable = unsuitable_families(dataset.contract, dataset.target(dataset.smallest_part))
+    queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable)
     baselines = evaluate_baselines(dataset)
     stages.done(f"baselines: {next(iter(baselines.columns))} is the best single column")
     many_splits = len(dataset.splits) > 1  # few rows: cross-validation
