@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, clean_environment
-from test_baked import ask, free_port, wait_for
+from conftest import BakedProject, ask, clean_environment, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

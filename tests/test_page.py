@@ -21,9 +21,8 @@ from typing import Any
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, TRAINING, BakedProject, clean_environment
+from conftest import ROOT, TRAINING, BakedProject, ask, clean_environment, free_port, wait_for
 from playwright.sync_api import Browser, Page, Request, expect
-from test_baked import ask, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 

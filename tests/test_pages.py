@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import BakedProject
+from conftest import BakedProject, ask
 from playwright.sync_api import Browser, Page, expect
-from test_baked import ask
 from test_page import PATIENCE, PHONE, SCREENSHOTS, as_shown, every_view, field, serving, text
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from coldstart.batch import predict_file
 from coldstart.errors import UserError
-from coldstart.serve._server import create_app
+from coldstart.serve import create_app
+from engine.support import PROJECT
 
 KINDS: dict[str, pl.DataType] = {
     "weight": pl.Float64(),
@@ -63,7 +64,7 @@ FORBIDDEN = {
 @pytest.fixture(scope="module")
 def api(small_bundle: Path) -> Iterator[TestClient]:
     """The small project's API."""
-    with TestClient(create_app(small_bundle)) as client:
+    with TestClient(create_app(PROJECT, small_bundle)) as client:
         yield client
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from coldstart.cli._main import main
+from coldstart.config._settings import ServingSettings
 from coldstart.errors import UserError
-from coldstart.serve._server import create_app
+from coldstart.serve import create_app
 from coldstart.serve._access import EVERY, new_key, read_keys
 from coldstart.serve._limits import Limits
-from coldstart.config._settings import ServingSettings
+from engine.support import PROJECT, main
 
 ROWS = {"rows": [{"grade": "A", "bruised": False}]}
 
@@ -28,7 +28,9 @@ ROWS = {"rows": [{"grade": "A", "bruised": False}]}
 @pytest.fixture
 def client(small_bundle: Path) -> Callable[..., TestClient]:
     """`client(**serving)`: the small project's API with these settings."""
-    return lambda **serving: TestClient(create_app(small_bundle, ServingSettings(**serving)))
+    return lambda **serving: TestClient(
+        create_app(PROJECT, small_bundle, ServingSettings(**serving))
+    )
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -185,9 +187,13 @@ def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
     with served(small_bundle.parents[1], "--serving.patience", "2") as api:
         address = (api.base_url.host, api.base_url.port)
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        has_history = {"headers": head, "body": head + b"Content-Length: 99\r\n\r\n{", "nothing": b""}
-        slow = {name: socket.create_connection(address) for name in has_history}
-        for name, sent in has_history.items():
+        begun = {
+            "headers": head,
+            "body": head + b"Content-Length: 99\r\n\r\n{",
+            "nothing": b"",
+        }
+        slow = {name: socket.create_connection(address) for name in begun}
+        for name, sent in begun.items():
             slow[name].sendall(sent)
         limit = time.monotonic() + 20
         for name, connection in slow.items():

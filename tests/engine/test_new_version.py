@@ -16,7 +16,7 @@ from coldstart.bundle import _bundle as bundle
 from coldstart.errors import UserError
 from coldstart.serve._live_model import LiveModel
 
-DifferencedRegressor = Callable[[Path], None]
+Change = Callable[[Path], None]
 Sealed = Callable[..., Path]
 Server = Callable[[Path], AbstractContextManager[httpx2.Client]]
 PROMPT = 20  # seconds in which a new version must answer on a busy machine
@@ -92,7 +92,12 @@ def other_target(folder: Path) -> None:
     ],
 )
 def test_a_bundle_that_does_not_fit_is_refused_and_the_old_one_goes_on(
-    sealed: Sealed, champion: Path, small_bundle: Path, tmp_path: Path, change: DifferencedRegressor, why: str
+    sealed: Sealed,
+    champion: Path,
+    small_bundle: Path,
+    tmp_path: Path,
+    change: Change,
+    why: str,
 ) -> None:
     served = LiveModel(champion)
     before = served.score([served.example])

@@ -14,10 +14,11 @@ import yaml
 from fastapi.testclient import TestClient
 
 from coldstart.bundle import _bundle as bundle
-from coldstart.errors import UserError
-from coldstart.serve._server import open_app
-from coldstart.serve import _prediction_log as record
 from coldstart.config._settings import PredictionLogSettings, ServingSettings
+from coldstart.errors import UserError
+from coldstart.serve import _prediction_log as record
+from coldstart.serve import open_app
+from engine.support import PROJECT
 
 ROW = {"grade": "A", "bruised": False, "weight": 120.0, "colour": "red", "picked": "2024-06-30"}
 Sealed = Callable[..., Path]
@@ -28,7 +29,7 @@ Client = Callable[..., TestClient]
 @pytest.fixture
 def client(champion: Path) -> Client:
     """`client(**serving)`: the API of version 1, with these settings."""
-    return lambda **serving: TestClient(open_app(champion, ServingSettings(**serving)))
+    return lambda **serving: TestClient(open_app(PROJECT, champion, ServingSettings(**serving)))
 
 
 def counted(api: TestClient | httpx2.Client, series: str) -> float:
@@ -77,7 +78,9 @@ def test_columns_that_are_personal_are_not_kept(
 
     marked = sealed(small_bundle, tmp_path / "marked", "1", mark)
     folder = tmp_path / "served"
-    with TestClient(open_app(marked, ServingSettings(record=PredictionLogSettings(folder=folder)))) as api:
+    with TestClient(
+        open_app(PROJECT, marked, ServingSettings(record=PredictionLogSettings(folder=folder)))
+    ) as api:
         api.post("/predict", json={"rows": [ROW | {"shop": "Ann's"}]})
     assert "shop" not in kept(folder).columns
     assert not any(b"Ann's" in path.read_bytes() for path in folder.iterdir())
@@ -136,7 +139,7 @@ def pair(sealed: Sealed, champion: Path, small_bundle: Path) -> Path:
 
 
 def test_a_canary_answers_its_share_and_the_same_id_gets_the_same_model(pair: Path) -> None:
-    with TestClient(open_app(pair, ServingSettings(canary=0.3))) as api:
+    with TestClient(open_app(PROJECT, pair, ServingSettings(canary=0.3))) as api:
 
         def version(request: str) -> str:
             headers = {"X-Request-Id": request}
@@ -154,7 +157,7 @@ def test_a_canary_answers_its_share_and_the_same_id_gets_the_same_model(pair: Pa
 def test_a_shadow_is_asked_and_recorded_and_never_answers(pair: Path, tmp_path: Path) -> None:
     folder = tmp_path / "served"
     choice = ServingSettings(shadow=True, record=PredictionLogSettings(folder=folder))
-    with TestClient(open_app(pair, choice)) as api:
+    with TestClient(open_app(PROJECT, pair, choice)) as api:
         for weight in range(60, 240, 3):
             answer = api.post("/predict", json={"rows": [ROW | {"weight": weight}]}).json()
             assert answer["model_version"] == "1"
@@ -172,7 +175,11 @@ def test_a_challenger_that_does_not_fit_is_told_at_the_start(
     sealed: Sealed, pair: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="challenger is not a bundle"):
-        open_app(sealed(small_bundle, tmp_path / "alone" / "champion", "1"), ServingSettings(canary=0.5))
+        open_app(
+            PROJECT,
+            sealed(small_bundle, tmp_path / "alone" / "champion", "1"),
+            ServingSettings(canary=0.5),
+        )
     with pytest.raises(ValueError, match=r"set record\.folder as well"):
         ServingSettings(shadow=True)
 
@@ -180,7 +187,7 @@ def test_a_challenger_that_does_not_fit_is_told_at_the_start(
 def test_the_promoted_challenger_is_no_canary_any_more(
     sealed: Sealed, pair: Path, small_bundle: Path
 ) -> None:
-    with TestClient(open_app(pair, ServingSettings(canary=0.5))) as api:
+    with TestClient(open_app(PROJECT, pair, ServingSettings(canary=0.5))) as api:
         bundle.replace_folder(sealed(small_bundle, pair.with_name("new"), "2"), pair)
         limit = time.monotonic() + 20
         while api.get("/health/ready").json()["version"] != "2" and time.monotonic() < limit:

@@ -25,8 +25,8 @@ from fastapi.testclient import TestClient
 
 from coldstart.bundle._bundle import Manifest, write_checksums
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.serve._server import create_app
-from coldstart.config._settings import PACKAGE
+from coldstart.serve import create_app
+from engine.support import PROJECT
 
 ROW = {
     "weight": 200,
@@ -238,7 +238,7 @@ def test_the_example_works_whatever_the_contract_gives_as_one(
     contract["columns"][column]["example"] = example
     (folder / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
     write_checksums(folder, open_manifest(folder))
-    with TestClient(create_app(folder)) as api:
+    with TestClient(create_app(PROJECT, folder)) as api:
         assert api.get("/health/ready").status_code == 200
         post_the_example(api)
 
@@ -252,8 +252,9 @@ def test_the_serving_process_loads_no_training_library(small_bundle: Path) -> No
     script = f"""
 import sys
 from pathlib import Path
-from {PACKAGE}.serving import create_app
-assert create_app(Path(sys.argv[1])).title.startswith("sweet")
+from bird_strikes.__main__ import PROJECT
+from coldstart.serve import create_app
+assert create_app(PROJECT, Path(sys.argv[1])).title.startswith("sweet")
 print(*(name for name in {HEAVY!r} if name in sys.modules))
 """
     command = [sys.executable, "-c", script, str(small_bundle)]
@@ -274,7 +275,7 @@ def corrupt(small_bundle: Path, tmp_path: Path) -> Path:
 def test_an_api_without_a_whole_bundle_is_alive_and_says_why_it_is_not_ready(
     corrupt: Path,
 ) -> None:
-    with TestClient(create_app(corrupt / "bundles" / "champion")) as client:
+    with TestClient(create_app(PROJECT, corrupt / "bundles" / "champion")) as client:
         assert client.get("/health/live").status_code == 200
         asked = (client.get("/health/ready"), client.get("/model"), client.post("/predict"))
         for response in asked:

@@ -16,8 +16,8 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from coldstart.bundle import _bundle as bundle
-from coldstart.errors import UserError
 from coldstart.bundle._predictor import BundlePredictor
+from coldstart.errors import UserError
 
 Tamper = Callable[[Path, Path], object]
 

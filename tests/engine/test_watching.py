@@ -18,11 +18,12 @@ import pytest
 from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from coldstart.errors import UserError
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.serve._server import open_app
-from coldstart.serve import _prediction_log as record
 from coldstart.config._settings import PredictionLogSettings, ServingSettings
+from coldstart.errors import UserError
+from coldstart.serve import _prediction_log as record
+from coldstart.serve import open_app
+from engine.support import PROJECT
 
 ROW = {"grade": "A", "bruised": False, "weight": 120.0, "colour": "red", "picked": "2024-06-30"}
 Sealed = Callable[..., Path]
@@ -33,7 +34,7 @@ Client = Callable[..., TestClient]
 @pytest.fixture
 def client(champion: Path) -> Client:
     """`client(**serving)`: the API of version 1, with these settings."""
-    return lambda **serving: TestClient(open_app(champion, ServingSettings(**serving)))
+    return lambda **serving: TestClient(open_app(PROJECT, champion, ServingSettings(**serving)))
 
 
 def counted(api: TestClient | httpx2.Client, series: str) -> float:
@@ -158,4 +159,4 @@ def test_traces_that_would_go_nowhere_are_told(
 ) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     with pytest.raises(UserError, match="set OTEL_EXPORTER_OTLP_ENDPOINT"):
-        open_app(champion, ServingSettings(telemetry=True))
+        open_app(PROJECT, champion, ServingSettings(telemetry=True))

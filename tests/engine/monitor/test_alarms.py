@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from coldstart.contract.columns import BaseColumn, Boolean, Category, Number
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval
 from coldstart.monitor._drift import Tally
 from coldstart.monitor._outcomes import Live
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval
 
 REFERENCE = 500  # rows, as a bundle keeps
 THRESHOLD = 0.1

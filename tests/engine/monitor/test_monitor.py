@@ -18,12 +18,11 @@ import polars as pl
 import pytest
 import yaml
 
-from coldstart.cli._main import main
 from coldstart.bundle._bundle import verify_bundle, write_checksums
-from coldstart.train._evaluation import held_out_once
-from coldstart.monitor._rows import PREDICTION, answered
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import PACKAGE
+from coldstart.monitor._rows import PREDICTION, answered
+from coldstart.train._evaluation import held_out_once
+from engine.support import PACKAGE, main
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "weight": {"type": "number", "minimum": 0, "maximum": 1000},

@@ -17,12 +17,12 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from coldstart.cli._main import main
 from coldstart.bundle._bundle import Manifest, write_checksums
-from coldstart.portfolio._recording import STEPS, record
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.serve._server import open_app
-from coldstart.config._settings import PACKAGE, ServingSettings
+from coldstart.config._settings import ServingSettings
+from coldstart.portfolio._recording import STEPS, record
+from coldstart.serve import open_app
+from engine.support import PACKAGE, PROJECT, main
 
 TARGETS: dict[str, dict[str, Any]] = {
     "two classes": {"type": "boolean"},
@@ -113,7 +113,7 @@ def test_what_is_recorded_is_what_the_api_answers(
     task: str, trained: Callable[[str], Path]
 ) -> None:
     folder = trained(task) / "bundles" / "champion"
-    api = TestClient(open_app(folder, ServingSettings()))
+    api = TestClient(open_app(PROJECT, folder, ServingSettings()))
     recorded = json.loads(json.dumps(record(BundlePredictor(folder))))  # keys of JSON are texts
     about, names = recorded["about"], list(FEATURES)
     assert about["example"] == recorded["rows"][0]
@@ -168,7 +168,7 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
 def test_a_table_of_many_columns_is_recorded_where_it_moves_most(
     trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{PACKAGE}.limbs.pages.recording.MOST", 300)
+    monkeypatch.setattr("coldstart.portfolio._recording.MOST", 300)
     recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"))
     for answers in recorded["answers"]:
         assert {*answers["changed"]} == {"weight", "colour"}

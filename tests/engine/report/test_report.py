@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coldstart.cli._main import main
-from coldstart.config._settings import PACKAGE
+from engine.support import PACKAGE, main
 
 COLUMNS = {
     "size": {"type": "number"},

@@ -17,19 +17,19 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from bird_strikes.app import create_app
 from fastapi.testclient import TestClient
 
-from coldstart.cli._main import main
 from coldstart.bundle._bundle import Manifest, verify_bundle, write_checksums
-from coldstart.serve.page._explanations import ROWS
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.serve._server import open_app
-from coldstart.serve._access import new_key
-from coldstart.serve._app import model_app
-from coldstart.serve._live_model import LiveModel, example, reference
 from coldstart.config._settings import PredictionLogSettings, ServingSettings
+from coldstart.serve import ModelService, open_app
+from coldstart.serve._access import new_key
+from coldstart.serve._live_model import LiveModel, example, reference
+from coldstart.serve.page._explanations import ROWS
+from coldstart.serve.page._routes import STATIC
+from engine.support import PROJECT, main
 
-STATIC = Path(__file__).parent / "static"
 FEATURES: dict[str, dict[str, Any]] = {
     "weight": {"type": "number", "minimum": 0, "maximum": 1000, "unit": "g"},
     "colour": {"type": "category"},
@@ -125,7 +125,7 @@ def changed(bundle: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path
 
 
 def client(folder: Path, **serving: Any) -> TestClient:
-    return TestClient(open_app(folder, ServingSettings(**serving)))
+    return TestClient(open_app(PROJECT, folder, ServingSettings(**serving)))
 
 
 def asked(api: TestClient) -> dict[str, Any]:
@@ -308,20 +308,20 @@ def test_plots_are_those_that_the_bundle_was_sealed_with(changed: Callable[..., 
     api = client(folder)
     about = api.get("/page/about").json()
     assert about["plots"] == ["calibration.png", "importance.png", "ranking.png"]
-    plot = api.get(f"/page/plots/{about['write_checksums']}/calibration.png")
+    plot = api.get(f"/page/plots/{about['seal']}/calibration.png")
     assert (plot.content, plot.headers["content-type"]) == (b"a plot", "image/png")
     assert "max-age=31536000" in plot.headers["cache-control"]
     assert len(plot.headers.get_list("cache-control")) == 1
     for other in ("later.png", "model.onnx", "..%2Fchampion%2Fcalibration.png"):
-        assert api.get(f"/page/plots/{about['write_checksums']}/{other}").status_code == 404
+        assert api.get(f"/page/plots/{about['seal']}/{other}").status_code == 404
     (folder / "calibration.png").write_bytes(b"changed")
-    assert api.get(f"/page/plots/{about['write_checksums']}/calibration.png").status_code == 404
+    assert api.get(f"/page/plots/{about['seal']}/calibration.png").status_code == 404
 
 
 def test_the_page_shows_the_model_of_now(changed: Callable[..., Path]) -> None:
     folder = changed(lambda folder: (folder / "old.png").write_bytes(b"old"))
     served = LiveModel(folder)
-    api = TestClient(model_app(served, ServingSettings()))
+    api = TestClient(create_app(ModelService(served, ServingSettings())))
     before = api.get("/page/about").json()
     assert api.post("/page/explain", json=before["example"]).json()["seal"] == before["seal"]
 
@@ -335,7 +335,7 @@ def test_the_page_shows_the_model_of_now(changed: Callable[..., Path]) -> None:
     assert (both[0] - both[1], both[1] - both[0]) == ({"old.png"}, {"new.png"})
     assert "The second" in api.get("/page/card").text
     assert api.post("/page/explain", json=before["example"]).json()["seal"] == after["seal"]
-    assert api.get(f"/page/plots/{before['write_checksums']}/old.png").status_code == 404
+    assert api.get(f"/page/plots/{before['seal']}/old.png").status_code == 404
 
 
 def test_where_keys_are_needed_the_page_opens_and_what_it_asks_for_needs_one(
@@ -364,7 +364,9 @@ def test_the_page_is_closed_with_the_documentation(bundle: Callable[[str], Path]
 
 def test_what_the_page_asks_is_not_recorded(bundle: Callable[[str], Path], tmp_path: Path) -> None:
     folder = tmp_path / "served"
-    app = open_app(bundle("two classes"), ServingSettings(record=PredictionLogSettings(folder=folder)))
+    app = open_app(
+        PROJECT, bundle("two classes"), ServingSettings(record=PredictionLogSettings(folder=folder))
+    )
     with TestClient(app) as api:
         row = asked(api)
         assert api.post("/page/explain", json=row).status_code == 200
@@ -378,9 +380,10 @@ def test_what_the_page_asks_is_not_recorded(bundle: Callable[[str], Path], tmp_p
 def test_the_page_makes_serving_import_nothing_heavy(bundle: Callable[[str], Path]) -> None:
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from XPKGX.serving import create_app\n"
-        "app = create_app(Path(sys.argv[1]))\n"
-        "assert '/page/explain' in {route.path for route in app.routes}\n"
+        "from bird_strikes.__main__ import PROJECT\n"
+        "from coldstart.serve import create_app\n"
+        "app = create_app(PROJECT, Path(sys.argv[1]))\n"
+        "assert '/page/explain' in {getattr(route, 'path', None) for route in app.routes}\n"
         "print([name for name in ('torch', 'sklearn', 'polars', 'mlflow', 'markdown_it')"
         " if name in sys.modules])\n"
     )

@@ -5,6 +5,7 @@ the same: the type of the endpoint's body makes both.
 """
 
 import asyncio
+import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -86,11 +87,23 @@ class BytesRoute(APIRoute):
     files: ClassVar[Mapping[str, File]] = {}
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
+        # Types that are made at run time are names of the function around the endpoint, which
+        # FastAPI does not look at where `from __future__ import annotations` makes texts of them.
+        local = inspect.getclosurevars(endpoint).nonlocals
+        endpoint.__annotations__ = inspect.get_annotations(endpoint, locals=local, eval_str=True)
         super().__init__(path, endpoint, **settings)
-        (body,) = self.dependant.body_params
-        kind: Any = body.field_info.annotation
+        fields = self.dependant.body_params
+        if len(fields) != 1 or len(inspect.signature(endpoint).parameters) != 1:
+            raise TypeError(f"{path}: a route of this class takes a body and nothing else")
+        kind: Any = fields[0].field_info.annotation
         self.validate: Callable[[bytes], Any] = TypeAdapter[Any](kind).validator.validate_json
-        self.app = self.answer
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that FastAPI's router hands over."""
+        if scope["method"] in (self.methods or ()):
+            await self.answer(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as an ASGI application."""

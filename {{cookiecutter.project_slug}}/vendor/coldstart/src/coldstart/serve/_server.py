@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 
 from coldstart._project import Project
 from coldstart.config._settings import ServingSettings
@@ -59,7 +59,7 @@ def serve(project: Project, folder: Path, choice: ServingSettings) -> None:
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
     address = f"http://{host}:{listener.getsockname()[1]}"
-    there = {route.path for route in app.routes if isinstance(route, APIRoute)}
+    there = {one.path for one in iter_route_contexts(app.routes)}
     page = [f"Page: {address}/"] if "/" in there else []
     docs = "/docs" if choice.docs else ""
     print(app.title, *page, f"API:  {address}{docs}", sep="\n", flush=True)

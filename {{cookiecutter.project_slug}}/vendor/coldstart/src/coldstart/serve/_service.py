@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
 from coldstart.config._settings import ServingSettings
 from coldstart.serve._access import DOCUMENTED, Access
 from coldstart.serve._bulk import ARROW, CSV
+from coldstart.serve._docs import add_docs
 from coldstart.serve._files import Files
 from coldstart.serve._limits import Limits
 from coldstart.serve._live_model import LiveModel
@@ -123,9 +124,10 @@ class ModelService:
 
     @property
     def fastapi_settings(self) -> dict[str, Any]:
-        """Arguments of FastAPI: documentation pages and OpenTelemetry, as config.yaml says."""
-        settings: dict[str, Any] = {"redoc_url": None, "telemetry": telemetry(self.settings.telemetry)}
-        return settings if self.settings.docs else {**settings, "docs_url": None, "openapi_url": None}
+        """Arguments of FastAPI: the API's document and OpenTelemetry, as config.yaml says."""
+        arguments: dict[str, Any] = {"telemetry": telemetry(self.settings.telemetry)}
+        arguments |= {"docs_url": None, "redoc_url": None}  # `add_pages` adds one of its own
+        return arguments if self.settings.docs else {**arguments, "openapi_url": None}
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -142,13 +144,12 @@ class ModelService:
     def route_class(self) -> type[BytesRoute]:
         """The route of predictions: from the bytes of a request to those of its response."""
         files = Files(self.champion, self.settings, self.router.is_kept, self.router.count)
-
-        class PredictionRoute(BytesRoute):
-            max_bytes = self.settings.max_bytes
-            threads = self.threads
-            files = dict.fromkeys(FILES, files.answer)
-
-        return PredictionRoute
+        attributes = {
+            "max_bytes": self.settings.max_bytes,
+            "threads": self.threads,
+            "files": dict.fromkeys(FILES, files.answer),
+        }
+        return type("PredictionRoute", (BytesRoute,), attributes)
 
     async def predict(self, rows: list[Row]) -> dict[str, Any]:
         """Predict rows of a validated request.
@@ -186,10 +187,19 @@ class ModelService:
             ready["refused"] = refused
         return ready
 
-    def add_page(self, app: FastAPI) -> None:
-        """Add the demo page at `/`, if the documentation is open."""
+    def add_pages(self, app: FastAPI) -> None:
+        """Add the demo page at `/` and the documentation at `/docs`, unless `serving.docs` is false.
+
+        Parameters
+        ----------
+        app : FastAPI
+            The application.
+        """
+        if not self.settings.docs:
+            return
         from coldstart.serve.page._routes import add
 
+        add_docs(app)
         self.pages = add(app, self.champion, self.settings, self.threads)
 
     def protect(self, app: FastAPI) -> None:
@@ -203,7 +213,12 @@ class ModelService:
             The application with all its routes.
         """
         settings = self.settings
-        fast = {route.path: route for route in app.routes if isinstance(route, BytesRoute)}
+        routes = [
+            (str(one.path), one.original_route)
+            for one in iter_route_contexts(app.routes)
+            if isinstance(one.original_route, APIRoute)
+        ]
+        fast = {path: route for path, route in routes if isinstance(route, BytesRoute)}
         # Each one goes around those before it, and all of them around FastAPI's own: otherwise
         # each request would take three more steps. Of these the first is left out, since it would
         # answer where there is a bug, and RequestLogMiddleware does.
@@ -215,7 +230,7 @@ class ModelService:
         if settings.keys or settings.per_minute:
             stack = Access(stack, settings.keys, settings.per_minute, self.pages)
         stack = Limits(stack, settings.at_once)
-        paths = {route.path for route in app.routes if isinstance(route, APIRoute)}
+        paths = {path for path, _ in routes}
         every = settings.logs.requests == "all"
         app.middleware_stack = RequestLogMiddleware(stack, self.metrics, paths, every=every)
 

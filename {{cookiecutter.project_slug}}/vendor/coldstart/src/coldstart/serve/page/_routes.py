@@ -1,7 +1,5 @@
 """The page's routes: its files, which anybody may open, and what it asks for."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -31,15 +29,13 @@ YEAR = "private, max-age=31536000, immutable"  # a plot's address holds the seal
 
 
 def add(app: FastAPI, served: LiveModel, choice: ServingSettings, threads: Threads) -> Collection[str]:
-    """Add the page to an API, if its documentation is open.
+    """Add the page to an API.
 
     Returns
     -------
     collection of str
         The paths that a browser opens without a key.
     """
-    if not choice.docs:
-        return ()
     files = {
         ("/" if file.suffix == ".html" else f"/page/{file.name}"): file for file in STATIC.iterdir()
     }
