@@ -79,7 +79,7 @@ def test_an_update_brings_the_templates_changes_and_keeps_ones_own(
 
     # The person edits two files, ...
     config, contract = project.path / "config.yaml", project.path / "schema.yaml"
-    config.write_text(config.read_text().replace("too_good: 0.60", "too_good: 0.65"))
+    config.write_text(config.read_text().replace("leak_threshold: 0.60", "leak_threshold: 0.65"))
     contract.write_text(contract.read_text().replace("maximum: 45000", "maximum: 50000"))
     git(project.path, "commit", "-qam", "My own choices")
     # ... and the template changes others, and one of the same.
@@ -96,7 +96,7 @@ def test_an_update_brings_the_templates_changes_and_keeps_ones_own(
     done = cruft(project.path, "update", "--skip-apply-ask")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(project.path.rglob("*.rej"))
-    assert "too_good: 0.65" in config.read_text()
+    assert "leak_threshold: 0.65" in config.read_text()
     assert "\nseed: 1\n" in config.read_text()
     assert "maximum: 50000" in contract.read_text()
     assert (project.path / "NOTE.md").is_file()
@@ -188,7 +188,7 @@ def test_a_project_of_the_first_version_becomes_one_of_today_with_ones_own_edits
 ) -> None:
     project = made_by_cruft(older, tmp_path)
     config, contract = project.path / "config.yaml", project.path / "schema.yaml"
-    edit(config, "too_good: 0.60", "too_good: 0.65")
+    edit(config, "leak_threshold: 0.60", "leak_threshold: 0.65")
     edit(contract, "maximum: 45000", "maximum: 50000")
     commit_what_stands_here(older, "Today")
     update(project)
@@ -196,16 +196,16 @@ def test_a_project_of_the_first_version_becomes_one_of_today_with_ones_own_edits
     # A line of the person's stands beside one that is new: git asks, and asks nothing else.
     assert conflicts(project) == {"config.yaml"}
     both = config.read_text()
-    assert re.search(r"^<<<<<<< ours\ntoo_good: 0\.65 .*\n=======\ntoo_good: 0\.60 ", both, re.M)
+    assert re.search(r"^<<<<<<< ours\nleak_threshold: 0\.65 .*\n=======\nleak_threshold: 0\.60 ", both, re.M)
     config.write_text(
         re.sub(r"<<<<<<< ours\n.*?=======\n(.*?)>>>>>>> theirs\n", r"\1", both, flags=re.DOTALL)
     )
-    edit(config, "too_good: 0.60", "too_good: 0.65")
+    edit(config, "leak_threshold: 0.60", "leak_threshold: 0.65")
 
     fresh = bake()
     assert_of_today(project, fresh, {"config.yaml", "schema.yaml"})
     for path, before, after in (
-        (config, "too_good: 0.60", "too_good: 0.65"),
+        (config, "leak_threshold: 0.60", "leak_threshold: 0.65"),
         (contract, "maximum: 45000", "maximum: 50000"),
     ):
         assert path.read_text() == (fresh.path / path.name).read_text().replace(before, after)

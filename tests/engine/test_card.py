@@ -13,13 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from coldstart.tracking import _registry as registry
-from coldstart.cli._main import main
 from coldstart.bundle._bundle import CARD, verify_bundle
+from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset, load
 from coldstart.model_card._reproduce import command
-from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import PREFIX, Settings
+from coldstart.tracking import _registry as registry
+from engine.support import PREFIX, load_settings, main
 
 Project = Callable[..., Path]
 CHALLENGER = Path("bundles/challenger")
@@ -72,7 +71,7 @@ def houses(
     with contextlib.chdir(folder):
         assert main(["train", "--tracking-uri", "sqlite:///mlflow.db"]) == 0
         card = (CHALLENGER / CARD).read_text(encoding="utf-8")
-        return card, load(Settings()), BundlePredictor(CHALLENGER)
+        return card, load(load_settings()), BundlePredictor(CHALLENGER)
 
 
 def test_the_card_names_the_slice_where_the_model_fails_and_its_name_is_no_markup(
@@ -122,7 +121,7 @@ def test_few_rows_and_no_time_are_said_to_be_limits(card: Callable[..., str]) ->
     said = card()
     assert "They are few, so they were split 15 times" in said
     assert "No column tells when a row is from" in said
-    assert "## Later rows" not in said
+    assert "## Out-of-time set" not in said
     assert "`weight` (" not in said.partition("## Limits")[2]  # a tenth of it is missing
     assert "- `fruit` (id): no reason given" in said
 
@@ -149,7 +148,7 @@ def test_rows_after_the_test_rows_are_judged_apart(card: Callable[..., str]) -> 
     assert found
     assert float(found[1]) < 0.2 < 0.9 < float(found[2].rstrip("."))
     assert "The rows end on 2023-12-31" in said
-    assert table(said, "part")[-1][:4] == ["later", "365", "2023-01-01", "2023-12-31"]
+    assert table(said, "part")[-1][:4] == ["out_of_time", "365", "2023-01-01", "2023-12-31"]
 
 
 def test_the_command_says_what_config_yaml_does_not(
@@ -181,7 +180,7 @@ def test_a_table_that_only_the_environment_names_is_in_the_command(
     small_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_project()
-    chosen = Settings().choices()
+    chosen = load_settings().choices()
     Path("config.yaml").write_text("models: [linear]\n")
     made = command("linear", {"settings": chosen, "git_commit": "none"})
     given = json.dumps({"table": "fruit.csv"})

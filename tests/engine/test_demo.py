@@ -136,7 +136,7 @@ def test_the_tail_drifts_and_rows_like_those_fitted_on_do_not(
         before, _, after = lines[name][-4:-1]
         assert int(after.strip("%")) > int(before.strip("%")) + 8  # are missing more often
 
-    alone = run_command(tmp_path, "monitor", "--part", "later")
+    alone = run_command(tmp_path, "monitor", "--part", "out_of_time")
     assert alone.returncode == 1
     assert "drift: 9 of 13 columns have drifted" in alone.stdout
 

@@ -160,7 +160,7 @@ def test_a_class_that_comes_up_later_judges_nothing() -> None:
         y=pl.when(pl.int_range(100) == 99).then(pl.lit("new")).otherwise(pl.col("y").cast(str))
     )
     part = split(rows, agreed, SplitSettings(), seed=0)
-    assert part.to_list() == ["train"] * 70 + ["validation"] * 15 + ["test"] * 14 + ["later"]
+    assert part.to_list() == ["train"] * 70 + ["validation"] * 15 + ["test"] * 14 + ["out_of_time"]
 
 
 MANY = contract(y={"type": "category", "role": "target"})

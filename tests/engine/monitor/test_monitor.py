@@ -435,7 +435,7 @@ def test_prepared_parts_are_compared(
     code, told = found("--part", "test")
     assert code == 0
     assert "the predictions     0.000" in told
-    assert "has nothing to compare" in refusal("--part", "later")
+    assert "has nothing to compare" in refusal("--part", "out_of_time")
 
 
 @pytest.mark.parametrize("task", ["many classes", "regression"])

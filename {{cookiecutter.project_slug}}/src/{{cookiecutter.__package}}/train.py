@@ -83,7 +83,7 @@ def train(settings: Settings) -> None:
             source = fitter if many_splits else exported(predictor, dataset)
             test = predict_test_rows(dataset, source, validation)
             manifest.metrics = {
-                **evaluate(name, test, baselines, settings.too_good, settings.seed),
+                **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
                 "validation": validation.score(),
                 "rounds": len(dataset.splits),
                 "parity": parity,

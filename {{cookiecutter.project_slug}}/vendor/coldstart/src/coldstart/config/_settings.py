@@ -225,7 +225,7 @@ class Settings(BaseSettings):
     )
     budget: Seconds = Field(60.0, description="for trying models that were not asked for by name")
     tuned: dict[str, dict[str, Any]] = Field({}, description="settings of models, by make tune")
-    too_good: float | None = Field(
+    leak_threshold: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
     )
     training_rows: int = Field(

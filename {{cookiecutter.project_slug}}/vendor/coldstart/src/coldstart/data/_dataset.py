@@ -75,6 +75,11 @@ class Dataset:
         )
         return rows if len(self.splits) == 1 else np.union1d(rows, self.test_rows)
 
+    @property
+    def smallest_part(self) -> np.ndarray:
+        """Numbers of the rows of the smallest part that a model is fitted on, shape (k,)."""
+        return min((split.train for split in self.splits), key=len)
+
     def features(self, rows: np.ndarray) -> EncodedFeatures:
         """Encoded features of some rows."""
         return self.encoded[rows]

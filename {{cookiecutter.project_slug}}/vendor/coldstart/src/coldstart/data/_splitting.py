@@ -18,8 +18,8 @@ from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
 from coldstart.errors import UserError
 
-PARTS = ("train", "validation", "test", "later")
-TRAIN, VALIDATION, TEST, LATER = range(4)
+PARTS = ("train", "validation", "test", "out_of_time")
+TRAIN, VALIDATION, TEST, OUT_OF_TIME = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
 WIDE = 300  # more columns take too long to be learned from again and again
 LEAST_ROWS = 10
@@ -33,7 +33,7 @@ class Split:
 
     Attributes
     ----------
-    later
+    out_of_time
         Rows that are neither fitted on nor judged by: after the test rows, or of a
         class that was not known before them.
     """
@@ -41,7 +41,7 @@ class Split:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-    later: np.ndarray
+    out_of_time: np.ndarray
 
     @classmethod
     def of(cls, part: np.ndarray) -> Split:
@@ -105,7 +105,7 @@ def split(
         parts = rolling(days) if few and not dated else [by_time(days, choice)]
         for part in parts:
             unseen = ~np.isin(target, target[part == TRAIN]) if contract.classifies else False
-            part[unseen & (part != TRAIN)] = LATER
+            part[unseen & (part != TRAIN)] = OUT_OF_TIME
     else:
         unit = units(table, contract, chance)
         if (different := len(np.unique(unit))) < LEAST_UNITS:

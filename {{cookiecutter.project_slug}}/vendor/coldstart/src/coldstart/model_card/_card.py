@@ -47,7 +47,7 @@ def model_card(
         "Metrics": metrics(manifest, held),
         "Slices": slices(dataset, manifest, held, baselines),
         "Calibration": calibrated(dataset, held),
-        "Later rows": later(dataset, manifest, predictor),
+        "Out-of-time set": out_of_time(dataset, manifest, predictor),
         "Limits": [f"- {one}" for one in limitations(dataset, manifest, held)],
         "What the training took": took(manifest),
         "The same again": ["\n\n".join(again(manifest.family, manifest.provenance))],
@@ -173,7 +173,7 @@ def calibrated(dataset: Dataset, held: HeldOutPredictions) -> list[str]:
     return [f"{what}, from the lowest to the highest:", "", *table(heads, rows)]
 
 
-def later(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor) -> list[str]:
+def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor) -> list[str]:
     """How the model does on the rows after the test rows."""
     held = predict_out_of_time(dataset, predictor)
     if held is None:
@@ -184,7 +184,7 @@ def later(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor) -> l
         f"{len(held.rows):,} rows were neither learned from nor chosen by, nor are they among the "
         f"test rows. On them {name} is {number(held.score())}, between {number(low)} and "
         f"{number(high)}; on the test rows it is {number(manifest.metrics['test'][name])}. "
-        "`make monitor PART=later` tells which columns have moved."
+        "`make monitor PART=out_of_time` tells which columns have moved."
     ]
 
 

@@ -24,7 +24,7 @@ class MonitorRequest(Settings):
         None, description="what came true: columns request, row (of several) and the target's name"
     )
     file: Path | None = Field(None, description="compare the rows of a file, not the record")
-    part: Literal["train", "validation", "test", "later"] | None = Field(
+    part: Literal["train", "validation", "test", "out_of_time"] | None = Field(
         None, description="compare prepared rows, not the record"
     )
     record: Path | None = Field(None, description="another folder than serving.record.folder")

@@ -112,7 +112,7 @@ def predict_out_of_time(dataset: Dataset, predictor: BundlePredictor) -> HeldOut
     """Predict the rows after the test rows, if there are enough of them to be judged."""
     if len(dataset.splits) > 1:
         return None
-    rows = dataset.splits[0].later
+    rows = dataset.splits[0].out_of_time
     if dataset.classes:
         rows = rows[dataset.target(rows) >= 0]  # a class that came later cannot be answered
     if len(rows) < LEAST_ROWS:

@@ -127,7 +127,7 @@ def write_config(table: Path | str, other_table: bool) -> None:
     config["data"]["table"] = table if isinstance(table, str) else table.as_posix()
     if other_table:
         config["data"].pop("joins", None)
-        for key in ("too_good", "models", "tuned"):
+        for key in ("leak_threshold", "models", "tuned"):
             config.pop(key, None)
         for key in ("train_until", "validate_until", "test_until"):
             if isinstance(config.get("split"), dict):
