@@ -1,47 +1,55 @@
-# The template's own commands. What it bakes has a Makefile of its own.
+# The template's own commands. A generated project has a Makefile of its own.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 PYTHON ?= python3
+TEMPLATE := {{cookiecutter.project_slug}}
+ENGINE := $(TEMPLATE)/vendor/coldstart
+CODE := docs/conf.py hooks infra tests '$(ENGINE)/src' '$(TEMPLATE)/src' '$(TEMPLATE)/infra'
+PYTEST_RUN := .venv/bin/python -m pytest --numprocesses $(or $(JOBS),2) --no-loadscope-reorder
 
-help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
-setup: .venv/ready ## the template's environment
-.venv/ready: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed: make PYTHON=..." >&2; exit 2; }
-	@$(PYTHON) -c 'import ensurepip' || { echo "error: Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@UV_SYSTEM_CERTS=1 VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --group dev && touch $@
+setup: .venv/ready ## make the environment: the engine, torch and the template's tools
+.venv/ready: pyproject.toml $(TEMPLATE)/infra/environment.py $(TEMPLATE)/constraints.txt $(ENGINE)/pyproject.toml
+	@$(PYTHON) '$(TEMPLATE)/infra/environment.py' .venv --editable '$(ENGINE)[all]' --group dev && touch $@
 
-demo: .venv/ready ## bake it, train on real data, ask the API; KEEP=1 leaves it running
+demo: .venv/ready ## generate a project, train on real data, ask its API; KEEP=1 leaves it running
 	@.venv/bin/python infra/demo.py $(if $(filter 1 yes true,$(KEEP)),--keep)
 
-test: .venv/ready ## every test, the baked projects' among them; two at a time, or JOBS=4
-	@.venv/bin/python -m pytest --verbose --numprocesses $(or $(JOBS),2) --dist loadscope --no-loadscope-reorder
+test: .venv/ready ## run every test that is not weekly, two at a time; JOBS=4 PYTEST="-k name"
+	@$(PYTEST_RUN) -m 'not weekly' $(PYTEST)
 
-test-fast: .venv/ready ## the tests that install nothing
-	@.venv/bin/python -m pytest -m "not slow"
+test-engine: .venv/ready ## run the engine's tests in place; JOBS=4 PYTEST="-k name"
+	@$(PYTEST_RUN) -m 'not weekly' tests/engine $(PYTEST)
 
-lint: .venv/ready ## style and types of the template's own code
-	@.venv/bin/ruff check docs/conf.py hooks infra tests && .venv/bin/ruff format --check docs/conf.py hooks infra tests && .venv/bin/mypy
+test-weekly: .venv/ready ## run what is slow and rarely breaks; JOBS=4 PYTEST="-k name"
+	@$(PYTEST_RUN) -m weekly $(PYTEST)
 
-docs: .venv/ready ## the pages of the documentation, in .docs; a link that leads nowhere is an error
+lint: .venv/ready ## check style, types and the engine's layers
+	@.venv/bin/ruff check --config pyproject.toml $(CODE)
+	@.venv/bin/ruff format --config pyproject.toml --check $(CODE)
+	@mkdir -p .venv/source && ln -sfn '../../$(TEMPLATE)/src/{{cookiecutter.__package}}' .venv/source/bird_strikes
+	@.venv/bin/mypy
+	@.venv/bin/mypy --cache-dir .mypy_cache/platform infra/platform
+	@test ! -f '$(ENGINE)/.importlinter' || .venv/bin/lint-imports --config '$(ENGINE)/.importlinter'
+
+docs: .venv/ready ## build the documentation in .docs; a broken link is an error
 	@.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . .docs
 	@echo "docs: .docs/index.html"
 
-picture: .venv/ready ## docs/demo.png: what make demo prints, beside its page
+picture: .venv/ready ## take docs/demo.png: what make demo prints, beside its page
 	@.venv/bin/python infra/picture.py
 
-newest: .venv/ready ## a baked project's own lint and tests, on the newest versions that fit
+newest: .venv/ready ## lint and test a generated project with the newest versions that fit
 	@rm -rf .newest && .venv/bin/cookiecutter --no-input . --output-dir .newest
 	@$(MAKE) -C .newest/bird-strikes pins && $(MAKE) -C .newest/bird-strikes lint test
 
-bench: .venv/ready ## speed of serving, training and large tables, beside others
+bench: .venv/ready ## measure serving, training and large tables beside other tools
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
-scale: .venv/ready ## docs/scale.md: what more requests need, from a benchmark of the API
+scale: .venv/ready ## write docs/scale.md from a benchmark of the API
 	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/scale.md $(BENCH)
 
-.PHONY: help setup demo test test-fast lint docs picture newest bench scale
+.PHONY: help setup demo test test-engine test-weekly lint docs picture newest bench scale

@@ -1,12 +1,19 @@
-"""Baking, and running what was baked."""
+"""Generating projects, and running what was generated."""
 
 from __future__ import annotations
 
+import compileall
 import fcntl
+import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +21,12 @@ from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
+from overlay import make_environment
 from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 OURS = (
     "VIRTUAL_ENV",
     "MAKEFLAGS",
@@ -34,17 +43,18 @@ TRAINING = ("mlruns", "mlflow.db*", "bundles", "checkpoints", "prepared")
 """What a training leaves in a project."""
 
 LONGEST = (
-    "test_own_tests.py",
     "cloud",
     "test_rent.py",
     "test_platform.py",
     "test_images.py",
     "test_bench.py",
     "test_deploy.py",
-    "test_limbs.py",
     "test_make_it_yours.py",
 )
-"""Where the tests are that take minutes: one that begins late keeps everybody waiting."""
+"""Tests that take minutes, longest first: one that begins late keeps the others waiting."""
+
+TOGETHER = ("cloud",)
+"""Folders whose tests run in one process, since they share machines; elsewhere a file's do."""
 
 COMBINATIONS: dict[str, dict[str, str]] = {
     "default": {},
@@ -63,7 +73,7 @@ COMBINATIONS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class BakedProject:
-    """A project made from the template."""
+    """A project generated from the template."""
 
     path: Path
 
@@ -74,11 +84,11 @@ class BakedProject:
 
     @property
     def python(self) -> Path:
-        """Its own interpreter; `make setup` makes it."""
+        """Its own interpreter."""
         return self.path / ".venv" / "bin" / "python"
 
     def run(self, *command: Any, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in its folder, with what it prints captured."""
+        """Run a command in its folder, with its output captured."""
         return subprocess.run(
             [str(part) for part in command],
             cwd=self.path,
@@ -98,23 +108,20 @@ class BakedProject:
         return done
 
     def copy(self, path: Path, *left_out: str) -> BakedProject:
-        """Copy it, without what tools leave; the copy may be changed, and runs its own source.
-
-        It has the same environment, so its commands want PYTHONPATH=src.
-        """
-        ignored = shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", *left_out)
+        """Copy it, without what tools leave; the copy may be changed, and runs its own source."""
+        ignored = shutil.ignore_patterns(".venv", ".*_cache", *left_out)
         shutil.copytree(self.path, path, ignore=ignored)
-        (path / ".venv").symlink_to(self.path / ".venv")
+        make_environment(path)
         return BakedProject(path)
 
     def files(self) -> set[str]:
-        """What git would keep, as paths relative to it."""
+        """Return the files that git keeps, or would, as paths relative to it."""
         listed = self.run("git", "ls-files", "--cached", "--others", "--exclude-standard")
         return set(listed.stdout.splitlines())
 
 
 def kept(folder: Path = ROOT) -> list[Path]:
-    """The files below a folder of this repository that git keeps, or would."""
+    """Return the files below a folder of this repository that git keeps, or would."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", str(folder)]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     paths = [ROOT / name for name in filter(None, names.split("\0"))]
@@ -122,20 +129,59 @@ def kept(folder: Path = ROOT) -> list[Path]:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what belongs to the template's own make and tests."""
+    """Return the environment without what belongs to the template's own make and tests."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ask(url: str, body: Any = None, key: str = "") -> Any:
+    """Get JSON from a server, or post some."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
+    request = urllib.request.Request(url, data, headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait until a server answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert server.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"{url} did not answer in {seconds} s")
+
+
+def targets(*makefiles: Path) -> set[str]:
+    """Return the targets that Makefiles offer; by default the template's and a project's."""
+    files = makefiles or (ROOT / "Makefile", TEMPLATE / "Makefile")
+    text = "".join(path.read_text() for path in files)
+    return set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+
+
 class Apart(LoadScopeScheduling):
-    """Has the tests of a file, or of a folder here, run in one process: they share fixtures."""
+    """Runs the tests of a file in one process, since they share fixtures."""
 
     def _split_scope(self, nodeid: str) -> str:
         return part_of(nodeid)
 
 
 def part_of(nodeid: str) -> str:
-    """Name of the file that a test is in, or of its folder."""
-    return nodeid.partition("::")[0].removeprefix("tests/").partition("/")[0]
+    """Return the file that a test is in, below this folder, or the folder in `TOGETHER`."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    folder = file.partition("/")[0]
+    return folder if folder in TOGETHER else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Apart:
@@ -151,7 +197,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject]:
-    """`once(name, make)`: what the processes of one run share; the first to want it makes it."""
+    """`once(name, make)`: a project that the processes of one run share; the first makes it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -179,10 +225,10 @@ def _git_identity() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject]:
-    """`bake(**answers)`: a project in a folder of its own."""
+    """`bake(**answers)`: generate a project in a folder of its own, without an environment."""
 
     def make(**answers: str) -> BakedProject:
-        folder = tmp_path_factory.mktemp("baked")
+        folder = tmp_path_factory.mktemp("generated")
         path = cookiecutter(str(ROOT), no_input=True, output_dir=str(folder), extra_context=answers)
         return BakedProject(Path(path))
 
@@ -191,14 +237,14 @@ def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject
 
 @pytest.fixture(scope="session")
 def installed(bake: Callable[..., BakedProject], once: Callable[..., Any]) -> BakedProject:
-    """The default project with its environment. Tests must not change its files."""
+    """The default project with an environment. Tests must not change its files."""
 
     def make() -> BakedProject:
         project = bake()
-        project.make("setup")
-        # Nobody's copy is disturbed by modules that others compile.
-        compiled = project.run(project.python, "-m", "compileall", "-q", "src")
-        assert compiled.returncode == 0, compiled.stdout
+        make_environment(project.path)
+        # Copies bring the compiled modules along, and so does what runs at the same time.
+        for folder in ("src", "vendor"):
+            assert compileall.compile_dir(project.path / folder, quiet=1)
         return project
 
     project: BakedProject = once("installed", make)
@@ -238,7 +284,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def cookiecutter_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`cookiecutter_command(*arguments, **env)`: the command as a person types it."""
+    """`cookiecutter_command(*arguments, **env)`: run the command in a process of its own."""
 
     def run(*arguments: Any, **env: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("cookiecutter")), *map(str, arguments)]

@@ -20,8 +20,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from conftest import BakedProject
-from test_baked import ask, free_port
+from conftest import BakedProject, ask, free_port
 from test_images import ROWS, docker, engine
 from test_lambda import TOKEN, registry
 

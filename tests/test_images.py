@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject
-from test_baked import ask, free_port
+from conftest import BakedProject, ask, free_port
 
 pytestmark = pytest.mark.slow
 

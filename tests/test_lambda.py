@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject
-from test_baked import free_port
+from conftest import BakedProject, free_port
 from test_images import LOCKED, ROWS, docker, engine, inspect
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TRAINING, BakedProject, clean_environment
-from test_baked import free_port
+from conftest import ROOT, TRAINING, BakedProject, clean_environment, free_port
 from test_images import docker, engine, inspect
 
 pytestmark = pytest.mark.slow

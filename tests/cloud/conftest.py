@@ -14,8 +14,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from conftest import ROOT, BakedProject
-from test_baked import free_port
+from conftest import ROOT, BakedProject, free_port
 from test_images import docker, engine
 from test_lambda import wait_for
 

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import ROOT, clean_environment
-from test_baked import free_port
+from conftest import ROOT, clean_environment, free_port
 
 WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/sky.txt"
 RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")

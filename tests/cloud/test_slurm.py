@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject
-from test_baked import free_port
+from conftest import ROOT, BakedProject, free_port
 from test_images import docker
 from test_lambda import wait_for
 

@@ -1,0 +1,211 @@
+"""What is baked, before anything is installed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import COMBINATIONS, ROOT, BakedProject
+
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=list(COMBINATIONS))
+def project(request: pytest.FixtureRequest, bake: Callable[..., BakedProject]) -> BakedProject:
+    """A project of each combination of answers."""
+    return bake(**request.param)
+
+
+def expected_files(project: BakedProject, license: str) -> set[str]:
+    """The template's files under their baked names."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=TEMPLATE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = set()
+    for name in filter(None, listed.stdout.split("\0")):
+        if match := re.search(r"\{% if cookiecutter.license == '(.*)' %\}(.*)\{% endif %\}", name):
+            if match[1] == license:
+                names.add(match[2])
+            continue
+        names.add(name.replace("{{cookiecutter.__package}}", project.package))
+    return names
+
+
+def test_it_asks_at_most_eight_questions_each_with_a_prompt() -> None:
+    answers = json.loads((ROOT / "cookiecutter.json").read_text())
+    questions = {name for name in answers if not name.startswith("_")}
+    assert 0 < len(questions) <= 8
+    assert set(answers["__prompts__"]) == questions
+
+
+def test_the_baked_files_are_the_expected_ones(
+    bake: Callable[..., BakedProject], project: BakedProject, request: pytest.FixtureRequest
+) -> None:
+    license = request.node.callspec.params["project"].get("license", "MIT")
+    assert project.files() == expected_files(project, license)
+    on_disk = {
+        str(path.relative_to(project.path))
+        for path in project.path.rglob("*")
+        if path.is_file() and ".git" not in path.relative_to(project.path).parts
+    }
+    assert on_disk == project.files()
+
+
+def test_no_brace_of_the_template_is_left_and_no_file_is_empty(project: BakedProject) -> None:
+    for name in project.files():
+        content = (project.path / name).read_bytes()
+        assert content.strip(), f"{name} is empty"
+        assert name.endswith(".gz") or b"cookiecutter" not in content, name
+        if name.startswith(".github/workflows/"):  # braces are GitHub's there
+            content = content.replace(b"${{", b"")
+        if not name.endswith(".gz"):
+            assert not re.search(rb"\{\{|\{%", content), name
+
+
+def test_the_python_is_python_and_the_toml_holds_the_answers(
+    project: BakedProject, request: pytest.FixtureRequest
+) -> None:
+    answers = request.node.callspec.params["project"]
+    for path in project.path.rglob("*.py"):
+        ast.parse(path.read_text())
+    about = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
+    assert about["name"] == project.path.name
+    assert about["authors"] == [{"name": answers.get("author", "Your Name")}]
+    if "description" in answers:
+        assert about["description"] == answers["description"]
+
+
+def test_each_question_says_where_its_answer_is_and_it_is_there(project: BakedProject) -> None:
+    page = (project.path / "QUESTIONS.md").read_text()
+    questions = page.split("\n### ")[1:]
+    assert len(questions) >= 15
+    for question in questions:
+        assert "?\n" in question
+        assert "\nWhere: " in question, question
+    for shown, address in re.findall(r"\[(.*?)\]\((.*?)\)", page):
+        path = project.path / address
+        assert path.is_file(), address
+        module, _, name = shown.strip("`").partition(".")
+        if path.suffix == ".py" and name != "py":
+            assert path.stem == module, shown
+            body = ast.parse(path.read_text()).body
+            kinds = (ast.FunctionDef, ast.ClassDef)
+            assert name in {one.name for one in body if isinstance(one, kinds)}, shown
+    listed = project.make("help", "V=1").stdout
+    targets = set(re.findall(r"^make ([a-z-]+)", listed, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", page))
+    assert named <= targets, named - targets
+
+
+def test_the_first_commit_is_made_and_the_tree_is_clean(project: BakedProject) -> None:
+    assert project.run("git", "log", "--format=%s").stdout.splitlines() == ["First commit"]
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_the_only_jinja_in_python_bodies_is_the_package_name() -> None:
+    for path in TEMPLATE.rglob("*.py"):
+        body = path.read_text().replace("{{cookiecutter.__package}}", "package")
+        assert not re.search(r"\{\{|\{%", body), path
+        ast.parse(body)
+        if "tests" not in path.relative_to(TEMPLATE).parts and not path.name.startswith("test_"):
+            assert "cookiecutter" not in path.read_text(), path
+
+
+def test_the_unbaked_source_compiles_as_it_stands() -> None:
+    source = [p for p in (TEMPLATE / "src").rglob("*.py") if not p.name.startswith("test_")]
+    assert source
+    for path in source:
+        compile(path.read_text(), path, "exec")
+
+
+def test_the_next_commands_are_printed(
+    tmp_path: Path, cookiecutter_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = cookiecutter_command("--no-input", "-o", tmp_path, ROOT, "project_slug=my-project")
+    assert "cd my-project && make train\n  make predict\n  make serve" in done.stdout
+
+
+def test_it_bakes_from_a_zip_and_from_a_git_address(
+    tmp_path: Path, cookiecutter_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    clone = tmp_path / "template"
+    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    archive = tmp_path / "template.zip"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=clone, capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.mkdir("template")
+        for name in filter(None, listed.stdout.split("\0")):
+            packed.write(clone / name, f"template/{name}")
+    for i, source in enumerate((archive, f"git+file://{clone}")):
+        home = {"HOME": str(tmp_path / str(i))}
+        Path(home["HOME"]).mkdir()
+        done = cookiecutter_command("--no-input", "-o", tmp_path / f"out{i}", source, **home)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / f"out{i}" / "bird-strikes" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({"project_slug": "My Project"}, "small letters"),
+        ({"project_slug": "1st"}, "small letters"),
+        ({"project_slug": "../up"}, "small letters"),
+        ({"project_slug": "a-" + "b" * 40}, "too long"),
+        ({"project_name": "🐦🐦"}, "small letters"),
+        ({"project_name": "Class"}, "word of Python"),
+        ({"project_name": "Match"}, "word of Python"),
+        ({"project_name": "Statistics"}, "standard library"),
+        ({"project_name": "Torch"}, "the project itself needs"),
+        ({"project_slug": "scikit-learn", "project_name": "x", "author": "a\nb"}, "one line"),
+    ],
+)
+def test_a_bad_name_is_refused_in_one_line_and_leaves_nothing(
+    answers: dict[str, str],
+    reason: str,
+    tmp_path: Path,
+    cookiecutter_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    given = [f"{name}={value}" for name, value in answers.items()]
+    done = cookiecutter_command("--no-input", "-o", tmp_path / "out", ROOT, *given)
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1
+    assert reason in told[0]
+    assert not list((tmp_path / "out").glob("*"))
+    assert not list(tmp_path.parent.glob("up*"))
+
+
+@pytest.mark.parametrize("missing", ["git", "identity"])
+def test_without_git_or_a_name_in_it_no_repository_is_left(
+    missing: str,
+    tmp_path: Path,
+    cookiecutter_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    environment = {"HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": ""}
+    if missing == "git":
+        environment["PATH"] = str(Path(sys.executable).parent)
+    else:
+        for role in ("AUTHOR", "COMMITTER"):
+            environment |= {f"GIT_{role}_NAME": "", f"GIT_{role}_EMAIL": ""}
+        environment["EMAIL"] = ""
+    done = cookiecutter_command("--no-input", "-o", tmp_path / "out", ROOT, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "No git repository was made" in done.stdout
+    assert "make train" in done.stdout
+    baked = tmp_path / "out" / "bird-strikes"
+    assert (baked / "config.yaml").is_file()
+    assert not (baked / ".git").exists()

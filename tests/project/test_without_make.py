@@ -1,0 +1,105 @@
+"""A baked project without make, as infra/WITHOUT_MAKE.md tells it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import BakedProject, ask, clean_environment, free_port, wait_for
+from test_help import recipes
+
+WINDOWS = ".venv\\Scripts\\"
+NEEDS_MAKE = {"pins"}
+
+
+@pytest.fixture(scope="module")
+def project(bake: Callable[..., BakedProject]) -> BakedProject:
+    """A project that is baked, and not installed."""
+    return bake()
+
+
+def page(project: BakedProject) -> str:
+    """What the page says."""
+    return (project.path / "infra" / "WITHOUT_MAKE.md").read_text()
+
+
+def here(command: str) -> list[str]:
+    """The words of a command of the page, as they are on this system."""
+    return shlex.split(command.replace(WINDOWS, ".venv/bin/").replace("\\", "/"))
+
+
+def test_each_target_is_there_with_the_command_that_make_would_run(project: BakedProject) -> None:
+    rows = re.findall(r"^\| `make (.*?)` \| (.*) \|$", page(project), re.MULTILINE)
+    told = {asked.split()[0] for asked, _ in rows}
+    assert told == set(recipes(project)) - NEEDS_MAKE
+    assert all(f"`make {name}` alone" in page(project) for name in NEEDS_MAKE)
+    for asked, cell in rows:
+        if asked == "help":
+            continue
+        commands = [here(command) for command in re.findall("`(.*?)`", cell)]
+        dry = project.make("--dry-run", *shlex.split(asked)).stdout.replace("\\\n", "")
+        made = [
+            shlex.split(re.sub(r"^[A-Z_]+=\w+ ", "", part.strip()))
+            for line in dry.splitlines()
+            for part in re.split("&&|;", line)
+        ]
+        environment = ["python3", "infra/environment.py"], ["touch", ".venv/ready"]
+        if asked == "setup":
+            assert commands == [["py", *environment[0][1:]]]
+            assert made == list(environment)
+            continue
+        run = [".venv/bin/python", "-m", project.package]
+        made = [line[3:] if line[:3] == run else line for line in made if line not in environment]
+        assert commands == made, asked
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_served_prediction_by_the_packages_commands(
+    bake: Callable[..., BakedProject], tmp_path: Path
+) -> None:
+    project = bake()
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "git").symlink_to(str(shutil.which("git")))
+    assert shutil.which("make", path=str(tools)) is None
+    port = free_port()
+    environment = clean_environment() | {
+        "PATH": str(tools),
+        f"{project.package.upper()}_SERVING__PORT": str(port),
+    }
+    rows = "phase_of_flt,height,speed,birds_struck\nClimb,500,140,11-100\nLanding Roll,0,60,1\n"
+    (project.path / "rows.csv").write_text(rows)
+
+    (block,) = re.findall(r"^```\n(.*?)^```", page(project), re.MULTILINE | re.DOTALL)
+    *steps, last = [here(line) for line in block.splitlines()]
+    said = {}
+    for step in steps:
+        command = [sys.executable, *step[1:]] if step[0] == "py" else step
+        done = subprocess.run(
+            command, cwd=project.path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (step, done.stdout + done.stderr)
+        said[" ".join(step[3:])] = done.stdout
+    champion = json.loads((project.path / "bundles/champion/bundle.json").read_text())
+    assert champion["family"] == "linear"
+    assert "tree, version 1: effect is " in said["predict"]
+    written = (project.path / "answers.csv").read_text().splitlines()
+    column = written[0].split(",").index("label")
+
+    assert last[-1] == "serve"
+    server = subprocess.Popen(last, cwd=project.path, env=environment)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready", server, 60)
+        row = {"phase_of_flt": "Climb", "height": 500, "speed": 140, "birds_struck": "11-100"}
+        answer = ask(f"http://127.0.0.1:{port}/predict", {"rows": [row]})
+        assert answer["predictions"][0]["label"] == written[1].split(",")[column]
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
