@@ -53,8 +53,8 @@ def main(folder: str | Path = ROOT / ".venv", *packages: str) -> None:
         "UV_HTTP_RETRIES": os.environ.get("UV_HTTP_RETRIES", "1"),
         "VIRTUAL_ENV": str(venv),
     }
-    pinned = re.search(r"^torch==\S+", CONSTRAINTS.read_text(), re.MULTILINE)
-    torch = pinned.group() if pinned else "torch"
+    found = re.search(r"^torch==\S+", CONSTRAINTS.read_text(), re.MULTILINE)
+    torch = found.group() if found else "torch"
     backend, source = choose_torch(torch, folders)
     print(f"installing {torch} from {source}", flush=True)
     if uv(python, environment, "install", *backend, torch):
@@ -64,7 +64,9 @@ def main(folder: str | Path = ROOT / ".venv", *packages: str) -> None:
             "FOLDER), or take PyPI's build, on Linux 3 GB with CUDA (TORCH=pypi make setup)"
         )
     print("installing the other packages", flush=True)
-    if uv(python, environment, "install", "--constraints", CONSTRAINTS, *(packages or PACKAGES)):
+    # Without sources: torch is there, and the engine is named.
+    pinned = ("--no-sources", "--constraints", CONSTRAINTS)
+    if uv(python, environment, "install", *pinned, *(packages or PACKAGES)):
         stop("the packages could not be installed: see above, and run make setup again")
 
 
