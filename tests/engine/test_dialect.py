@@ -97,7 +97,7 @@ def test_any_dialect_is_found_out(
     names = NAMES if named else [f"column {number}" for number in range(1, 6)]
     assert found.frame.collect_schema().names() == names
     assert cells_of(found) == cells
-    assert not found.set_aside
+    assert not found.quarantined
 
 
 @QUICK
@@ -165,7 +165,7 @@ def test_ragged_lines_are_named_and_every_row_knows_its_line(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transcoding, "BLOCK", block)
         found = read("".join(lines))
-    assert found.set_aside.get(found.parts[0].name, []) == broken
+    assert found.quarantined.get(found.parts[0].name, []) == broken
     assert cells_of(found) == cells * 3
-    places = [found.place(row) for row in range(found.rows)]
+    places = [found.locate(row) for row in range(found.rows)]
     assert places == [f"{found.parts[0].name}, line {line}" for line in expected]

@@ -155,7 +155,7 @@ def test_how_a_file_is_written_is_found_out_and_said(case: str) -> None:
     assert frame.rows()[: len(rows)] == rows
     assert said in "\n".join(found.findings)
     assert bool(found.findings) == bool(said)
-    assert not found.set_aside
+    assert not found.quarantined
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "cp1252", "latin-1"])
@@ -175,14 +175,14 @@ def test_utf8_with_a_few_other_letters_stays_utf8() -> None:
     assert found.frame.collect()["b"].to_list() == ["ü"] * 20 + ["é"]
 
 
-def test_ragged_lines_are_set_aside_named_and_kept() -> None:
+def test_ragged_lines_are_quarantined_named_and_kept() -> None:
     found = table_of(f"a,b\n{MANY}5\n{MANY}1,2,3\n")
     assert found.rows == 200
-    assert found.set_aside == {"table.csv": [102, 203]}
+    assert found.quarantined == {"table.csv": [102, 203]}
     assert "2 of 202 rows" in found.findings[0]
-    assert "lines 102, 203 (data/set_aside/table.csv.txt)" in found.findings[0]
-    assert Path("data/set_aside/table.csv.txt").read_text() == "102: 5\n203: 1,2,3\n"
-    assert [found.place(row) for row in (99, 100)] == [
+    assert "lines 102, 203 (data/quarantine/table.csv.txt)" in found.findings[0]
+    assert Path("data/quarantine/table.csv.txt").read_text() == "102: 5\n203: 1,2,3\n"
+    assert [found.locate(row) for row in (99, 100)] == [
         "table.csv, line 101",
         "table.csv, line 103",
     ]
@@ -207,7 +207,7 @@ def test_a_row_knows_its_line_below_titles_quoted_line_breaks_and_in_a_second_fi
     Path("raw/a.csv").write_text('Fruit\n\na,b,c\n1,2,"x\ny"\n3,4,z\n')
     Path("raw/b.csv").write_text("a,b,c\n5,6,7\n")
     table = read(DataSettings(table=Path("raw")))
-    assert [table.place(row) for row in range(3)] == [
+    assert [table.locate(row) for row in range(3)] == [
         "raw/a.csv, line 4",
         "raw/a.csv, line 6",
         "raw/b.csv, line 2",
@@ -258,13 +258,13 @@ def test_parquet_keeps_its_types_and_is_flattened() -> None:
     assert found.row(1) == (None, False, *[None] * 7)
 
 
-def test_a_broken_line_of_json_is_set_aside_and_later_rows_keep_their_place() -> None:
+def test_a_broken_line_of_json_is_quarantined_and_later_rows_keep_their_place() -> None:
     lines = ['{"a": 1}', "", '{"a": 2}', '{"a": ', '{"a": 4}']
     raw = table_of("\n".join(lines), "table.jsonl")
     assert raw.frame.collect()["a"].to_list() == [1, 2, 4]
-    assert "set aside: line 4 (" in raw.findings[0]
-    assert Path("data/set_aside/table.jsonl.txt").read_text() == '4: {"a":\n'
-    assert [raw.place(row) for row in range(3)] == [
+    assert "quarantined: line 4 (" in raw.findings[0]
+    assert Path("data/quarantine/table.jsonl.txt").read_text() == '4: {"a":\n'
+    assert [raw.locate(row) for row in range(3)] == [
         f"table.jsonl, line {line}" for line in (1, 3, 5)
     ]
 
@@ -311,7 +311,7 @@ def test_a_sheet_of_excel_is_read_without_its_title_and_total() -> None:
     assert frame.columns == ["id", "day", "weight", "mixed"]
     assert frame.rows() == [(1, day, 1.5, "a"), (2, None, 2.0, "7")]
     assert "sheet 'sheet 2' is read" in found.findings[0]
-    assert [found.place(row) for row in (0, 1)] == ["table.xlsx, row 4", "table.xlsx, row 6"]
+    assert [found.locate(row) for row in (0, 1)] == ["table.xlsx, row 4", "table.xlsx, row 6"]
 
 
 def test_another_sheet_can_be_named() -> None:
@@ -351,7 +351,7 @@ HOPELESS: dict[str, tuple[bytes | None, str]] = {
     ),
     "nothing.zip": (zipped({"notes.md": "?"}), "no table in this archive"),
     "broken.jsonl": (b'{"a": 1}\n{"a":\n', "1 of 2 rows are no JSON: line 2"),
-    "cut off.json": (b'[{"a": 1},\n{"a":', "line 2 is no JSON"),
+    "cut off.json": (b'[{"a": 1},\n{"a":', "line 2 is not valid JSON"),
     "numbers.json": (b"[1, 2]", "expected records"),
     "lists.json": (b'{"a": [{"x": 1}], "b": [{"x": 2}]}', "the lists a, b"),
     "none.json": (b"[]", "no records"),

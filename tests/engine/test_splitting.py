@@ -215,7 +215,7 @@ def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
 def test_a_table_of_few_possible_rows_is_no_table_of_copies() -> None:
     rows = table(2000).with_columns(x=pl.int_range(2000) % 3)
     rows = rows.with_columns(pl.struct("x", "y").hash().alias(ROW_HASH))
-    (part,) = splits(rows, PLAIN, SplitSettings(), seed=0, chance=1 / 6)
+    (part,) = splits(rows, PLAIN, SplitSettings(), seed=0, coincidence=1 / 6)
     counts = [(part == number).sum() for number in range(4)]
     assert counts == pytest.approx([1400, 300, 300, 0], abs=1)
 
@@ -223,7 +223,7 @@ def test_a_table_of_few_possible_rows_is_no_table_of_copies() -> None:
 def test_copies_stay_together_where_coincidence_does_not_explain_them() -> None:
     rows = table(2000).with_columns(x=pl.int_range(2000) % 3)
     rows = rows.with_columns((pl.int_range(2000) // 2).alias(ROW_HASH))
-    (part,) = splits(rows, PLAIN, SplitSettings(), seed=0, chance=1e-6)
+    (part,) = splits(rows, PLAIN, SplitSettings(), seed=0, coincidence=1e-6)
     sides = rows.with_columns(part=part).group_by(ROW_HASH).agg(pl.col("part").n_unique())
     assert sides["part"].max() == 1
 

@@ -23,7 +23,7 @@ from coldstart.config._settings import NeuralSettings, Settings
 from coldstart.data import _shards as shards
 from coldstart.data._dataset import Dataset, prepare
 from coldstart.data._shards import Shards
-from coldstart.data.reading._read import Group
+from coldstart.data.reading._row_groups import RowGroup
 from coldstart.errors import UserError
 from coldstart.nn import _batches as batches
 from coldstart.nn._estimator import NeuralNetwork
@@ -223,15 +223,15 @@ def test_few_rows_are_in_memory_at_a_time(
     dataset = prepare(settings)
     learned, stops, _ = parts(dataset)
     found = Shards.of(settings.data, dataset, learned, stops)
-    read, slices = [0], Group.slices
+    read, slices = [0], RowGroup.slices
 
-    def counted(self: Group, *arguments: Any) -> Iterator[pl.LazyFrame]:
+    def counted(self: RowGroup, *arguments: Any) -> Iterator[pl.LazyFrame]:
         for rows in slices(self, *arguments):
             read[0] += len(rows.collect())
             yield rows
 
     assert sum(found.counts) > 3_000
-    monkeypatch.setattr(Group, "slices", counted)
+    monkeypatch.setattr(RowGroup, "slices", counted)
     streamed = batches.Streamed(found, lambda frame: frame[:, :2].to_numpy())
     fabric: Any = SimpleNamespace(global_rank=0, world_size=1, to_device=lambda x: x)
     used, most, share = 0, 0.0, sum(found.counts) / ROWS

@@ -79,12 +79,12 @@ def answers(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.
     size = max(raw.rows, 1) if contract.lags else ROWS
-    typing = TableValidator(columns)
+    validator = TableValidator(columns)
 
     def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures]]:
         for rows in raw.slices(size):
-            typed = typing(rows.with_columns(nulls))
-            typing.check(raw.place)
+            typed = validator(rows.with_columns(nulls))
+            validator.check(raw.locate)
             if contract.lags:
                 typed = add_lags(typed, contract)
             yield rows, encode(contract, typed)

@@ -77,9 +77,16 @@ class Dialect(Section):
     skip: int | None = Field(None, ge=0, description="lines above the table")
     footer: int | None = Field(None, ge=0, description="lines below the table")
     sheet: str | None = Field(None, description="of an Excel file")
-    ragged: Literal["set aside", "refuse"] = Field(
-        "set aside", description="rows with too many or too few fields"
+    ragged: Literal["quarantine", "refuse"] = Field(
+        "quarantine", description="rows with too many or too few fields"
     )
+
+    @field_validator("ragged", mode="before")
+    @classmethod
+    def _quarantine_was_called_otherwise(cls, value: Any) -> Any:
+        if value == "set aside":
+            raise ValueError("the value 'set aside' is now called 'quarantine': write that")
+        return value
 
     @field_validator("encoding")
     @classmethod
@@ -156,49 +163,60 @@ class NeuralSettings(Section):
 
 
 class LogSettings(Section):
-    """What the API tells of itself."""
+    """Logs of the API."""
 
-    form: Literal["auto", "text", "json"] = Field("auto", description="auto: JSON but to a person")
-    requests: Literal["failed", "all"] = Field("failed", description="which are told of")
+    form: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto: text in a terminal, else JSON"
+    )
+    requests: Literal["failed", "all"] = Field("failed", description="which are logged")
 
 
 class PredictionLogSettings(Section):
-    """What is kept of the predictions that the API gives, for `make monitor`."""
+    """The log of the API's predictions, for `make monitor`."""
 
-    folder: Path | None = Field(None, description="where; by default nothing is kept")
+    folder: Path | None = Field(None, description="of Parquet files; by default none are kept")
     share: float = Field(1.0, gt=0, le=1, description="of the requests")
     megabytes: int = Field(500, gt=0, description="on disk; the oldest are deleted")
 
 
 class ServingSettings(Section):
-    """Where the API listens, and whom it answers.
+    """The API: address, access, limits and logs."""
 
-    `canary` is the share of requests that the challenger answers; with `shadow` it is asked as
-    well, and its answers are only recorded.
-    """
-
+    title: str = Field("", description="of the page and /docs; by default the package's name")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
-    workers: int = Field(1, gt=0, description="processes that answer")
-    keys: Path | None = Field(None, description="file of keys (make key), or everybody may ask")
+    workers: int = Field(1, gt=0, description="processes")
+    keys: Path | None = Field(None, description="file of keys (make key); by default none is needed")
     per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
-    at_once: int = Field(256, gt=0, description="requests under way; more get 503")
+    max_concurrency: int = Field(256, gt=0, description="requests in progress; more get 503")
     max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
     file_bytes: int = Field(2_000_000_000, gt=0, description="of a CSV or an Arrow stream")
-    patience: float = Field(10.0, gt=0, description="seconds that a request may take to come in")
-    deadline: float = Field(30.0, gt=0, description="seconds that many rows may take")
-    origins: list[str] = Field([], description="web pages that may ask, such as https://me.org")
-    docs: bool = Field(True, description="whether /docs and /openapi.json are there")
+    request_timeout: float = Field(10.0, gt=0, description="seconds for a request to arrive")
+    response_timeout: float = Field(30.0, gt=0, description="seconds to predict many rows")
+    origins: list[str] = Field([], description="of pages that may call it: https://me.org")
+    docs: bool = Field(True, description="whether to serve /, /docs and /openapi.json")
     telemetry: bool = Field(False, description="OpenTelemetry, as OTEL_... variables say")
     logs: LogSettings = LogSettings()
     record: PredictionLogSettings = PredictionLogSettings()
-    canary: float = Field(0.0, ge=0, le=1)
-    shadow: bool = False
+    canary: float = Field(0.0, ge=0, le=1, description="share of requests for the challenger")
+    shadow: bool = Field(False, description="log the challenger's predictions, too")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_were_called_otherwise(cls, values: Any) -> Any:
+        for old, new in (
+            ("at_once", "max_concurrency"),
+            ("patience", "request_timeout"),
+            ("deadline", "response_timeout"),
+        ):
+            if isinstance(values, dict) and old in values:
+                raise ValueError(f"the setting {old} is now called {new}: write that")
+        return values
 
     @model_validator(mode="after")
-    def _shadows_are_recorded(self) -> Self:
+    def _shadow_is_logged(self) -> Self:
         if self.shadow and not self.record.folder:
-            raise ValueError("shadow is for the record: set record.folder as well")
+            raise ValueError("shadow predictions are only logged: set record.folder as well")
         return self
 
 

@@ -98,7 +98,7 @@ class Dataset:
         chosen: np.ndarray = self.targets[rows]
         return chosen
 
-    def naive(self, rows: np.ndarray) -> np.ndarray | None:
+    def seasonal_naive(self, rows: np.ndarray) -> np.ndarray | None:
         """Seasonal naive forecast of some rows, shape (k,), if the target has a season."""
         season = getattr(self.contract.columns[self.contract.target], "season", None)
         for name, lag in self.contract.lags.items():
@@ -152,9 +152,9 @@ def prepare(settings: Settings) -> Dataset:
     digest = ""
     try:
         if stream:
-            drawing = ReservoirSampler(settings.training_rows, settings.seed)
-            rows, chance = type_rows(raw, contract, drawing.draw)
-            table, digest = drawing.rows(), drawing.digest.hexdigest()
+            sampler = ReservoirSampler(settings.training_rows, settings.seed)
+            rows, coincidence = type_rows(raw, contract, sampler.add)
+            table, digest = sampler.rows(), sampler.digest.hexdigest()
             PREPARED.unlink(missing_ok=True)  # what it held may have been another table
             print(
                 f"{len(table):,} of {rows:,} rows, drawn at random, judge and are learned from "
@@ -163,9 +163,9 @@ def prepare(settings: Settings) -> Dataset:
         else:
             # Not compressed: it is read again at once, and seldom after that.
             write = partial(write_parquet, path=unfinished[0], compression="none")
-            rows, chance = type_rows(raw, contract, write)
+            rows, coincidence = type_rows(raw, contract, write)
             table = sample(unfinished[0], rows, contract, settings)
-        table = with_parts(table, contract, settings, chance)
+        table = assign_parts(table, contract, settings, coincidence)
         table.write_parquet(unfinished[1], metadata={DIGEST: digest})
         if not stream:
             unfinished[0].replace(PREPARED)
@@ -176,8 +176,8 @@ def prepare(settings: Settings) -> Dataset:
     return load(settings)
 
 
-def with_parts(
-    table: pl.DataFrame, contract: Contract, settings: Settings, chance: float
+def assign_parts(
+    table: pl.DataFrame, contract: Contract, settings: Settings, coincidence: float
 ) -> pl.DataFrame:
     """Add lags, and for each split a column with the number of each row's part."""
     if contract.lags:
@@ -185,7 +185,7 @@ def with_parts(
         table = table.filter(has_history(table, contract))
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)
-    parts = split(table, contract, settings.split, settings.seed, chance)
+    parts = split(table, contract, settings.split, settings.seed, coincidence)
     if settings.neural.stream and len(parts) > 1:
         raise UserError(
             f"neural.stream needs one split, and {len(table)} rows are so few that they are split "

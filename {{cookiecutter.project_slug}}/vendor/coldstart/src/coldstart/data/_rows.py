@@ -41,9 +41,9 @@ class RowIdentifier:
         }
         # A row without a target is no mistake; it has nothing to teach.
         target = columns[contract.target].model_copy(update={"nullable": True})
-        self.typing = TableValidator(columns | {contract.target: target})
+        self.validator = TableValidator(columns | {contract.target: target})
         # A number of the row would make every copy another row.
-        self.told = [name for name in names if contract.columns[name].role != "id"]
+        self.identifying = [name for name in names if contract.columns[name].role != "id"]
         self.target = contract.target
 
     def __call__(self, raw: pl.DataFrame, first: int) -> pl.DataFrame:
@@ -55,24 +55,24 @@ class RowIdentifier:
             Number of the first row.
         """
         row_ids = [pl.Series(ROW, np.arange(first, first + len(raw)))]
-        if set(self.told) <= set(raw.columns):
-            row_ids.append(raw.select(self.told).hash_rows().alias(ROW_HASH))
-        return self.typing(raw).hstack(row_ids).drop_nulls(self.target)
+        if set(self.identifying) <= set(raw.columns):
+            row_ids.append(raw.select(self.identifying).hash_rows().alias(ROW_HASH))
+        return self.validator(raw).hstack(row_ids).drop_nulls(self.target)
 
-    def chance(self, raw: pl.DataFrame) -> float:
+    def coincidence(self, raw: pl.DataFrame) -> float:
         """How probable it is that two rows are the same by coincidence."""
-        shares = (raw[name].unique_counts() / len(raw) for name in self.told)
+        shares = (raw[name].unique_counts() / len(raw) for name in self.identifying)
         return math.prod(float((share**2).sum()) for share in shares)
 
 
 def type_rows(
-    raw: RawTable, contract: Contract, keep: Callable[[Iterable[pl.DataFrame]], int]
+    raw: RawTable, contract: Contract, store: Callable[[Iterable[pl.DataFrame]], int]
 ) -> tuple[int, float]:
     """Type and mark the rows that have a target, a slice at a time: they need not fit into memory.
 
     Parameters
     ----------
-    keep
+    store
         Is given the slices; returns the number of their rows.
 
     Returns
@@ -87,26 +87,26 @@ def type_rows(
     """
     names = raw.frame.collect_schema().names()
     check_names(names, contract)
-    marking, chance = RowIdentifier(contract, names), 0.0
-    typing = marking.typing
+    identifier, coincidence = RowIdentifier(contract, names), 0.0
+    validator = identifier.validator
 
     def typed() -> Iterator[pl.DataFrame]:
-        nonlocal chance
+        nonlocal coincidence
         with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
             for rows in raw.slices(SLICE):
-                if typing.rows == 0:
-                    chance = marking.chance(rows)
-                yield marking(rows, typing.rows)
+                if validator.rows == 0:
+                    coincidence = identifier.coincidence(rows)
+                yield identifier(rows, validator.rows)
                 bar.update(len(rows))
 
-    kept = keep(typed())
-    typing.check(raw.place)
-    if not typing.rows:
+    kept = store(typed())
+    validator.check(raw.locate)
+    if not validator.rows:
         raise UserError("the table has columns but no rows")
     if not kept:
         raise UserError(
             f"{contract.target} is missing in every row; give another column the role target"
         )
-    if missing := typing.rows - kept:
-        print(f"{missing} of {typing.rows} rows have no {contract.target} and are left out")
-    return kept, chance
+    if missing := validator.rows - kept:
+        print(f"{missing} of {validator.rows} rows have no {contract.target} and are left out")
+    return kept, coincidence

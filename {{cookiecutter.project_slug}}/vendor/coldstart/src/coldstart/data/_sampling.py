@@ -12,7 +12,7 @@ import polars as pl
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH, SLICE
-from coldstart.data._splitting import codes
+from coldstart.data._splitting import strata
 from coldstart.data._streams import prefetch
 
 KEY = "__key__"
@@ -30,9 +30,9 @@ def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.
         f"{contract.target} in the same shares (training_rows in config.yaml)"
     )
     target = pl.read_parquet(path, columns=[contract.target]).to_series()
-    strata = codes(target, contract)
+    stratum = strata(target, contract)
     order = np.random.default_rng(settings.seed).permutation(rows)
-    order = order[np.argsort(strata[order], kind="stable")]
+    order = order[np.argsort(stratum[order], kind="stable")]
     chosen = np.zeros(rows, dtype=bool)
     chosen[order[np.arange(settings.training_rows) * rows // settings.training_rows]] = True
     parts, first = [], 0
@@ -54,30 +54,30 @@ class ReservoirSampler:
         Of all rows that have passed by.
     """
 
-    def __init__(self, wanted: int, seed: int) -> None:
-        self.wanted = wanted
-        self.dice = np.random.default_rng(seed)
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.rng = np.random.default_rng(seed)
         self.kept: list[pl.DataFrame] = []
         self.limit = 1.0
         self.digest = hashlib.sha256()
 
-    def draw(self, slices: Iterable[pl.DataFrame]) -> int:
+    def add(self, slices: Iterable[pl.DataFrame]) -> int:
         """Look at rows; return how many they were."""
         seen = 0
         for part in prefetch(slices):
             seen += len(part)
             self.digest.update(part[ROW_HASH].to_numpy().tobytes())
-            keyed = part.with_columns(pl.Series(KEY, self.dice.random(len(part))))
+            keyed = part.with_columns(pl.Series(KEY, self.rng.random(len(part))))
             self.kept.append(keyed.filter(pl.col(KEY) < self.limit))
-            if sum(map(len, self.kept)) > 2 * self.wanted:
+            if sum(map(len, self.kept)) > 2 * self.size:
                 self.kept = [self.lowest()]
         return seen
 
     def lowest(self) -> pl.DataFrame:
         """The rows with the lowest keys."""
         table = pl.concat(self.kept)
-        if len(table) > self.wanted:
-            self.limit = float(np.partition(table[KEY].to_numpy(), self.wanted)[self.wanted])
+        if len(table) > self.size:
+            self.limit = float(np.partition(table[KEY].to_numpy(), self.size)[self.size])
             table = table.filter(pl.col(KEY) < self.limit)
         return table
 

@@ -18,11 +18,11 @@ from coldstart.config._settings import DataSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._rows import ROW, ROW_HASH, RowIdentifier
-from coldstart.data.reading._read import Group, joining, row_groups, simplify, whole
+from coldstart.data.reading._read import RowGroup, load_joins, row_groups, simplify, read_main_table
 from coldstart.errors import UserError
 
 SLICE = 16_384  # rows of a row group that are read at a time
-LANES = 8  # row groups that are read in turns, so that what follows each other there is mixed
+INTERLEAVED = 8  # row groups that are read in turns, so that what follows each other there is mixed
 
 RowGroupSlice = tuple[int, int, int]  # number of a row group, and the first and last of its rows used
 
@@ -45,10 +45,10 @@ class TrainingRowFilter:
     before: tuple[str, Any] | None
     groups: tuple[str, pl.Series] | None
     rows: np.ndarray
-    copies: np.ndarray
+    hashes: np.ndarray
 
     @classmethod
-    def of(cls, dataset: Dataset, learned: np.ndarray, stops: np.ndarray) -> TrainingRowFilter:
+    def of(cls, dataset: Dataset, train_rows: np.ndarray, stopping_rows: np.ndarray) -> TrainingRowFilter:
         """Find the rule from the prepared rows.
 
         Parameters
@@ -60,19 +60,19 @@ class TrainingRowFilter:
         """
         assert dataset.row_ids is not None
         table, contract = dataset.table, dataset.contract
-        judging = np.ones(len(table), dtype=bool)
-        judging[learned] = False
-        held = judging.copy()
-        held[stops] = True
+        evaluated = np.ones(len(table), dtype=bool)
+        evaluated[train_rows] = False
+        held = evaluated.copy()
+        held[stopping_rows] = True
         before = groups = None
         if time := contract.names("time"):
             before = (time[0], table[time[0]].filter(held).min())
         if group := contract.names("group"):
-            groups = (group[0], table[group[0]].filter(judging).unique())
-        numbers, copies = (dataset.row_ids[name].to_numpy() for name in (ROW, ROW_HASH))
+            groups = (group[0], table[group[0]].filter(evaluated).unique())
+        numbers, hashes = (dataset.row_ids[name].to_numpy() for name in (ROW, ROW_HASH))
         # The split has kept copies together, unless it takes them for none.
-        apart = not np.isin(copies[judging], copies[learned]).any()
-        same = np.unique(copies[held]) if apart and not time and not group else copies[:0]
+        apart = not np.isin(hashes[evaluated], hashes[train_rows]).any()
+        same = np.unique(hashes[held]) if apart and not time and not group else hashes[:0]
         return cls(before, groups, np.unique(numbers[held]), same)
 
     @property
@@ -82,9 +82,9 @@ class TrainingRowFilter:
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the typed and marked rows that may be learned from."""
-        fits = ~within(rows[ROW].to_numpy(), self.rows)
-        if len(self.copies):
-            fits &= ~within(rows[ROW_HASH].to_numpy(), self.copies)
+        fits = ~contains(rows[ROW].to_numpy(), self.rows)
+        if len(self.hashes):
+            fits &= ~contains(rows[ROW_HASH].to_numpy(), self.hashes)
         rows = rows.filter(fits)
         if self.before:
             rows = rows.filter(pl.col(self.before[0]) < self.before[1])
@@ -105,11 +105,11 @@ class Shards:
 
     data: DataSettings
     contract: Contract
-    rule: TrainingRowFilter
+    row_filter: TrainingRowFilter
     classes: list[str]
 
     @classmethod
-    def of(cls, data: DataSettings, dataset: Dataset, learned: np.ndarray, stops: np.ndarray) -> Shards:
+    def of(cls, data: DataSettings, dataset: Dataset, train_rows: np.ndarray, stopping_rows: np.ndarray) -> Shards:
         """Find the rows that may be learned from, beside those that the split leaves for it.
 
         Parameters
@@ -121,11 +121,11 @@ class Shards:
         """
         classes = []
         if dataset.classes:
-            classes = [dataset.classes[number] for number in np.unique(dataset.target(learned))]
-        return cls(data, dataset.contract, TrainingRowFilter.of(dataset, learned, learned[stops]), classes)
+            classes = [dataset.classes[number] for number in np.unique(dataset.target(train_rows))]
+        return cls(data, dataset.contract, TrainingRowFilter.of(dataset, train_rows, train_rows[stopping_rows]), classes)
 
     @cached_property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[RowGroup]:
         """All row groups."""
         return row_groups(self.data)
 
@@ -146,15 +146,15 @@ class Shards:
         each = sum(self.counts) // ranks
         first, last = rank * each, (rank + 1) * each
         order = np.random.default_rng([seed, epoch]).permutation(np.flatnonzero(self.counts))
-        pieces, start = [], 0
+        row_slices, start = [], 0
         for number in order.tolist():
             end = start + self.counts[number]
             if start < last and end > first:
-                pieces.append((number, max(first - start, 0), min(last, end) - start))
+                row_slices.append((number, max(first - start, 0), min(last, end) - start))
             start = end
-        return pieces
+        return row_slices
 
-    def read(self, pieces: list[RowGroupSlice]) -> Iterator[pl.DataFrame]:
+    def read(self, row_slices: list[RowGroupSlice]) -> Iterator[pl.DataFrame]:
         """Yield the rows of pieces, a slice of each of some of them in turn.
 
         Raises
@@ -163,22 +163,22 @@ class Shards:
             If they are not those that were counted.
         """
         read = Reader(self, set(self.contract.features))
-        waiting = [self.piece(read, piece) for piece in pieces]
-        lanes, waiting = waiting[:LANES], waiting[LANES:]
-        while lanes:
-            for number, lane in enumerate(lanes):
-                rows = next(lane, None)
+        waiting = [self.read_slice(read, row_slice) for row_slice in row_slices]
+        interleaved, waiting = waiting[:INTERLEAVED], waiting[INTERLEAVED:]
+        while interleaved:
+            for number, stream in enumerate(interleaved):
+                rows = next(stream, None)
                 if rows is not None:
                     yield rows
                 elif waiting:
-                    lanes[number] = waiting.pop(0)
+                    interleaved[number] = waiting.pop(0)
                 else:
-                    lanes.pop(number)
+                    interleaved.pop(number)
                     break
 
-    def piece(self, read: Reader, piece: RowGroupSlice) -> Iterator[pl.DataFrame]:
+    def read_slice(self, read: Reader, row_slice: RowGroupSlice) -> Iterator[pl.DataFrame]:
         """Yield the rows of a piece."""
-        number, first, last = piece
+        number, first, last = row_slice
         start = 0
         for rows in read(self.groups[number]):
             yield rows[max(first - start, 0) : max(last - start, 0)]
@@ -200,24 +200,24 @@ class Reader:
 
     def __init__(self, shards: Shards, needed: set[str]) -> None:
         self.shards = shards
-        contract, rule, data = shards.contract, shards.rule, shards.data
-        table = whole(data)
+        contract, row_filter, data = shards.contract, shards.row_filter, shards.data
+        table = read_main_table(data)
         self.schema = table.frame.collect_schema()
-        self.join, _ = joining(data, self.schema)
+        self.join, _ = load_joins(data, self.schema)
         names = self.join(table.frame).collect_schema().names()
-        self.marking = RowIdentifier(contract, names, needed | rule.columns | {contract.target})
-        asked = set(self.marking.typing.columns) | {join.key for join in data.joins}
+        self.identifier = RowIdentifier(contract, names, needed | row_filter.columns | {contract.target})
+        asked = set(self.identifier.validator.columns) | {join.key for join in data.joins}
         # Copies are told by all columns, those that are ignored among them.
-        self.columns = sorted(asked | set(self.marking.told) if len(rule.copies) else asked)
+        self.columns = sorted(asked | set(self.identifier.identifying) if len(row_filter.hashes) else asked)
 
-    def __call__(self, group: Group) -> Iterator[pl.DataFrame]:
+    def __call__(self, group: RowGroup) -> Iterator[pl.DataFrame]:
         """Yield a row group's rows, a slice at a time."""
         first, shards = group.first, self.shards
         for part in group.slices(SLICE, self.columns):
             plain = simplify(part, [])
             types = {name: self.schema[name] for name in plain.collect_schema().names()}
             raw = self.join(plain.cast(types)).collect()  # type: ignore[arg-type]
-            rows = shards.rule(self.marking(raw, first))
+            rows = shards.row_filter(self.identifier(raw, first))
             first += len(raw)
             if shards.classes:
                 target = pl.col(shards.contract.target).cast(pl.String)
@@ -225,7 +225,7 @@ class Reader:
             yield rows
 
 
-def within(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+def contains(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Whether each value is one of the known ones, which are sorted."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)

@@ -21,10 +21,10 @@ from coldstart.errors import UserError
 PARTS = ("train", "validation", "test", "out_of_time")
 TRAIN, VALIDATION, TEST, OUT_OF_TIME = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
-WIDE = 300  # more columns take too long to be learned from again and again
-LEAST_ROWS = 10
-LEAST_UNITS = 3  # one for each part
-COINCIDENCE = 100  # times as many equal pairs as by chance, and rows are copies
+WIDE_TABLE = 300  # more columns take too long to be learned from again and again
+MIN_ROWS = 10
+MIN_UNITS = 3  # one for each part
+COPY_FACTOR = 100  # times as many equal pairs as by chance, and rows are copies
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Split:
 
 
 def split(
-    table: pl.DataFrame, contract: Contract, choice: SplitSettings, seed: int, chance: float = 0
+    table: pl.DataFrame, contract: Contract, settings: SplitSettings, seed: int, coincidence: float = 0
 ) -> list[np.ndarray]:
     """Name the part that each row belongs to, in one or more splits.
 
@@ -81,7 +81,7 @@ def split(
         If the rows cannot be split so that a model can be trained and judged.
     """
     time, group = contract.names("time"), contract.names("group")
-    dated = choice.train_until or choice.validate_until or choice.test_until
+    dated = settings.train_until or settings.validate_until or settings.test_until
     if time and group:
         raise UserError(
             f"{time[0]} (time) and {group[0]} (group) ask for two different splits: "
@@ -91,39 +91,39 @@ def split(
         raise UserError(
             "split in config.yaml has dates, but no column in the contract has the role time"
         )
-    if len(table) < LEAST_ROWS:
+    if len(table) < MIN_ROWS:
         raise UserError(
-            f"{len(table)} rows with {contract.target} are too few: {LEAST_ROWS} are the least"
+            f"{len(table)} rows with {contract.target} are too few: {MIN_ROWS} are the least"
         )
-    refuse_hopeless(table[contract.target], contract)
-    few = is_few(table[contract.target], contract, choice.cross_validate_below)
-    target = codes(table[contract.target], contract)
+    check_target(table[contract.target], contract)
+    few = is_few(table[contract.target], contract, settings.cross_validate_below)
+    target = strata(table[contract.target], contract)
     if time:
         days = table[time[0]]
         if days.has_nulls():
             raise UserError(f"{days.name}: a column with the role time needs nullable: false")
-        parts = rolling(days) if few and not dated else [by_time(days, choice)]
+        parts = rolling(days) if few and not dated else [by_time(days, settings)]
         for part in parts:
             unseen = ~np.isin(target, target[part == TRAIN]) if contract.classifies else False
             part[unseen & (part != TRAIN)] = OUT_OF_TIME
     else:
-        unit = units(table, contract, chance)
-        if (different := len(np.unique(unit))) < LEAST_UNITS:
+        unit = split_units(table, contract, coincidence)
+        if (different := len(np.unique(unit))) < MIN_UNITS:
             what = f"{group[0]} has {different} groups" if group else f"{different} different rows"
             raise UserError(f"{what}: too few to train, choose and judge a model; collect more")
         rng = np.random.default_rng(seed)
         if few:
-            long = len(contract.features) > WIDE or len(table) >= choice.cross_validate_below
+            long = len(contract.features) > WIDE_TABLE or len(table) >= settings.cross_validate_below
             repeats = 1 if long else REPEATS
             parts = [part for _ in range(repeats) for part in cross_validation(target, unit, rng)]
         else:
-            parts = [at_random(target, unit, choice, rng)]
+            parts = [at_random(target, unit, settings, rng)]
         if contract.classifies:
             for part in parts:
                 known = np.isin(target, target[part == TRAIN])
                 part[np.isin(unit, unit[~known])] = TRAIN
     for part in parts:
-        check(part, table[contract.target], alone=len(parts) == 1)
+        check_parts(part, table[contract.target], alone=len(parts) == 1)
     return parts
 
 
@@ -135,7 +135,7 @@ def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
     return len(sizes) == 2 and sizes[1] * 2 < below and len(target) < 10 * below
 
 
-def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
+def check_target(target: pl.Series, contract: Contract) -> None:
     """Refuse a target that no split can make learnable."""
     counts = target.alias("value").value_counts(sort=True)  # a target may be called count
     commonest, others = counts["value"][0], len(target) - counts["count"][0]
@@ -144,14 +144,14 @@ def refuse_hopeless(target: pl.Series, contract: Contract) -> None:
             f"{target.name} is always {commonest!r}: there is nothing to learn; give another "
             "column the role target"
         )
-    if contract.classifies and counts["count"][1] < LEAST_UNITS:
+    if contract.classifies and counts["count"][1] < MIN_UNITS:
         raise UserError(
             f"{target.name} is {commonest!r} in all but {others} row(s): of a second class "
-            f"{LEAST_UNITS} are the least, to learn from, choose by and judge by"
+            f"{MIN_UNITS} are the least, to learn from, choose by and judge by"
         )
 
 
-def codes(target: pl.Series, contract: Contract) -> np.ndarray:
+def strata(target: pl.Series, contract: Contract) -> np.ndarray:
     """Number classes; for a quantity, the tenth of the rows it falls into."""
     if contract.classifies:
         numbers: np.ndarray = target.cast(pl.String).rank("dense").to_numpy()
@@ -162,7 +162,7 @@ def codes(target: pl.Series, contract: Contract) -> np.ndarray:
     return tenths
 
 
-def units(table: pl.DataFrame, contract: Contract, chance: float) -> np.ndarray:
+def split_units(table: pl.DataFrame, contract: Contract, coincidence: float) -> np.ndarray:
     """Number what must stay on one side: groups, or copies of one row.
 
     A table of a few columns with a few values each has many equal rows that are no
@@ -178,12 +178,12 @@ def units(table: pl.DataFrame, contract: Contract, chance: float) -> np.ndarray:
     if ROW_HASH in table.columns:
         copies: np.ndarray = table[ROW_HASH].rank("dense").to_numpy()
         count = np.bincount(copies).astype(np.int64)
-        if (count * (count - 1)).sum() > COINCIDENCE * len(table) ** 2 * chance:
+        if (count * (count - 1)).sum() > COPY_FACTOR * len(table) ** 2 * coincidence:
             return copies
     return np.arange(len(table))
 
 
-def by_time(time: pl.Series, choice: SplitSettings) -> np.ndarray:
+def by_time(time: pl.Series, settings: SplitSettings) -> np.ndarray:
     """Split at the chosen dates, or at those that leave the chosen fractions before them."""
     days = time.dt.date().sort()
 
@@ -191,9 +191,9 @@ def by_time(time: pl.Series, choice: SplitSettings) -> np.ndarray:
         day: dt.date = days[int(fraction * len(days))]
         return day
 
-    train_until = choice.train_until or day_at(choice.train)
-    validate_until = choice.validate_until or day_at(min(choice.train + choice.validation, 0.99))
-    test_until = choice.test_until or days[-1] + dt.timedelta(days=1)
+    train_until = settings.train_until or day_at(settings.train)
+    validate_until = settings.validate_until or day_at(min(settings.train + settings.validation, 0.99))
+    test_until = settings.test_until or days[-1] + dt.timedelta(days=1)
     if not train_until < validate_until < test_until:
         raise UserError(
             f"split: {train_until}, {validate_until} and {test_until} must follow each other; see "
@@ -224,15 +224,15 @@ def rolling(time: pl.Series) -> list[np.ndarray]:
 
 
 def at_random(
-    target: np.ndarray, unit: np.ndarray, choice: SplitSettings, rng: np.random.Generator
+    target: np.ndarray, unit: np.ndarray, settings: SplitSettings, rng: np.random.Generator
 ) -> np.ndarray:
     """Split once, with each class in the same shares as far as it has rows for it."""
-    names, label, number = gather(target, unit, rng)
+    names, label, number = unit_strata(target, unit, rng)
     part = np.full(len(names), TRAIN, dtype=np.uint8)
-    for members in classes(label, rng):
+    for members in shuffled_strata(label, rng):
         kept = (
-            len(members) * (1 - choice.train - choice.validation),
-            len(members) * choice.validation,
+            len(members) * (1 - settings.train - settings.validation),
+            len(members) * settings.validation,
         )
         test, validation = (max(1, round(rows)) for rows in kept)
         if len(members) > 1:
@@ -247,10 +247,10 @@ def cross_validation(
     target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Split so often that each row is tested once: three fifths, one fifth, one fifth."""
-    names, label, number = gather(target, unit, rng)
+    names, label, number = unit_strata(target, unit, rng)
     folds = min(FOLDS, len(names))
     fold = np.empty(len(names), dtype=np.int64)
-    for members in classes(label, rng):
+    for members in shuffled_strata(label, rng):
         fold[members] = (np.arange(len(members)) + rng.integers(folds)) % folds
     for tested in range(folds):
         part = np.full(len(names), TRAIN, dtype=np.uint8)
@@ -259,7 +259,7 @@ def cross_validation(
         yield part[number]
 
 
-def gather(
+def unit_strata(
     target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Units, the rarest class (or a tenth) that each holds, and the number of each row's unit."""
@@ -271,14 +271,14 @@ def gather(
     return names, rarest, number
 
 
-def classes(label: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def shuffled_strata(label: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield the members of each class in random order."""
     order = rng.permutation(len(label))
     order = order[np.argsort(label[order], kind="stable")]
     yield from np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
 
 
-def check(part: np.ndarray, target: pl.Series, alone: bool) -> None:
+def check_parts(part: np.ndarray, target: pl.Series, alone: bool) -> None:
     """Refuse a split that cannot train a model or, being the only one, judge it."""
     for number, name in enumerate(PARTS[:3]):
         values = target.filter(part == number).unique()

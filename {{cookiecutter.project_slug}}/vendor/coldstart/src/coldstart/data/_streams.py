@@ -34,7 +34,7 @@ def write_parquet(slices: Iterable[pl.DataFrame], path: Path, compression: str =
                 writer = pq.ParquetWriter(
                     path,
                     table.schema,
-                    use_dictionary=repeating(part),
+                    use_dictionary=dictionary_columns(part),
                     compression=compression,
                     write_statistics=False,
                 )
@@ -46,7 +46,7 @@ def write_parquet(slices: Iterable[pl.DataFrame], path: Path, compression: str =
     return rows
 
 
-def repeating(rows: pl.DataFrame) -> list[str]:
+def dictionary_columns(rows: pl.DataFrame) -> list[str]:
     """Columns whose values are worth a dictionary, which takes long to make of others."""
     head = rows.head(10_000)
     return [column.name for column in head if column.n_unique() < 0.5 * len(head)]

@@ -22,14 +22,14 @@ class Violation:
     Attributes
     ----------
     row
-        Row number of the first breach, from 0.
-    mend
+        Row number of the first violation, from 0.
+    fix
         What can be done about it in the contract.
     """
 
     column: str
     rule: str
-    mend: str
+    fix: str
     row: int
     value: str
     count: int = 0
@@ -47,7 +47,7 @@ class TableValidator:
     def __init__(self, columns: Mapping[str, BaseColumn]) -> None:
         self.columns = columns
         self.rows = 0
-        self.breaches: dict[tuple[str, str], Violation] = {}  # by column and rule
+        self.violations: dict[tuple[str, str], Violation] = {}  # by column and rule
 
     def __call__(self, raw: pl.DataFrame) -> pl.DataFrame:
         """Type the next slice. Values that cannot be read become null, and are counted."""
@@ -62,29 +62,29 @@ class TableValidator:
         )
         for name, column in self.columns.items():
             if known[name].null_count() and not column.nullable:
-                mend = "nullable: true, if that may be"
-                self._note(name, "missing", mend, known[name].is_null(), raw)
+                fix = "nullable: true, if that may be"
+                self._note(name, "missing", fix, known[name].is_null(), raw)
             if typed[name].null_count() > known[name].null_count():
                 unread = typed[name].is_null() & known[name].is_not_null()
-                mend = f"{column.mend}, or missing_values"
-                self._note(name, f"not a {column.type}", mend, unread, raw)
-            rules = column.breaches(pl.col(name))
+                fix = f"{column.hint}, or missing_values"
+                self._note(name, f"not a {column.type}", fix, unread, raw)
+            rules = column.violations(pl.col(name))
             for rule, broken in rules.items():
                 where = typed.select(broken.fill_null(False)).to_series()
                 self._note(name, rule, "that limit, or correct the data", where, raw)
         self.rows += len(raw)
         return typed
 
-    def _note(self, name: str, rule: str, mend: str, broken: pl.Series, raw: pl.DataFrame) -> None:
+    def _note(self, name: str, rule: str, fix: str, broken: pl.Series, raw: pl.DataFrame) -> None:
         """Count the rows that break a rule."""
         if not broken.any():
             return
         row = broken.arg_max()
         assert row is not None
-        first = Violation(name, rule, mend, self.rows + row, repr(raw[name][row]))
-        self.breaches.setdefault((name, rule), first).count += int(broken.sum())
+        first = Violation(name, rule, fix, self.rows + row, repr(raw[name][row]))
+        self.violations.setdefault((name, rule), first).count += int(broken.sum())
 
-    def check(self, place: Callable[[int], str]) -> None:
+    def check(self, locate: Callable[[int], str]) -> None:
         """Refuse the table if a rule was broken.
 
         Parameters
@@ -98,12 +98,12 @@ class TableValidator:
             With a line for each column and rule: how often, where first, what to do.
         """
         lines = [
-            f"{breach.column}: {breach.count} value(s) {breach.rule}, the first is "
-            f"{breach.value} ({place(breach.row)}); change {breach.mend}"
-            for breach in self.breaches.values()
+            f"{violation.column}: {violation.count} value(s) {violation.rule}, the first is "
+            f"{violation.value} ({locate(violation.row)}); change {violation.fix}"
+            for violation in self.violations.values()
         ]
         if lines:
-            raise UserError(listed("the data and the contract (schema.yaml) disagree:", lines))
+            raise UserError(format_list("the data and the contract (schema.yaml) disagree:", lines))
 
 
 def check_names(found: Iterable[str], contract: Contract) -> None:
@@ -125,10 +125,10 @@ def check_names(found: Iterable[str], contract: Contract) -> None:
         problems.append(f"{name}: in the data but not in the contract{hint}")
     problems += [f"{name}: in the contract but not in the data" for name in absent]
     if problems:
-        raise UserError(listed("the data and the contract (schema.yaml) disagree:", problems))
+        raise UserError(format_list("the data and the contract (schema.yaml) disagree:", problems))
 
 
-def listed(head: str, lines: list[str]) -> str:
+def format_list(head: str, lines: list[str]) -> str:
     """Lines below a heading, as many as a screen holds."""
     more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "\n  ".join([head, *lines[:SHOWN], *more])

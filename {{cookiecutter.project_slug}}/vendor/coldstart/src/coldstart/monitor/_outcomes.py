@@ -59,13 +59,13 @@ class Outcomes:
                     f"answer), row (its place from 0, where a request had several) and {target}"
                 )
         column = contract.columns[target].model_copy(update={"nullable": True})
-        typing = TableValidator({target: column})
+        validator = TableValidator({target: column})
         frames = []
         for rows in raw.slices(MANY):
             row = pl.col("row").cast(pl.Int32, strict=False) if "row" in names else pl.lit(0)
             keys = rows.select(pl.col("request").cast(pl.String).alias(REQUEST), row.alias(ROW))
-            frames.append(keys.hstack(typing(rows)))
-        typing.check(raw.place)
+            frames.append(keys.hstack(validator(rows)))
+        validator.check(raw.locate)
         table = pl.concat(frames).with_columns(pl.col(ROW).cast(pl.Int32))
         if table[ROW].null_count():
             raise UserError(f"{file}: a row is no whole number; rows of a request count from 0")

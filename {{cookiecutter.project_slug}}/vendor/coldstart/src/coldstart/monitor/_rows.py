@@ -76,11 +76,11 @@ class FileRows:
             if name in present:
                 columns[name] = contract.columns[name].model_copy(update={"nullable": True})
         nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
-        typing = TableValidator(columns)
+        validator = TableValidator(columns)
         with tqdm(total=raw.rows, unit="row", unit_scale=True, disable=None, leave=False) as bar:
             # Lags look back over the whole table; its first rows are there for those after them.
             for rows in raw.slices(max(raw.rows, 1) if contract.lags else ROWS):
-                typed = typing(rows.with_columns(nulls))
+                typed = validator(rows.with_columns(nulls))
                 if not columns.keys() >= contract.lags.keys():
                     typed = add_lags(typed, contract)
                     typed = typed.filter(has_history(typed, contract))
@@ -88,8 +88,8 @@ class FileRows:
                 bar.update(len(rows))
         self.broken = [
             f"{one.column}: {one.count:,} value(s) {one.rule}, the first is {one.value} "
-            f"({raw.place(one.row)}); the API would refuse such rows"
-            for one in typing.breaches.values()
+            f"({raw.locate(one.row)}); the API would refuse such rows"
+            for one in validator.violations.values()
         ]
 
 

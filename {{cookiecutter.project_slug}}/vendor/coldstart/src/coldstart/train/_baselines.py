@@ -99,17 +99,19 @@ def dummy(dataset: Dataset) -> Fit:
 
 def naive(dataset: Dataset) -> HeldOutPredictions | None:
     """Return the seasonal forecast of the test rows, where there is one."""
-    if dataset.naive(dataset.splits[0].test) is None:
+    if dataset.seasonal_naive(dataset.splits[0].test) is None:
         return None
 
     def predict(rows: np.ndarray) -> np.ndarray:
-        values = dataset.naive(rows)
+        values = dataset.seasonal_naive(rows)
         assert values is not None
         # The first season has none before it.
         mean = dataset.target(train_and_validation_rows(dataset.splits[0])).mean()
         return np.where(np.isnan(values), mean, values).reshape(-1, 1)
 
-    return predict_test_rows(dataset, lambda _: predict, predict_validation_rows(dataset, lambda _: predict))
+    return predict_test_rows(
+        dataset, lambda _: predict, predict_validation_rows(dataset, lambda _: predict)
+    )
 
 
 def single_column(dataset: Dataset, name: str) -> Fit:
@@ -209,8 +211,8 @@ def evaluate(
         "baseline": baselines.dummy.measure(),
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }
-    if baselines.naive:
-        metrics["naive"] = baselines.naive.measure()
+    if baselines.seasonal_naive:
+        metrics["naive"] = baselines.seasonal_naive.measure()
     found = metrics["test"][name]
     if leak_threshold is not None and found > leak_threshold:
         raise LeakError(

@@ -45,7 +45,7 @@ class BaseColumn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     matrix: ClassVar[Literal["numbers", "strings"]]
-    mend: ClassVar[str] = ""  # what to set where a value cannot be read
+    hint: ClassVar[str] = ""  # what to set where a value cannot be read
 
     type: str
     role: Role = "feature"
@@ -95,7 +95,7 @@ class BaseColumn(BaseModel):
         """Text to typed value; null where the text cannot be read as this type."""
         raise NotImplementedError
 
-    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+    def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
         """For each rule on typed values: how it is told, and where it is broken."""
         return {}
 

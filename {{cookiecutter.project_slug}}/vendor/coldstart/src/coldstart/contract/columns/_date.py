@@ -38,7 +38,7 @@ class Date(BaseColumn):
     """
 
     matrix = "numbers"
-    mend = "format (it may be a list)"
+    hint = "format (it may be a list)"
 
     type: Literal["date"]
     format: str | list[str] = "%Y-%m-%d"

@@ -35,7 +35,7 @@ class Category(BaseColumn):
     def parse(self, text: pl.Expr) -> pl.Expr:
         return text
 
-    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+    def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
         if not self.categories or self.unseen == "allow":
             return {}
         return {"not one of the categories": ~values.is_in(self.categories)}
@@ -66,7 +66,7 @@ class Boolean(BaseColumn):
     """
 
     matrix = "numbers"
-    mend = "true_values and false_values"
+    hint = "true_values and false_values"
 
     type: Literal["boolean"]
     true_values: list[str] = ["true", "True", "TRUE", "yes", "Yes", "YES", "1"]

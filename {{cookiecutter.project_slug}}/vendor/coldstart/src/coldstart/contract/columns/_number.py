@@ -45,7 +45,7 @@ class Number(BaseColumn):
     """
 
     matrix = "numbers"
-    mend = "how numbers are written (decimal, thousands, affixes, multipliers)"
+    hint = "how numbers are written (decimal, thousands, affixes, multipliers)"
 
     type: Literal["number"]
     unit: str = ""
@@ -132,7 +132,7 @@ class Number(BaseColumn):
             number = number * factor
         return number.replace(NOT_FINITE, None)
 
-    def breaches(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+    def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
         rules = {}
         if self.minimum is not None:
             rules[f"below the minimum {self.minimum:g}"] = values < self.minimum

@@ -13,13 +13,13 @@ from coldstart.data.reading._layout import (
     find_table,
     find_width,
     fit_names,
-    kind,
+    cell_kind,
     names_columns,
 )
 from coldstart.data.reading._records import SEPARATOR, parse
 from coldstart.errors import UserError
 
-SAMPLE = 300  # records that are looked at
+SAMPLE_RECORDS = 300  # records that are looked at
 # What a delimiter is believed before anything is seen. A colon is no candidate: it is in times.
 DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, "^": 0.9, "~": 0.9, "\x01": 0.9, "::": 0.9}
 CALLED = {"\t": "tab", " ": "blanks", ";": "semicolon"}
@@ -34,7 +34,7 @@ MARKS = {
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedDialect:
     """How a file is written.
 
     Attributes
@@ -68,10 +68,10 @@ class Found:
     width: int
     skip: int
     footer: int
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def find_out(head: bytes, tail: bytes, given: Dialect) -> Found:
+def detect(head: bytes, tail: bytes, given: Dialect) -> DetectedDialect:
     """Find out how a file is written; what is given is not questioned.
 
     Parameters
@@ -84,31 +84,31 @@ def find_out(head: bytes, tail: bytes, given: Dialect) -> Found:
     UserError
         If this is no text.
     """
-    said: list[str] = []
+    notes: list[str] = []
     if given.encoding:
         encoding, lenient = given.encoding, False
     else:
-        encoding, lenient = find_encoding(head, tail, said)
+        encoding, lenient = detect_encoding(head, tail, notes)
     text, end = decode(head, encoding), decode(tail, encoding)
     if cr := "\n" not in text and "\r" in text:
         text, end = text.replace("\r", "\n"), end.replace("\r", "\n")
-        said.append("lines end in a carriage return alone")
+        notes.append("lines end in a carriage return alone")
     lines = text.split("\n")
     if tail or not lines[-1]:
         lines.pop()  # which is cut, or empty
-    told = re.fullmatch(r"sep=(.)\r?", lines[0]) if lines else None  # as Excel writes it
-    delimiter = given.delimiter or (told.group(1) if told else find_delimiter(lines))
+    sep_line = re.fullmatch(r"sep=(.)\r?", lines[0]) if lines else None  # as Excel writes it
+    delimiter = given.delimiter or (sep_line.group(1) if sep_line else find_delimiter(lines))
     quote = given.quote or find_quote(text, delimiter)
     if delimiter not in (",", SEPARATOR):
-        said.append(f"fields are separated by {CALLED.get(delimiter, repr(delimiter))}")
+        notes.append(f"fields are separated by {CALLED.get(delimiter, repr(delimiter))}")
     if quote != '"':
-        said.append(f"fields are quoted with {quote}")
+        notes.append(f"fields are quoted with {quote}")
 
-    records = list(parse(lines, delimiter, quote))[:SAMPLE]
+    records = list(parse(lines, delimiter, quote))[:SAMPLE_RECORDS]
     rows = [fields for _, _, fields in records]
     comments = [lines[start].startswith("#") for start, _, _ in records]
     width = find_width([row for row, out in zip(rows, comments, strict=True) if not out])
-    skip = 1 if told and given.skip is None else given.skip
+    skip = 1 if sep_line and given.skip is None else given.skip
     if skip is None:
         first, named = find_table(rows, comments, width, given.header)
     else:
@@ -116,15 +116,15 @@ def find_out(head: bytes, tail: bytes, given: Dialect) -> Found:
         named = names_columns(rows[first:], width) if given.header is None else given.header
     skip = records[first][0] if first < len(records) else len(lines)
     if above := [line for line in lines[:skip] if line.strip()]:
-        said.append(f"{left_out(above)} above the table")
+        notes.append(f"{describe_skipped(above)} above the table")
     names = None
     if named and first < len(rows):
         names, skip = rows[first], records[first][1]
         if comments[first]:
             names = [names[0].lstrip("# "), *names[1:]]
-        names = fit_names(names, rows[first + 1 :], width, said)
+        names = fit_names(names, rows[first + 1 :], width, notes)
     elif not named:
-        said.append("there is no line of names: the first line is a row like the others")
+        notes.append("there is no line of names: the first line is a row like the others")
 
     below = end.split("\n")[1:] if tail else lines[skip:]
     if tail and below[-1:] == [""]:
@@ -133,30 +133,30 @@ def find_out(head: bytes, tail: bytes, given: Dialect) -> Found:
     if footer is None:
         last = list(parse(below, delimiter, quote))
         footer = find_footer(last, len(below), width)
-    if notes := [line for line in below[len(below) - footer :] if line.strip()]:
-        said.append(f"{left_out(notes)} below the table")
-    return Found(encoding, lenient, delimiter, quote, cr, names, width, skip, footer, said)
+    if skipped := [line for line in below[len(below) - footer :] if line.strip()]:
+        notes.append(f"{describe_skipped(skipped)} below the table")
+    return DetectedDialect(encoding, lenient, delimiter, quote, cr, names, width, skip, footer, notes)
 
 
-def left_out(lines: list[str]) -> str:
+def describe_skipped(lines: list[str]) -> str:
     """Say which lines are left out."""
     first = lines[0].strip()
     first = first if len(first) < 50 else first[:50] + "…"
     return f"{len(lines)} line{'s' * (len(lines) > 1)} ({first!r}) left out"
 
 
-def find_encoding(head: bytes, tail: bytes, said: list[str]) -> tuple[str, bool]:
+def detect_encoding(head: bytes, tail: bytes, notes: list[str]) -> tuple[str, bool]:
     """Return the encoding, and whether some bytes are not in it."""
     for mark, name in MARKS.items():
         if head.startswith(mark):
             if name != "utf-8-sig":
-                said.append(f"the encoding is {name.upper()}")
+                notes.append(f"the encoding is {name.upper()}")
             return name, False
     if b"\0" in head:
         evens, odds, half = head[0::2].count(0), head[1::2].count(0), len(head) / 2
         if max(evens, odds) > 0.3 * half and min(evens, odds) < 0.05 * half:
             name = "utf-16-be" if evens > odds else "utf-16-le"
-            said.append(f"the encoding is {name.upper()}")
+            notes.append(f"the encoding is {name.upper()}")
             return name, False
     if b"\0" in head or len(CONTROL.findall(head)) > 0.04 * len(head):
         raise UserError("this is neither text nor another kind of table that can be read")
@@ -165,19 +165,19 @@ def find_encoding(head: bytes, tail: bytes, said: list[str]) -> tuple[str, bool]
     wrong = text.count("\ufffd") - sample.count("\ufffd".encode())
     if wrong <= 0:
         return "utf-8", False
-    return not_utf8(sample, said)
+    return guess_legacy_encoding(sample, notes)
 
 
-def not_utf8(sample: bytes, said: list[str]) -> tuple[str, bool]:
+def guess_legacy_encoding(sample: bytes, notes: list[str]) -> tuple[str, bool]:
     """Return the encoding of what is not UTF-8, and whether some bytes are not in it."""
     text = sample.decode(errors="replace")
     if sum(character > "\x7f" for character in text) > 4 * text.count("\ufffd"):
-        said.append("the encoding is UTF-8, but some letters are not and are read as Windows-1252")
+        notes.append("the encoding is UTF-8, but some letters are not and are read as Windows-1252")
         return "utf-8", True
     name, called = "cp1252", "Windows-1252"
     if UNDEFINED.search(sample):
         name, called = "latin-1", "Latin-1"
-    said.append(
+    notes.append(
         f"the encoding is not UTF-8 and is taken for {called}; "
         "if letters look wrong, set data.dialect.encoding"
     )
@@ -211,8 +211,8 @@ def find_delimiter(lines: list[str]) -> str:
 
 def regularity(lines: list[str], delimiter: str) -> float:
     """Score, 0 to 1, how alike rows are, and how many of their cells have a known type."""
-    quote = find_quote("\n".join(lines[:SAMPLE]), delimiter)
-    rows = [row for _, _, row in parse(lines, delimiter, quote)][:SAMPLE]
+    quote = find_quote("\n".join(lines[:SAMPLE_RECORDS]), delimiter)
+    rows = [row for _, _, row in parse(lines, delimiter, quote)][:SAMPLE_RECORDS]
     width, times = Counter(map(len, rows)).most_common(1)[0]
     if width == 1 and (times < 0.5 * len(rows) or len(rows[0]) > 1):
         width = find_width(rows)
@@ -222,7 +222,7 @@ def regularity(lines: list[str], delimiter: str) -> float:
     cells = [cell for row in rows if len(row) == width for cell in row]
     if delimiter == "," and len(rows[0]) == 1 and all(is_decimal(row) for row in rows[1:]):
         return 0  # one column with decimal commas
-    typed = sum(sense(cell, delimiter) for cell in cells) / len(cells)
+    typed = sum(cell_score(cell, delimiter) for cell in cells) / len(cells)
     return (times / len(rows)) ** 2 * (width - 1) / width * typed
 
 
@@ -231,24 +231,24 @@ def is_decimal(row: list[str]) -> bool:
     return len(row) == 2 and re.fullmatch(r"-?\d+,\d+", ",".join(row)) is not None
 
 
-def sense(cell: str, delimiter: str) -> float:
+def cell_score(cell: str, delimiter: str) -> float:
     """Score a cell: 1 for a known type, less for a text that another delimiter would part."""
     if "\t" in cell:  # which hardly stands in a text
         return 0
     if "  " in cell.strip():
         return 0.3
-    if kind(cell) != "text":
+    if cell_kind(cell) != "text":
         return 1
     others = [other for other in ",;\t|" if other != delimiter and other in cell]
     for other in others:
-        if any(kind(part) in ("number", "date") for part in cell.split(other)):
+        if any(cell_kind(part) in ("number", "date") for part in cell.split(other)):
             return 0
     return 0.5 if others else 1
 
 
 def is_aligned(lines: list[str]) -> bool:
     """Whether blanks part the columns: always the same number of cells, many of them numbers."""
-    rows = [row for _, _, row in parse(lines[:SAMPLE], " ", '"')]
+    rows = [row for _, _, row in parse(lines[:SAMPLE_RECORDS], " ", '"')]
     width = find_width(rows)
     full = [row for row in rows if len(row) == width]
     if width == 1 or len(full) < max(0.9 * len(rows) - 2, 2):
@@ -256,7 +256,7 @@ def is_aligned(lines: list[str]) -> bool:
     if len(rows[0]) < max(width - 1, 2):  # a column of dates with times, below its name
         return False
     cells = [cell for row in full[1:] for cell in row]
-    return sum(kind(cell) in ("number", "date") for cell in cells) > 0.3 * len(cells)
+    return sum(cell_kind(cell) in ("number", "date") for cell in cells) > 0.3 * len(cells)
 
 
 def find_quote(text: str, delimiter: str) -> str:

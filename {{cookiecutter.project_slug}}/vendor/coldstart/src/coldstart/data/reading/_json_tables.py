@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coldstart.config._settings import Dialect
-from coldstart.data.reading._layout import unique
-from coldstart.data.reading._quarantine import set_aside
+from coldstart.data.reading._layout import unique_names
+from coldstart.data.reading._quarantine import quarantine
 from coldstart.data.reading._raw import Part, RawTable
 from coldstart.data.reading._unpacking import cached
 from coldstart.errors import UserError
 
 ROWS = 20_000  # in memory at a time
-PredictionLogSettings = dict[str, Any]
+Record = dict[str, Any]
 TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
@@ -33,10 +33,10 @@ def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
     UserError
         If this is no JSON, or holds no list of records.
     """
-    said: list[str] = []
+    notes: list[str] = []
     types: dict[str, type] = {}
     rows, shifts, broken = 0, [], []
-    for line, record in enumerate(records(file, said), 1):  # a first time for the types
+    for line, record in enumerate(records(file, notes), 1):  # a first time for the types
         if isinstance(record, str):
             shifts.append(rows)
             if record:
@@ -53,12 +53,12 @@ def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
                 types[key] = float if {known, kind} == {int, float} else str
     findings = []
     if broken:
-        mend = "mend or remove it"
-        findings.append(set_aside(broken, rows, "are no JSON", mend, name, dialect))
+        fix = "fix or remove it"
+        findings.append(quarantine(broken, rows, "are not valid JSON", fix, name, dialect))
     if not rows:
         raise UserError("there are no records")
     if nested := sorted({key.split(".")[0] for key in types if "." in key}):
-        said.append(f"the keys within {', '.join(map(repr, nested[:5]))} are columns of their own")
+        notes.append(f"the keys within {', '.join(map(repr, nested[:5]))} are columns of their own")
 
     def write(target: Path) -> None:
         schema = pa.schema([(key, TYPES.get(kind, pa.string())) for key, kind in types.items()])
@@ -71,48 +71,48 @@ def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
                 writer.write_table(pa.table(columns, schema))
 
     frame = pl.scan_parquet(cached(file, "JSON", write), glob=False)
-    frame = frame.rename(dict(zip(types, unique(list(types), said), strict=True)))
-    findings += [f"{name}: {line}" for line in said]
+    frame = frame.rename(dict(zip(types, unique_names(list(types), notes), strict=True)))
+    findings += [f"{name}: {line}" for line in notes]
     unit = "line" if by_line(file) else "row"
     part = Part(name, rows, shifts=np.array(shifts, int), unit=unit)
-    aside = {name: [line for line, _ in broken]} if broken else {}
-    return RawTable(frame, findings, [part], aside)
+    quarantined = {name: [line for line, _ in broken]} if broken else {}
+    return RawTable(frame, findings, [part], quarantined)
 
 
 def convert(value: Any, kind: type) -> Any:
     """Give a value its column's type."""
     if value is None or type(value) is kind:
         return value
-    return float(value) if kind is float else text(value)
+    return float(value) if kind is float else to_text(value)
 
 
-def text(value: Any) -> str:
+def to_text(value: Any) -> str:
     """Write a value that is not like the others in its column."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def flatten(record: Any, prefix: str = "") -> PredictionLogSettings:
+def flatten(record: Any, prefix: str = "") -> Record:
     """Objects within objects to `outer.inner`, lists to JSON text."""
     if not isinstance(record, dict):
-        raise UserError(f"expected records, but there is {text(record)[:50]!r}")
-    flat: PredictionLogSettings = {}
+        raise UserError(f"expected records, but there is {to_text(record)[:50]!r}")
+    flat: Record = {}
     for key, value in record.items():
         if isinstance(value, dict) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         elif isinstance(value, list | dict) or (type(value) is int and abs(value) >= 2**63):
-            flat[prefix + key] = text(value)
+            flat[prefix + key] = to_text(value)
         else:
             flat[prefix + key] = value
     return flat
 
 
-def records(file: Path, said: list[str]) -> Iterator[PredictionLogSettings | str]:
+def records(file: Path, notes: list[str]) -> Iterator[Record | str]:
     """Yield flat records; of a file with a record a line, a line that is none as it is."""
     lines = by_line(file)
     with file.open(encoding="utf-8-sig") as opened:
         try:
             if not lines:
-                yield from map(flatten, only_list(json.load(opened), said))
+                yield from map(flatten, find_records(json.load(opened), notes))
                 return
             for line in opened:
                 try:
@@ -120,10 +120,10 @@ def records(file: Path, said: list[str]) -> Iterator[PredictionLogSettings | str
                 except (ValueError, UserError):
                     yield line.strip()
         except UnicodeDecodeError as error:
-            raise UserError(f"this is no JSON in UTF-8: {error}") from None
+            raise UserError(f"this is not JSON in UTF-8: {error}") from None
         except json.JSONDecodeError as error:
             raise UserError(
-                f"line {error.lineno} is no JSON: {error.msg}; mend or remove it"
+                f"line {error.lineno} is not valid JSON: {error.msg}; fix or remove it"
             ) from None
 
 
@@ -135,10 +135,10 @@ def by_line(file: Path) -> bool:
             first = json.loads(some[0])
         except (ValueError, IndexError):
             return False
-        return isinstance(first, dict) and (len(some) > 1 or not lists(first))
+        return isinstance(first, dict) and (len(some) > 1 or not record_lists(first))
 
 
-def lists(whole: Any) -> list[str]:
+def record_lists(whole: Any) -> list[str]:
     """Return the keys that hold lists of records."""
     return [
         key
@@ -147,14 +147,14 @@ def lists(whole: Any) -> list[str]:
     ]
 
 
-def only_list(whole: Any, said: list[str]) -> list[Any]:
+def find_records(whole: Any, notes: list[str]) -> list[Any]:
     """Return the records of a whole document."""
     if isinstance(whole, list):
         return whole
-    keys = lists(whole)
+    keys = record_lists(whole)
     if len(keys) != 1:
         what = f"the lists {', '.join(keys)}" if keys else "no list of records"
         raise UserError(f"expected one list of records, but this object holds {what}")
-    said.append(f"the records are those under {keys[0]!r}")
+    notes.append(f"the records are those under {keys[0]!r}")
     found: list[Any] = whole[keys[0]]
     return found

@@ -25,7 +25,7 @@ NOTE = re.compile(r"(sources?|notes?|quelle|stand|generated)\b|©|\*", re.IGNORE
 TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b\W*", re.IGNORECASE)
 
 
-def kind(cell: str) -> str:
+def cell_kind(cell: str) -> str:
     """Return "number", "date", "text", or nothing for what stands for a missing value."""
     cell = cell.strip()
     if cell in UNKNOWN:
@@ -35,7 +35,7 @@ def kind(cell: str) -> str:
     return "number" if NUMBER.fullmatch(cell) else "text"
 
 
-def filled(row: Row) -> int:
+def count_filled(row: Row) -> int:
     """Return the number of cells that hold something."""
     return sum(bool(cell.strip()) for cell in row)
 
@@ -70,9 +70,9 @@ def find_table(
     UserError
         If there are more names than fields.
     """
-    first = next((i for i, row in enumerate(rows) if begins(rows, i, width, comments)), None)
+    first = next((i for i, row in enumerate(rows) if starts_table(rows, i, width, comments)), None)
     if first is None:  # nothing that looks like a table: then all that is no comment
-        first = next((i for i, row in enumerate(rows) if filled(row) and not comments[i]), 0)
+        first = next((i for i, row in enumerate(rows) if count_filled(row) and not comments[i]), 0)
     if named is None:
         lacks_one = first < len(rows) and 1 < len(rows[first]) < width
         named = lacks_one or names_columns(rows[first:], width)
@@ -81,20 +81,20 @@ def find_table(
     if commented and not named:  # "# id,weight"
         return comment, True
     above = rows[first - 1] if first else []
-    if not named and len(above) > width and all(kind(cell) == "text" for cell in above):
+    if not named and len(above) > width and all(cell_kind(cell) == "text" for cell in above):
         raise UserError(f"there are {len(above)} names, but most rows have {width} fields")
     return first, named
 
 
-def begins(rows: Sequence[Row], index: int, width: int, comments: Sequence[bool]) -> bool:
+def starts_table(rows: Sequence[Row], index: int, width: int, comments: Sequence[bool]) -> bool:
     """Whether the table may begin with this row."""
-    row, cells = rows[index], filled(rows[index])
+    row, cells = rows[index], count_filled(rows[index])
     if comments[index] or not cells:
         return False
     if width == 1:
         return True
     alone = bool(row[0].strip()) and cells == 1  # a title, filled up with delimiters
-    if len(row) >= width and filled(row[width:]) == 0:
+    if len(row) >= width and count_filled(row[width:]) == 0:
         return 2 * cells >= width and not alone
     # Names that lack the one of the first column, as R writes them, right above the rows.
     after = rows[index + 1 : index + 6]
@@ -102,8 +102,8 @@ def begins(rows: Sequence[Row], index: int, width: int, comments: Sequence[bool]
     return (
         names_all_but_one
         and all(len(other) == width for other in after)
-        and not all(kind(cell) in ("text", "") for cell in after[0])
-        and all(kind(cell) == "text" for cell in row)
+        and not all(cell_kind(cell) in ("text", "") for cell in after[0])
+        and all(cell_kind(cell) == "text" for cell in row)
     )
 
 
@@ -116,10 +116,10 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
     others = [row for row in rows[1:] if list(row) != list(first)] or rows[1:]
     alike = []
     for number in range(width):
-        kinds = Counter(kind(row[number]) for row in others) - Counter({"": len(others)})
+        kinds = Counter(cell_kind(row[number]) for row in others) - Counter({"": len(others)})
         usual = max(kinds, key=lambda name: kinds[name], default="text")
         if usual != "text" and kinds[usual] >= 0.9 * kinds.total():
-            alike.append(kind(first[number]) in (usual, ""))
+            alike.append(cell_kind(first[number]) in (usual, ""))
     numbers = [int(cell) for cell in first if re.fullmatch(r"\d{1,4}", cell.strip())]
     if len(numbers) > 2 and len({b - a for a, b in pairwise(numbers)}) == 1:
         return numbers[0] in (0, 1) or 1800 < numbers[0] < 2200 or not alike  # years, or counted
@@ -135,7 +135,7 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
     return min(shares) == 0 and max(shares) < 0.1
 
 
-def fit_names(names: list[str], rows: Sequence[Row], width: int, said: list[str]) -> list[str]:
+def fit_names(names: list[str], rows: Sequence[Row], width: int, notes: list[str]) -> list[str]:
     """Give the names the width of the rows."""
     while len(names) > width and not names[-1].strip():
         names = names[:-1]
@@ -143,12 +143,12 @@ def fit_names(names: list[str], rows: Sequence[Row], width: int, said: list[str]
     if len(names) == width - 1 and full and not any(row[-1].strip() for row in full):
         return [*names, ""]  # each row ends in a delimiter
     if len(names) == width - 1:
-        said.append("the first column has no name")
+        notes.append("the first column has no name")
         return ["", *names]
     return names
 
 
-def unique(names: Sequence[str], said: list[str]) -> list[str]:
+def unique_names(names: Sequence[str], notes: list[str]) -> list[str]:
     """Make names unique and none of them empty; say which were changed."""
     found: list[str] = []
     for number, name in enumerate(names, 1):
@@ -161,7 +161,7 @@ def unique(names: Sequence[str], said: list[str]) -> list[str]:
             result = f"{wanted} ({times})"
         if result != name.strip():
             was = f"{name!r}" if name.strip() else "without a name"
-            said.append(f"column {number}, {was}, is called {result!r}")
+            notes.append(f"column {number}, {was}, is called {result!r}")
         found.append(result)
     return found
 
@@ -184,16 +184,16 @@ def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) ->
     for index in range(len(rows) - 1, max(len(rows) - 15, 0), -1):
         start, _, row = rows[index]
         words = next((cell.strip() for cell in row if cell.strip()), "")
-        fits = len(row) >= width and not filled(row[width:])
-        parted = filled(rows[index - 1][2]) == 0
-        summed = any(TOTAL.fullmatch(cell.strip()) for cell in row) and filled(row) < width
-        total = (TOTAL.fullmatch(words) or summed) and fits and filled(row) > 1
-        alone = filled(row) == 1 < width and bool(row[0].strip())
+        fits = len(row) >= width and not count_filled(row[width:])
+        parted = count_filled(rows[index - 1][2]) == 0
+        summed = any(TOTAL.fullmatch(cell.strip()) for cell in row) and count_filled(row) < width
+        total = (TOTAL.fullmatch(words) or summed) and fits and count_filled(row) > 1
+        alone = count_filled(row) == 1 < width and bool(row[0].strip())
         is_said = NOTE.match(words) is not None or TOTAL.match(words) is not None
-        wordy = kind(words) == "text" and (" " in words or is_said)
-        note = not fits and (parted or is_said or (filled(row) <= width / 2 and wordy))
+        wordy = cell_kind(words) == "text" and (" " in words or is_said)
+        note = not fits and (parted or is_said or (count_filled(row) <= width / 2 and wordy))
         note = note or (alone and (parted or is_said))
-        if filled(row) == 0 and len(row) <= 1:
+        if count_filled(row) == 0 and len(row) <= 1:
             continue  # an empty line: whether it is a part shows above it
         if not (total or note):
             break

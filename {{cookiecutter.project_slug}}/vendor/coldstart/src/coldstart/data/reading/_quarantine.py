@@ -7,12 +7,12 @@ from pathlib import Path
 from coldstart.config._settings import Dialect
 from coldstart.errors import UserError
 
-QUARANTINE = Path("data/set_aside")
-REFUSED = 0.05  # share of rows that may be so, where there are more than three
+QUARANTINE = Path("data/quarantine")
+MAX_SHARE = 0.05  # share of rows that may be so, where there are more than three
 
 
-def set_aside(
-    broken: list[tuple[int, str]], rows: int, what: str, mend: str, name: str, dialect: Dialect
+def quarantine(
+    broken: list[tuple[int, str]], rows: int, what: str, fix: str, name: str, dialect: Dialect
 ) -> str:
     """Keep broken rows in a file of their own, and say so.
 
@@ -31,18 +31,18 @@ def set_aside(
         If they are too many, or none may be.
     """
     count, total = len(broken), rows + len(broken)
-    told, listed = f"{count:,} of {total:,} rows {what}", which([line for line, _ in broken])
-    if dialect.ragged == "refuse" or count > max(3, REFUSED * total) or count >= rows:
+    summary, lines = f"{count:,} of {total:,} rows {what}", format_lines([line for line, _ in broken])
+    if dialect.ragged == "refuse" or count > max(3, MAX_SHARE * total) or count >= rows:
         first, text = broken[0]
-        raise UserError(f"{told}: {listed}\nline {first} is {shorten(text)}; {mend}")
+        raise UserError(f"{summary}: {lines}\nline {first} is {shorten(text)}; {fix}")
     path = QUARANTINE / f"{Path(name).name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}: {text}\n" for line, text in broken)
-    return f"{name}: {told} and are set aside: {listed} ({path})"
+    return f"{name}: {summary} and are quarantined: {lines} ({path})"
 
 
-def which(lines: list[int]) -> str:
+def format_lines(lines: list[int]) -> str:
     """Name lines, or the first of them."""
     shown = ", ".join(f"{line}" for line in lines[:10])
     more = f" and {len(lines) - 10:,} more" if len(lines) > 10 else ""

@@ -51,14 +51,14 @@ class RawTable:
         What was found out about how the files are written, a line each.
     parts
         The files, in the order of their rows.
-    set_aside
+    quarantined
         Line numbers, by file, of rows that could not be read.
     """
 
     frame: pl.LazyFrame
     findings: list[str]
     parts: list[Part]
-    set_aside: dict[str, list[int]] = field(default_factory=dict)
+    quarantined: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -79,7 +79,7 @@ class RawTable:
             name, what = self.parts[0].name, str(error).splitlines()[0]
             raise UserError(f"{name} cannot be read: {what}") from None
 
-    def place(self, row: int) -> str:
+    def locate(self, row: int) -> str:
         """File and line of a row, by its number in `frame` from 0."""
         for part in self.parts:
             if row < part.rows:

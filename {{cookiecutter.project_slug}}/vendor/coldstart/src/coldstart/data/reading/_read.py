@@ -11,13 +11,15 @@ import polars as pl
 from coldstart.config._settings import DataSettings, Dialect
 from coldstart.data.reading._json_tables import scan_json
 from coldstart.data.reading._raw import UNREADABLE, RawTable
-from coldstart.data.reading._row_groups import Group, addresses, groups
+from coldstart.data.reading._row_groups import RowGroup, list_objects, list_row_groups
 from coldstart.data.reading._text_tables import scan_text
 from coldstart.data.reading._typed_tables import scan_parquet, scan_workbook, simplify
-from coldstart.data.reading._unpacking import NOT_DATA, TABLES, recognise, unpack
+from coldstart.data.reading._unpacking import NOT_DATA, TABLES, detect_kind, unpack
 from coldstart.errors import UserError
 
-__all__ = ["Group", "RawTable", "joining", "read", "row_groups", "scan", "simplify", "whole"]
+__all__ = [
+    "RawTable", "RowGroup", "load_joins", "read", "read_main_table", "row_groups", "scan", "simplify"
+]
 
 Joining = Callable[[pl.LazyFrame], pl.LazyFrame]
 
@@ -30,19 +32,19 @@ def read(data: DataSettings) -> RawTable:
     UserError
         If a file cannot be read, a key is missing or not unique, or no row is left.
     """
-    table = whole(data)
+    table = read_main_table(data)
     if not table.rows:
         raise UserError(f"{data.table} has a header but no rows")
-    add, findings = joining(data, table.frame.collect_schema())
+    add, findings = load_joins(data, table.frame.collect_schema())
     return replace(table, frame=add(table.frame), findings=[*table.findings, *findings])
 
 
-def whole(data: DataSettings) -> RawTable:
+def read_main_table(data: DataSettings) -> RawTable:
     """Read the table without those that are joined."""
-    return append([scan(file, data.dialect) for file in files(data.table)])
+    return concatenate([scan(file, data.dialect) for file in files(data.table)])
 
 
-def row_groups(data: DataSettings) -> list[Group]:
+def row_groups(data: DataSettings) -> list[RowGroup]:
     """Return the row groups of the table's files.
 
     Raises
@@ -50,10 +52,10 @@ def row_groups(data: DataSettings) -> list[Group]:
     UserError
         If a file cannot be read, or is not Parquet.
     """
-    return groups([str(file) for file in files(data.table)])
+    return list_row_groups([str(file) for file in files(data.table)])
 
 
-def joining(data: DataSettings, schema: pl.Schema) -> tuple[Joining, list[str]]:
+def load_joins(data: DataSettings, schema: pl.Schema) -> tuple[Joining, list[str]]:
     """Read the tables to join.
 
     Parameters
@@ -77,7 +79,7 @@ def joining(data: DataSettings, schema: pl.Schema) -> tuple[Joining, list[str]]:
     for join in data.joins:
         joined = scan(join.file)
         findings += joined.findings
-        other = collect(joined.frame, join.file)
+        other = collect_table(joined.frame, join.file)
         for path, columns in ((data.table, names), (join.file, other.columns)):
             if join.key not in columns:
                 raise UserError(f"{path} has no column {join.key!r} to join on; see config.yaml")
@@ -114,7 +116,7 @@ def files(table: Path | str) -> list[Path] | list[str]:
         If there is none.
     """
     if isinstance(table, str):
-        return addresses(table)
+        return list_objects(table)
     if table.is_dir():
         found = [
             path
@@ -150,7 +152,7 @@ def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B
     tables = []
     for name, file in unpack(path):
         try:
-            match recognise(file):
+            match detect_kind(file):
                 case "parquet":
                     tables.append(scan_parquet(file, name))
                 case "excel":
@@ -163,10 +165,10 @@ def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B
             raise UserError(f"{name}: {error}") from None
         except UNREADABLE as error:
             raise UserError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
-    return append(tables)
+    return concatenate(tables)
 
 
-def append(tables: list[RawTable]) -> RawTable:
+def concatenate(tables: list[RawTable]) -> RawTable:
     """Put tables with the same columns, in any order, one below the other.
 
     Raises
@@ -197,11 +199,11 @@ def append(tables: list[RawTable]) -> RawTable:
         frame=pl.concat([frame.with_columns(texts) for frame, _ in frames]),
         findings=[finding for table in tables for finding in table.findings],
         parts=[part for table in tables for part in table.parts],
-        set_aside={name: lines for table in tables for name, lines in table.set_aside.items()},
+        quarantined={name: lines for table in tables for name, lines in table.quarantined.items()},
     )
 
 
-def collect(table: pl.LazyFrame, path: Path) -> pl.DataFrame:
+def collect_table(table: pl.LazyFrame, path: Path) -> pl.DataFrame:
     """Read a lazy table into memory, telling a person what is wrong with the file."""
     try:
         return table.collect()

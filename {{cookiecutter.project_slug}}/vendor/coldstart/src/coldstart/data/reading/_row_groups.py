@@ -22,7 +22,7 @@ BUFFER = 2**20  # bytes that are read ahead of a column
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """A row group.
 
     Attributes
@@ -51,7 +51,7 @@ class Group:
             If it cannot be read to its end.
         """
         try:
-            file = opened(self.file)
+            file = open_parquet(self.file)
             there = set(file.schema_arrow.names)
             chosen = columns if columns and there.issuperset(columns) else None
             for batch in file.iter_batches(rows, row_groups=[self.number], columns=chosen):
@@ -60,7 +60,7 @@ class Group:
             raise UserError(f"{self.file} cannot be read: {first_line(error)}") from None
 
 
-def groups(names: list[str]) -> list[Group]:
+def list_row_groups(names: list[str]) -> list[RowGroup]:
     """Return the row groups of Parquet files, in their order.
 
     Raises
@@ -68,11 +68,11 @@ def groups(names: list[str]) -> list[Group]:
     UserError
         If a file cannot be read, or is of another kind.
     """
-    found: list[Group] = []
+    found: list[RowGroup] = []
     first = 0
     for name in names:
         try:
-            told = opened(name).metadata
+            told = open_parquet(name).metadata
         except pa.ArrowInvalid:
             raise UserError(
                 f"{name} is not Parquet, which neural.stream reads: write the table as Parquet, "
@@ -82,12 +82,12 @@ def groups(names: list[str]) -> list[Group]:
             raise UserError(f"{name} cannot be read: {first_line(error)}") from None
         for number in range(told.num_row_groups):
             rows = told.row_group(number).num_rows
-            found.append(Group(name, number, first, rows))
+            found.append(RowGroup(name, number, first, rows))
             first += rows
     return found
 
 
-def opened(name: str) -> Any:
+def open_parquet(name: str) -> Any:
     """Open a Parquet file, whose columns are read a little at a time."""
     if not name.startswith(STORE):
         return pq.ParquetFile(name, buffer_size=BUFFER)
@@ -95,7 +95,7 @@ def opened(name: str) -> Any:
     return pq.ParquetFile(path, filesystem=store, buffer_size=BUFFER)
 
 
-def addresses(table: str) -> list[str]:
+def list_objects(table: str) -> list[str]:
     """Return the addresses that one, a folder's or a pattern's names, in their order.
 
     Raises

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from coldstart.config._settings import Dialect
-from coldstart.data.reading._dialect import Found, find_out, not_utf8
-from coldstart.data.reading._layout import unique
-from coldstart.data.reading._quarantine import set_aside, which
+from coldstart.data.reading._dialect import DetectedDialect, detect, guess_legacy_encoding
+from coldstart.data.reading._layout import unique_names
+from coldstart.data.reading._quarantine import quarantine, format_lines
 from coldstart.data.reading._raw import Part, RawTable
-from coldstart.data.reading._transcoding import Lines, is_plain, transcode, written
+from coldstart.data.reading._transcoding import LineIndex, is_plain, transcode, output_delimiter
 from coldstart.data.reading._unpacking import cached
 from coldstart.errors import UserError
 
@@ -43,28 +43,28 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
         rest = min(opened.tell() - len(head), TAIL)
         opened.seek(-rest, 2)
         tail = opened.read() if rest else b""
-    found = find_out(head, tail, dialect)
+    found = detect(head, tail, dialect)
     try:
         target, lines = regular_copy(file, found)
     except UnicodeDecodeError:  # the sample was UTF-8, but what came later was not
-        encoding, lenient = not_utf8(head + tail, found.said)
+        encoding, lenient = guess_legacy_encoding(head + tail, found.notes)
         found = replace(found, encoding=encoding, lenient=lenient)
         target, lines = regular_copy(file, found)
 
-    findings = [f"{name}: {said}" for said in found.said]
+    findings = [f"{name}: {note}" for note in found.notes]
     names = found.names or [f"column {number}" for number in range(1, found.width + 1)]
-    said: list[str] = []
-    schema = dict.fromkeys(unique(names[: found.width], said), pl.String)
-    findings += [f"{name}: {line}" for line in said]
+    notes: list[str] = []
+    schema = dict.fromkeys(unique_names(names[: found.width], notes), pl.String)
+    findings += [f"{name}: {line}" for line in notes]
     ragged = [line for line, _ in lines.ragged]
     if ragged:
         what = f"have another number of fields than {found.width}"
-        mend = f"mend the file (delimiter {found.delimiter!r}, quote {found.quote!r})"
+        fix = f"fix the file (delimiter {found.delimiter!r}, quote {found.quote!r})"
         if dialect.ragged != "refuse":
-            mend += ", or set data.dialect in config.yaml"
-        findings.append(set_aside(lines.ragged, lines.rows, what, mend, name, dialect))
+            fix += ", or set data.dialect in config.yaml"
+        findings.append(quarantine(lines.ragged, lines.rows, what, fix, name, dialect))
     if lines.repeated:
-        findings.append(f"{name}: the names are repeated and left out in {which(lines.repeated)}")
+        findings.append(f"{name}: the names are repeated and left out in {format_lines(lines.repeated)}")
     if not lines.rows:
         raise UserError("there are no rows" + (" below the names" if found.names else ""))
 
@@ -75,7 +75,7 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
         schema=schema,
         skip_lines=found.skip if as_it_is else 0,
         n_rows=lines.rows if as_it_is and lines.blank_end else None,
-        separator=written(found),
+        separator=output_delimiter(found),
         quote_char=found.quote,
         glob=False,
     )
@@ -86,7 +86,7 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
     return RawTable(frame, findings, [part], {name: ragged} if ragged else {})
 
 
-def regular_copy(file: Path, found: Found) -> tuple[Path, Lines]:
+def regular_copy(file: Path, found: DetectedDialect) -> tuple[Path, LineIndex]:
     """Return where the table stands in regular UTF-8, and what stands on its lines.
 
     Raises
@@ -110,13 +110,13 @@ def regular_copy(file: Path, found: Found) -> tuple[Path, Lines]:
             write(Path(os.devnull))
         assert lines is not None
         shifts = np.concatenate([np.empty(0, np.int64), *lines.shifts])
-        told = json.dumps([lines.rows, lines.ragged, lines.repeated])
+        summary = json.dumps([lines.rows, lines.ragged, lines.repeated])
         with target.open("wb") as sink:
-            np.savez(sink, shifts=shifts, told=np.array(told))
+            np.savez(sink, shifts=shifts, summary=np.array(summary))
 
-    key = json.dumps({**asdict(found), "said": None})
+    key = json.dumps({**asdict(found), "notes": None})
     copy = cached(file, key, write)
     with np.load(cached(file, f"{key} lines", write_lines)) as kept:
-        rows, ragged, repeated = json.loads(str(kept["told"]))
-        lines = Lines(rows, [kept["shifts"]], ragged, repeated, has_empty_text=True)
+        rows, ragged, repeated = json.loads(str(kept["summary"]))
+        lines = LineIndex(rows, [kept["shifts"]], ragged, repeated, has_empty_text=True)
     return copy, lines

@@ -15,14 +15,14 @@ from typing import IO
 
 import numpy as np
 
-from coldstart.data.reading._dialect import Found
+from coldstart.data.reading._dialect import DetectedDialect
 from coldstart.data.reading._records import SEPARATOR, parse
 
 BLOCK = 2**20  # bytes: what fits into a processor's cache
 FEED, RETURN = 10, 13  # "\n", "\r"
 
 
-def byte_by_byte(error: UnicodeError) -> tuple[str, int]:
+def decode_bytes(error: UnicodeError) -> tuple[str, int]:
     """Read as Windows-1252, or else as Latin-1, what cannot be decoded."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
@@ -31,11 +31,11 @@ def byte_by_byte(error: UnicodeError) -> tuple[str, int]:
     return "".join(letters), error.end
 
 
-codecs.register_error("byte by byte", byte_by_byte)
+codecs.register_error("coldstart.bytes", decode_bytes)
 
 
 @dataclass
-class Lines:
+class LineIndex:
     """What stands on which line.
 
     Attributes
@@ -62,20 +62,20 @@ class Lines:
     blank_end: bool = False
 
 
-def is_plain(found: Found) -> bool:
+def is_plain(found: DetectedDialect) -> bool:
     """Whether polars can read the file as it is, if it is regular."""
     utf8 = found.encoding in ("utf-8", "utf-8-sig") and not found.lenient
     marked = found.encoding == "utf-8-sig" and found.skip == 0
-    return utf8 and not (marked or found.cr or found.footer) and written(found) == found.delimiter
+    return utf8 and not (marked or found.cr or found.footer) and output_delimiter(found) == found.delimiter
 
 
-def written(found: Found) -> str:
+def output_delimiter(found: DetectedDialect) -> str:
     """Return the delimiter of the table that is written anew."""
     simple = len(found.delimiter) == 1 and found.delimiter.isascii() and found.delimiter != " "
     return found.delimiter if simple else SEPARATOR
 
 
-def transcode(file: IO[bytes], found: Found, out: IO[bytes] | None) -> Lines | None:
+def transcode(file: IO[bytes], found: DetectedDialect, out: IO[bytes] | None) -> LineIndex | None:
     """Go through a table, and write its rows as UTF-8, each of the same number of fields.
 
     Parameters
@@ -93,24 +93,24 @@ def transcode(file: IO[bytes], found: Found, out: IO[bytes] | None) -> Lines | N
     UnicodeDecodeError
         If the file is not in the encoding.
     """
-    lines, line, rest, names = Lines(), found.skip + 1, b"", b""
-    for number, (block, final) in enumerate(blocks(file, found)):
+    lines, line, rest, names = LineIndex(), found.skip + 1, b"", b""
+    for number, (block, final) in enumerate(read_blocks(file, found)):
         data = rest + block
         if number == 0:
-            start = after(data, found.skip)
+            start = line_start(data, found.skip)
             if found.names and found.width > 1:
                 names = data[data.rfind(b"\n", 0, start - 1) + 1 : start]
             data = data[start:]
         if final:
-            data = data[: before(data, found.footer)]
+            data = data[: footer_start(data, found.footer)]
             kept = data.rstrip(b"\r\n")
             lines.blank_end = data.count(b"\n", len(kept)) > 1
             data = kept + b"\n" if kept else b""
-        end, rows, shifts = regular(data, found) or (-1, 0, None)
-        if shifts is None or (final and end < len(data)) or repeats(data, names):
+        end, rows, shifts = check_regular(data, found) or (-1, 0, None)
+        if shifts is None or (final and end < len(data)) or repeats_header(data, names):
             if out is None:
                 return None
-            end = mend(data, found, final, line, lines, out)
+            end = write_valid_rows(data, found, final, line, lines, out)
             line += data.count(b"\n", 0, end)
         else:
             text = data[:end]
@@ -127,13 +127,13 @@ def transcode(file: IO[bytes], found: Found, out: IO[bytes] | None) -> Lines | N
     return lines
 
 
-def blocks(file: IO[bytes], found: Found) -> Iterator[tuple[bytes, bool]]:
+def read_blocks(file: IO[bytes], found: DetectedDialect) -> Iterator[tuple[bytes, bool]]:
     """Yield a file as UTF-8 with line feeds, and whether a block is the last one.
 
     The last one is never short, unless it is the only one: notes below the table are in it.
     """
     plain = found.encoding in ("utf-8", "utf-8-sig") and not found.lenient
-    errors = "strict" if found.encoding == "utf-8" and not found.lenient else "byte by byte"
+    errors = "strict" if found.encoding == "utf-8" and not found.lenient else "coldstart.bytes"
     decoder = codecs.getincrementaldecoder(found.encoding)(errors)
 
     def convert(block: bytes, final: bool) -> bytes:
@@ -149,7 +149,7 @@ def blocks(file: IO[bytes], found: Found) -> Iterator[tuple[bytes, bool]]:
     yield convert(block + following, True), True
 
 
-def after(data: bytes, count: int) -> int:
+def line_start(data: bytes, count: int) -> int:
     """Return where the line with this number, from 0, begins."""
     place = 0
     for _ in range(count):
@@ -157,7 +157,7 @@ def after(data: bytes, count: int) -> int:
     return place
 
 
-def before(data: bytes, count: int) -> int:
+def footer_start(data: bytes, count: int) -> int:
     """Return where the last lines of this number begin."""
     place = len(data)
     for _ in range(count):
@@ -165,12 +165,12 @@ def before(data: bytes, count: int) -> int:
     return place
 
 
-def repeats(data: bytes, names: bytes) -> bool:
+def repeats_header(data: bytes, names: bytes) -> bool:
     """Whether the line of names stands among the rows, as where files were joined."""
     return bool(names) and (data.startswith(names) or b"\n" + names in data)
 
 
-def regular(data: bytes, found: Found) -> tuple[int, int, np.ndarray] | None:
+def check_regular(data: bytes, found: DetectedDialect) -> tuple[int, int, np.ndarray] | None:
     """See whether all rows have the same number of fields, and quotes are where they belong.
 
     Parameters
@@ -184,7 +184,7 @@ def regular(data: bytes, found: Found) -> tuple[int, int, np.ndarray] | None:
         Where the last whole record ends, the number of records, and `Lines.shifts`; None if
         it is not so.
     """
-    if written(found) != found.delimiter or not found.quote.isascii() or len(data) > 4 * BLOCK:
+    if output_delimiter(found) != found.delimiter or not found.quote.isascii() or len(data) > 4 * BLOCK:
         return None
     mark, quote = ord(found.delimiter), ord(found.quote)
     if quote not in data:
@@ -220,7 +220,7 @@ def regular(data: bytes, found: Found) -> tuple[int, int, np.ndarray] | None:
     return end, len(skeleton) // len(row), shifts
 
 
-def mend(data: bytes, found: Found, final: bool, line: int, lines: Lines, out: IO[bytes]) -> int:
+def write_valid_rows(data: bytes, found: DetectedDialect, final: bool, line: int, lines: LineIndex, out: IO[bytes]) -> int:
     """Write the good rows of an irregular block, and note the others.
 
     Parameters
@@ -239,7 +239,7 @@ def mend(data: bytes, found: Found, final: bool, line: int, lines: Lines, out: I
     last = texts.pop()  # what follows the last line feed
     buffer = io.StringIO(newline="")
     writer = csv.writer(
-        buffer, delimiter=written(found), quotechar=found.quote, lineterminator="\n"
+        buffer, delimiter=output_delimiter(found), quotechar=found.quote, lineterminator="\n"
     )
     shifts, stop = [], 0
     final = final or len(data) > 4 * BLOCK

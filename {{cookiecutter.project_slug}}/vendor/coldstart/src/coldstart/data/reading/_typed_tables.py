@@ -15,12 +15,12 @@ from polars import selectors as cs
 from coldstart.config._settings import Dialect
 from coldstart.data.reading._layout import (
     Row,
-    filled,
+    count_filled,
     find_footer,
     find_table,
     find_width,
     names_columns,
-    unique,
+    unique_names,
 )
 from coldstart.data.reading._raw import Part, RawTable
 from coldstart.errors import UserError
@@ -32,11 +32,11 @@ def scan_parquet(file: Path | str, name: str) -> RawTable:
     rows = frame.select(pl.len()).collect().item()
     if not rows:
         raise UserError("there are no rows")
-    said: list[str] = []
-    return RawTable(simplify(frame, said), [f"{name}: {line}" for line in said], [Part(name, rows)])
+    notes: list[str] = []
+    return RawTable(simplify(frame, notes), [f"{name}: {line}" for line in notes], [Part(name, rows)])
 
 
-def simplify(frame: pl.LazyFrame, said: list[str]) -> pl.LazyFrame:
+def simplify(frame: pl.LazyFrame, notes: list[str]) -> pl.LazyFrame:
     """Flatten structs, and leave only numbers, booleans, dates, times of a day and text."""
     schema = frame.collect_schema()
     while nested := [name for name, kind in schema.items() if isinstance(kind, pl.Struct)]:
@@ -48,13 +48,13 @@ def simplify(frame: pl.LazyFrame, said: list[str]) -> pl.LazyFrame:
             else:
                 fields.append(pl.col(name))
         frame = frame.select(fields)
-        said.append(f"the fields of {', '.join(map(repr, nested))} are columns of their own")
+        notes.append(f"the fields of {', '.join(map(repr, nested))} are columns of their own")
         schema = frame.collect_schema()
     lists = [name for name, kind in schema.items() if kind.is_nested()]
     if lists:
-        said.append(f"the lists in {', '.join(map(repr, lists))} are read as JSON")
+        notes.append(f"the lists in {', '.join(map(repr, lists))} are read as JSON")
     if binary := frame.select(cs.binary()).collect_schema().names():
-        said.append(f"what is no text in {', '.join(map(repr, binary))} is left out")
+        notes.append(f"what is no text in {', '.join(map(repr, binary))} is left out")
     as_json = [
         pl.when(pl.col(name).is_not_null())
         .then(pl.struct(pl.col(name).alias("_")).struct.json_encode().str.slice(5).str.head(-1))
@@ -69,7 +69,7 @@ def simplify(frame: pl.LazyFrame, said: list[str]) -> pl.LazyFrame:
         cs.datetime(time_zone="*").dt.convert_time_zone("UTC").dt.replace_time_zone(None),
     )
     names = frame.collect_schema().names()
-    return frame.rename(dict(zip(names, unique(names, said), strict=True)))
+    return frame.rename(dict(zip(names, unique_names(names, notes), strict=True)))
 
 
 def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
@@ -98,44 +98,44 @@ def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
         raise UserError("no sheet holds a table")
 
     rows: list[Row] = [[cell or "" for cell in row] for row in cells.iter_rows()]
-    said: list[str] = []
+    notes: list[str] = []
     if len(book.sheet_names) > 1:
         others = ", ".join(repr(other) for other in book.sheet_names if other != sheet)
-        said.append(f"sheet {sheet!r} is read, not {others}; see data.dialect.sheet")
+        notes.append(f"sheet {sheet!r} is read, not {others}; see data.dialect.sheet")
     width = find_width(rows)
     first, named = find_table(rows, [False] * len(rows), width, dialect.header)
     if dialect.skip is not None:
         first = dialect.skip
         named = names_columns(rows[first:], width) if dialect.header is None else dialect.header
-    if filled_above := [row for row in rows[:first] if filled(row)]:
-        said.append(f"{len(filled_above)} row(s) above the table left out: {show(filled_above[0])}")
+    if filled_above := [row for row in rows[:first] if count_filled(row)]:
+        notes.append(f"{len(filled_above)} row(s) above the table left out: {first_cell(filled_above[0])}")
     names = [""] * width
     if named:
         names, first = list(rows[first]), first + 1
     else:
-        said.append("there is no row of names: the first row is like the others")
+        notes.append("there is no row of names: the first row is like the others")
     footer = dialect.footer
     if footer is None:
         below = [(index, index + 1, row) for index, row in enumerate(rows[first:])]
         footer = find_footer(below, len(below), width)
     last = len(rows) - footer
-    if notes := [row for row in rows[last:] if filled(row)]:
-        said.append(f"{len(notes)} row(s) below the table left out: {show(notes[0])}")
+    if filled_below := [row for row in rows[last:] if count_filled(row)]:
+        notes.append(f"{len(filled_below)} row(s) below the table left out: {first_cell(filled_below[0])}")
 
-    full = [filled(row) > 0 for row in rows[first:last]]
+    full = [count_filled(row) > 0 for row in rows[first:last]]
     if not any(full):
         raise UserError("there are no rows" + (" below the names" if named else ""))
     typed = load_typed(book, sheet, cells, first, last - first).filter(pl.Series(full))
     used = [i for i, name in enumerate(names) if name.strip() or typed[:, i].count()]
     typed = typed[:, used]
-    typed.columns = unique([names[i] for i in used], said)
+    typed.columns = unique_names([names[i] for i in used], notes)
     empty = np.flatnonzero(~np.array(full))
     shifts = empty - np.arange(len(empty))
     part = Part(name, len(typed), first + 1, shifts)
-    return RawTable(typed.lazy(), [f"{name}: {line}" for line in said], [part])
+    return RawTable(typed.lazy(), [f"{name}: {line}" for line in notes], [part])
 
 
-def show(row: Row) -> str:
+def first_cell(row: Row) -> str:
     """Show the first cell that holds something."""
     return repr(next(cell for cell in row if cell.strip())[:50])
 

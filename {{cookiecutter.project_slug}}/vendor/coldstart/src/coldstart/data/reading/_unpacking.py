@@ -31,7 +31,7 @@ PACKED: dict[bytes, Callable[[Any], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-HOPELESS = {
+UNSUPPORTED = {
     b"%PDF": "a PDF document: save its table as CSV",
     b"\x89PNG": "an image",
     b"\xff\xd8\xff": "an image",
@@ -46,7 +46,7 @@ HOPELESS = {
 Kind = Literal["text", "json", "parquet", "excel"]
 
 
-def recognise(file: Path) -> Kind:
+def detect_kind(file: Path) -> Kind:
     """Tell what kind of table a file holds.
 
     Raises
@@ -58,7 +58,7 @@ def recognise(file: Path) -> Kind:
         head = opened.read(4096)
     if not head.strip():
         raise UserError("the file is empty")
-    for start, what in HOPELESS.items():
+    for start, what in UNSUPPORTED.items():
         if head.startswith(start):
             raise UserError(f"this is {what}")
     if head[257:262] == b"ustar":
@@ -92,13 +92,13 @@ def unpack(file: Path) -> list[tuple[str, Path]]:
         if opener:
             return [(str(file), cached(file, "unpacked", partial(extract, opener, file)))]
         if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
-            return members(file)
+            return zip_members(file)
     except BROKEN as error:
         raise UserError(f"{file} cannot be read: {error}") from None
     return [(str(file), file)]
 
 
-def members(file: Path) -> list[tuple[str, Path]]:
+def zip_members(file: Path) -> list[tuple[str, Path]]:
     """Return name and place of each table in a zip archive, unless it is a workbook."""
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
