@@ -10,19 +10,22 @@ ANSWERS = json.loads(r"""{{ cookiecutter|tojson }}""")
 NAME, SLUG, PACKAGE = (ANSWERS[key] for key in ("project_name", "project_slug", "__package"))
 TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 
-# A package of the same name would hide one that the project needs.
+# A package of the same name would hide one that the project or its engine imports.
 NEEDED = {
-    *("coldstart", "docker", "fastapi", "fastapi_offline", "hatchling"),
-    *("lightning_fabric", "matplotlib"),
-    *("mlflow", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "pandas", "pandera"),
-    *("pip", "polars", "pyarrow", "pydantic", "pydantic_settings", "pytest", "rich", "ruff"),
-    *("scipy", "skl2onnx", "sklearn", "starlette", "torch", "tqdm", "uv", "uvicorn", "yaml"),
-    *("tests", "src", "test"),
+    *("anyio", "arro3", "boto3", "botocore", "coldstart", "dlt", "docker", "dotenv", "fastapi"),
+    *("fastapi_offline", "fastexcel", "filelock", "hatchling", "httptools", "httpx2"),
+    *("lightgbm", "lightning_fabric", "mangum", "markdown_it", "matplotlib", "mlflow", "mypy"),
+    *("numpy", "onnx", "onnxmltools", "onnxruntime", "onnxscript", "optuna", "packaging"),
+    *("pandas", "pathspec", "pip", "polars", "prometheus_client", "psycopg", "pyarrow"),
+    *("pydantic", "pydantic_core", "pydantic_settings", "pytest", "pythonjsonlogger", "requests"),
+    *("rich", "ruamel", "ruff", "scipy", "skl2onnx", "sklearn", "skrub", "sky", "sqlalchemy"),
+    *("starlette", "threadpoolctl", "torch", "tqdm", "typing_extensions", "urllib3", "uv"),
+    *("uvicorn", "uvloop", "xgboost", "yaml", "tests", "src", "test", "vendor"),
 }
 
 
 def problem() -> str | None:
-    """Say what is wrong with the answers."""
+    """Return what is wrong with the answers."""
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", SLUG):
         return (
             f"{SLUG!r} cannot be the folder of {NAME!r}: use small letters, digits and single "

@@ -196,7 +196,9 @@ def test_a_project_of_the_first_version_becomes_one_of_today_with_ones_own_edits
     # A line of the person's stands beside one that is new: git asks, and asks nothing else.
     assert conflicts(project) == {"config.yaml"}
     both = config.read_text()
-    assert re.search(r"^<<<<<<< ours\nleak_threshold: 0\.65 .*\n=======\nleak_threshold: 0\.60 ", both, re.M)
+    assert re.search(
+        r"^<<<<<<< ours\nleak_threshold: 0\.65 .*\n=======\nleak_threshold: 0\.60 ", both, re.M
+    )
     config.write_text(
         re.sub(r"<<<<<<< ours\n.*?=======\n(.*?)>>>>>>> theirs\n", r"\1", both, flags=re.DOTALL)
     )
