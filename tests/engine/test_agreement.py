@@ -141,5 +141,5 @@ def test_predict_without_a_file_gives_the_apis_answer_to_its_example(
     done = run_command(small_bundle.parents[1], "predict")
     assert done.returncode == 0, done.stderr
     given, said, _ = done.stdout.splitlines()
-    assert json.loads(given.removeprefix("asked: ")) == example["rows"][0]
+    assert json.loads(given.removeprefix("request: ")) == example["rows"][0]
     assert said.endswith(f"sweet is {answer['label']} (probability {answer['probability']:.3f})")

@@ -1,4 +1,4 @@
-"""Access and limits: who is answered, and what one client cannot do to the others."""
+"""Access and limits: who gets predictions, and what one client cannot do to the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from coldstart.config._settings import ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve import create_app
-from coldstart.serve._access import EVERY, new_key, read_keys
+from coldstart.serve._access import RELOAD_SECONDS, new_key, read_keys
 from coldstart.serve._limits import Limits
 from engine.support import PROJECT, main
 
@@ -54,11 +54,11 @@ def test_only_who_has_a_key_is_answered_and_keys_change_without_a_restart(
     kept = [line for line in path.read_text().splitlines() if not line.startswith("bob")]
     path.write_text("# without bob\n" + "\n".join(kept) + "\n")
     eve = new_key(path, "eve")
-    time.sleep(2 * EVERY)
+    time.sleep(2 * RELOAD_SECONDS)
     assert api.post("/predict", json=ROWS, headers=bearer(bob)).status_code == 401
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
     path.write_text("broken")
-    time.sleep(2 * EVERY)
+    time.sleep(2 * RELOAD_SECONDS)
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
 
 
@@ -108,7 +108,7 @@ def test_make_key_prints_it_once_and_says_what_to_set(
     assert read_keys(Path("keys.txt"))
 
 
-def test_beyond_so_many_a_minute_a_client_is_told_when_to_come_again(
+def test_beyond_so_many_a_minute_a_client_gets_the_seconds_to_wait(
     client: Callable[..., TestClient],
 ) -> None:
     api = client(per_minute=3)
@@ -131,7 +131,7 @@ def test_what_is_not_said_to_be_json_gets_415(client: Callable[..., TestClient])
         assert told.status_code == 415
 
 
-def test_beyond_so_many_at_once_requests_are_refused_at_once() -> None:
+def test_beyond_max_concurrency_requests_are_refused_without_waiting() -> None:
     release = asyncio.Event()
     codes: list[int] = []
 
@@ -144,11 +144,11 @@ def test_beyond_so_many_at_once_requests_are_refused_at_once() -> None:
             codes.append(message["status"])
 
     async def ask() -> None:
-        limits = Limits(slow, at_once=2)
+        limits = Limits(slow, max_concurrency=2)
         scope = {"type": "http", "path": "/predict", "headers": []}
         asked = [asyncio.create_task(limits(scope, None, send)) for _ in range(5)]  # type: ignore[arg-type]
         await asyncio.sleep(0.05)
-        assert codes == [503] * 3  # while the first two are still under way
+        assert codes == [503] * 3  # while the first two are still in progress
         release.set()
         await asyncio.gather(*asked)
         await limits(scope, None, send)  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ def test_the_documentation_can_be_closed(client: Callable[..., TestClient]) -> N
 def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
     small_bundle: Path, served: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with served(small_bundle.parents[1], "--serving.patience", "2") as api:
+    with served(small_bundle.parents[1], "--serving.request-timeout", "2") as api:
         address = (api.base_url.host, api.base_url.port)
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         begun = {
@@ -211,7 +211,7 @@ def status(connection: socket.socket) -> int:
     return answer.status
 
 
-def test_a_request_that_is_under_way_is_answered_after_sigterm(
+def test_a_request_in_progress_gets_its_response_after_sigterm(
     small_bundle: Path, served: Callable[..., Any]
 ) -> None:
     body = json.dumps(ROWS).encode()

@@ -86,7 +86,7 @@ def other_target(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (other_answers, "answers otherwise than when it was made"),
+        (other_answers, "predicts otherwise than when it was made"),
         (other_columns, "has another contract"),
         (other_target, "has another contract"),
     ],
@@ -102,11 +102,11 @@ def test_a_bundle_that_does_not_fit_is_refused_and_the_old_one_goes_on(
     served = LiveModel(champion)
     before = served.score([served.example])
     bundle.replace_folder(sealed(small_bundle, tmp_path / "new", "2", change), champion)
-    served.change()
+    served.reload()
     assert why in served.refused
     assert served.score([served.example]) == before
     bundle.replace_folder(sealed(small_bundle, tmp_path / "sound", "3"), champion)
-    served.change()
+    served.reload()
     assert not served.refused
     assert served.version == "3"
 
@@ -116,7 +116,7 @@ def test_a_corrupt_bundle_is_refused_and_told(
 ) -> None:
     served = LiveModel(champion)
     (champion / bundle.MODEL).write_bytes(b"no graph")
-    served.change()
+    served.reload()
     assert "model.onnx was changed" in served.refused
     assert "version 1 goes on" in caplog.text
 
@@ -124,5 +124,5 @@ def test_a_corrupt_bundle_is_refused_and_told(
 def test_a_bundle_that_answers_otherwise_than_when_it_was_made_is_not_served(
     sealed: Sealed, small_bundle: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="answers otherwise"):
+    with pytest.raises(UserError, match="predicts otherwise"):
         LiveModel(sealed(small_bundle, tmp_path / "bundle", "1", other_answers))

@@ -1,4 +1,4 @@
-"""The record of predictions, and the challenger beside the champion."""
+"""The prediction log, and the challenger beside the champion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from coldstart.bundle import _bundle as bundle
 from coldstart.config._settings import PredictionLogSettings, ServingSettings
 from coldstart.errors import UserError
-from coldstart.serve import _prediction_log as record
+from coldstart.serve import _prediction_log as log
 from coldstart.serve import open_app
 from engine.support import PROJECT
 
@@ -94,7 +94,7 @@ def test_a_share_of_the_requests_is_kept_and_the_oldest_make_room(
         for _ in range(300):
             api.post("/predict", json={"rows": [ROW]})
     assert 50 <= len(kept(folder)) <= 130
-    monkeypatch.setattr(record, "EVERY", 0.05)
+    monkeypatch.setattr(log, "WRITE_SECONDS", 0.05)
     (folder / "20000101T000000-1.parquet").write_bytes(b"x" * 2_000_000)
     with client(record=PredictionLogSettings(folder=folder, megabytes=1)) as api:
         api.post("/predict", json={"rows": [ROW]})
@@ -105,12 +105,12 @@ def test_a_share_of_the_requests_is_kept_and_the_oldest_make_room(
 def test_too_many_predictions_to_keep_are_dropped_and_counted_and_all_are_answered(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "MOST", 100)
+    monkeypatch.setattr(log, "MAX_WAITING", 100)
     folder = tmp_path / "served"
     with client(record=PredictionLogSettings(folder=folder)) as api:
         for _ in range(3):
             assert api.post("/predict", json={"rows": [ROW] * 60}).status_code == 200
-        assert counted(api, 'api_predictions_recorded_total{fate="dropped"}') >= 60
+        assert counted(api, 'api_predictions_logged_total{fate="dropped"}') >= 60
     assert len(kept(folder)) + 60 <= 180
 
 

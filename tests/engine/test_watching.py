@@ -54,7 +54,7 @@ def test_requests_rows_and_versions_are_counted(client: Client) -> None:
         assert counted(api, 'api_request_seconds_count{path="other",status="404"}') == 1
         assert counted(api, 'api_rows_total{role="champion",version="1"}') == 2
         assert counted(api, 'model_info{family="linear",role="champion",version="1"}') == 1
-        assert counted(api, "api_requests_under_way") == 1  # the one that asks
+        assert counted(api, "api_requests_in_progress") == 1  # the one that asks
 
 
 def test_the_drift_that_was_found_last_is_among_the_metrics(client: Client, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_bug_is_told_with_its_id_and_the_client_sees_nothing_of_the_inside(
         monkeypatch.undo()
         for told in (answer, ready):  # of which FastAPI sees the second alone
             assert told.status_code == 500
-            assert told.json() == {"detail": "internal error; tell us this id: order-17"}
+            assert told.json() == {"detail": "internal error; report this id: order-17"}
         assert "secret" in caplog.text
         assert api.post("/predict", json={"rows": [ROW]}).status_code == 200
 

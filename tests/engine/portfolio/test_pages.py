@@ -1,4 +1,4 @@
-"""The portfolio page, of projects of their own: what is recorded, what is told, what is refused."""
+"""The portfolio page, of projects of their own: what is recorded, what is shown, what is refused."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ def reseal(folder: Path) -> None:
 
 
 def pages(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    """Run the command, and return what it says."""
+    """Run the command, and return what it prints."""
     capsys.readouterr()
     assert main(["pages", *arguments]) == code
-    told = capsys.readouterr()
-    return told.err if code == 2 else told.out
+    printed = capsys.readouterr()
+    return printed.err if code == 2 else printed.out
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -114,31 +114,40 @@ def test_what_is_recorded_is_what_the_api_answers(
 ) -> None:
     folder = trained(task) / "bundles" / "champion"
     api = TestClient(open_app(PROJECT, folder, ServingSettings()))
-    recorded = json.loads(json.dumps(record(BundlePredictor(folder))))  # keys of JSON are texts
+    recorded = json.loads(
+        json.dumps(record(BundlePredictor(folder), "Fruit"))
+    )  # keys of JSON are texts
     about, names = recorded["about"], list(FEATURES)
     assert about["example"] == recorded["rows"][0]
     asked = 0
-    for row, answers in zip(recorded["rows"], recorded["answers"], strict=True):
+    for row, answers in zip(recorded["rows"], recorded["explanations"], strict=True):
         questions = [(row, answers["own"])]
         for name, changed in answers["changed"].items():
             questions += [({**row, name: value}, answer) for value, answer in changed]
         for question, (values, label, place, below, by) in questions:
             answer = api.post("/page/explain", json=question)
             assert answer.status_code == 200, answer.text
-            told = answer.json()
-            said = told["prediction"]
-            expected = list(said["probabilities"].values()) if about["classes"] else [said["value"]]
+            explanation = answer.json()
+            prediction = explanation["prediction"]
+            expected = (
+                list(prediction["probabilities"].values())
+                if about["classes"]
+                else [prediction["value"]]
+            )
             assert values == pytest.approx(expected, abs=1e-6, rel=1e-5)
-            assert values[place] == pytest.approx(told["value"], abs=1e-6, rel=1e-5)
+            assert values[place] == pytest.approx(explanation["value"], abs=1e-6, rel=1e-5)
             if about["classes"]:
-                assert about["classes"][label] == said["label"]
-                assert about["classes"][place] == told["subject"]
-            assert below == pytest.approx(told["reference"]["below"], abs=1e-4)
-            among = {**recorded["references"][str(place)], "below": told["reference"]["below"]}
-            assert among == told["reference"]
-            moved = [told["moved"]["by"][name] for name in names]
+                assert about["classes"][label] == prediction["label"]
+                assert about["classes"][place] == explanation["subject"]
+            assert below == pytest.approx(explanation["reference"]["below"], abs=1e-4)
+            among = {
+                **recorded["references"][str(place)],
+                "below": explanation["reference"]["below"],
+            }
+            assert among == explanation["reference"]
+            moved = [explanation["contributions"]["by_feature"][name] for name in names]
             assert by == pytest.approx(moved, abs=1e-6, rel=1e-5)
-            assert recorded["moved"] == told["moved"]["rows"]
+            assert recorded["reference_rows"] == explanation["contributions"]["rows"]
             asked += 1
     assert asked > 3 * len(names)
 
@@ -146,7 +155,7 @@ def test_what_is_recorded_is_what_the_api_answers(
 def test_each_control_offers_what_is_recorded_and_nothing_else(
     trained: Callable[[str], Path],
 ) -> None:
-    recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"))
+    recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"), "Fruit")
     kinds = {column["name"]: column["kind"] for column in recorded["about"]["columns"]}
     assert kinds == dict.fromkeys(FEATURES, "choice") | {"weight": "number", "bruised": "boolean"}
     rows = recorded["rows"]
@@ -158,7 +167,7 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
         )
         assert not column.get("free")
         assert len(offered) <= STEPS + len(rows)
-        for row, answers in zip(rows, recorded["answers"], strict=True):
+        for row, answers in zip(rows, recorded["explanations"], strict=True):
             there = [value for value, _ in answers["changed"][name]]
             assert {*there, row[name]} == {None, *offered}
     weights = next(one["stops"] for one in recorded["about"]["columns"] if one["name"] == "weight")
@@ -168,22 +177,22 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
 def test_a_table_of_many_columns_is_recorded_where_it_moves_most(
     trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coldstart.portfolio._recording.MOST", 300)
-    recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"))
-    for answers in recorded["answers"]:
+    monkeypatch.setattr("coldstart.portfolio._recording.MAX_NUMBERS", 300)
+    recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"), "Fruit")
+    for answers in recorded["explanations"]:
         assert {*answers["changed"]} == {"weight", "colour"}
         assert len(answers["changed"]["colour"]) <= 4
         assert 0 < len(answers["changed"]["weight"]) <= 8
 
 
-def test_where_a_feature_tells_who_somebody_is_no_row_is_recorded(project: Path) -> None:
+def test_where_a_feature_is_personal_no_row_is_recorded(project: Path) -> None:
     path = project / "bundles/champion/schema.yaml"
     contract = yaml.safe_load(path.read_text())
     contract["columns"]["picked"]["personal"] = contract["columns"]["shop"]["personal"] = True
     path.write_text(yaml.safe_dump(contract, sort_keys=False))
     reseal(path.parent)
     predictor = BundlePredictor(path.parent)
-    recorded = record(predictor)
+    recorded = record(predictor, "Fruit")
     assert recorded["rows"] == [json.loads(json.dumps(predictor.contract.example()))]
     columns = {column["name"]: column for column in recorded["about"]["columns"]}
     assert columns["picked"]["choices"] == [recorded["rows"][0]["picked"]]
@@ -194,20 +203,23 @@ def test_where_a_feature_tells_who_somebody_is_no_row_is_recorded(project: Path)
 def test_the_first_time_a_story_is_begun_and_what_says_nothing_is_left_out(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = pages(capsys)
-    assert "STORY.md: begun" in told
-    assert "says nothing yet of: The question, What went wrong, What I learnt" in told
+    printed = pages(capsys)
+    assert "STORY.md: an outline was written" in printed
+    assert (
+        "sections without text are left out: The question, What went wrong, What I learned"
+        in printed
+    )
     page = (project / "site/index.html").read_text()
     assert page.count("<h2>") == 2
     assert "<!--" not in page
     assert "linear, version 1, the champion" in page
-    assert '<ol class="way"><li><strong>reading, validation</strong><br>fruit.csv' in page
+    assert '<ol class="pipeline"><li><strong>read, validate</strong><br>fruit.csv' in page
     assert (project / "site/page/card").read_text().startswith("<h2>Model card: linear")
 
     (project / "STORY.md").write_text(STORY)
-    told = pages(capsys)
-    assert "begun" not in told
-    assert "nothing" not in told
+    printed = pages(capsys)
+    assert "outline" not in printed
+    assert "left out" not in printed
     page = (project / "site/index.html").read_text()
     assert "<p>Is <em>it</em> sweet?</p>" in page
     assert '<meta name="description" content="Is it sweet?">' in page
@@ -223,7 +235,7 @@ def test_the_first_time_a_story_is_begun_and_what_says_nothing_is_left_out(
         ("a <b onclick=x>b</b> c", "<p>a &lt;b onclick=x&gt;b&lt;/b&gt; c</p>"),
         ("a <!-- no --> c", "<p>a  c</p>"),
         ("<!-- no --> <img src=x>", "<p>&lt;img src=x&gt;</p>"),
-        ("```\n<!-- fact: way -->\n```", "<code>&lt;!-- fact: way --&gt;\n</code>"),
+        ("```\n<!-- fact: pipeline -->\n```", "<code>&lt;!-- fact: pipeline --&gt;\n</code>"),
         ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
         ("| a |\n|--:|\n| 1 |", "<td>1</td>"),
         ("![Mine](<my bird.png>)", '<img src="pictures/my%20bird.png" alt="Mine" />'),
@@ -245,30 +257,30 @@ def test_the_story_is_markdown_in_which_nothing_is_a_tag(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("No title\n", "begins with no title"),
-        ("# A\n\n<!-- fact: resluts -->\n", "no fact 'resluts'; choose among results, way"),
-        ("# A\n\n![b](https://example.com/b.png)\n", "https://example.com/b.png, which is no file"),
-        ("# A\n\n![b](../b.png)\n", "../b.png, which is no file"),
-        (b"# \xff\n", "is no UTF-8 text"),
+        ("No title\n", "has no title"),
+        ("# A\n\n<!-- fact: resluts -->\n", "no fact 'resluts'; choose among results, pipeline"),
+        ("# A\n\n![b](https://example.com/b.png)\n", "https://example.com/b.png is not a file"),
+        ("# A\n\n![b](../b.png)\n", "../b.png is not a file"),
+        (b"# \xff\n", "is not UTF-8 text"),
     ],
 )
-def test_a_story_that_cannot_be_told_is_told_of_and_the_page_stays(
-    text: str | bytes, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+def test_a_story_that_cannot_be_read_is_reported_and_the_page_stays(
+    text: str | bytes, message: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "STORY.md").write_text(STORY)
     pages(capsys)
     before = (project / "site/index.html").read_bytes()
     (project / "STORY.md").write_bytes(text if isinstance(text, bytes) else text.encode())
-    told = pages(capsys, code=2)
-    assert said in told
-    assert len(told.splitlines()) == 1
+    printed = pages(capsys, code=2)
+    assert message in printed
+    assert len(printed.splitlines()) == 1
     assert (project / "site/index.html").read_bytes() == before
     assert not list(project.glob(".site*"))
 
 
-def test_the_page_of_another_champion_is_told_of(
+def test_the_page_of_another_champion_is_reported(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "run: make pages" in pages(capsys, "--check", code=2)
@@ -277,7 +289,7 @@ def test_the_page_of_another_champion_is_told_of(
     bundle = project / "bundles/champion"
     (bundle / "MODEL_CARD.md").write_text("# Another\n")
     reseal(bundle)
-    assert "another than the champion; run: make pages" in pages(capsys, "--check", code=1)
+    assert "not the champion; run: make pages" in pages(capsys, "--check", code=1)
     pages(capsys)
     assert "shows the champion" in pages(capsys, "--check")
     assert "Another" in (project / "site/page/card").read_text()

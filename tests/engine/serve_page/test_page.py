@@ -1,4 +1,4 @@
-"""The page's requests, of real models: what moved an answer, by hand; cases, keys, a new bundle."""
+"""The page's requests, of real models: contributions computed by hand, examples, keys, a new bundle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import PredictionLogSettings, ServingSettings
 from coldstart.serve import ModelService, open_app
 from coldstart.serve._access import new_key
-from coldstart.serve._live_model import LiveModel, example, reference
+from coldstart.serve._live_model import LiveModel, example, reference_rows
 from coldstart.serve.page._explanations import ROWS
 from coldstart.serve.page._routes import STATIC
 from engine.support import PROJECT, main
@@ -135,48 +135,48 @@ def asked(api: TestClient) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("task", [*TARGETS, "forecast"])
-def test_what_moved_an_answer_is_its_difference_to_the_mean_over_the_references_values(
+def test_a_contribution_is_the_difference_to_the_mean_over_the_reference_rows(
     task: str, bundle: Callable[[str], Path]
 ) -> None:
     api, predictor = client(bundle(task)), BundlePredictor(bundle(task))
-    row, others = asked(api), [one for one, _ in reference(predictor)]
-    told = api.post("/page/explain", json=row).json()
-    said = api.post("/predict", json={"rows": [row]}).json()
-    (prediction,) = said["predictions"]
-    assert told["model_version"] == said["model_version"] == "1"
-    assert told["prediction"].get("label") == prediction.get("label")
+    row, others = asked(api), [one for one, _ in reference_rows(predictor)]
+    explanation = api.post("/page/explain", json=row).json()
+    response = api.post("/predict", json={"rows": [row]}).json()
+    (prediction,) = response["predictions"]
+    assert explanation["model_version"] == response["model_version"] == "1"
+    assert explanation["prediction"].get("label") == prediction.get("label")
 
     def value(answer: dict[str, Any]) -> float:
         if not predictor.manifest.classes:
             return float(answer["value"])
-        return float(answer["probabilities"][told["subject"]])
+        return float(answer["probabilities"][explanation["subject"]])
 
     if task == "two classes":
-        assert told["subject"] == "true"
+        assert explanation["subject"] == "true"
     if task == "many classes":
-        assert told["subject"] == prediction["label"]
-    for answer in (prediction, told["prediction"]):
-        assert told["value"] == pytest.approx(value(answer), rel=1e-5)
+        assert explanation["subject"] == prediction["label"]
+    for answer in (prediction, explanation["prediction"]):
+        assert explanation["value"] == pytest.approx(value(answer), rel=1e-5)
     typed = reference_row(predictor, row)
-    assert list(told["moved"]["by"]) == list(predictor.contract.features)
-    assert told["moved"]["rows"] == ROWS
-    for name, by in told["moved"]["by"].items():
+    assert list(explanation["contributions"]["by_feature"]) == list(predictor.contract.features)
+    assert explanation["contributions"]["rows"] == ROWS
+    for name, by in explanation["contributions"]["by_feature"].items():
         replaced = predictor.score([typed | {name: other.get(name)} for other in others[:ROWS]])
         mean = float(np.mean([value(one) for one in replaced]))
         assert by == pytest.approx(value(prediction) - mean, abs=1e-4 * max(1, abs(mean))), name
     strongest = "yesterday" if task == "forecast" else "weight"
-    assert told["moved"]["by"][strongest] != 0
+    assert explanation["contributions"]["by_feature"][strongest] != 0
     values = np.array([value(one) for one in predictor.score(others)])
-    among = told["reference"]
+    among = explanation["reference"]
     assert among["rows"] == sum(among["counts"]) == len(others)
     assert among["mean"] == pytest.approx(values.mean(), rel=1e-4)
-    assert among["below"] == pytest.approx(np.mean(values < told["value"]), abs=0.01)
+    assert among["below"] == pytest.approx(np.mean(values < explanation["value"]), abs=0.01)
 
 
 def reference_row(predictor: BundlePredictor, row: dict[str, Any]) -> dict[str, Any]:
     """The typed row of the reference that the page took as its example."""
     dated = {name: value for name, value in row.items() if value is not None}
-    for one, _ in reference(predictor):
+    for one, _ in reference_rows(predictor):
         if json.loads(json.dumps(one, default=str)) == dated:
             return one
     pytest.fail("the example is no row of the reference")
@@ -210,41 +210,45 @@ def test_the_page_is_told_a_control_for_each_feature_with_its_limits_and_choices
 
 
 @pytest.mark.parametrize("task", [*TARGETS, "forecast"])
-def test_the_cases_are_rows_that_the_api_answers_as_was_said(
+def test_the_examples_are_rows_that_the_api_predicts_as_recorded(
     task: str, bundle: Callable[[str], Path]
 ) -> None:
     api = client(bundle(task))
-    cases = {case["kind"]: case for case in api.get("/page/about").json()["cases"]}
-    doubtful = "uncertain" if "classes" in task else "middling"
-    assert set(cases) == {"right", "wrong", doubtful}
+    cases = {case["kind"]: case for case in api.get("/page/about").json()["examples"]}
+    kinds = {"correct", "incorrect", "uncertain"}
+    if "classes" not in task:
+        kinds = {"smallest_error", "largest_error", "median_error"}
+    assert set(cases) == kinds
     for case in cases.values():
-        told = api.post("/page/explain", json=case["row"])
-        assert told.status_code == 200, told.text
-        prediction = told.json()["prediction"]
-        for name, value in case["said"].items():
+        explanation = api.post("/page/explain", json=case["row"])
+        assert explanation.status_code == 200, explanation.text
+        prediction = explanation.json()["prediction"]
+        for name, value in case["prediction"].items():
             assert prediction[name] == (
                 value if name == "label" else pytest.approx(value, rel=1e-3, abs=1e-4)
             )
     if "classes" in task:
-        assert cases["right"]["said"]["label"] == cases["right"]["truth"]
-        assert cases["wrong"]["said"]["label"] != cases["wrong"]["truth"]
+        assert cases["correct"]["prediction"]["label"] == cases["correct"]["outcome"]
+        assert cases["incorrect"]["prediction"]["label"] != cases["incorrect"]["outcome"]
     else:
-        errors = {kind: abs(case["said"]["value"] - case["truth"]) for kind, case in cases.items()}
-        assert errors["right"] < errors["middling"] < errors["wrong"]
+        errors = {
+            kind: abs(case["prediction"]["value"] - case["outcome"]) for kind, case in cases.items()
+        }
+        assert errors["smallest_error"] < errors["median_error"] < errors["largest_error"]
 
 
 def test_the_uncertain_case_is_the_nearest_to_the_threshold(bundle: Callable[[str], Path]) -> None:
     folder = bundle("two classes")
     manifest, tested = verify_bundle(folder), pl.read_csv(folder / "tested.csv")
     nearest = float((tested["prediction 1"] - manifest.threshold).abs().min())  # type: ignore[arg-type]
-    case = json.loads((folder / "cases.json").read_text())[2]
-    probability = case["said"]["probability"]
-    positive = probability if case["said"]["label"] == "true" else 1 - probability
+    case = json.loads((folder / "examples.json").read_text())[2]
+    probability = case["prediction"]["probability"]
+    positive = probability if case["prediction"]["label"] == "true" else 1 - probability
     assert manifest.threshold is not None
     assert abs(positive - manifest.threshold) == pytest.approx(nearest, abs=1e-5)
 
 
-def test_where_a_feature_tells_who_somebody_is_no_row_is_shown(
+def test_where_a_feature_is_personal_no_row_is_shown(
     changed: Callable[..., Path],
 ) -> None:
     def mark(folder: Path) -> None:
@@ -254,7 +258,7 @@ def test_where_a_feature_tells_who_somebody_is_no_row_is_shown(
         path.write_text(yaml.safe_dump(contract, sort_keys=False))
 
     about = client(changed(mark)).get("/page/about").json()
-    assert about["cases"] == []
+    assert about["examples"] == []
     columns = {column["name"]: column for column in about["columns"]}
     assert columns["colour"]["choices"] == []
     assert about["example"]["colour"] == "text"
@@ -266,9 +270,9 @@ def test_a_row_that_breaks_the_contract_gets_the_apis_own_words(
     api = client(bundle("two classes"))
     row = asked(api) | {"weight": 5000, "grade": None}
     own = api.post("/predict", json={"rows": [row]}).json()["detail"]
-    told = api.post("/page/explain", json=row)
-    assert told.status_code == 422
-    assert [(one["loc"][-1], one["msg"]) for one in told.json()["detail"]] == [
+    explanation = api.post("/page/explain", json=row)
+    assert explanation.status_code == 422
+    assert [(one["loc"][-1], one["msg"]) for one in explanation.json()["detail"]] == [
         (one["loc"][-1], one["msg"]) for one in own
     ]
 
@@ -277,17 +281,17 @@ def test_a_bundle_of_before_without_reference_cases_and_card_is_answered(
     changed: Callable[..., Path],
 ) -> None:
     def strip(folder: Path) -> None:
-        for pattern in ("reference.csv", "cases.json", "MODEL_CARD.md", "*.png"):
+        for pattern in ("reference.csv", "examples.json", "MODEL_CARD.md", "*.png"):
             for path in folder.glob(pattern):
                 path.unlink()
 
     folder = changed(strip)
     api = client(folder)
     about = api.get("/page/about").json()
-    assert (about["cases"], about["plots"]) == ([], [])
+    assert (about["examples"], about["plots"]) == ([], [])
     assert about["example"] == json.loads(json.dumps(example(BundlePredictor(folder)), default=str))
-    told = api.post("/page/explain", json=about["example"]).json()
-    assert set(told) == {"prediction", "model_version", "seal", "subject", "value"}
+    explanation = api.post("/page/explain", json=about["example"]).json()
+    assert set(explanation) == {"prediction", "model_version", "fingerprint", "subject", "value"}
     assert "no model card" in api.get("/page/card").text
 
 
@@ -308,14 +312,14 @@ def test_plots_are_those_that_the_bundle_was_sealed_with(changed: Callable[..., 
     api = client(folder)
     about = api.get("/page/about").json()
     assert about["plots"] == ["calibration.png", "importance.png", "ranking.png"]
-    plot = api.get(f"/page/plots/{about['seal']}/calibration.png")
+    plot = api.get(f"/page/plots/{about['fingerprint']}/calibration.png")
     assert (plot.content, plot.headers["content-type"]) == (b"a plot", "image/png")
     assert "max-age=31536000" in plot.headers["cache-control"]
     assert len(plot.headers.get_list("cache-control")) == 1
     for other in ("later.png", "model.onnx", "..%2Fchampion%2Fcalibration.png"):
-        assert api.get(f"/page/plots/{about['seal']}/{other}").status_code == 404
+        assert api.get(f"/page/plots/{about['fingerprint']}/{other}").status_code == 404
     (folder / "calibration.png").write_bytes(b"changed")
-    assert api.get(f"/page/plots/{about['seal']}/calibration.png").status_code == 404
+    assert api.get(f"/page/plots/{about['fingerprint']}/calibration.png").status_code == 404
 
 
 def test_the_page_shows_the_model_of_now(changed: Callable[..., Path]) -> None:
@@ -323,19 +327,25 @@ def test_the_page_shows_the_model_of_now(changed: Callable[..., Path]) -> None:
     served = LiveModel(folder)
     api = TestClient(create_app(ModelService(served, ServingSettings())))
     before = api.get("/page/about").json()
-    assert api.post("/page/explain", json=before["example"]).json()["seal"] == before["seal"]
+    assert (
+        api.post("/page/explain", json=before["example"]).json()["fingerprint"]
+        == before["fingerprint"]
+    )
 
     (folder / "old.png").rename(folder / "new.png")
     (folder / "MODEL_CARD.md").write_text("# The second\n")
     write_checksums(folder, Manifest.model_validate_json((folder / "bundle.json").read_bytes()))
     assert "no model card" in api.get("/page/card").text  # it is not that of the model of now
-    served.change()
+    served.reload()
     after = api.get("/page/about").json()
     both = ({*before["plots"]}, {*after["plots"]})
     assert (both[0] - both[1], both[1] - both[0]) == ({"old.png"}, {"new.png"})
     assert "The second" in api.get("/page/card").text
-    assert api.post("/page/explain", json=before["example"]).json()["seal"] == after["seal"]
-    assert api.get(f"/page/plots/{before['seal']}/old.png").status_code == 404
+    assert (
+        api.post("/page/explain", json=before["example"]).json()["fingerprint"]
+        == after["fingerprint"]
+    )
+    assert api.get(f"/page/plots/{before['fingerprint']}/old.png").status_code == 404
 
 
 def test_where_keys_are_needed_the_page_opens_and_what_it_asks_for_needs_one(

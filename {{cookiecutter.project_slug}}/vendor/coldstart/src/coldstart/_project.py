@@ -29,7 +29,7 @@ class Project:
     derived : str
         Dictionary from a derived column's name to the function that computes it.
     app : str
-        Function of the settings and a bundle's folder that makes the FastAPI application.
+        Function of a `ModelService` that makes the FastAPI application.
     root : Path
         The project's folder; by default the working directory.
     """
@@ -69,6 +69,11 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         """Return the command line that runs one of the project's commands in a new process."""
         return [sys.executable, "-m", self.package, *arguments]
+
+    @property
+    def title(self) -> str:
+        """Name of the project in words."""
+        return self.package.replace("_", " ").capitalize()
 
     @property
     def env_prefix(self) -> str:

@@ -4,12 +4,12 @@
     schema.yaml     the contract
     bundle.json     classes, threshold, metrics, provenance, and the files' checksums
     reference.csv   some of the rows that the model was fitted on, with its prediction
-    tested.csv      predictions of the test rows by models that did not see them
-    cases.json      three of the test rows: one told rightly, one wrongly, one doubtful
+    tested.csv      predictions of the test rows by models that were not fitted on them
+    examples.json   three of the test rows: a correct, an incorrect and an uncertain prediction
     MODEL_CARD.md   the same for people
     *.png           plots of the test rows
 
-There is no pickle in it, so loading a model runs nobody's code.
+There is no pickle in it, so loading a model runs no code of its author's.
 """
 
 from __future__ import annotations
@@ -27,31 +27,35 @@ from coldstart.errors import UserError
 
 MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
 REFERENCE, TESTED, CARD = "reference.csv", "tested.csv", "MODEL_CARD.md"
-CASES = "cases.json"
+EXAMPLES = "examples.json"
 VERSION = "version.json"
 
 
 class Manifest(BaseModel):
-    """What bundle.json holds.
+    """The content of bundle.json.
 
     Attributes
     ----------
-    classes
+    family : str
+        Name of the model type.
+    target : str
+        Name of the target.
+    classes : list of str
         Names of the classes, in the order of the prediction's columns; empty for regression.
-    derived
+    derived : list of str
         Names of the derived columns that the graph takes after the contract's numbers.
-    threshold
-        Probability of the second of two classes from which it is the answer.
-    weights
-        Of many classes, in their order: the answer is the one whose probability times
+    threshold : float, optional
+        Probability of the second of two classes from which it is predicted.
+    weights : list of float, optional
+        Of more than two classes, in their order: the class is predicted whose probability times
         its weight is largest.
-    metrics
+    metrics : dict
         On the test rows: `test` of the model, `baseline` of the dummy, `column` of the best
         single column, `naive` of the seasonal forecast, `interval` of the primary metric;
         and `parity` as the largest difference between graph and pipeline.
-    provenance
+    provenance : dict
         Where the model comes from: run, git commit, data, settings and library versions.
-    files
+    files : dict
         SHA-256 of each other file, hexadecimal.
     """
 
@@ -69,13 +73,21 @@ class Manifest(BaseModel):
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_checksums(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, with the checksums of the files that the folder holds."""
+    """Write the manifest, with the checksums of the files that the folder holds.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+    manifest : Manifest
+        Its manifest; the checksums in it are replaced.
+    """
     files = {
         path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
     }
@@ -89,6 +101,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def verify_bundle(folder: Path) -> Manifest:
     """Check that a bundle is whole and unchanged.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+
+    Returns
+    -------
+    Manifest
+        Its manifest.
 
     Raises
     ------
@@ -113,14 +135,14 @@ def verify_bundle(folder: Path) -> Manifest:
 
 
 def registered_version(folder: Path) -> dict[str, str]:
-    """Name, version and alias under which a bundle was registered; empty if it was not."""
+    """Return name, version and alias under which a bundle is registered; empty if it is not."""
     path = folder / VERSION
     found: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
     return found
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """Put one folder in the place of another, which stays as it is until the new one is whole."""
+    """Replace a folder by another; the old one stays until the new one is whole."""
     retired = old.with_name(f".{old.name}.retired")
     shutil.rmtree(retired, ignore_errors=True)
     if old.exists():
@@ -130,7 +152,7 @@ def replace_folder(new: Path, old: Path) -> None:
 
 
 def current_bundle() -> Path:
-    """The champion's bundle, or the challenger's while there is no champion."""
+    """Return the champion's bundle, or the challenger's while there is no champion."""
     champion, challenger = Path("bundles/champion"), Path("bundles/challenger")
     if not champion.exists() and challenger.exists():
         print("there is no champion yet: using the challenger", file=sys.stderr)

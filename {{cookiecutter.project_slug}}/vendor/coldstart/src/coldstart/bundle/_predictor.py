@@ -1,4 +1,4 @@
-"""Scoring: a bundle's predictions, for the API, for files and for the tests of a model.
+"""A bundle's predictions, for the API, for files and for the evaluation of a model.
 
 Nothing here needs the library that trained the model, nor polars.
 """
@@ -24,7 +24,7 @@ from coldstart.bundle._bundle import (
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.errors import UserError
 
-TOLERANCE = 1e-4  # between answers that count as the same: elsewhere sums go in another order
+TOLERANCE = 1e-4  # between predictions that count as the same: sums go in another order elsewhere
 
 
 def to_labels(
@@ -32,14 +32,21 @@ def to_labels(
     threshold: float | None = None,
     weights: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Class numbers that probabilities stand for, shape (n,).
+    """Return the predicted classes of probabilities.
 
     Parameters
     ----------
-    threshold
-        Probability of the second of two classes from which it is the answer.
-    weights
-        Of each class; the answer is the class of the largest product of both.
+    prediction : ndarray of shape (n, classes)
+        Probabilities.
+    threshold : float, optional
+        Probability of the second of two classes from which it is predicted.
+    weights : sequence of float, optional
+        Of each class: the class is predicted whose probability times its weight is largest.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Class numbers.
     """
     if threshold is not None:
         return (prediction[:, 1] >= threshold).astype(np.int64)
@@ -49,7 +56,7 @@ def to_labels(
 
 
 def align(prediction: np.ndarray, own: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
-    """Probabilities of a model's own classes, as columns of the given classes."""
+    """Return probabilities of a model's own classes as columns of the given classes."""
     shares = np.zeros((len(prediction), len(classes)), dtype=prediction.dtype)
     for column, label in enumerate(own):
         if label in classes:
@@ -58,30 +65,44 @@ def align(prediction: np.ndarray, own: Sequence[Any], classes: Sequence[Any]) ->
 
 
 class BundlePredictor:
-    """A bundle, loaded.
+    """A loaded bundle, which predicts rows.
 
     Parameters
     ----------
-    folder
+    folder : Path
         The bundle.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Classes, threshold, metrics and provenance.
+    contract : Contract
+        The data contract that the model was trained with.
+    fingerprint : str
+        SHA-256 of the manifest, and with it of all files.
+    version : dict
+        Name, version and alias in the registry; empty if it is not registered.
 
     Raises
     ------
     UserError
-        If the bundle is missing or corrupt.
+        If the bundle is missing or corrupt, or was trained with other derived columns.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = verify_bundle(folder)
-        self.seal = checksum(folder / MANIFEST)
+        self.fingerprint = checksum(folder / MANIFEST)
         self.contract = Contract.load(folder / CONTRACT)
         self.version = registered_version(folder)
         if list(self.contract.derived) != self.manifest.derived:
-            trained, now = (", ".join(names) or "none" for names in (self.manifest.derived, self.contract.derived))
+            trained, now = (
+                ", ".join(names) or "none"
+                for names in (self.manifest.derived, self.contract.derived)
+            )
             raise UserError(
-                f"{folder} was trained with the derived columns {trained}, and features.py has "
-                f"{now} for its schema.yaml; run: make train"
+                f"{folder} was trained with other derived columns ({trained}) than features.py "
+                f"has now ({now}); run: make train"
             )
         options = onnxruntime.SessionOptions()
         # One row leaves nothing to share out, and threads that wait cost the other requests.
@@ -106,15 +127,20 @@ class BundlePredictor:
 
     @property
     def number(self) -> str:
-        """The model's version in the registry."""
+        """The model's version in the registry, or `unregistered`."""
         return self.version.get("version", "unregistered")
 
     def predict(self, features: EncodedFeatures) -> np.ndarray:
-        """Predict n rows.
+        """Predict encoded rows.
+
+        Parameters
+        ----------
+        features : EncodedFeatures
+            Of n rows.
 
         Returns
         -------
-        float32 array
+        ndarray of float32
             Probabilities of shape (n, classes), or values of shape (n, 1).
         """
         feed = {name: getattr(features, name) for name in self._inputs}
@@ -122,7 +148,7 @@ class BundlePredictor:
         return prediction
 
     def predict_as(self, features: EncodedFeatures, classes: Sequence[str]) -> np.ndarray:
-        """Predict as `predict` does, but with a column for each of the given classes."""
+        """Predict encoded rows, with a column for each of the given classes."""
         prediction = self.predict(features)
         return align(prediction, self.manifest.classes, classes) if classes else prediction
 
@@ -134,21 +160,26 @@ class BundlePredictor:
         return {"weights": [weight.get(label, 1.0) for label in classes]}
 
     def labels(self, prediction: np.ndarray) -> np.ndarray:
-        """Class numbers that predicted probabilities stand for, shape (n,)."""
+        """Return the predicted class numbers, shape (n,); see `to_labels`."""
         return to_labels(prediction, self.manifest.threshold, self.manifest.weights)
 
     def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Answer typed rows, as the API does.
+        """Predict typed rows, as the API does.
+
+        Parameters
+        ----------
+        rows : list of dict
+            Typed values by column.
 
         Returns
         -------
         list of dict
             `label`, `probability` of that label and `probabilities` of all; or `value`.
         """
-        return self.answers(self.predict(self.contract.encode(self.columns(rows))))
+        return self.describe(self.predict(self.contract.encode(self.columns(rows))))
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
-        """Turn rows to columns, None where a field was left out."""
+        """Return rows as columns, None where a field was left out."""
         names = list(self.contract.features)
         try:
             # The quick way, which needs each field; the first is there twice since of a single
@@ -160,8 +191,8 @@ class BundlePredictor:
             return {name: [row.get(name) for row in rows] for name in names}
         return dict(zip(names, values, strict=False))
 
-    def answers(self, prediction: np.ndarray) -> list[dict[str, Any]]:
-        """Say what was predicted, as `score` does."""
+    def describe(self, prediction: np.ndarray) -> list[dict[str, Any]]:
+        """Return what `predict` returned in the form of `score`."""
         classes = self.manifest.classes
         if not classes:
             return [{"value": value} for value in prediction[:, 0].tolist()]

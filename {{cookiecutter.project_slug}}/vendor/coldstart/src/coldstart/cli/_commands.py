@@ -5,7 +5,6 @@ What a command uses is imported where it runs, so that it waits for nothing else
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from coldstart._collector import collector_paused
 from coldstart.bundle._bundle import current_bundle
 from coldstart.config._settings import UI_PORT, Settings
 from coldstart.errors import UserError
@@ -25,9 +25,12 @@ class Command(Settings):
     ----------
     alone
         Whether it writes what another command may be writing, and so runs alone.
+    shown
+        Settings of config.yaml that its help names.
     """
 
     alone: ClassVar[bool] = False
+    shown: ClassVar[tuple[str, ...]] = ()
 
     def run(self) -> int | None:
         """Do it; return an exit code if there is more to tell than that it went well."""
@@ -53,6 +56,7 @@ class Train(Command):
     """Prepare the data, train and track every model, register the best."""
 
     alone = True
+    shown = ("models", "budget", "fresh", "seed", "choose")
 
     def run(self) -> None:
         """Do it."""
@@ -66,13 +70,15 @@ class Promote(Command):
 
     alone = True
 
+    version: str | None = Field(None, description="to make the challenger first")
+
     def run(self) -> None:
         """Do it."""
         from coldstart.data._dataset import load
         from coldstart.tracking import _mlflow as tracking
         from coldstart.tracking import _registry as registry
 
-        print(registry.promote(tracking.connect(self), self, load(self)))
+        print(registry.promote(tracking.connect(self), self, load(self), self.version))
 
 
 class Rollback(Command):
@@ -111,10 +117,10 @@ class Serve(Command):
     def run(self) -> None:
         """Do it."""
         # The API is there a tenth of a second sooner without numpy's own threads, which spin
-        # while they have nothing to do, and without looking for garbage while modules load.
+        # while they have nothing to do.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        gc.disable()
-        from coldstart.serve._server import serve
+        with collector_paused():
+            from coldstart.serve._server import serve
 
         serve(self.project, self.bundle or current_bundle(), self.serving)
 
@@ -151,9 +157,9 @@ class Predict(Command):
             )
         bundle = self.bundle or current_bundle()
         if self.file is None or self.out is None:
-            from coldstart.serve._live_model import answer_example
+            from coldstart.serve._live_model import predict_example
 
-            print(answer_example(bundle))
+            print(predict_example(bundle))
             print("your own rows: make predict FILE=in.csv OUT=out.csv, or make serve")
             return
         from coldstart._progress import StageTimer
@@ -165,19 +171,12 @@ class Predict(Command):
 
 
 class Ui(Command):
-    """Open the MLflow page."""
+    """Open the MLflow page on the project's runs."""
 
     port: int = Field(UI_PORT, description="of the page")
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Do it."""
-        if self.tracking_uri.startswith("http"):
-            print(f"MLflow: {self.tracking_uri}")
-            return
-        # Without job execution it starts in a third of the time, and a quarter of the memory.
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        address = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        store = ["--backend-store-uri", self.tracking_uri]
-        print(f"MLflow: http://127.0.0.1:{self.port} (starting; Ctrl-C ends it)", flush=True)
-        command = [sys.executable, "-m", "mlflow", "server", *store, *address]
-        os.execve(sys.executable, command, environment)  # a signal then reaches the server itself
+        from coldstart.tracking._ui import open_ui
+
+        return open_ui(self, self.port)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 from coldstart.cli._commands import Command
 from coldstart.monitor._request import MonitorRequest
 

@@ -8,17 +8,17 @@ from coldstart.cli._commands import Command
 
 
 class Pages(Command):
-    """Write the portfolio page, a folder that GitHub Pages can show."""
+    """Write the portfolio page, a folder for GitHub Pages."""
 
     alone = True
 
-    check: bool = Field(False, description="write nothing; say whether it shows the champion")
+    check: bool = Field(False, description="only print whether it shows the champion")
 
     def run(self) -> int | None:
-        """Do it."""
-        from coldstart.portfolio._site import check, write
+        """Write or check the page."""
+        from coldstart.portfolio._site import check_site, write_site
 
         if self.check:
-            return check()
-        write(self)
+            return check_site()
+        write_site(self)
         return None

@@ -1,4 +1,4 @@
-"""The report's command."""
+"""The command that writes results into README.md."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from coldstart.cli._commands import Command
 
 
 class Report(Command):
-    """Fill in what README.md says between its marked lines."""
+    """Write the results into README.md, between its marked lines."""
 
-    shot: bool = Field(False, description="take the screenshot anew, which needs a browser")
+    shot: bool = Field(False, description="take the screenshot anew, with an installed browser")
 
     def run(self) -> None:
-        """Do it."""
+        """Write the results."""
         from coldstart.report._report import report
 
         report(self, self.shot)

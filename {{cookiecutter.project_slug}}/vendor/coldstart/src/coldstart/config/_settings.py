@@ -1,4 +1,4 @@
-"""The person's choices: config.yaml, then .env, the environment, and the command line."""
+"""Settings of a project: config.yaml, then the environment, then the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONFIG, CHECKPOINTS = Path("config.yaml"), Path("checkpoints")
 
 
 def seconds(value: Any) -> Any:
-    """Read a time such as 90, 90s, 5m or 1h."""
+    """Parse a time such as 90, 90s, 5m or 1h."""
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", value)
         if not found:
@@ -48,7 +48,13 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 def rank_of() -> tuple[int, int]:
-    """Return the rank that torchrun started this process as, and among how many."""
+    """Return the rank that torchrun started this process with, and the number of ranks.
+
+    Returns
+    -------
+    rank, world_size : int
+        0 and 1 if torchrun did not start it.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -61,19 +67,45 @@ class Section(BaseModel):
 
 
 class Join(Section):
-    """A second table, whose row with the same key is added to each row of the first."""
+    """A second table, joined to the first by a key.
+
+    Attributes
+    ----------
+    file : Path
+        File of the table.
+    key : str
+        Column that both tables have. Its values are unique in this one.
+    """
 
     file: Path
     key: str
 
 
 class Dialect(Section):
-    """How a file is written. What is left open is found out from the file, and said."""
+    """How a file is written. What is not set is detected from the file, and printed.
 
-    encoding: str | None = Field(None, description="as Python calls it: utf-8, cp1252, utf-16")
+    Attributes
+    ----------
+    encoding : str
+        Python's name of the encoding, such as utf-8, cp1252 or utf-16.
+    delimiter : str
+        Between fields. A blank stands for any run of blanks.
+    quote : str
+        Character that fields are quoted with.
+    header : bool
+        Whether there is a header.
+    skip, footer : int
+        Lines above and below the table.
+    sheet : str
+        Sheet of an Excel file.
+    ragged : {"quarantine", "refuse"}
+        What to do with rows that have too many or too few fields.
+    """
+
+    encoding: str | None = Field(None, description="Python's name: utf-8, cp1252, utf-16")
     delimiter: str | None = Field(None, min_length=1, description="a blank: any run of blanks")
     quote: str | None = Field(None, min_length=1, max_length=1)
-    header: bool | None = Field(None, description="whether there is a line of names")
+    header: bool | None = Field(None, description="whether there is a header")
     skip: int | None = Field(None, ge=0, description="lines above the table")
     footer: int | None = Field(None, ge=0, description="lines below the table")
     sheet: str | None = Field(None, description="of an Excel file")
@@ -97,35 +129,44 @@ class Dialect(Section):
             raise ValueError(f"there is no encoding {name!r}; try cp1252 or utf-8") from None
 
 
-def place(value: Any) -> Path | str:
-    """Tell an address in an object store, which is text, from a path."""
+def path_or_address(value: Any) -> Path | str:
+    """Return an address in an object store as text, and anything else as a path."""
     if not isinstance(value, str | Path):
         raise ValueError("expected a path, or an address such as s3://bucket/folder/*.parquet")
     return str(value) if str(value).startswith("s3://") else Path(value)
 
 
 class DataSettings(Section):
-    """Where the raw table comes from.
+    """Where the table is, and how its files are written.
 
     Attributes
     ----------
-    table
-        A file, a folder (all tables in it) or a pattern such as `data/raw/*.csv`. Files
-        with the same columns are appended. Parquet may lie in an object store:
+    table : Path or str
+        A file, a folder (all tables in it) or a pattern such as `data/raw/*.csv`. Files with the
+        same columns are concatenated. Parquet may be in an object store:
         `s3://bucket/folder/*.parquet`.
+    joins : list of Join
+        Tables to join to it.
+    dialect : Dialect
+        How its files are written.
     """
 
-    table: Annotated[Path | str, PlainValidator(place)]
+    table: Annotated[Path | str, PlainValidator(path_or_address)]
     joins: list[Join] = []
     dialect: Dialect = Dialect()
 
 
 class SplitSettings(Section):
-    """How rows are divided.
+    """How rows are split.
 
-    Dates are the first day that no longer belongs to a part, and need a column
-    with the role time. Without them the fractions count. Fewer rows than
-    `cross_validate_below` are split several times.
+    Attributes
+    ----------
+    train_until, validate_until, test_until : date, optional
+        The first day that is no longer in the part. They require a column with the role time.
+    train, validation : float
+        Share of the rows in each part, if no dates are set. Defaults 0.7 and 0.15.
+    cross_validate_below : int
+        With fewer rows the table is split several times. Default 1000.
     """
 
     train_until: dt.date | None = None
@@ -143,23 +184,49 @@ class SplitSettings(Section):
 
 
 class NeuralSettings(Section):
-    """The neural network and its training."""
+    """The neural network and its training.
 
-    # Where it is trained decides nothing, and a training may go on elsewhere.
-    PLACE: ClassVar = {"accelerator", "devices", "strategy", "checkpoint_seconds"}
+    Attributes
+    ----------
+    hidden : list of int
+        Width of each hidden layer.
+    dropout : float
+        Share of the hidden units to drop in training.
+    batch_size : int
+        Rows in a step, all processes' together.
+    learning_rate, weight_decay : float
+        Of AdamW.
+    stream : bool
+        Whether to train on all rows of Parquet files, instead of on a sample.
+    epochs : int
+        Number of epochs, at most.
+    patience : int
+        Epochs without improvement before training stops.
+    checkpoint_seconds : float
+        Seconds between checkpoints, at least.
+    accelerator : {"auto", "cpu", "gpu", "mps"}
+        Device to train on.
+    devices : int
+        Processes, one for each device, that share each batch.
+    strategy : {"ddp", "fsdp"}
+        How processes share the model: each holds all of it, or a part.
+    """
+
+    # Settings of where and how it runs: they do not change the model, so it may resume elsewhere.
+    EXECUTION: ClassVar = {"accelerator", "devices", "strategy", "checkpoint_seconds"}
 
     hidden: list[Annotated[int, Field(gt=0)]] = [64, 32]
     dropout: float = Field(0.3, ge=0, lt=1)
-    batch_size: int = Field(512, gt=0, description="rows of a step, all processes' together")
+    batch_size: int = Field(512, gt=0, description="rows in a step, of all processes")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    stream: bool = Field(False, description="learn from all rows of Parquet, not of a sample")
+    stream: bool = Field(False, description="train on all rows of Parquet files, not on a sample")
     epochs: int = Field(40, gt=0, description="at most")
     patience: int = Field(3, gt=0, description="epochs without improvement before it stops")
-    checkpoint_seconds: float = Field(1.0, ge=0, description="at most one in this time")
+    checkpoint_seconds: float = Field(1.0, ge=0, description="seconds between checkpoints, at least")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
-    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="fsdp: each holds a part of it")
+    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="fsdp: each process holds a part of the model")
 
 
 class LogSettings(Section):
@@ -172,7 +239,7 @@ class LogSettings(Section):
 
 
 class PredictionLogSettings(Section):
-    """The log of the API's predictions, for `make monitor`."""
+    """The prediction log, which `make monitor` reads."""
 
     folder: Path | None = Field(None, description="of Parquet files; by default none are kept")
     share: float = Field(1.0, gt=0, le=1, description="of the requests")
@@ -186,7 +253,9 @@ class ServingSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     workers: int = Field(1, gt=0, description="processes")
-    keys: Path | None = Field(None, description="file of keys (make key); by default none is needed")
+    keys: Path | None = Field(
+        None, description="file of keys (make key); by default none is needed"
+    )
     per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
     max_concurrency: int = Field(256, gt=0, description="requests in progress; more get 503")
     max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
@@ -221,7 +290,7 @@ class ServingSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All settings of the project."""
+    """All settings of a project."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -239,19 +308,19 @@ class Settings(BaseSettings):
     contract: Path = Path("schema.yaml")
     split: SplitSettings = SplitSettings()
     models: list[str] | None = Field(
-        None, min_length=1, description="all of these; by default those that suit, in the budget"
+        None, min_length=1, description="model types to train; by default all that suit, within the budget"
     )
-    budget: Seconds = Field(60.0, description="for trying models that were not asked for by name")
-    tuned: dict[str, dict[str, Any]] = Field({}, description="settings of models, by make tune")
+    budget: Seconds = Field(60.0, description="time for model types that `models` does not name")
+    tuned: dict[str, dict[str, Any]] = Field({}, description="hyperparameters by model type, from make tune")
     leak_threshold: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
     )
     training_rows: int = Field(
-        500_000, gt=0, description="of more rows, a random sample of so many is learned from"
+        500_000, gt=0, description="rows to train on; of more rows a random sample is drawn"
     )
     seed: int = 0
-    fresh: bool = Field(False, description="start anew what an interrupted training left")
-    choose: bool = Field(True, description="make the best the challenger, the first the champion")
+    fresh: bool = Field(False, description="start anew instead of resuming an interrupted training")
+    choose: bool = Field(True, description="make the best model the challenger, and the first one the champion")
     experiment: str = Field("", description="in MLflow; by default the package's name")
     tracking_uri: str = Field(
         "sqlite:///mlflow.db",
@@ -261,13 +330,31 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     _project: Project = PrivateAttr(default_factory=Project)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_was_called_otherwise(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "too_good" in values:
+            raise ValueError("the setting too_good is now called leak_threshold: write that")
+        return values
+
     @property
     def project(self) -> Project:
-        """The project whose settings these are."""
+        """The project that these settings belong to."""
         return self._project
 
     def for_project(self, project: Project) -> Self:
-        """Return these settings as a project's own."""
+        """Return these settings for a project.
+
+        Parameters
+        ----------
+        project : Project
+            The project.
+
+        Returns
+        -------
+        Settings
+            The same object.
+        """
         self._project = project
         if not self.experiment:
             self.experiment = project.package
@@ -282,26 +369,41 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Earlier sources win."""
+        """Return the sources of settings. Earlier ones override later ones."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
 
     @classmethod
     def load(cls, project: Project) -> Self:
-        """Read a project's settings from config.yaml and the environment alone.
+        """Load a project's settings from config.yaml and the environment.
 
         Parameters
         ----------
         project : Project
             The project, whose name is the prefix of environment variables.
+
+        Returns
+        -------
+        Settings
+            The settings.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If a setting is missing, unknown or wrong.
         """
         load: Any = cls
         settings: Self = load(_env_prefix=project.env_prefix)
         return settings.for_project(project)
 
     def choices(self) -> dict[str, Any]:
-        """Return what decides a training, to be logged with it.
+        """Return the settings that determine a training, to log with it.
 
-        Without the tracking store's address, which may hold a password.
+        Returns
+        -------
+        dict
+            Without the address of the tracking server, which may hold a password.
         """
         decisive = set(Settings.model_fields) - {"tracking_uri", "serving", "choose", "fresh"}
-        return self.model_dump(mode="json", include=decisive, exclude={"neural": NeuralSettings.PLACE})
+        return self.model_dump(
+            mode="json", include=decisive, exclude={"neural": NeuralSettings.EXECUTION}
+        )

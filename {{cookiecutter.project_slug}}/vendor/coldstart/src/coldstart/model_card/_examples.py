@@ -1,4 +1,4 @@
-"""Cases: three test rows to show what the model does well, badly, and in doubt."""
+"""Examples: three test rows with a correct, an incorrect and an uncertain prediction."""
 
 from __future__ import annotations
 
@@ -13,71 +13,87 @@ from coldstart.data._dataset import Dataset
 from coldstart.train._evaluation import HeldOutPredictions
 
 
-def cases(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) -> list[dict[str, Any]]:
-    """Choose among rows that were predicted by models that had not seen them.
+def choose_examples(
+    dataset: Dataset, manifest: Manifest, held: HeldOutPredictions
+) -> list[dict[str, Any]]:
+    """Choose example rows for the demo page among those that were held out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+    manifest : Manifest
+        With the decision threshold.
+    held : HeldOutPredictions
+        Predictions of the test rows.
 
     Returns
     -------
     list of dict
-        At most one of each `kind`: `right`, `wrong` and `uncertain` (of a quantity, whose error
-        is the median, `middling`), with the `truth`, what was `said`, and the `row` as the API
-        takes it. None where a feature tells who somebody is: this is shown to everybody.
+        At most one of each `kind`: `correct`, `incorrect` and `uncertain`; for a numeric target
+        `smallest_error`, `largest_error` and `median_error`. Each with the `prediction`, the true
+        `outcome`, and the `row` as the API takes it. Empty where a feature is personal: everybody
+        may see these rows.
     """
     if any(column.personal for column in dataset.contract.features.values()):
         return []
-    prediction = held.prediction.mean(axis=0)
-    chosen = pick_class_examples(held, prediction, manifest) if dataset.classes else of_values(held)
+    mean = held.prediction.mean(axis=0)
+    chosen = pick_class_examples(held, mean, manifest) if dataset.classes else by_error(held)
     target = dataset.contract.target
     names = list(dataset.contract.features)
-    found = []
+    examples = []
     for kind, at in chosen.items():
         row = dataset.table[[int(held.rows[at])]]
+        prediction: dict[str, Any] = {"value": float(mean[at, 0])}
+        outcome: Any = row[target].item()
         if dataset.classes:
             label = int(held.labels[0, at])
-            probability = float(prediction[at, label])
-            said = {"label": dataset.classes[label], "probability": probability}
-            truth: Any = row[target].cast(pl.String).item()
-        else:
-            said, truth = {"value": float(prediction[at, 0])}, row[target].item()
+            prediction = {"label": dataset.classes[label], "probability": float(mean[at, label])}
+            outcome = row[target].cast(pl.String).item()
         # Polars writes days as the API reads them.
         (features,) = json.loads(row.select(names).write_json())
-        found.append({"kind": kind, "truth": truth, "said": said, "row": features})
-    return found
+        examples.append(
+            {"kind": kind, "outcome": outcome, "prediction": prediction, "row": features}
+        )
+    return examples
 
 
-def pick_class_examples(held: HeldOutPredictions, prediction: np.ndarray, manifest: Manifest) -> dict[str, int]:
+def pick_class_examples(
+    held: HeldOutPredictions, prediction: np.ndarray, manifest: Manifest
+) -> dict[str, int]:
     """Choose places among rows that have classes.
 
-    Right is of the rarest class that was ever told rightly, since the common one is easy.
+    The correct one is of the rarest class that was ever predicted correctly, since the frequent
+    one is easy.
     """
     labels, places = held.labels[0], np.arange(len(held.rows))
-    sure = prediction[places, labels]
+    confidence = prediction[places, labels]
     if manifest.threshold is not None:
-        doubt = np.abs(prediction[:, 1] - manifest.threshold)
+        margin = np.abs(prediction[:, 1] - manifest.threshold)
     else:
-        likeliest = np.sort(prediction, axis=1)
-        doubt = likeliest[:, -1] - likeliest[:, -2]
-    hit = labels == held.target
+        ordered = np.sort(prediction, axis=1)
+        margin = ordered[:, -1] - ordered[:, -2]
+    correct = labels == held.target
     found = {}
-    if hit.any():
-        counts = np.bincount(held.target[hit])
+    if correct.any():
+        counts = np.bincount(held.target[correct])
         rarest = np.flatnonzero(counts)[np.argmin(counts[counts > 0])]
-        found["right"] = best(sure, hit & (held.target == rarest))
-    if not hit.all():
-        found["wrong"] = best(sure, ~hit)
+        found["correct"] = largest(confidence, correct & (held.target == rarest))
+    if not correct.all():
+        found["incorrect"] = largest(confidence, ~correct)
     others = ~np.isin(places, list(found.values()))
     if others.any():
-        found["uncertain"] = best(-doubt, others)
+        found["uncertain"] = largest(-margin, others)
     return found
 
 
-def of_values(held: HeldOutPredictions) -> dict[str, int]:
-    """Choose places among rows that have quantities, by the error."""
+def by_error(held: HeldOutPredictions) -> dict[str, int]:
+    """Choose places among rows of a numeric target, by the absolute error."""
     order = np.argsort(np.abs(held.prediction.mean(axis=0)[:, 0] - held.target), kind="stable")
-    places = {"right": 0, "wrong": len(order) - 1, "middling": len(order) // 2}
-    return {kind: int(order[place]) for kind, place in places.items()}
+    ranks = {"smallest_error": 0, "largest_error": len(order) - 1, "median_error": len(order) // 2}
+    return {kind: int(order[rank]) for kind, rank in ranks.items()}
 
 
-def best(scores: np.ndarray, among: np.ndarray) -> int:
-    """Place of the largest score among some."""
+def largest(scores: np.ndarray, among: np.ndarray) -> int:
+    """Return the place of the largest score among some."""
     return int(np.argmax(np.where(among, scores, -np.inf)))

@@ -14,7 +14,7 @@ from coldstart.monitor._bins import of_labels, of_numbers
 from coldstart.monitor._drift import BROKEN, Finding, Tally
 from coldstart.monitor._outcomes import Live, Outcomes, judge
 from coldstart.monitor._rows import LABEL, PREDICTION, TIME, Rows, answered, types
-from coldstart.serve._live_model import reference
+from coldstart.serve._live_model import reference_rows
 
 
 @dataclass
@@ -131,7 +131,7 @@ def begin(predictor: BundlePredictor) -> tuple[dict[str, Tally], Tally]:
     """
     if not (predictor.folder / REFERENCE).is_file():
         raise UserError(f"{predictor.folder} has no {REFERENCE} to compare with; run: make train")
-    columns, rows = types(predictor.contract), [row for row, _ in reference(predictor)]
+    columns, rows = types(predictor.contract), [row for row, _ in reference_rows(predictor)]
     fitted = pl.DataFrame(
         [
             pl.Series(name, [row.get(name) for row in rows], kind, strict=False)

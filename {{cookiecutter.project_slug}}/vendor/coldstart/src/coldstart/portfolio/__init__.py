@@ -1,1 +1,1 @@
-"""The portfolio page for GitHub Pages."""
+"""A portfolio page for GitHub Pages: your story, and the demo page without a server."""

@@ -1,4 +1,4 @@
-"""The site: the story, and the demo page with a record in the place of its API."""
+"""The site: the story, and the demo page with recorded predictions in place of its API."""
 
 from __future__ import annotations
 
@@ -15,55 +15,69 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 from coldstart.portfolio._recording import record
-from coldstart.portfolio._story import Story, tell
+from coldstart.portfolio._story import Story, read_story
 from coldstart.report._picture import Stages
-from coldstart.report._report import shown
-from coldstart.serve.page._bundle_files import card, kept, plots
+from coldstart.report._report import collect
+from coldstart.serve.page._bundle_files import card, plots, read_file
 from coldstart.serve.page._routes import POLICY
 from coldstart.serve.page._routes import STATIC as PAGE
 from coldstart.tracking._registry import BUNDLES, CHAMPION
 
 SITE, STORY = Path("site"), Path("STORY.md")
 RECORD = Path("page/recorded.json")
-STATIC, BEGUN = Path(__file__).parent / "static", Path(__file__).parent / "story.md"
+STATIC, OUTLINE = Path(__file__).parent / "static", Path(__file__).parent / "story.md"
 META = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 NOTE = (
-    "There is no server behind this page: it shows what version {} answered when it was made. "
-    "From each of the rows below, one input at a time can be changed to a recorded value."
+    "This page has no server: it shows recorded predictions of model version {}. You can change "
+    "one field at a time of each example below, to a recorded value."
 )
 
 
-def write(settings: Settings) -> None:
-    """Write the site anew; an older one is there until the new one is whole.
+def write_site(settings: Settings) -> None:
+    """Write the site anew; an older one stays until the new one is whole.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the project.
 
     Raises
     ------
     UserError
-        If there is no champion to show, the story cannot be told, or `site` holds something else.
+        If there is no champion to show, the story cannot be read, or `site` holds something else.
     """
     if SITE.exists() and not (SITE / RECORD).is_file():
-        raise UserError(f"{SITE} holds something that make pages did not write: move it away")
-    found = shown(settings)
+        raise UserError(f"{SITE} holds files that make pages did not write: move it away")
+    found = collect(settings)
     predictor = BundlePredictor(found.folder)
+    title = settings.serving.title or settings.project.title
     if not STORY.exists():
-        shutil.copyfile(BEGUN, STORY)
-        print(f"{STORY}: begun; write it, and run this again")
-    story = tell(STORY, {"results": found.results}, {"way": drawn(found.stages)})
+        outline = Template(OUTLINE.read_text(encoding="utf-8"))
+        STORY.write_text(outline.substitute(title=title), encoding="utf-8")
+        print(f"{STORY}: an outline was written; fill it in, then run make pages again")
+    facts = {"results": found.results}
+    story = read_story(STORY, facts, {"pipeline": pipeline_html(found.stages)})
     folder = SITE.with_name(f".{SITE}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)
-    fill(folder, predictor, story)
+    write_files(folder, predictor, story, title)
     replace_folder(folder, SITE)
 
-    if story.unwritten:
-        print(f"{STORY} says nothing yet of: {', '.join(story.unwritten)}; that is left out")
+    if story.empty:
+        print(f"{STORY}: sections without text are left out: {', '.join(story.empty)}")
     files = [path for path in SITE.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files if path.suffix != ".png")
-    print(f"{SITE}: version {predictor.number}, {size / 1000:.0f} kB and {len(plots(predictor))} plots")
-    print(f"look at it: python3 -m http.server --bind 127.0.0.1 --directory {SITE} 8001")
+    count = len(plots(predictor))
+    print(f"{SITE}: model version {predictor.number}, {size / 1000:.0f} kB and {count} plots")
+    print(f"to open it: python3 -m http.server --bind 127.0.0.1 --directory {SITE} 8001")
 
 
-def check() -> int:
-    """Say whether the site shows the champion; the exit code is 1 if it does not.
+def check_site() -> int:
+    """Print whether the site shows the champion.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if it shows another version.
 
     Raises
     ------
@@ -75,20 +89,20 @@ def check() -> int:
     except OSError:
         raise UserError(f"there is no {SITE} yet; run: make pages") from None
     verify_bundle(BUNDLES / CHAMPION)
-    if recorded["seal"] == checksum(BUNDLES / CHAMPION / MANIFEST):
+    if recorded["fingerprint"] == checksum(BUNDLES / CHAMPION / MANIFEST):
         print(f"{SITE} shows the champion, version {recorded['version']}")
         return 0
-    print(f"{SITE} shows version {recorded['version']}, another than the champion; run: make pages")
+    print(f"{SITE} shows version {recorded['version']}, not the champion; run: make pages")
     return 1
 
 
-def fill(folder: Path, predictor: BundlePredictor, story: Story) -> None:
+def write_files(folder: Path, predictor: BundlePredictor, story: Story, title: str) -> None:
     """Write all files, below the addresses that the API has for them."""
-    recorded = record(predictor)
+    recorded = record(predictor, title)
     own = {file.name for file in STATIC.iterdir()}
     files: dict[Path, bytes] = {
-        Path("index.html"): index(story, recorded["about"]["target"]),
-        Path("demo.html"): demo(predictor.number),
+        Path("index.html"): index_page(story, recorded["about"]["target"]),
+        Path("demo.html"): demo_page(predictor.number),
         RECORD: pydantic_core.to_json(recorded),
         Path("page/card"): card(predictor).encode(),
     }
@@ -96,7 +110,8 @@ def fill(folder: Path, predictor: BundlePredictor, story: Story) -> None:
         if file.suffix != ".html" and (file.parent == STATIC or file.name not in own):
             files[Path("page", file.name)] = file.read_bytes()
     for name in plots(predictor):
-        files[Path("page/plots", predictor.seal, name)] = kept(predictor, name) or b""
+        plot = read_file(predictor, name) or b""
+        files[Path("page/plots", predictor.fingerprint, name)] = plot
     for place, picture in story.pictures.items():
         files[place] = picture.read_bytes()
     for path, content in files.items():
@@ -104,8 +119,8 @@ def fill(folder: Path, predictor: BundlePredictor, story: Story) -> None:
         (folder / path).write_bytes(content)
 
 
-def index(story: Story, target: str) -> bytes:
-    """The page that opens."""
+def index_page(story: Story, target: str) -> bytes:
+    """Return the page that opens first."""
     page = Template((STATIC / "index.html").read_text(encoding="utf-8"))
     return page.substitute(
         policy=META,
@@ -116,15 +131,15 @@ def index(story: Story, target: str) -> bytes:
     ).encode()
 
 
-def demo(version: str) -> bytes:
-    """The API's page, as one that has no API."""
+def demo_page(version: str) -> bytes:
+    """Return the API's page without links to an API."""
     page = (PAGE / "page.html").read_text(encoding="utf-8")
     note = f'<p class="note">{escape(NOTE.format(version))}</p>'
     for old, new in {
         '<meta charset="utf-8">': f'<meta charset="utf-8">\n{META}',
         '<p id="lead"></p>': f'<p id="lead"></p>\n  {note}',
         ' The API is described at <a href="docs">docs</a>.': "",
-        '<a href="docs">The API&rsquo;s documentation</a>': '<a href="index.html">The story</a>',
+        '<a href="docs">API documentation</a>': '<a href="index.html">About this project</a>',
     }.items():
         before, there, after = page.partition(old)
         assert there, f"page.html holds no {old}"
@@ -132,10 +147,10 @@ def demo(version: str) -> bytes:
     return page.encode()
 
 
-def drawn(stages: Stages) -> str:
-    """The picture of the way as HTML."""
+def pipeline_html(stages: Stages) -> str:
+    """Return the stages of the pipeline as HTML."""
     nodes = [
         f"<li><strong>{escape(first)}</strong>{''.join(f'<br>{escape(one)}' for one in rest)}</li>"
         for first, *rest in stages.values()
     ]
-    return f'<ol class="way">{"".join(nodes)}</ol>\n'
+    return f'<ol class="pipeline">{"".join(nodes)}</ol>\n'

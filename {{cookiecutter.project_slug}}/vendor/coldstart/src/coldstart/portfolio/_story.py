@@ -1,4 +1,4 @@
-"""The story: the person's own words as HTML, with what the last run showed between them."""
+"""The story: your own Markdown as HTML, with facts of the last training in it."""
 
 from __future__ import annotations
 
@@ -20,80 +20,87 @@ PICTURES = Path("pictures")
 
 
 class Story(NamedTuple):
-    """A story.
+    """A story as HTML.
 
     Attributes
     ----------
-    title
-        What it is called.
-    lead
+    title : str
+        Its first heading.
+    lead : str
         Its first paragraph, as plain text.
-    html
+    html : str
         All of it.
-    unwritten
-        Parts that say nothing yet, which are left out.
-    pictures
+    empty : list of str
+        Headings of sections without text, which are left out.
+    pictures : dict
         Files that it shows, by their place in the page's folder.
     """
 
     title: str
     lead: str
     html: str
-    unwritten: list[str]
+    empty: list[str]
     pictures: dict[Path, Path]
 
 
-def tell(path: Path, facts: Mapping[str, str], drawn: Mapping[str, str]) -> Story:
+def read_story(path: Path, facts: Mapping[str, str], html_facts: Mapping[str, str]) -> Story:
     """Read a story.
 
     Parameters
     ----------
-    facts
-        What takes the place of `<!-- fact: NAME -->`, in Markdown.
-    drawn
-        The same, in HTML.
+    path : Path
+        The Markdown file.
+    facts : mapping
+        Markdown that replaces `<!-- fact: NAME -->`, by name.
+    html_facts : mapping
+        The same, as HTML.
+
+    Returns
+    -------
+    Story
+        The story as HTML, in which no tag comes from the file.
 
     Raises
     ------
     UserError
-        If it is no text, has no title, or asks for a fact or a picture that is not there.
+        If it is not text, has no title, or names a fact or a picture that does not exist.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no UTF-8 text ({error}): save it as UTF-8") from None
+        raise UserError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from None
     markdown = parser(html=True)
     tokens: list[Token] = []
     for token in markdown.parse(text):
         fact = FACT.fullmatch(token.content) if token.type == "html_block" else None
         if fact is None:
-            tokens += plain(token)
+            tokens += without_html(token)
         elif fact[1] in facts:
             tokens += markdown.parse(facts[fact[1]])
-        elif fact[1] in drawn:
-            tokens.append(Token("html_block", "", 0, content=drawn[fact[1]]))
+        elif fact[1] in html_facts:
+            tokens.append(Token("html_block", "", 0, content=html_facts[fact[1]]))
         else:
-            known = ", ".join([*facts, *drawn])
+            known = ", ".join([*facts, *html_facts])
             raise UserError(f"{path}: there is no fact {fact[1]!r}; choose among {known}")
-    tokens, unwritten = written(tokens)
+    tokens, empty = without_empty_sections(tokens)
     heads = [at for at, token in enumerate(tokens) if token.type == "heading_open"]
     if not heads or heads[0] != 0 or tokens[0].tag != "h1":
-        raise UserError(f"{path} begins with no title: a first line such as '# My project'")
+        raise UserError(f"{path} has no title: begin it with a line such as '# My project'")
     found = pictures(path, tokens)
-    opened = [at for at, token in enumerate(tokens) if token.type == "paragraph_open"]
+    paragraphs = [at for at, token in enumerate(tokens) if token.type == "paragraph_open"]
     return Story(
-        title=words(tokens[1]),
-        lead=words(tokens[opened[0] + 1]) if opened else "",
+        title=plain_text(tokens[1]),
+        lead=plain_text(tokens[paragraphs[0] + 1]) if paragraphs else "",
         html=render(markdown, tokens),
-        unwritten=unwritten,
+        empty=empty,
         pictures=found,
     )
 
 
-def plain(token: Token) -> list[Token]:
-    """A token without comments, and with all other HTML as text."""
+def without_html(token: Token) -> list[Token]:
+    """Return a token without comments, and with other HTML as text."""
     if token.type == "inline":
-        token.children = [one for child in token.children or [] for one in plain(child)]
+        token.children = [one for child in token.children or [] for one in without_html(child)]
     if token.type not in ("html_block", "html_inline"):
         return [token]
     left = COMMENT.sub("", token.content).strip()
@@ -103,33 +110,33 @@ def plain(token: Token) -> list[Token]:
     return [token]
 
 
-def written(tokens: list[Token]) -> tuple[list[Token], list[str]]:
-    """Leave out parts that have a heading and nothing below it, and name them."""
+def without_empty_sections(tokens: list[Token]) -> tuple[list[Token], list[str]]:
+    """Return the tokens without sections that have no text, and the headings of those."""
     ends = [at for at, token in enumerate(tokens) if token.type == "heading_open"]
     kept, empty = list[Token](), list[str]()
     for begin, end in zip([0, *ends], [*ends, len(tokens)], strict=True):
-        part, after = tokens[begin:end], tokens[end : end + 1]
-        bare = len(part) == 3 and part[0].tag == "h2"  # the heading opens, says and closes
+        section, after = tokens[begin:end], tokens[end : end + 1]
+        bare = len(section) == 3 and section[0].tag == "h2"  # opening, text and end of the heading
         if bare and not (after and after[0].tag > "h2"):
-            empty.append(words(part[1]))
+            empty.append(plain_text(section[1]))
         else:
-            kept += part
+            kept += section
     return kept, empty
 
 
-def words(inline: Token) -> str:
-    """A line or paragraph without its markup."""
+def plain_text(inline: Token) -> str:
+    """Return a line or paragraph without its markup."""
     return "".join(" " if one.type == "softbreak" else one.content for one in inline.children or [])
 
 
 def pictures(path: Path, tokens: list[Token]) -> dict[Path, Path]:
-    """Find the files of the pictures, and name their place in the page's folder instead."""
+    """Return the picture files by their place in the page's folder, and let the tokens name that."""
     found = {}
     for image in (one for token in tokens for one in token.children or [] if one.type == "image"):
         source = unquote(str(image.attrs["src"]))
         file = Path(source)
         if not file.is_file() or not file.resolve().is_relative_to(Path.cwd()):
-            raise UserError(f"{path} shows {source}, which is no file in this folder: copy it here")
+            raise UserError(f"{path}: {source} is not a file in this folder: copy it here")
         place = PICTURES / file.resolve().relative_to(Path.cwd())
         found[place] = file
         image.attrs["src"] = quote(place.as_posix())

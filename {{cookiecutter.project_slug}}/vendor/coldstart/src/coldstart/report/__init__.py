@@ -1,1 +1,1 @@
-"""The results in README.md."""
+"""The report: results of the last training, written into README.md."""

@@ -1,4 +1,4 @@
-"""The marked lines of a file, and what stands between them."""
+"""The marked lines of a file, and the text between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ MARK = re.compile(r"^<!-- (?:report: (\w+)|end report) -->[ \t]*\r?\n?", re.MULT
 
 
 def fill(path: Path, blocks: Mapping[str, str]) -> list[str]:
-    """Put each block between its marks, leave all else as it is, and name what was filled.
+    """Write each block between its marks, and leave the rest of the file as it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    blocks : mapping
+        Text by the name in its mark.
+
+    Returns
+    -------
+    list of str
+        Names of the blocks that were written.
 
     Raises
     ------
@@ -24,16 +36,18 @@ def fill(path: Path, blocks: Mapping[str, str]) -> list[str]:
         text = path.read_bytes().decode()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    row_ids = list(MARK.finditer(text))
-    if not row_ids:
+    marks = list(MARK.finditer(text))
+    if not marks:
         paste = "; ".join(f"{BEGIN.format(name)} and {END}" for name in blocks)
-        raise UserError(f"{path} has no marks: paste, a line each, where it should stand: {paste}")
+        raise UserError(
+            f"{path} has no marks: paste, each on its own line, where it belongs: {paste}"
+        )
     parts, place, names = [], 0, []
-    for begin, end in zip(row_ids[::2], [*row_ids[1::2], None], strict=False):
+    for begin, end in zip(marks[::2], [*marks[1::2], None], strict=False):
         name = begin[1]
         line = text.count("\n", 0, begin.start()) + 1
         if name is None or end is None or end[1] is not None:
-            raise UserError(f"{path}, line {line}: {begin[0].strip()} has no partner; see {END}")
+            raise UserError(f"{path}, line {line}: {begin[0].strip()} needs a partner; see {END}")
         if name not in blocks:
             raise UserError(f"{path}, line {line}: no {name!r}; choose among {', '.join(blocks)}")
         block = f"\n{blocks[name]}\n\n" if blocks[name] else ""
@@ -47,5 +61,5 @@ def fill(path: Path, blocks: Mapping[str, str]) -> list[str]:
 
 
 def newline(text: str) -> str:
-    """How lines end in a text."""
+    """Return how lines end in a text."""
     return "\r\n" if "\r\n" in text else "\n"

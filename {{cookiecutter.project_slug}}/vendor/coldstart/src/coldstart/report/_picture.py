@@ -1,4 +1,4 @@
-"""The picture: the way of the data in Mermaid, which GitHub draws, with this project's numbers."""
+"""The picture: the pipeline in Mermaid, which GitHub draws, with this project's numbers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from coldstart.bundle._bundle import MODEL, Manifest
 from coldstart.data._dataset import Dataset
 
 Stages = dict[str, list[str]]
-"""What is said of each stage, by its name: its modules first."""
+"""Lines of text for each stage of the pipeline, its title first."""
 
 
 def stages(dataset: Dataset, champion: Manifest, version: str, families: list[str]) -> Stages:
-    """The way from the raw files to an answer.
+    """Return the stages from the raw files to a prediction.
 
     Parameters
     ----------
-    families
-        Those that were trained on this data.
+    dataset : Dataset
+        The prepared rows.
+    champion : Manifest
+        Of the champion's bundle.
+    version : str
+        Of the champion.
+    families : list of str
+        The model types that were trained on this data.
     """
     contract, data = dataset.contract, champion.provenance["settings"]["data"]
     joined = len(data["joins"])
@@ -26,26 +32,26 @@ def stages(dataset: Dataset, champion: Manifest, version: str, families: list[st
     time, group = contract.names("time"), contract.names("group")
     how = f"by {time[0]}" if time else f"by {group[0]}" if group else "at random"
     if len(dataset.splits) > 1:
-        parts = [f"{len(dataset.splits)} times, each row judged"]
+        parts = [f"{len(dataset.splits)} splits"]
     else:
         parts = [f"{len(rows):,} {name}" for name, rows in dataset.splits[0].parts().items()]
     return {
-        "reading": ["reading, validation", source, f"{len(dataset.table):,} rows",
-                    f"schema.yaml: {columns} columns"],
-        "splitting": ["splitting", how, *parts],
-        "models": ["features, models", f"{features} features", *families],
-        "bundle": ["export, bundle", f"{MODEL}: one graph", "contract, metrics, card"],
-        "registry": ["registry", "champion:", f"{champion.family}, version {version}"],
-        "serving": ["serving", "POST /predict", f"answers {contract.target}"],
+        "read": ["read, validate", source, f"{len(dataset.table):,} rows",
+                 f"schema.yaml: {columns} columns"],
+        "split": ["split", how, *parts],
+        "fit": ["fit, evaluate", f"{features} features", *families],
+        "export": ["export", f"{MODEL}: one graph", "schema, metrics, card"],
+        "register": ["register", "champion:", f"{champion.family}, version {version}"],
+        "serve": ["serve", "POST /predict", f"predicts {contract.target}"],
     }  # fmt: skip
 
 
 def picture(nodes: Stages) -> str:
-    """The stages in Mermaid."""
+    """Return the stages in Mermaid."""
     drawn = [f'    {name}["{"<br/>".join(map(plain, lines))}"]' for name, lines in nodes.items()]
     return "\n".join(["```mermaid", "flowchart LR", *drawn, f"    {' --> '.join(nodes)}", "```"])
 
 
 def plain(text: str) -> str:
-    """A text that means nothing to Mermaid."""
+    """Return a text without signs that Mermaid interprets."""
     return "".join("'" if sign in '"`<>#;{}' else sign for sign in text)

@@ -1,11 +1,9 @@
-"""Reporting: from MLflow and the champion's bundle to README.md. The whole way, top to bottom."""
+"""Reporting: from MLflow and the champion's bundle to README.md."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.config._settings import Settings
@@ -13,25 +11,25 @@ from coldstart.data._dataset import load
 from coldstart.errors import UserError
 from coldstart.report._markers import fill
 from coldstart.report._picture import Stages, picture, stages
-from coldstart.report._results import newest, results
-from coldstart.report._screenshot import SHOT, take
+from coldstart.report._results import newest_versions, results
+from coldstart.report._screenshot import SCREENSHOT, take_screenshot
 from coldstart.tracking import _registry as registry
 from coldstart.tracking._mlflow import connect
 
 README = Path("README.md")
 
 
-class Shown(NamedTuple):
-    """What the last training showed.
+class LastTraining(NamedTuple):
+    """The results of the last training.
 
     Attributes
     ----------
-    folder
+    folder : Path
         The champion's bundle.
-    stages
-        The way of the data.
-    results
-        The table, and what it shows.
+    stages : Stages
+        The pipeline.
+    results : str
+        The table of models, and what it shows, in Markdown.
     """
 
     folder: Path
@@ -39,8 +37,13 @@ class Shown(NamedTuple):
     results: str
 
 
-def shown(settings: Settings) -> Shown:
-    """Look at MLflow, the champion's bundle and what is prepared.
+def collect(settings: Settings) -> LastTraining:
+    """Collect the results from MLflow, the champion's bundle and the prepared data.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the project.
 
     Raises
     ------
@@ -59,29 +62,35 @@ def shown(settings: Settings) -> Shown:
         raise UserError(
             "the champion was trained on other data than is prepared now; run: make train"
         )
-    versions = newest(client, settings, champion, version)
-    tested = len(np.unique(np.concatenate([one.test for one in dataset.splits])))
-    families = [one.family for one in versions.values()]
-    way = stages(dataset, champion, version, families)
-    return Shown(folder, way, results(versions, version, tested))
+    versions = newest_versions(client, settings, dataset, version)
+    families = [one.manifest.family for one in versions.values()]
+    pipeline = stages(dataset, champion, version, families)
+    return LastTraining(folder, pipeline, results(versions, version, len(dataset.test_rows)))
 
 
 def report(settings: Settings, shot: bool) -> None:
-    """Fill in what README.md says between its marks.
+    """Write the results between the marks of README.md.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the project.
+    shot : bool
+        Whether to take the screenshot of the demo page anew.
 
     Raises
     ------
     UserError
-        If there is nothing to report, or nowhere to put it; README.md is then as it was.
+        If there are no results, or no marks; README.md is then as it was.
     """
-    found = shown(settings)
+    found = collect(settings)
     if shot:
-        take(settings.project)
+        take_screenshot(settings.project)
     blocks = {
         "results": found.results,
         "picture": picture(found.stages),
-        "screenshot": f"![The demo page]({SHOT.as_posix()})" if SHOT.is_file() else "",
+        "screenshot": f"![The demo page]({SCREENSHOT.as_posix()})" if SCREENSHOT.is_file() else "",
     }
     print(f"{README}: {', '.join(fill(README, blocks))}")
-    if not SHOT.is_file():
-        print(f"there is no {SHOT}: make report SHOT=1 takes it, if Chromium or Chrome is there")
+    if not SCREENSHOT.is_file():
+        print(f"there is no {SCREENSHOT}; to take it with Chromium or Chrome: make report SHOT=1")

@@ -1,114 +1,174 @@
-"""The table of results: the champion beside the newest of each other family, on the same data."""
+"""The table of results: the champion and the newest of each other model type, on the same data."""
 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import numpy as np
 from mlflow import MlflowClient
 
 from coldstart._markdown import code, table
-from coldstart.bundle._bundle import MANIFEST, Manifest
+from coldstart.bundle._bundle import TESTED, Manifest
 from coldstart.config._settings import Settings
+from coldstart.data._dataset import Dataset
+from coldstart.tracking._registry import manifest_of, read_tested
+from coldstart.train._evaluation import HeldOutPredictions, interval
 from coldstart.train._summary import SHOWN, cells, number
 
-MOST = 1000  # runs that are looked through
-Versions = dict[str, Manifest]
-"""What each version's bundle says, by the version's number."""
+MAX_RUNS = 1000  # that are searched
 
 
-def newest(client: MlflowClient, settings: Settings, champion: Manifest, version: str) -> Versions:
-    """The champion and the newest version of each other family that learned from the same data.
+@dataclass(frozen=True)
+class TestedVersion:
+    """A registered version with its predictions of the test rows.
 
-    Returns
-    -------
-    Versions
-        The best on the validation rows first.
+    Attributes
+    ----------
+    manifest : Manifest
+        Of its bundle.
+    test : HeldOutPredictions
+        Predictions of the test rows, which the bundle keeps.
+    """
+
+    manifest: Manifest
+    test: HeldOutPredictions
+
+
+Versions = dict[str, TestedVersion]
+"""Tested versions by the version's number, the best on the validation rows first."""
+
+
+def newest_versions(
+    client: MlflowClient, settings: Settings, dataset: Dataset, champion: str
+) -> Versions:
+    """Return the champion and the newest version of each other model type on the same data.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        The tracking store.
+    settings : Settings
+        Of the project.
+    dataset : Dataset
+        The prepared rows; versions that were trained on others are left out.
+    champion : str
+        Version of the champion.
     """
     experiment = client.get_experiment_by_name(settings.experiment)
-    runs = client.search_runs([experiment.experiment_id], max_results=MOST) if experiment else []
+    runs = (
+        client.search_runs([experiment.experiment_id], max_results=MAX_RUNS) if experiment else []
+    )
     family_of = {run.info.run_id: run.data.tags.get("family") for run in runs}
-    found, families = {version: champion}, {champion.family}
+    chosen = {champion: manifest_of(settings, champion)}
+    families = {chosen[champion].family}
     versions = client.search_model_versions(f"name = '{settings.experiment}'")
     for one in sorted(versions, key=lambda one: int(one.version), reverse=True):
         family = family_of.get(one.run_id)
         if family is None or family in families:
             continue
-        manifest = manifest_of(f"models:/{settings.experiment}/{one.version}")
-        if manifest.provenance["data"] == champion.provenance["data"]:
-            found[str(one.version)] = manifest
+        manifest = manifest_of(settings, str(one.version))
+        if manifest.provenance["data"] == dataset.digest:
+            chosen[str(one.version)] = manifest
             families.add(family)
-    best_first = sorted(found.items(), key=lambda item: -item[1].metrics["validation"])
-    return dict(best_first)
+    best_first = sorted(chosen.items(), key=lambda item: -item[1].metrics["validation"])
+    return {
+        version: TestedVersion(manifest, kept_predictions(settings, version, dataset))
+        for version, manifest in best_first
+    }
 
 
-def manifest_of(uri: str) -> Manifest:
-    """What the bundle of a registered version says."""
+def kept_predictions(settings: Settings, version: str, dataset: Dataset) -> HeldOutPredictions:
+    """Return the predictions of the test rows that a version's bundle keeps."""
+    uri = f"models:/{settings.experiment}/{version}/{TESTED}"
     with tempfile.TemporaryDirectory() as at:
-        mlflow.artifacts.download_artifacts(f"{uri}/{MANIFEST}", dst_path=at)
-        return Manifest.model_validate_json(Path(at, MANIFEST).read_bytes())
+        mlflow.artifacts.download_artifacts(uri, dst_path=at)
+        return read_tested(Path(at, TESTED), dataset)
 
 
 def results(versions: Versions, champion: str, tested: int) -> str:
-    """The table in Markdown, and what it shows.
+    """Return the table in Markdown, and a paragraph on what it shows.
 
     Parameters
     ----------
-    champion
-        Its version.
-    tested
-        How many rows judged the models.
+    versions : Versions
+        The models.
+    champion : str
+        Version of the champion.
+    tested : int
+        Number of test rows.
     """
     titles = {
-        f"{manifest.family}, version {version}{', the champion' * (version == champion)}": manifest
-        for version, manifest in versions.items()
+        f"{one.manifest.family}, version {version}{', the champion' * (version == champion)}": one
+        for version, one in versions.items()
     }
-    heads, *rows = cells({title: one.metrics for title, one in titles.items()})
+    heads, *rows = cells({title: one.manifest.metrics for title, one in titles.items()})
     # Seconds of fitting differ from machine to machine.
     plain = [[row[0].replace("|", r"\|"), *row[1:-1]] for row in rows]
     lines = table(["model", *heads[1:-1]], plain)
-    return "\n".join([*lines, "", finding(versions, champion, tested)])
+    return "\n".join([*lines, "", conclusion(versions, champion, tested)])
 
 
-def finding(versions: Versions, champion: str, tested: int) -> str:
-    """What the table shows of the champion, in a paragraph."""
+def conclusion(versions: Versions, champion: str, tested: int) -> str:
+    """Return what the table shows of the champion, in a paragraph.
+
+    Models are compared by the bootstrap interval of the difference of their scores on the same
+    resampled rows: their own intervals may overlap although one is better on nearly all of them.
+    """
     best = versions[champion]
-    name, (low, high) = best.metrics["primary"], best.metrics["interval"]
-    equals = [
-        one.family
-        for version, one in versions.items()
-        if version != champion
-        and one.metrics["interval"][0] <= high
-        and one.metrics["interval"][1] >= low
+    metrics = best.manifest.metrics
+    name, (low, high) = metrics["primary"], metrics["interval"]
+    sentences = [
+        f"On {tested:,} test rows the champion, {best.manifest.family}, has {SHOWN[name]} "
+        f"{number(metrics['test'][name])} ({between(low, high)})."
     ]
-    said = [
-        f"On {tested:,} test rows the champion, {best.family}, has {SHOWN[name]} "
-        f"{number(best.metrics['test'][name])}, {number(low)} to {number(high)}."
-    ]
-    if equals:
-        plural = len(equals) > 1
-        said.append(
-            f"The interval{'s' * plural} of {listed(equals)} overlap{'s' * (not plural)} with "
-            "that: these rows do not tell them apart."
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "level": []}
+    for version, other in versions.items():
+        if version == champion:
+            continue
+        difference = compare(best.test, other.test)
+        verdict = "better" if difference[0] > 0 else "worse" if difference[1] < 0 else "level"
+        groups[verdict].append(f"{other.manifest.family} ({between(*difference)})")
+    if groups["better"]:
+        sentences.append(f"It is significantly better than {listed(groups['better'])}.")
+    if groups["worse"]:
+        sentences.append(f"It is significantly worse than {listed(groups['worse'])}.")
+    if groups["level"]:
+        sentences.append(
+            f"Its difference from {listed(groups['level'])} is not statistically significant."
         )
-    elif len(versions) > 1:
-        said.append("No other family's interval overlaps with that.")
-    beside = {
-        "ignoring the input": best.metrics["baseline"],
-        f"{code(best.metrics['column']['name'])} alone": best.metrics["column"],
+    if len(versions) > 1:
+        sentences.append("These intervals are of the difference (paired bootstrap).")
+    baselines = {
+        "the dummy baseline": metrics["baseline"],
+        f"the single-feature baseline ({code(metrics['column']['name'])})": metrics["column"],
     }
-    if "naive" in best.metrics:
-        beside["the value a season ago"] = best.metrics["naive"]
-    reached = [title for title, found in beside.items() if found[name] >= low]
-    said.append(
-        f"It is not better, beyond noise, than {listed(reached)}."
+    if "naive" in metrics:
+        baselines["the seasonal naive forecast"] = metrics["naive"]
+    reached = [title for title, scores in baselines.items() if scores[name] >= low]
+    sentences.append(
+        f"Its interval reaches the score of {listed(reached)}."
         if reached
-        else f"It is better, beyond noise, than {listed(list(beside))}."
+        else f"Its interval lies above the scores of {listed(list(baselines))}."
     )
-    return " ".join(said)
+    return " ".join(sentences)
+
+
+def compare(one: HeldOutPredictions, other: HeldOutPredictions) -> tuple[float, float]:
+    """Return the 95% interval of how much one model's score is above another's on the same rows."""
+    both = np.intersect1d(one.rows, other.rows)
+    mine, theirs = (held[np.isin(held.rows, both)] for held in (one, other))
+    return interval(mine, theirs)
+
+
+def between(low: float, high: float) -> str:
+    """Return an interval in words."""
+    dash = " to " if low < 0 else "\N{EN DASH}"
+    return f"95% CI {number(low)}{dash}{number(high)}"
 
 
 def listed(names: list[str]) -> str:
-    """Names in a sentence."""
+    """Return names as part of a sentence."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,4 +1,4 @@
-"""The screenshot of the demo's page, by the browser that is there."""
+"""The screenshot of the demo page, taken by an installed browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from coldstart._project import Project
 from coldstart.errors import UserError
 
-SHOT = Path("docs/demo.png")
+SCREENSHOT = Path("docs/demo.png")
 BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -25,11 +25,16 @@ BROWSERS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 SIZE = "1200,900"
-SECONDS = 60  # that the API may take to start, and the browser to draw
+TIMEOUT = 60  # seconds for the API to start, and for the browser to draw
 
 
-def take(project: Project) -> None:
-    """Serve the champion, and take a picture of the page at `/`.
+def take_screenshot(project: Project) -> None:
+    """Serve the champion, and take a screenshot of the page at `/`.
+
+    Parameters
+    ----------
+    project : Project
+        The project, whose command `serve` is run.
 
     Raises
     ------
@@ -38,35 +43,34 @@ def take(project: Project) -> None:
     """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not browser:
-        raise UserError(f"no browser was found for {SHOT}: install Chromium or Chrome")
-    unfinished = SHOT.with_name(f".{SHOT.name}")
+        raise UserError(f"no browser was found for {SCREENSHOT}: install Chromium or Chrome")
+    unfinished = SCREENSHOT.with_name(f".{SCREENSHOT.name}")
     command = [browser, "--headless", "--disable-gpu", "--hide-scrollbars", f"--window-size={SIZE}"]
     command += [f"--screenshot={unfinished.resolve()}", "--virtual-time-budget=5000"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--no-sandbox")  # which root has none of
-    with served(project) as url:
-        if "text/html" not in kind(url):
-            raise UserError(
-                "the API has no page at / to take a picture of: see serving.docs in config.yaml"
-            )
-        SHOT.parent.mkdir(exist_ok=True)
-        done = subprocess.run([*command, url], capture_output=True, text=True, timeout=SECONDS)
+        command.append("--no-sandbox")  # Chromium's sandbox does not work as root
+    with running_api(project) as url:
+        if "text/html" not in content_type(url):
+            raise UserError("the API has no page at /: see serving.docs in config.yaml")
+        SCREENSHOT.parent.mkdir(exist_ok=True)
+        done = subprocess.run([*command, url], capture_output=True, text=True, timeout=TIMEOUT)
     if not unfinished.is_file():
-        raise UserError(f"{browser} took no picture: {(done.stderr.splitlines() or [''])[-1]}")
-    unfinished.replace(SHOT)
+        reason = (done.stderr.splitlines() or [""])[-1]
+        raise UserError(f"{browser} took no screenshot: {reason}")
+    unfinished.replace(SCREENSHOT)
 
 
 @contextmanager
-def served(project: Project) -> Iterator[str]:
-    """The API's address, while it runs."""
+def running_api(project: Project) -> Iterator[str]:
+    """Yield the API's address, while it runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = project.command("serve", "--serving.port", str(port))
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}/"
         try:
-            end = time.monotonic() + SECONDS
-            while not kind(f"{url}health/ready"):
+            end = time.monotonic() + TIMEOUT
+            while not content_type(f"{url}health/ready"):
                 if process.poll() is not None or time.monotonic() > end:
                     raise UserError("the API does not start: see make serve")
                 time.sleep(0.1)
@@ -75,10 +79,10 @@ def served(project: Project) -> Iterator[str]:
             process.terminate()
 
 
-def kind(url: str) -> str:
-    """Type of what is at an address; empty if there is nothing."""
+def content_type(url: str) -> str:
+    """Return the content type of an address; empty if it does not respond."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return str(answer.headers.get_content_type())
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return str(response.headers.get_content_type())
     except (OSError, urllib.error.URLError):
         return ""

@@ -1,4 +1,4 @@
-"""Access: who may ask, and how often. Keys are kept as hashes, in a file that may change."""
+"""Access keys and rate limits. Keys are kept as hashes, in a file that may change."""
 
 import hashlib
 import hmac
@@ -13,33 +13,43 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coldstart.errors import UserError
-from coldstart.serve._route import problem, respond
+from coldstart.serve._route import error_body, send_json
 
-HEALTH = "/health/"  # for whoever restarts the server
+HEALTH = "/health/"  # what restarts the server asks for these without a key
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
-EVERY = 0.1  # seconds between two looks at the file of keys; each takes as long as the rest
+RELOAD_SECONDS = 0.1  # between two looks at the file of keys; each takes as long as the rest
+MAX_BUCKETS = 10_000  # there is no end of addresses
 DOCUMENTED = [
-    Security(HTTPBearer(auto_error=False, description="A key, as make key made it")),
+    Security(HTTPBearer(auto_error=False, description="A key that `make key` made")),
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same")),
 ]
-"""What the documentation says of keys; `Access` asks for them."""
+"""What the documentation says of keys; `Access` checks them."""
 
 
 def new_key(path: Path, name: str) -> str:
-    """Make a key, and put its hash into the file.
+    """Make a key, and add its hash to the file of keys.
+
+    Parameters
+    ----------
+    path : Path
+        The file of keys; it is made if there is none.
+    name : str
+        Who the key is for.
 
     Returns
     -------
     str
-        The key, which is kept nowhere.
+        The key, which is not stored.
 
     Raises
     ------
     UserError
-        If the name cannot be used, or is there already.
+        If the name is not an identifier, or has a key already.
     """
     if not name.isidentifier():
-        raise UserError(f"{name!r} is no name for a key: letters, figures and _, as in NAME=ann")
+        raise UserError(
+            f"{name!r} is not a valid name for a key: use letters, digits and _, as in NAME=ann"
+        )
     if path.exists() and name in read_keys(path):
         raise UserError(f"{path} has a key {name} already; to replace it, delete its line first")
     key = secrets.token_urlsafe(32)
@@ -74,13 +84,13 @@ def read_keys(path: Path) -> dict[str, str]:
 
 
 def digest(key: str) -> str:
-    """SHA-256, hexadecimal. A key has 256 random bits, so no slower hash is needed."""
+    """Return the SHA-256 of a key, hexadecimal. It has 256 random bits: no slower hash is needed."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 @dataclass
 class Bucket:
-    """How many requests one key has left; they come back evenly over a minute."""
+    """The requests that one client has left; they are refilled evenly over a minute."""
 
     left: float
     at: float = field(default_factory=time.monotonic)
@@ -101,11 +111,13 @@ class Access:
 
     Parameters
     ----------
-    keys
+    app : ASGI application
+        Handles the requests that are let through.
+    keys : Path or None
         The file of hashes; it is read again when it changes. None: no key is needed.
-    per_minute
+    per_minute : int or None
         Requests for each key; where no key is needed, for each address. None: any number.
-    pages
+    pages : collection of str
         Paths that need no key, besides those of the documentation.
     """
 
@@ -117,35 +129,37 @@ class Access:
         pages: Collection[str] = (),
     ) -> None:
         self.app, self.path, self.per_minute, self.pages = app, keys, per_minute, pages
-        self.read_at = self.looked_at = 0.0
+        self.changed_at = self.checked_at = 0.0
         self.keys = read_keys(keys) if keys else {}
         self.buckets: dict[str, Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let through, or refuse with 401 or 429."""
+        """Let a request through, or refuse it with 401 or 429."""
         if scope["type"] != "http" or scope["path"].startswith(HEALTH):
             await self.app(scope, receive, send)
             return
-        who = (scope.get("client") or ("",))[0]
+        client = (scope.get("client") or ("",))[0]
         if self.path and not (scope["path"].startswith(PAGES) or scope["path"] in self.pages):
-            who = self.holder(scope["headers"])
-            if not who:
-                ask = [(b"www-authenticate", b"Bearer")]
-                await respond(send, 401, problem("a key is needed: Authorization: Bearer ..."), ask)
+            client = self.holder(scope["headers"])
+            if not client:
+                scheme = [(b"www-authenticate", b"Bearer")]
+                body = error_body("a key is needed: Authorization: Bearer ...")
+                await send_json(send, 401, body, scheme)
                 return
         if self.per_minute:
-            bucket = self.buckets.setdefault(who, Bucket(self.per_minute))
+            bucket = self.buckets.setdefault(client, Bucket(self.per_minute))
             if wait := bucket.take(self.per_minute):
-                again = [(b"retry-after", b"%d" % (int(wait) + 1))]
-                await respond(send, 429, problem(f"{self.per_minute} a minute are allowed"), again)
+                retry = [(b"retry-after", b"%d" % (int(wait) + 1))]
+                body = error_body(f"more than {self.per_minute} requests in a minute")
+                await send_json(send, 429, body, retry)
                 return
-            if len(self.buckets) > 10_000:  # of addresses there is no end
+            if len(self.buckets) > MAX_BUCKETS:
                 self.buckets.clear()
         await self.app(scope, receive, send)
 
     def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Name of the key that a request carries; empty if there is none that is known."""
-        self.reread()
+        """Return the name of the key that a request carries; empty if it is not known."""
+        self.reload()
         given = ""
         for name, value in headers:
             if name == b"authorization" and value[:7].lower() == b"bearer ":
@@ -153,21 +167,21 @@ class Access:
             elif name == b"x-api-key":
                 given = value.decode("latin-1").strip()
         found, holder = digest(given), ""
-        for who, known in self.keys.items():  # all of them, to take as long for each
+        for name_of_key, known in self.keys.items():  # all of them, to take as long for each
             if hmac.compare_digest(found, known):
-                holder = who
+                holder = name_of_key
         return holder if given else ""
 
-    def reread(self) -> None:
-        """Read the file again if it has changed; a broken one changes nothing."""
+    def reload(self) -> None:
+        """Read the file of keys again if it has changed; a broken one changes nothing."""
         assert self.path is not None
         now = time.monotonic()
-        if now - self.looked_at < EVERY:
+        if now - self.checked_at < RELOAD_SECONDS:
             return
-        self.looked_at = now
+        self.checked_at = now
         try:
             changed = self.path.stat().st_mtime
-            if changed != self.read_at:
-                self.keys, self.read_at = read_keys(self.path), changed
+            if changed != self.changed_at:
+                self.keys, self.changed_at = read_keys(self.path), changed
         except (OSError, UserError):
             return

@@ -24,6 +24,11 @@ def open_app(project: Project, folder: Path, settings: ServingSettings) -> FastA
     settings : ServingSettings
         The section `serving` of config.yaml.
 
+    Returns
+    -------
+    FastAPI
+        What the project's `create_app` returns.
+
     Raises
     ------
     UserError
@@ -31,7 +36,7 @@ def open_app(project: Project, folder: Path, settings: ServingSettings) -> FastA
     """
     if project.derived:
         register_derived(project.load("derived"))
-    app: FastAPI = project.load("app")(open_service(folder, settings))
+    app: FastAPI = project.load("app")(open_service(folder, settings, project))
     return app
 
 
@@ -40,15 +45,28 @@ def create_app(
     folder: Path,
     settings: ServingSettings = ServingSettings(),  # noqa: B008 (it is not changed)
 ) -> FastAPI:
-    """Make the project's API of a bundle; see `open_app`.
+    """Make the project's API of a bundle, even if the bundle cannot be loaded.
 
-    Where the bundle cannot be loaded the API starts all the same: it is alive but not ready, and
-    says why with status 503.
+    The API is then alive but not ready: other requests get status 503, and the reason.
+
+    Parameters
+    ----------
+    project : Project
+        Hands over the application, and the derived columns.
+    folder : Path
+        The bundle.
+    settings : ServingSettings
+        The section `serving` of config.yaml.
+
+    Returns
+    -------
+    FastAPI
+        The application.
     """
     try:
         return open_app(project, folder, settings)
     except UserError as error:
-        problem = {"detail": str(error)}
+        body = {"detail": str(error)}
 
     app = FastAPI()
 
@@ -57,7 +75,7 @@ def create_app(
         return {"status": "alive"}
 
     @app.api_route("/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-    async def unready(path: str) -> JSONResponse:
-        return JSONResponse(problem, status_code=503)
+    async def not_ready(path: str) -> JSONResponse:
+        return JSONResponse(body, status_code=503)
 
     return app

@@ -1,9 +1,9 @@
-"""Many rows at once: a CSV or an Arrow stream comes in, and its answers go out, slice by slice.
+"""Files of rows: a CSV or an Arrow stream arrives, and its predictions leave, slice by slice.
 
-The API starts this as a process of its own (`serving.files`), which ends with the file. What is
-hostile may end it as well, and no other request is held up meanwhile.
+The API starts this as a process of its own (`serve._files`), which ends with the file. A hostile
+file may end it as well, and no other request is held up meanwhile.
 
-Neither the rows nor the answers are ever whole in memory. Values are checked by the same types
+Neither the rows nor the predictions are ever whole in memory. Values are checked by the same types
 as those of JSON: of numbers the smallest and the largest, of all others each different one.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import itertools
 import json
 import os
 import re
@@ -22,100 +23,116 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from coldstart._project import Project
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import PredictionLogSettings
 from coldstart.contract._contract import EncodedFeatures
+from coldstart.contract._derived import register_derived
 from coldstart.contract.columns import Boolean, Number
-from coldstart.serve._tables import arrow_type, as_numbers, converted, distinct
+from coldstart.serve._schemas import REF, Ref, passes_ref
+from coldstart.serve._tables import arrow_type, as_numbers, convert, distinct
 
-if TYPE_CHECKING:  # see tables
-    from arro3.core import Array, RecordBatch, RecordBatchReader, Schema
+if TYPE_CHECKING:  # see _tables
+    from arro3.core import Array, DataType, RecordBatch, RecordBatchReader
 
-ROWS = 8_192  # in a slice
-HELD = 2**20  # bytes of answers; what is wrong with rows before them is still told with status 422
-MEMORY = 4 * 2**30  # bytes
+SLICE_ROWS = 8_192
+HELD_BYTES = 2**20  # of predictions; errors in rows before them are still reported as status 422
+MAX_MEMORY = 4 * 2**30  # bytes
 CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 UNREADABLE = re.compile(r"value '(.*)' as type '(\w+)' for column (\d+) at line (\d+)", re.DOTALL)
 Columns = dict[str, "Array"]
-Seen = Callable[[Columns, np.ndarray], None]
+OnSlice = Callable[[Columns, np.ndarray], None]
 
 
 class RowsError(Exception):
-    """Rows that are not answered; `detail` says why and where, as of a body in JSON."""
+    """Rows that are refused; `detail` holds why and where, as for a body in JSON."""
 
     def __init__(self, why: str, *where: int | str) -> None:
         super().__init__(why)
         self.detail = [{"loc": ["body", *where], "msg": why, "type": "value_error"}]
 
 
-class Bulk:
-    """Answers a file of rows with a file of answers.
+class BulkPredictor:
+    """Predictions of a file of rows, as a file of the same kind.
 
     Parameters
     ----------
-    kind
+    kind : str
         `CSV` or `ARROW`, of both files.
-    seen
-        Is told of each slice: its columns, and what was predicted, shape (n, classes) or (n, 1).
+    predictor : BundlePredictor
+        The model.
+    on_slice : callable
+        Called with each slice: its columns, and the prediction of shape (n, classes) or (n, 1).
     """
 
-    def __init__(self, kind: str, predictor: BundlePredictor, seen: Seen) -> None:
-        self.kind, self.predictor, self.contract, self.seen = kind, predictor, predictor.contract, seen
+    def __init__(self, kind: str, predictor: BundlePredictor, on_slice: OnSlice) -> None:
+        self.kind, self.predictor, self.contract = kind, predictor, predictor.contract
+        self.on_slice = on_slice
+        self.columns = dict(predictor.contract.features)
+        self.types: dict[str, Any] = {
+            name: column.request_type() for name, column in self.columns.items()
+        }
+        if passes_ref(self.contract):
+            self.types[REF] = Ref
         self.refusal: RowsError | None = None
         self.done = 0  # rows
 
-    def answer(self, body: BinaryIO, out: BinaryIO) -> None:
-        """Read rows from one file, and write their answers to the other.
+    def predict(self, body: BinaryIO, out: BinaryIO) -> None:
+        """Read rows from one file, and write their predictions to the other.
+
+        Parameters
+        ----------
+        body : file
+            The rows.
+        out : file
+            The columns are those of `make predict`, and `ref` if the rows have it.
 
         Raises
         ------
         RowsError
-            If the rows cannot be read or one breaks the contract. Slices before it may have
-            been answered.
+            If the rows cannot be read or one violates the contract. The predictions of slices
+            before it may have been written.
         """
         from arro3.core import RecordBatchReader
         from arro3.io import write_csv, write_ipc_stream
 
-        answers = RecordBatchReader.from_batches(self.schema(), self.answers(body))
+        batches = self.batches(body)
+        first = next(batches)
+        predictions = RecordBatchReader.from_batches(
+            first.schema, itertools.chain([first], batches)
+        )
         try:
             if self.kind == CSV:
-                write_csv(answers, out)
+                write_csv(predictions, out)
             else:
-                write_ipc_stream(answers, out, compression=None)
+                write_ipc_stream(predictions, out, compression=None)
         except Exception:
-            if self.refusal:  # of what the generator raises, the writer hands the words on only
+            if self.refusal:  # of what the generator raises, the writer keeps the words alone
                 raise self.refusal from None
             raise
 
-    def schema(self) -> Schema:
-        """Columns of the answers, named as `make predict` names them."""
-        from arro3.core import DataType, Field, Schema
-
-        classes = self.predictor.manifest.classes
-        if not classes:
-            return Schema([Field("value", DataType.float64())])
-        shares = [Field(f"probability {name}", DataType.float64()) for name in classes]
-        return Schema([Field("label", DataType.string()), *shares])
-
-    def answers(self, body: BinaryIO) -> Iterator[RecordBatch]:
-        """Yield the answers to each slice."""
+    def batches(self, body: BinaryIO) -> Iterator[RecordBatch]:
+        """Yield the predictions of each slice."""
         from arro3.core import Array, DataType, RecordBatch
 
-        classes, schema = np.array(self.predictor.manifest.classes, dtype=object), self.schema()
+        names = self.predictor.manifest.classes
+        classes = np.array(names, dtype=object)
         try:
             for columns, rows in self.slices(body):
                 prediction = self.predictor.predict(self.encode(columns, rows))
-                # As float64, which prints as the answers in JSON do.
-                shares = [
-                    Array.from_numpy(np.ascontiguousarray(share))
-                    for share in prediction.T.astype(np.float64)
-                ]
-                if len(classes):
+                arrays = dict[str, Any]()
+                if names:
                     labels = classes[self.predictor.labels(prediction)].tolist()
-                    shares.insert(0, Array(labels, DataType.string()))
-                self.seen(columns, prediction)
+                    arrays["label"] = Array(labels, DataType.string())
+                titles = [f"probability {name}" for name in names] or ["value"]
+                # As float64, which prints as the predictions in JSON do.
+                for title, share in zip(titles, prediction.T.astype(np.float64), strict=True):
+                    arrays[title] = Array.from_numpy(np.ascontiguousarray(share))
+                if REF in columns and REF not in self.columns:
+                    arrays[REF] = columns[REF]
+                self.on_slice(columns, prediction)
                 self.done += rows
-                yield RecordBatch.from_arrays(shares, schema=schema)
+                yield RecordBatch(arrays)
             if not self.done:
                 raise RowsError("there are no rows")
         except RowsError as error:
@@ -132,10 +149,10 @@ class Bulk:
             names = reader.schema.names
             self.check_names(names)
             for batch in reader:
-                for start in range(0, batch.num_rows, ROWS):
-                    part = batch.slice(start, min(ROWS, batch.num_rows - start))
+                for start in range(0, batch.num_rows, SLICE_ROWS):
+                    part = batch.slice(start, min(SLICE_ROWS, batch.num_rows - start))
                     yield (
-                        {name: self.typed(name, part.column(name)) for name in names},
+                        {name: self.convert(name, part.column(name)) for name in names},
                         part.num_rows,
                     )
         except RowsError:
@@ -143,7 +160,7 @@ class Bulk:
         except BaseException as error:  # arro3's own have no common class, and may be panics
             if isinstance(error, GeneratorExit | KeyboardInterrupt):
                 raise
-            self.tell(str(error), names)
+            self.refuse_unreadable(str(error), names)
 
     def read_csv(self, body: BinaryIO) -> RecordBatchReader:
         """Read a CSV whose first line names the columns; values are written as in JSON."""
@@ -153,33 +170,42 @@ class Bulk:
         line = body.readline(1_000_000).decode("utf-8-sig", errors="replace")
         names = next(csv.reader([line]), [])
         self.check_names(names)
-        types = [arrow_type(self.contract.features[name]) for name in names]
-        fields = [Field(*pair, nullable=True) for pair in zip(names, types, strict=True)]
-        return arrow.read_csv(body, Schema(fields), has_header=False, batch_size=ROWS)
+        fields = [Field(name, self.arrow_type(name), nullable=True) for name in names]
+        return arrow.read_csv(body, Schema(fields), has_header=False, batch_size=SLICE_ROWS)
+
+    def arrow_type(self, name: str) -> DataType:
+        """Return the type of a column's values, as the API takes them."""
+        from arro3.core import DataType
+
+        return arrow_type(self.columns[name]) if name in self.columns else DataType.string()
 
     def check_names(self, names: list[str]) -> None:
-        """Refuse columns that are unknown, there twice, or missing."""
+        """Refuse columns that are unknown, repeated, or missing."""
         for name in names:
-            if name not in self.contract.features:
+            if name not in self.types:
                 self.refuse(name, 0, "there is no such column")
             if names.count(name) > 1:
                 self.refuse(name, 0, "the column is there twice")
-        for name, column in self.contract.features.items():
+        for name, column in self.columns.items():
             if name not in names and (name in self.contract.lags or not column.nullable):
                 self.refuse(name, 0, "the column is missing")
 
-    def typed(self, name: str, array: Array) -> Array:
+    def convert(self, name: str, array: Array) -> Array:
         """Convert a column to the type that the API takes."""
-        type_ = arrow_type(self.contract.features[name])
-        found = converted(array, type_)
-        if found is None:
+        type_ = self.arrow_type(name)
+        converted = convert(array, type_)
+        if converted is None:
             self.refuse(name, 0, f"expected {type_}, not {array.type}")
-        return found
+        if name not in self.columns and (
+            error := self.error(name, [text for text in converted.to_pylist() if text is not None])
+        ):
+            self.refuse(name, 0, error["msg"])
+        return converted
 
     def encode(self, columns: Columns, rows: int) -> EncodedFeatures:
         """Check the features of a slice, and encode them."""
         encoded: dict[str, list[Any]] = {"numbers": [], "strings": []}
-        for name, column in self.contract.features.items():
+        for name, column in self.columns.items():
             array = columns.get(name)
             if array is None:
                 encoded[column.matrix] += column.encode([None] * rows)
@@ -193,36 +219,36 @@ class Bulk:
         return self.contract.assemble(encoded)
 
     def numbers(self, name: str, array: Array) -> Any:
-        """Values as float64, NaN where missing."""
+        """Return values as float64, NaN where missing."""
         values = as_numbers(array)
         known = values[~np.isnan(values)]
-        if len(known) and isinstance(self.contract.columns[name], Number):
+        if len(known) and isinstance(self.columns[name], Number):
             for extreme in (known.min(), known.max()):
-                if wrong := self.wrong(name, [float(extreme)]):
-                    self.refuse(name, int(np.flatnonzero(values == extreme)[0]), wrong["msg"])
+                if error := self.error(name, [float(extreme)]):
+                    self.refuse(name, int(np.flatnonzero(values == extreme)[0]), error["msg"])
         return values
 
     def others(self, name: str, array: Array) -> list[np.ndarray]:
-        """Encoded columns; each different value is looked at once."""
-        column = self.contract.columns[name]
-        feature_slices, different = distinct(array)
-        if wrong := self.wrong(name, different):
-            self.refuse(name, int(np.flatnonzero(feature_slices == wrong["loc"][0])[0]), wrong["msg"])
+        """Return encoded columns; each different value is checked and encoded once."""
+        column = self.columns[name]
+        indices, different = distinct(array)
+        if error := self.error(name, different):
+            self.refuse(name, int(np.flatnonzero(indices == error["loc"][0])[0]), error["msg"])
         kind = object if column.matrix == "strings" else np.float64
         encoded = column.encode([*different, None])  # the last stands for what is missing
-        return [np.array(values, dtype=kind)[feature_slices] for values in encoded]
+        return [np.array(values, dtype=kind)[indices] for values in encoded]
 
-    def wrong(self, name: str, values: list[Any]) -> Any:
-        """Say what is wrong with values of a column; None if nothing is."""
-        kind: Any = self.contract.features[name].request_type()
+    def error(self, name: str, values: list[Any]) -> Any:
+        """Return the first error in values of a column; None if there is none."""
+        kind: Any = self.types[name]
         try:
             TypeAdapter(list[kind]).validate_python(values)
         except ValidationError as error:
             return error.errors()[0]
         return None
 
-    def tell(self, message: str, names: list[str]) -> NoReturn:
-        """Refuse a file that cannot be read, in its reader's words or in better ones."""
+    def refuse_unreadable(self, message: str, names: list[str]) -> NoReturn:
+        """Refuse a file that cannot be read, in its reader's words or in clearer ones."""
         if found := UNREADABLE.search(message):
             value, type_, column, row = found.groups()
             self.done = 0  # this row is counted from the first
@@ -235,55 +261,69 @@ class Bulk:
         raise RowsError(why, self.done + row, column)
 
 
-class Keeper:
-    """Keeps slices for `make monitor`, each in a file.
+class SliceLogger:
+    """A log of slices for `make monitor`, each in a file.
 
     Parameters
     ----------
-    choice
-        Settings of the record, with the request's id; None: nothing is kept.
+    predictor : BundlePredictor
+        The model.
+    settings : dict or None
+        Settings of the prediction log; None: nothing is logged.
+    request : str
+        Id of the request.
     """
 
-    def __init__(self, predictor: BundlePredictor, choice: dict[str, Any] | None) -> None:
-        self.predictor, self.choice = predictor, choice
+    def __init__(
+        self, predictor: BundlePredictor, settings: dict[str, Any] | None, request: str
+    ) -> None:
+        self.predictor, self.settings, self.request = predictor, settings, request
 
     def __call__(self, columns: Columns, prediction: np.ndarray) -> None:
-        """Keep a slice."""
-        if self.choice is None:
+        """Log a slice."""
+        if self.settings is None:
             return
-        from coldstart.serve._prediction_log import Entry, Files  # which loads the whole API
+        # Imported here, since it loads the whole API.
+        from coldstart.serve._prediction_log import LogEntry, LogFolder
 
-        request, choice = self.choice["request"], PredictionLogSettings.model_validate(self.choice["record"])
+        settings = PredictionLogSettings.model_validate(self.settings)
         values = [array.to_pylist() for array in columns.values()]
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-        now, answers = dt.datetime.now(dt.UTC), self.predictor.answers(prediction)
-        entry = Entry(request, now, "champion", self.predictor.number, rows, answers)
-        Files(choice, self.predictor.contract, self.predictor.manifest.classes).write([entry])
+        now, predictions = dt.datetime.now(dt.UTC), self.predictor.describe(prediction)
+        entry = LogEntry(self.request, now, "champion", self.predictor.number, rows, predictions)
+        LogFolder(settings, self.predictor.contract, self.predictor.manifest.classes).write([entry])
 
 
-def main(bundle: str, seal: str, kind: str, record: str) -> None:
-    """Answer standard input on standard output; what came of it is JSON on standard error.
+def main(arguments: str) -> None:
+    """Predict the rows of standard input on standard output; report as JSON on standard error.
 
     Parameters
     ----------
-    seal
-        The bundle's; another bundle may have come into the folder, which the API does not serve.
+    arguments : str
+        JSON: the `bundle`'s folder and `fingerprint` (another bundle may have come into the
+        folder, which the API does not serve yet), the `kind` of file, where the `derived`
+        columns are, the id of the `request`, and settings of the prediction `log`, if it is kept.
     """
     limit_memory()
-    predictor = BundlePredictor(Path(bundle))
-    bulk = Bulk(kind, predictor, Keeper(predictor, json.loads(record)))
-    told: dict[str, Any] = {"version": predictor.number}
+    given = json.loads(arguments)
+    if given["derived"]:
+        register_derived(Project(derived=given["derived"]).load("derived"))
+    predictor = BundlePredictor(Path(given["bundle"]))
+    bulk = BulkPredictor(
+        given["kind"], predictor, SliceLogger(predictor, given["log"], given["request"])
+    )
+    report: dict[str, Any] = {"version": predictor.number}
     body = os.fdopen(0, "rb")
-    out = os.fdopen(1, "wb", buffering=HELD)
+    out = os.fdopen(1, "wb", buffering=HELD_BYTES)
     try:
-        if predictor.seal != seal:
-            raise RowsError("the model is being changed; try again")
-        bulk.answer(body, out)
+        if predictor.fingerprint != given["fingerprint"]:
+            raise RowsError("the model is being replaced; try again")
+        bulk.predict(body, out)
         out.flush()
     except RowsError as error:
-        told["detail"] = error.detail
-    print(json.dumps({"rows": bulk.done, **told}), file=sys.stderr, flush=True)
-    os._exit("detail" in told)  # at once: what `out` still holds is half an answer
+        report["detail"] = error.detail
+    print(json.dumps({"rows": bulk.done, **report}), file=sys.stderr, flush=True)
+    os._exit("detail" in report)  # immediately: what `out` still holds is half a response
 
 
 def limit_memory() -> None:
@@ -292,7 +332,7 @@ def limit_memory() -> None:
         import resource
     except ImportError:  # on Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
 
 
 if __name__ == "__main__":

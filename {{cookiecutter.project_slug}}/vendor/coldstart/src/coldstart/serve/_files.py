@@ -1,4 +1,4 @@
-"""Files of rows: a process of its own answers each, and this hands the bytes to and fro."""
+"""Files of rows: a process of its own predicts each, and this passes the bytes in and out."""
 
 from __future__ import annotations
 
@@ -17,119 +17,135 @@ from starlette.types import Receive, Scope, Send
 from coldstart.config._settings import ServingSettings
 from coldstart.serve._bulk import RowsError
 from coldstart.serve._live_model import LiveModel
-from coldstart.serve._request_log import REQUEST
-from coldstart.serve._route import RefusedError, problem, respond
+from coldstart.serve._request_log import REQUEST_ID
+from coldstart.serve._route import RefusedError, error_body, send_json
 
-AT_ONCE = 2  # files; more would only share the cores
-PIECE = 65_536  # bytes
-HELD = 8 * 2**20  # bytes
+MAX_FILES = 2  # concurrent ones; more would only share the cores
+CHUNK_BYTES = 65_536
+MEMORY_BYTES = 8 * 2**20  # of predictions that wait for their client
 
 log = logging.getLogger(__name__)
 
 
-class Files:
-    """Answers bodies that hold a file of rows.
+class FileRequests:
+    """The requests whose body is a file of rows.
 
     Parameters
     ----------
-    served
-        The model that answers.
-    wanted
-        Whether the predictions of a request are kept.
-    counted
-        Is told of each file's rows, and of the version that answered them.
+    model : LiveModel
+        The model that predicts.
+    settings : ServingSettings
+        The section `serving` of config.yaml.
+    derived : str
+        Where the project's derived columns are, as `module:name`; empty if it has none.
+    is_logged : callable
+        Returns whether the predictions of a request are logged.
+    count : callable
+        Called with each file's rows, and the version that predicted them.
     """
 
     def __init__(
         self,
-        served: LiveModel,
-        choice: ServingSettings,
-        wanted: Callable[[str], bool],
-        counted: Callable[[int, str], None],
+        model: LiveModel,
+        settings: ServingSettings,
+        derived: str,
+        is_logged: Callable[[str], bool],
+        count: Callable[[int, str], None],
     ) -> None:
-        self.served, self.choice = served, choice
-        self.wanted, self.counted = wanted, counted
-        self.under_way = 0
+        self.model, self.settings, self.derived = model, settings, derived
+        self.is_logged, self.count = is_logged, count
+        self.in_progress = 0
 
-    async def answer(self, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a file, as an ASGI application."""
-        if self.under_way >= AT_ONCE:
-            again = [(b"retry-after", b"5")]
-            await respond(send, 503, problem("other files are being answered; try again"), again)
+    async def respond(self, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a file, as an ASGI application."""
+        if self.in_progress >= MAX_FILES:
+            retry = [(b"retry-after", b"5")]
+            await send_json(send, 503, error_body("too many concurrent files; try again"), retry)
             return
-        self.under_way += 1
-        job = Job(await self.start(kind), self.choice)
+        self.in_progress += 1
+        request = FileRequest(await self.start(kind), self.settings)
         try:
-            await job.run(kind, receive, send)
-            self.counted(job.rows, job.version)
+            await request.run(kind, receive, send)
+            self.count(request.rows, request.version)
             await send({"type": "http.response.body", "body": b""})
         except RefusedError as refusal:
-            if job.has_history:
-                # Not ended, so that nobody takes it as whole: the server closes the connection.
-                log.warning("an answer was broken off: %s", refusal.detail)
+            if request.begun:
+                # Not ended, so that no client takes it as whole: the server closes the connection.
+                log.warning("a response was broken off: %s", refusal.detail)
                 return
-            await respond(send, refusal.status, problem(refusal.detail), refusal.headers)
+            await send_json(send, refusal.status, error_body(refusal.detail), refusal.headers)
         finally:
-            await job.end()
-            self.under_way -= 1
+            await request.end()
+            self.in_progress -= 1
 
     async def start(self, kind: str) -> Process:
-        """Start the process that answers."""
-        request, record = REQUEST.get(), None
-        if self.wanted(request):
-            kept = self.choice.record.model_dump(mode="json")
-            record = {"request": request, "record": kept}
-        predictor = self.served.predictor
-        what = [str(predictor.folder), predictor.seal, kind, json.dumps(record)]
-        command = [sys.executable, "-m", "coldstart.serve._bulk", *what]
+        """Start the process that predicts."""
+        request, predictor = REQUEST_ID.get(), self.model.predictor
+        logged = self.is_logged(request)
+        arguments = {
+            "bundle": str(predictor.folder),
+            "fingerprint": predictor.fingerprint,
+            "kind": kind,
+            "derived": self.derived,
+            "request": request,
+            "log": self.settings.record.model_dump(mode="json") if logged else None,
+        }
+        command = [sys.executable, "-m", "coldstart.serve._bulk", json.dumps(arguments)]
         return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
 
 
-class Job:
-    """A file that is being answered.
+class FileRequest:
+    """A file whose rows are being predicted.
+
+    Parameters
+    ----------
+    process : Process
+        Predicts the rows.
+    settings : ServingSettings
+        Its limits.
 
     Attributes
     ----------
-    begun
-        Whether some of the answer has gone out.
-    rows, version
-        What was answered in the end, and by which version.
+    begun : bool
+        Whether some of the response has been sent.
+    rows, version : int and str
+        What was predicted in the end, and by which version.
     """
 
-    def __init__(self, process: Process, choice: ServingSettings) -> None:
-        self.process, self.choice = process, choice
-        self.has_history, self.rows, self.version = False, 0, ""
-        self.fed = 0  # bytes
+    def __init__(self, process: Process, settings: ServingSettings) -> None:
+        self.process, self.settings = process, settings
+        self.begun, self.rows, self.version = False, 0, ""
+        self.received = 0  # bytes
         self.tasks: list[asyncio.Task[Any]] = []
         self.refusal: RefusedError | None = None
 
     async def run(self, kind: str, receive: Receive, send: Send) -> None:
-        """Hand over what comes and goes until all is answered; the answer is not ended yet.
+        """Pass bytes in and out until all is predicted; the response is not ended yet.
 
         Raises
         ------
         RefusedError
-            If it is not.
+            If something is wrong with the file, or nothing moves any more.
         """
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        backlog, telling = Backlog(), asyncio.create_task(self.process.stderr.read())
-        self.tasks = [asyncio.create_task(self.feed(receive)), telling]
-        self.tasks.append(asyncio.create_task(backlog.fill(self.process.stdout)))
-        while piece := await self.next(backlog.take):
-            if not self.has_history:
+        buffer, reporting = Buffer(), asyncio.create_task(self.process.stderr.read())
+        self.tasks = [asyncio.create_task(self.feed(receive)), reporting]
+        self.tasks.append(asyncio.create_task(buffer.fill(self.process.stdout)))
+        while chunk := await self.wait(buffer.take):
+            if not self.begun:
                 headers = [(b"content-type", kind.encode())]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
-                self.has_history = True
-            message = {"type": "http.response.body", "body": piece, "more_body": True}
-            await self.next(partial(send, message))
-        told = (await telling).decode(errors="replace").splitlines()[-1:]
+                self.begun = True
+            message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            await self.wait(partial(send, message))
+        lines = (await reporting).decode(errors="replace").splitlines()[-1:]
         if self.refusal:
             raise self.refusal
-        self.conclude(told[0] if told else "")
+        self.conclude(lines[0] if lines else "")
 
     async def feed(self, receive: Receive) -> None:
-        """Hand the body to the process; where the client leaves, the process ends."""
+        """Pass the body to the process; where the client leaves, the process ends."""
         assert self.process.stdin is not None
         more = True
         while more:
@@ -137,23 +153,23 @@ class Job:
             if message["type"] != "http.request":
                 break
             part, more = message.get("body", b""), message.get("more_body", False)
-            self.fed += len(part)
-            if self.fed > self.choice.file_bytes:
-                most = self.choice.file_bytes
-                self.refusal = RefusedError(413, f"a file may have {most} bytes")
+            self.received += len(part)
+            if self.received > self.settings.file_bytes:
+                limit = self.settings.file_bytes
+                self.refusal = RefusedError(413, f"the file is longer than {limit} bytes")
                 break
             try:
                 self.process.stdin.write(part)
                 await self.process.stdin.drain()
             except (BrokenPipeError, ConnectionResetError):
-                continue  # it has seen enough; the rest is read, so that the client hears of it
+                continue  # it has seen enough; the rest is read, so that the client gets a response
         else:
             self.process.stdin.close()
             await receive()  # until the client has gone
         self.kill()
 
-    async def next(self, step: Callable[[], Awaitable[Any]]) -> Any:
-        """Do a step; it may take long only while the body comes in.
+    async def wait(self, step: Callable[[], Awaitable[Any]]) -> Any:
+        """Await a step; it may take long only while the body arrives.
 
         Raises
         ------
@@ -161,30 +177,30 @@ class Job:
             If nothing moves any more.
         """
         waiting = asyncio.ensure_future(step())
-        fed = -1
-        while not (await asyncio.wait([waiting], timeout=self.choice.deadline))[0]:
-            if self.fed == fed:
+        received = -1
+        timeout = self.settings.response_timeout
+        while not (await asyncio.wait([waiting], timeout=timeout))[0]:
+            if self.received == received:
                 waiting.cancel()
-                why = f"nothing moved for {self.choice.deadline:g} s"
-                raise RefusedError(503, why, (b"retry-after", b"5"))
-            fed = self.fed
+                raise RefusedError(503, f"nothing moved for {timeout:g} s", (b"retry-after", b"5"))
+            received = self.received
         return waiting.result()
 
-    def conclude(self, told: str) -> None:
-        """Read what the process said in the end.
+    def conclude(self, line: str) -> None:
+        """Read what the process reported in the end.
 
         Raises
         ------
         RefusedError
-            If it did not answer everything.
+            If it did not predict all rows.
         """
         try:
-            said: dict[str, Any] = json.loads(told)
+            report: dict[str, Any] = json.loads(line)
         except ValueError:  # it ended otherwise than it should
             raise RefusedError(422, RowsError("the file cannot be read").detail) from None
-        self.rows, self.version = said["rows"], said["version"]
-        if "detail" in said:
-            raise RefusedError(422, said["detail"])
+        self.rows, self.version = report["rows"], report["version"]
+        if "detail" in report:
+            raise RefusedError(422, report["detail"])
 
     def kill(self) -> None:
         """End the process, if it has not ended."""
@@ -192,46 +208,46 @@ class Job:
             self.process.kill()
 
     async def end(self) -> None:
-        """Leave nothing behind."""
+        """Leave no task and no process behind."""
         for task in self.tasks:
             task.cancel()
         self.kill()
         await self.process.wait()
 
 
-class Backlog:
-    """Answers on their way to a client that sends everything before it reads anything.
+class Buffer:
+    """Predictions on their way to a client that sends everything before it reads anything.
 
     Most clients do. Beyond a few megabytes they wait in a temporary file.
     """
 
     def __init__(self) -> None:
-        self.file = SpooledTemporaryFile(max_size=HELD)  # noqa: SIM115 (as long as this)
+        self.file = SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 (as long as this)
         self.start = self.end = 0
         self.changed, self.ended = asyncio.Event(), False
 
     async def fill(self, source: asyncio.StreamReader) -> None:
         """Take all that comes from a source."""
         try:
-            while piece := await source.read(PIECE):
+            while chunk := await source.read(CHUNK_BYTES):
                 self.file.seek(self.end)
-                self.end += self.file.write(piece)
+                self.end += self.file.write(chunk)
                 self.changed.set()
         finally:
             self.ended = True
             self.changed.set()
 
     async def take(self) -> bytes:
-        """The next piece; empty at the end."""
+        """Return the next chunk; empty at the end."""
         while self.start == self.end:
             if self.ended:
                 return b""
             self.changed.clear()
             await self.changed.wait()
         self.file.seek(self.start)
-        piece = self.file.read(PIECE)
-        self.start += len(piece)
+        chunk = self.file.read(CHUNK_BYTES)
+        self.start += len(chunk)
         if self.start == self.end:
             self.start = self.end = self.file.seek(0)
             self.file.truncate()
-        return piece
+        return chunk

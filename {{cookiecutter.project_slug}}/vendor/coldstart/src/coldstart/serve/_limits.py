@@ -7,81 +7,90 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from coldstart.serve._route import problem, respond
+from coldstart.serve._route import error_body, send_json
 
-ENOUGH = 65_536  # bytes that a slow client may be given more time for
+ENOUGH = 65_536  # bytes for which a slow client gets more time
 
 
 class Limits:
-    """Middleware that answers 503 at once where too many requests are under way.
+    """Middleware that responds with 503 where too many requests are in progress.
 
     Parameters
     ----------
-    at_once
-        Requests that may be under way.
+    app : ASGI application
+        Handles the requests that are let through.
+    max_concurrency : int
+        Requests that may be in progress.
     """
 
-    def __init__(self, app: ASGIApp, at_once: int) -> None:
-        self.app, self.at_once = app, at_once
-        self.under_way = 0
+    def __init__(self, app: ASGIApp, max_concurrency: int) -> None:
+        self.app, self.max_concurrency = app, max_concurrency
+        self.in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let through, or refuse."""
+        """Let a request through, or refuse it."""
         if scope["type"] != "http" or scope["path"].startswith("/health/"):
             await self.app(scope, receive, send)
             return
-        if self.under_way >= self.at_once:
-            again = [(b"retry-after", b"1")]
-            await respond(send, 503, problem("too many requests at once; try again"), again)
+        if self.in_progress >= self.max_concurrency:
+            retry = [(b"retry-after", b"1")]
+            await send_json(send, 503, error_body("too many concurrent requests; try again"), retry)
             return
-        self.under_way += 1
+        self.in_progress += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self.under_way -= 1
+            self.in_progress -= 1
 
 
 class SlowClientProtocol(HttpToolsProtocol):
-    """A connection that is closed if a request comes in too slowly.
+    """A connection that is closed if a request arrives too slowly.
 
-    uvicorn itself waits for ever for a client that sends a byte a second.
+    uvicorn itself waits without end for a client that sends a byte a second.
+
+    Attributes
+    ----------
+    seconds : float
+        Time in which a request has to arrive.
+    in_progress : collection
+        All requests of this process that have no response yet.
     """
 
     seconds = 10.0
-    under_way: Collection[Any] = ()  # all requests of this process that are being answered
-    _due: asyncio.TimerHandle | None = None
-    _got = 0  # bytes since the timer was set
+    in_progress: Collection[Any] = ()
+    _timer: asyncio.TimerHandle | None = None
+    _received = 0  # bytes since the timer was set
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        SlowClientProtocol.under_way = self.tasks
-        self._wait()
+        SlowClientProtocol.in_progress = self.tasks
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        self._got += len(data)
-        if self._due is None:
-            self._wait()
+        self._received += len(data)
+        if self._timer is None:
+            self._start_timer()
         super().data_received(data)
 
     def on_message_complete(self) -> None:
-        self._stop()
+        self._stop_timer()
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._got = 0
-        self._due = self.loop.call_later(self.seconds, self._look)
+    def _start_timer(self) -> None:
+        self._received = 0
+        self._timer = self.loop.call_later(self.seconds, self._check)
 
-    def _stop(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _look(self) -> None:
-        if self._got >= ENOUGH or self.flow.read_paused:  # it is not the client that is slow
-            self._wait()
+    def _check(self) -> None:
+        if self._received >= ENOUGH or self.flow.read_paused:  # it is not the client that is slow
+            self._start_timer()
         else:
             self.transport.close()

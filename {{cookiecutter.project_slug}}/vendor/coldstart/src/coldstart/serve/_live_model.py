@@ -1,4 +1,4 @@
-"""The model that answers, and how another takes its place while requests go on."""
+"""The model that serves, and how another one replaces it while requests go on."""
 
 import asyncio
 import csv
@@ -17,31 +17,31 @@ from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
 from coldstart.errors import UserError
 from coldstart.serve._schemas import Row, row_type
 
-EVERY = 1.0  # seconds between two looks at the folder
+WATCH_SECONDS = 1.0  # between two looks at the folder
 log = logging.getLogger(__name__)
 
 
 class LiveModel:
-    """The model that answers: a bundle's, and from then on what its folder is replaced by.
-
-    Attributes
-    ----------
-    scorer
-        The model of now.
-    refused
-        Why what is in the folder now does not answer; empty while it does.
-    example
-        A row to ask.
+    """The model of a bundle's folder: it is replaced when the folder is.
 
     Parameters
     ----------
-    folder
+    folder : Path
         The bundle.
+
+    Attributes
+    ----------
+    predictor : BundlePredictor
+        The model that serves now.
+    refused : str
+        Why what is in the folder now does not serve; empty while it does.
+    example : dict
+        A typed row to try a model with.
 
     Raises
     ------
     UserError
-        If it cannot be used.
+        If the bundle cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,15 +58,26 @@ class LiveModel:
         return self.predictor.number
 
     def score(self, rows: list[Row]) -> tuple[list[dict[str, Any]], str]:
-        """Answers to typed rows, and the version that gave them."""
+        """Predict typed rows.
+
+        Parameters
+        ----------
+        rows : list of dict
+            Typed values by column.
+
+        Returns
+        -------
+        tuple of list of dict, and str
+            A prediction for each row, and the version of the model that made them.
+        """
         predictor = self.predictor
         return predictor.score(rows), predictor.number
 
     async def watch(self) -> None:
-        """Look at the folder again and again, and take what comes into it."""
+        """Look at the folder again and again, and load what replaces it."""
         waiting = self._seen
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(WATCH_SECONDS)
             found = self._signature()
             if found in (None, self._seen):
                 continue
@@ -74,36 +85,37 @@ class LiveModel:
                 waiting = found
                 continue
             self._seen = found
-            await run_in_threadpool(self.change)
+            await run_in_threadpool(self.reload)
 
-    def change(self) -> None:
-        """Load the folder's bundle beside the model of now, and if it is sound let it answer."""
+    def reload(self) -> None:
+        """Load the folder's bundle beside the model of now, and let it serve if it is sound."""
         try:
             successor = BundlePredictor(self.folder)
-            self.check_fit(successor)
+            self.check_compatible(successor)
             smoke_test(successor, self.example)
         except UserError as error:
             self.refused = str(error)
             log.warning("the new bundle is refused, version %s goes on: %s", self.version, error)
             return
         self.predictor, self.refused = successor, ""
-        family = successor.manifest.family
-        log.info("version %s (%s) answers from here on", self.version, family)
+        log.info("version %s (%s) serves from now on", self.version, successor.manifest.family)
 
-    def check_fit(self, successor: BundlePredictor) -> None:
-        """Refuse another question: clients rely on what is documented.
+    def check_compatible(self, successor: BundlePredictor) -> None:
+        """Refuse a model of another contract: clients rely on what is documented.
 
         Raises
         ------
         UserError
-            If rows or answers would be others.
+            If requests or predictions would be of another form.
         """
         now, then = (
             (TypeAdapter(row_type(one.contract)).json_schema(), one.manifest.classes)
             for one in (self.predictor, successor)
         )
         if successor.manifest.target != self.predictor.manifest.target or now != then:
-            raise UserError(f"{successor.folder} has another contract; to serve it, start again")
+            raise UserError(
+                f"{successor.folder} has another contract; to serve it, restart make serve"
+            )
 
     def _signature(self) -> tuple[int, int] | None:
         try:
@@ -114,33 +126,46 @@ class LiveModel:
 
 
 def smoke_test(predictor: BundlePredictor, row: Row) -> None:
-    """Let a model answer a row, and compare it with what it answered when it was made.
+    """Predict a row and the bundle's reference rows, and compare with what the bundle keeps.
 
     Raises
     ------
     UserError
-        If it answers otherwise.
+        If the predictions differ from those made when the bundle was written.
     """
     predictor.score([row])
     if not (predictor.folder / REFERENCE).is_file():
         return
-    rows, expected = zip(*reference(predictor), strict=True)
+    rows, expected = zip(*reference_rows(predictor), strict=True)
     found = predictor.predict(predictor.contract.encode(predictor.columns(rows)))[:, -1]
     scale = max(1.0, float(np.std(expected))) if not predictor.manifest.classes else 1.0
     worst = float(np.abs(found - np.array(expected)).max()) / scale
     if not worst <= TOLERANCE:
-        raise UserError(f"{predictor.folder} answers otherwise than when it was made ({worst:.3g})")
+        raise UserError(
+            f"{predictor.folder} predicts otherwise than when it was made (by {worst:.3g}); "
+            "run: make train"
+        )
 
 
 def example(predictor: BundlePredictor) -> Row:
-    """The contract's example, typed."""
+    """Return the contract's example row, typed."""
     given = json.dumps(predictor.contract.example())
     row: Row = TypeAdapter(row_type(predictor.contract)).validate_json(given)
     return row
 
 
-def answer_example(folder: Path) -> str:
-    """Ask a bundle the contract's example, and say in two lines what was asked and answered.
+def predict_example(folder: Path) -> str:
+    """Predict the contract's example row.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+
+    Returns
+    -------
+    str
+        Two lines: the request, and the prediction.
 
     Raises
     ------
@@ -148,18 +173,18 @@ def answer_example(folder: Path) -> str:
         If the bundle cannot be used.
     """
     predictor = BundlePredictor(folder)
-    (answer,) = predictor.score([example(predictor)])
-    if "label" in answer:
-        said = f"{answer['label']} (probability {answer['probability']:.3f})"
+    (prediction,) = predictor.score([example(predictor)])
+    if "label" in prediction:
+        shown = f"{prediction['label']} (probability {prediction['probability']:.3f})"
     else:
-        said = f"{answer['value']:.6g}"
+        shown = f"{prediction['value']:.6g}"
     model = f"{predictor.manifest.family}, version {predictor.number}"
-    asked = json.dumps(predictor.contract.example(), ensure_ascii=False)
-    return f"asked: {asked}\n{model}: {predictor.manifest.target} is {said}"
+    row = json.dumps(predictor.contract.example(), ensure_ascii=False)
+    return f"request: {row}\n{model}: {predictor.manifest.target} is {shown}"
 
 
-def reference(predictor: BundlePredictor) -> Iterator[tuple[Row, float]]:
-    """Rows that the bundle keeps, and what was predicted for each."""
+def reference_rows(predictor: BundlePredictor) -> Iterator[tuple[Row, float]]:
+    """Yield the rows that the bundle keeps, and what was predicted for each."""
     read = {
         name: TypeAdapter(column.request_type()).validate_strings
         for name, column in predictor.contract.features.items()

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus asks for."""
+"""Metrics of the API, as Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Models = Callable[[], list[tuple[str, str, str]]]
 
 
 class Metrics:
-    """What is counted while requests are answered.
+    """The counters of the API.
 
     Parameters
     ----------
-    models
-        Tells role, version and family of each model that is loaded.
-    drift
-        The file that `make monitor` writes, if predictions are kept.
+    models : callable
+        Returns role, version and model type of each model that is loaded.
+    drift : Path or None
+        The file that `make monitor` writes, if predictions are logged.
     """
 
     def __init__(self, models: Models, drift: Path | None) -> None:
@@ -34,20 +34,20 @@ class Metrics:
         here = {"registry": self.registry}
         requests = Histogram(
             "api_request_seconds",
-            "Time from a request's first line to the end of its answer",
+            "Time from a request's first line to the end of its response",
             ["path", "status"],
             buckets=SECONDS,
             **here,  # type: ignore[arg-type]
         )
-        self.rows = Counter("api_rows", "Rows answered", ["role", "version"], **here)  # type: ignore[arg-type]
-        self.under_way = Gauge(
-            "api_requests_under_way",
-            "Requests that wait for their answer",
+        self.rows = Counter("api_rows", "Rows predicted", ["role", "version"], **here)  # type: ignore[arg-type]
+        self.in_progress = Gauge(
+            "api_requests_in_progress",
+            "Requests that wait for their response",
             multiprocess_mode="livesum",
             **here,  # type: ignore[arg-type]
         )
-        self.recorded = Counter(
-            "api_predictions_recorded",
+        self.logged = Counter(
+            "api_predictions_logged",
             "Predictions kept for make monitor, or dropped as too many came",
             ["fate"],
             **here,  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ class Metrics:
         if SHARED in os.environ:
             self.exposed = CollectorRegistry()
             MultiProcessCollector(self.exposed)  # type: ignore[no-untyped-call]
-        self.exposed.register(State(models, drift))
+        self.exposed.register(StateCollector(models, drift))
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -67,29 +67,29 @@ class Metrics:
         series.observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.exposed)
 
 
-class State(Collector):
-    """What is looked up when it is asked for: the models, and the drift found last."""
+class StateCollector(Collector):
+    """The gauges that are read when they are asked for: the models, and the last drift found."""
 
     def __init__(self, models: Models, drift: Path | None) -> None:
         self.models, self.drift = models, drift
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
-        about = GaugeMetricFamily(
+        info = GaugeMetricFamily(
             "model_info", "Models that are loaded", labels=["role", "version", "family"]
         )
         for labels in self.models():
-            about.add_metric(labels, 1)
-        yield about
-        found = read(self.drift) if self.drift else None
+            info.add_metric(labels, 1)
+        yield info
+        found = read_drift(self.drift) if self.drift else None
         if found is None:
             return
         scores = GaugeMetricFamily(
-            "model_drift", "How far what is asked is from what was learned", labels=["column"]
+            "model_drift", "Distance of served rows from the reference rows", labels=["column"]
         )
         for column, score in {**found["columns"], "__prediction__": found["prediction"]}.items():
             scores.add_metric([column], score)
@@ -99,8 +99,8 @@ class State(Collector):
         )
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """What `make monitor` found; None if it has not run yet."""
+def read_drift(path: Path) -> dict[str, Any] | None:
+    """Return what `make monitor` found; None if it has not run yet."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Watching: each request gets an id, is counted and timed, and is told of if it fails."""
+"""The request log: each request gets an id, is counted and timed, and is logged if it fails."""
 
 from __future__ import annotations
 
@@ -16,92 +16,95 @@ from pythonjsonlogger.json import JsonFormatter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coldstart.serve._metrics import Metrics
-from coldstart.serve._route import problem, respond
+from coldstart.serve._route import error_body, send_json
 
-REQUEST: ContextVar[str] = ContextVar("request", default="")
-"""Id of the request that is being answered: the client's own, or a new one."""
+REQUEST_ID: ContextVar[str] = ContextVar("request", default="")
+"""Id of the request in progress: the client's own, or a new one."""
 
-CAREFUL = [
+SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
-"""Headers that tell browsers to be careful with an answer, unless it says otherwise itself."""
+"""Headers of each response that does not set them itself."""
 
-GAP = 1.0  # seconds between two lines on refused requests; a line takes longer than to refuse one
+REFUSAL_SECONDS = 1.0  # between two lines on refusals; a line takes longer than to refuse
 
 log = logging.getLogger(__name__)
 
 
 class RequestLogMiddleware:
-    """Middleware that sees each request first, and its answer last.
+    """Middleware that sees each request first, and its response last.
 
     Parameters
     ----------
-    paths
-        That are counted by name; all others are counted together.
-    every
-        Whether every request is told of, and not only those that fail by our fault.
+    app : ASGI application
+        Handles the requests.
+    metrics : Metrics
+        Counts and times them.
+    paths : collection of str
+        Paths that are counted by name; all others are counted together.
+    every : bool
+        Whether every request is logged, and not only those that fail in the API.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str], every: bool) -> None:
         self.app, self.metrics, self.paths, self.every = app, metrics, paths, every
         self.start, self.number = secrets.token_hex(6), itertools.count(1)
-        self.told, self.untold = -GAP, 0  # when the last refusal was told of, and how many were not
+        self.logged_at, self.unlogged = -REFUSAL_SECONDS, 0  # of refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let through, and see what comes of it."""
+        """Let a request through, and log its response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        name = given(scope["headers"]) or b"%s-%x" % (self.start.encode(), next(self.number))
-        REQUEST.set(name.decode())
+        name = given_id(scope["headers"]) or b"%s-%x" % (self.start.encode(), next(self.number))
+        REQUEST_ID.set(name.decode())
         began, status = time.perf_counter(), 0
 
-        async def seen(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status, said = message["status"], message["headers"]
-                own = {header for header, _ in said}
-                careful = [one for one in CAREFUL if one[0] not in own]
-                message["headers"] = [*said, *careful, (b"x-request-id", name)]
+                status, headers = message["status"], message["headers"]
+                own = {header for header, _ in headers}
+                added = [one for one in SECURITY_HEADERS if one[0] not in own]
+                message["headers"] = [*headers, *added, (b"x-request-id", name)]
             await send(message)
 
-        self.metrics.under_way.inc()
+        self.metrics.in_progress.inc()
         try:
-            await self.app(scope, receive, seen)
+            await self.app(scope, receive, send_with_headers)
         except Exception:
             log.exception("a bug: %s %s failed", scope["method"], scope["path"])
             if status:
                 raise  # which closes the connection
-            else:
-                told = problem(f"internal error; tell us this id: {name.decode()}")
-                await respond(seen, 500, told)
+            body = error_body(f"internal error; report this id: {name.decode()}")
+            await send_json(send_with_headers, 500, body)
         finally:
-            self.metrics.under_way.dec()
+            self.metrics.in_progress.dec()
             seconds = time.perf_counter() - began
             path = scope["path"] if scope["path"] in self.paths else "other"
             self.metrics.request(path, status, seconds)
             if self.every or (status >= 500 and self.is_due(status)):
                 about = {"path": scope["path"], "status": status, "seconds": round(seconds, 6)}
-                more = f", and {self.untold} more were refused" if self.untold else ""
-                self.untold = 0
+                more = f", and {self.unlogged} more were refused" if self.unlogged else ""
+                self.unlogged = 0
                 log.info("%s %s: %s%s", scope["method"], scope["path"], status, more, extra=about)
 
     def is_due(self, status: int) -> bool:
-        """Whether a failed request is told of: of those that were refused, one a second."""
+        """Return whether a failed request is logged: of those that were refused, one a second."""
         if status == 503:
             now = time.monotonic()
-            if now - self.told < GAP:
-                self.untold += 1
+            if now - self.logged_at < REFUSAL_SECONDS:
+                self.unlogged += 1
                 return False
-            self.told = now
+            self.logged_at = now
         return True
 
 
-def given(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Id that the client gave its request; empty if there is none that can be written anywhere."""
+def given_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the id that the client gave its request; empty if it is not safe to write anywhere."""
     for name, value in headers:
         if name == b"x-request-id" and re.fullmatch(rb"[\w.:@=+/-]{1,128}", value):
             return value
@@ -109,7 +112,13 @@ def given(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def write_logs(form: Literal["auto", "text", "json"]) -> None:
-    """Write what is told to standard error, a line each: JSON where no person looks on."""
+    """Write logs to standard error, a line each.
+
+    Parameters
+    ----------
+    form : {'auto', 'text', 'json'}
+        `auto`: text in a terminal, otherwise JSON.
+    """
     handler = logging.StreamHandler()
     if form == "json" or (form == "auto" and not sys.stderr.isatty()):
         names = {"asctime": "time", "levelname": "level", "name": "from"}
@@ -119,11 +128,11 @@ def write_logs(form: Literal["auto", "text", "json"]) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
-    def mark(record: logging.LogRecord) -> bool:
-        if name := REQUEST.get():
+    def add_id(record: logging.LogRecord) -> bool:
+        if name := REQUEST_ID.get():
             record.request = name
         return True
 
-    handler.addFilter(mark)
+    handler.addFilter(add_id)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

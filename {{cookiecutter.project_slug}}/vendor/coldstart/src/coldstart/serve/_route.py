@@ -1,7 +1,7 @@
-"""The route of predictions: from the bytes of a request to those of the answer.
+"""The route of predictions: from the bytes of a request to those of the response.
 
-FastAPI's own way there takes longer than a model. What it documents is enforced here all
-the same: the type of the endpoint's body makes both.
+FastAPI's own way there takes longer than a model. What it documents is enforced all the same: the
+type of the endpoint's body makes both.
 """
 
 import asyncio
@@ -19,14 +19,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coldstart.serve._schemas import Row
 
 INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
-MISTAKES = 100  # that are told of one body
+MAX_ERRORS = 100  # reported of one body
 JSON = ("application/json", "+json")
-Answers = tuple[list[Any], str]
-File = Callable[[str, Scope, Receive, Send], Awaitable[None]]
+Predictions = tuple[list[dict[str, Any]], str]
+"""A prediction for each row, and the version of the model that made them."""
+FileHandler = Callable[[str, Scope, Receive, Send], Awaitable[None]]
 
 
 class RefusedError(Exception):
-    """A request that is not answered: the status, why, and headers that go with it."""
+    """A request that is refused.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status of the response.
+    detail : object
+        The reason, as JSON.
+    *headers : tuple of two bytes
+        Headers of the response.
+    """
 
     def __init__(self, status: int, detail: Any, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
@@ -34,60 +45,64 @@ class RefusedError(Exception):
 
 
 class Threads:
-    """Work that would keep others waiting, in threads: few at a time, and none for ever.
+    """A few threads for work that would keep other requests waiting.
 
     Parameters
     ----------
-    deadline
+    timeout : float
         Seconds that a piece of work may wait and take.
     """
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
         # More would not compute faster, and all of them would hold the event loop up.
         self.limiter = CapacityLimiter(2)
 
     async def __call__(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Do it.
+        """Call a function in a thread, and return what it returns.
 
         Raises
         ------
         RefusedError
-            If it was not done in time.
+            If it did not finish in time.
         """
         try:
-            async with asyncio.timeout(self.deadline):
+            async with asyncio.timeout(self.timeout):
                 return await to_thread.run_sync(
                     work, *arguments, limiter=self.limiter, abandon_on_cancel=True
                 )
         except TimeoutError:
-            again = (b"retry-after", b"%d" % (self.deadline + 1))
-            raise RefusedError(
-                503, f"not done in {self.deadline:g} s; send fewer rows", again
-            ) from None
+            retry = (b"retry-after", b"%d" % (self.timeout + 1))
+            why = f"not finished in {self.timeout:g} s; send fewer rows"
+            raise RefusedError(503, why, retry) from None
 
 
 class BytesRoute(APIRoute):
     """A route whose endpoint takes a body and nothing else.
 
-    Dependencies are not asked: what stands before all routes is middleware.
+    Dependencies are only documented, not called: what protects all routes is middleware.
 
     Attributes
     ----------
     max_bytes : int
-        Length that a body may have.
+        Largest body in bytes.
     threads : Threads
-        Where long bodies are read.
+        Where long bodies are parsed.
     files : mapping
-        From another content type than JSON to what answers bodies of it.
+        From a content type other than JSON to the function that handles bodies of it.
+
+    Raises
+    ------
+    TypeError
+        If the endpoint takes something else.
     """
 
     max_bytes: ClassVar[int] = 8_000_000
     threads: ClassVar[Threads] = Threads(30.0)
-    files: ClassVar[Mapping[str, File]] = {}
+    files: ClassVar[Mapping[str, FileHandler]] = {}
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
-        # Types that are made at run time are names of the function around the endpoint, which
+        # Types that are made at run time are names in the function around the endpoint, which
         # FastAPI does not look at where `from __future__ import annotations` makes texts of them.
         local = inspect.getclosurevars(endpoint).nonlocals
         endpoint.__annotations__ = inspect.get_annotations(endpoint, locals=local, eval_str=True)
@@ -99,14 +114,14 @@ class BytesRoute(APIRoute):
         self.validate: Callable[[bytes], Any] = TypeAdapter[Any](kind).validator.validate_json
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that FastAPI's router hands over."""
+        """Handle a request that FastAPI's router hands over."""
         if scope["method"] in (self.methods or ()):
-            await self.answer(scope, receive, send)
+            await self.respond(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, as an ASGI application."""
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request, as an ASGI application."""
         kind = content_type(scope["headers"])
         if kind in self.files:
             await self.files[kind](kind, scope, receive, send)
@@ -117,64 +132,72 @@ class BytesRoute(APIRoute):
             if not kind.endswith(JSON):
                 kinds = " or ".join(["application/json", *self.files])
                 raise RefusedError(415, f"expected Content-Type: {kinds}")
-            content = await read(receive, self.max_bytes)
+            content = await read_body(receive, self.max_bytes)
             if content is None:
                 return  # the client has gone
             if len(content) > INLINE_BYTES:
                 body = await self.threads(self.validate, content)
             else:
                 body = self.validate(content)
-            answer = pydantic_core.to_json(await self.endpoint(body), inf_nan_mode="null")
+            response = pydantic_core.to_json(await self.endpoint(body), inf_nan_mode="null")
         except ValidationError as error:
-            status, answer = 422, told(error)
+            status, response = 422, error_body(validation_detail(error))
         except RefusedError as refusal:
-            status, answer, headers = refusal.status, problem(refusal.detail), refusal.headers
-        await respond(send, status, answer, headers)
+            status, response, headers = refusal.status, error_body(refusal.detail), refusal.headers
+        await send_json(send, status, response, headers)
 
 
 class Shortcut:
-    """Middleware that hands some routes their requests at once.
+    """Middleware that hands some routes their requests directly.
 
     The way through FastAPI's own middleware and its search for the route takes as long as a model.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Handles all other requests.
+    routes : mapping
+        From a path to its route.
     """
 
     def __init__(self, app: ASGIApp, routes: Mapping[str, BytesRoute]) -> None:
         self.app = app
-        self.answers = {path: route.answer for path, route in routes.items()}
+        self.routes = {path: route.respond for path, route in routes.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the route answer, or FastAPI."""
-        answer = self.answers.get(scope["path"]) if scope["type"] == "http" else None
-        if answer and scope["method"] == "POST":
-            await answer(scope, receive, send)
+        """Let the route respond, or FastAPI."""
+        respond = self.routes.get(scope["path"]) if scope["type"] == "http" else None
+        if respond and scope["method"] == "POST":
+            await respond(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
 
-async def respond(
-    send: Send, status: int, answer: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+async def send_json(
+    send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Send JSON."""
-    length = b"%d" % len(answer)
-    said = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": said})
-    await send({"type": "http.response.body", "body": answer})
+    """Send a whole response of JSON."""
+    length = b"%d" % len(body)
+    all_headers = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})
 
 
-async def read(receive: Receive, most: int) -> bytes | None:
-    """The whole body, or None if the client left before its end.
+async def read_body(receive: Receive, max_bytes: int) -> bytes | None:
+    """Return the whole body, or None if the client left before its end.
 
     Raises
     ------
     RefusedError
-        If it is longer than it may be. The connection ends, or its rest would be read.
+        If it is longer. The connection is closed, or the rest of it would be read.
     """
     parts, size = [], 0
     while (message := await receive())["type"] == "http.request":
         part = message.get("body", b"")
         size += len(part)
-        if size > most:
-            raise RefusedError(413, f"a body may have {most} bytes", (b"connection", b"close"))
+        if size > max_bytes:
+            why = f"the body is longer than {max_bytes} bytes"
+            raise RefusedError(413, why, (b"connection", b"close"))
         parts.append(part)
         if not message.get("more_body"):
             return part if len(parts) == 1 else b"".join(parts)
@@ -182,59 +205,60 @@ async def read(receive: Receive, most: int) -> bytes | None:
 
 
 def content_type(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """What the body is said to be; a page of another origin may not say JSON or CSV unasked."""
+    """Return the content type of a body, without its parameters.
+
+    It is required: a web page of another origin may send neither JSON nor CSV unasked.
+    """
     for name, value in headers:
         if name == b"content-type":
             return value.split(b";", 1)[0].strip().lower().decode("latin-1")
     return ""
 
 
-def problem(detail: Any) -> bytes:
-    """An error as the body of an answer."""
+def error_body(detail: Any) -> bytes:
+    """Return the body of a response that reports an error."""
     return json.dumps({"detail": detail}).encode()
 
 
-def told(error: ValidationError) -> bytes:
-    """What is wrong with a body, without the body: it may be very long, or hold secrets."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return problem(
-        [
-            {"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]}
-            for one in found[:MISTAKES]
-        ]
-    )
+def validation_detail(error: ValidationError) -> list[dict[str, Any]]:
+    """Return what is wrong with a body, without the body: it may be long, or hold secrets."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        {"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]}
+        for one in errors[:MAX_ERRORS]
+    ]
 
 
 class MicroBatcher:
-    """Rows of all requests that arrive in one tick of the event loop, answered in one run.
+    """The rows of all requests that arrive in one tick of the event loop, predicted in one run.
 
-    There is no timer: a request that is alone waits for nobody.
+    There is no timer: a request that is alone waits for no other.
 
     Parameters
     ----------
-    score
-        Answers rows, in their order, and says which version of the model did.
+    score : callable
+        Predicts rows, in their order, and returns which version of the model did.
     """
 
-    def __init__(self, score: Callable[[list[Row]], Answers]) -> None:
+    def __init__(self, score: Callable[[list[Row]], Predictions]) -> None:
         self._score = score
-        self._waiting: list[tuple[list[Row], asyncio.Future[Answers]]] = []
+        self._waiting: list[tuple[list[Row], asyncio.Future[Predictions]]] = []
 
-    def __call__(self, rows: list[Row]) -> asyncio.Future[Answers]:
-        """Put rows in, to be answered at the end of this tick."""
+    def __call__(self, rows: list[Row]) -> asyncio.Future[Predictions]:
+        """Add rows, to be predicted at the end of this tick."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._run)
-        answer = loop.create_future()
-        self._waiting.append((rows, answer))
-        return answer
+        future = loop.create_future()
+        self._waiting.append((rows, future))
+        return future
 
     def _run(self) -> None:
         waiting, self._waiting = self._waiting, []
         rows = waiting[0][0] if len(waiting) == 1 else [row for some, _ in waiting for row in some]
         try:
-            answers, version = self._score(rows)
-        except Exception as error:  # each of those who wait is told, and nobody else
+            predictions, version = self._score(rows)
+        except Exception as error:  # it concerns those that wait, and no other request
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
@@ -242,5 +266,5 @@ class MicroBatcher:
         start = 0
         for some, future in waiting:
             if not future.done():  # its client may have gone
-                future.set_result((answers[start : start + len(some)], version))
+                future.set_result((predictions[start : start + len(some)], version))
             start += len(some)

@@ -1,4 +1,4 @@
-"""Traffic: which model answers a request, and what is kept of it."""
+"""Routing: which model predicts a request, and what of it is logged."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from prometheus_client import Counter
 
 from coldstart.serve._limits import SlowClientProtocol
 from coldstart.serve._live_model import LiveModel
-from coldstart.serve._prediction_log import Entry, Recorder
-from coldstart.serve._request_log import REQUEST
-from coldstart.serve._route import Answers, MicroBatcher, Threads
+from coldstart.serve._prediction_log import LogEntry, PredictionLog
+from coldstart.serve._request_log import REQUEST_ID
+from coldstart.serve._route import MicroBatcher, Predictions, Threads
 from coldstart.serve._schemas import Row
 
 INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
 
 
 class ModelRouter:
-    """Gives each request to the champion, or for a share of them to the challenger.
+    """The champion for each request, or for a share of them the challenger.
 
     Parameters
     ----------
-    challenger
-        None: the champion answers everything. So it does where both are the same version.
-    canary
-        Share of the requests that the challenger answers.
-    shadow
-        Whether the challenger is asked what the champion answers, for the record alone.
-    record
+    champion, challenger : LiveModel
+        Without a challenger, or where both are the same version, the champion predicts all.
+    canary : float
+        Share of the requests that the challenger predicts.
+    shadow : bool
+        Whether the challenger also predicts what the champion does, for the log alone.
+    log : PredictionLog or None
         Where predictions are kept, if they are.
-    counter
+    threads : Threads
+        Where requests of many rows are predicted.
+    counter : Counter
         Counts the rows, by role and version.
     """
 
@@ -42,52 +44,52 @@ class ModelRouter:
         challenger: LiveModel | None,
         canary: float,
         shadow: bool,
-        record: Recorder | None,
+        log: PredictionLog | None,
         threads: Threads,
         counter: Counter,
     ) -> None:
         self.champion, self.challenger = champion, challenger
         self.canary, self.shadow = canary, shadow
-        self.record, self.threads, self.counter = record, threads, counter
-        self.ticks = {
-            role: MicroBatcher(served.score)
-            for role, served in (("champion", champion), ("challenger", challenger))
-            if served
+        self.log, self.threads, self.counter = log, threads, counter
+        self.batchers = {
+            role: MicroBatcher(model.score)
+            for role, model in (("champion", champion), ("challenger", challenger))
+            if model
         }
-        self._counted = dict[tuple[str, str], Any]()
+        self._counters = dict[tuple[str, str], Any]()
 
-    async def answer(self, rows: list[Row]) -> Answers:
-        """Answers to rows, and the version that gave them."""
+    async def predict(self, rows: list[Row]) -> Predictions:
+        """Return a prediction for each row, and the version of the model that made them."""
         challenger = self.challenger
         if challenger and challenger.version == self.champion.version:
             challenger = None
-        request = REQUEST.get()
-        role, served = "champion", self.champion
-        # By the id, so that who sends one gets the same model each time.
+        request = REQUEST_ID.get()
+        role, model = "champion", self.champion
+        # By the id, so that a client that sends one gets the same model each time.
         if challenger and crc32(b"canary" + request.encode()) < self.canary * 2**32:
-            role, served = "challenger", challenger
+            role, model = "challenger", challenger
         if len(rows) > INLINE_ROWS:
-            answers, version = await self.threads(served.score, rows)
-        elif len(SlowClientProtocol.under_way) == 1:  # in this tick nobody else can ask
-            answers, version = served.score(rows)
+            predictions, version = await self.threads(model.score, rows)
+        elif len(SlowClientProtocol.in_progress) == 1:  # no other can arrive in this tick
+            predictions, version = model.score(rows)
         else:
-            answers, version = await self.ticks[role](rows)
+            predictions, version = await self.batchers[role](rows)
         self.count(len(rows), version, role)
-        if self.record and self.is_kept(request):
+        if self.log and self.is_logged(request):
             now = dt.datetime.now(dt.UTC)
-            self.record.keep(Entry(request, now, role, version, rows, answers))
+            self.log.add(LogEntry(request, now, role, version, rows, predictions))
             if challenger and self.shadow and role == "champion":
                 later = partial(challenger.score, rows)
-                self.record.keep(Entry(request, now, "shadow", "", rows, later))
-        return answers, version
+                self.log.add(LogEntry(request, now, "shadow", "", rows, later))
+        return predictions, version
 
     def count(self, rows: int, version: str, role: str = "champion") -> None:
-        """Count rows that were answered."""
-        counted = self._counted.get((role, version))
-        if counted is None:
-            counted = self._counted[role, version] = self.counter.labels(role, version)
-        counted.inc(rows)
+        """Count rows that were predicted."""
+        counter = self._counters.get((role, version))
+        if counter is None:
+            counter = self._counters[role, version] = self.counter.labels(role, version)
+        counter.inc(rows)
 
-    def is_kept(self, request: str) -> bool:
-        """Whether the predictions of a request are kept."""
-        return self.record is not None and self.record.wants(request)
+    def is_logged(self, request: str) -> bool:
+        """Return whether the predictions of a request are logged."""
+        return self.log is not None and self.log.includes(request)

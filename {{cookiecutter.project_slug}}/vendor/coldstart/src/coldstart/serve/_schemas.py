@@ -1,4 +1,4 @@
-"""Rows: what a request holds and what an answer says, from the contract."""
+"""Types of requests and responses, made from the data contract."""
 
 from typing import Annotated, Any, NotRequired
 
@@ -8,25 +8,51 @@ from typing_extensions import TypedDict
 from coldstart.contract._contract import Contract
 
 MAX_ROWS = 10_000
+REF = "ref"
+Ref = Annotated[
+    str,
+    Field(
+        max_length=1000,
+        description="Your own key of the row: returned with its prediction, and logged",
+    ),
+]
 Row = dict[str, Any]
 
 
 class Label(BaseModel):
-    """A class, its probability, and the probabilities of all classes."""
+    """A predicted class, its probability, and the probabilities of all classes."""
 
     label: str
     probability: float
     probabilities: dict[str, float]
+    ref: Ref | None = None
 
 
 class Value(BaseModel):
-    """A predicted quantity."""
+    """A predicted number."""
 
     value: float
+    ref: Ref | None = None
+
+
+def passes_ref(contract: Contract) -> bool:
+    """Return whether a row's `ref` is passed through: not if it is one of the features."""
+    return REF not in contract.features
 
 
 def row_type(contract: Contract) -> Any:
-    """Build the type of one row from the contract: its fields, limits and documentation."""
+    """Return the type of one row: its fields, limits and documentation.
+
+    Parameters
+    ----------
+    contract : Contract
+        The data contract.
+
+    Returns
+    -------
+    type
+        A TypedDict, since a column may have any name; rows arrive as they are encoded.
+    """
     fields: dict[str, Any] = {}
     for name, column in contract.features.items():
         about = Field(description=column.description or None)
@@ -37,14 +63,15 @@ def row_type(contract: Contract) -> Any:
             fields[name] = NotRequired[Annotated[kind | None, about]]
         else:
             fields[name] = Annotated[kind, about]
-    # A TypedDict, since a column may have any name, and its rows come as they are scored.
+    if passes_ref(contract):
+        fields[REF] = NotRequired[Ref | None]
     row: Any = TypedDict("Row", fields)  # type: ignore[misc]
     row.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return row
 
 
-def body_type(contract: Contract) -> Any:
-    """Build the type of a request: one row or many."""
+def request_type(contract: Contract) -> Any:
+    """Return the Pydantic model of a request: one row or many."""
     row: Any = row_type(contract)
 
     class Rows(BaseModel):
@@ -58,14 +85,20 @@ def body_type(contract: Contract) -> Any:
     return Rows
 
 
-def answer_type(classifies: bool) -> Any:
-    """Build the type of an answer."""
-    answer: Any = Label if classifies else Value
+def response_type(classifies: bool) -> Any:
+    """Return the Pydantic model of a response.
+
+    Parameters
+    ----------
+    classifies : bool
+        Whether classes are predicted, and not numbers.
+    """
+    prediction: Any = Label if classifies else Value
 
     class Predictions(BaseModel):
-        """An answer for each row, in order."""
+        """A prediction for each row, in order."""
 
-        predictions: list[answer]
+        predictions: list[prediction]
         model_version: str
 
     return Predictions

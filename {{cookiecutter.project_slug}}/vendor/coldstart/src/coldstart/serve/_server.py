@@ -1,10 +1,9 @@
-"""Serving: a bundle as an API.
+"""The server: a bundle as an API, until it is interrupted.
 
-This package and what it imports need neither torch, scikit-learn, polars nor MLflow:
-the process is small and starts at once.
+This package and what it imports need neither torch, scikit-learn, polars nor MLflow: the process
+is small and starts fast.
 """
 
-import gc
 import math
 import os
 import socket
@@ -18,40 +17,48 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from coldstart._collector import collector_paused, freeze_objects, objects_frozen
 from coldstart._project import Project
 from coldstart.config._settings import ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve._access import read_keys
-from coldstart.serve._app import create_app, open_app
+from coldstart.serve._app import open_app
+from coldstart.serve._docs import DOCS
 from coldstart.serve._limits import SlowClientProtocol
 from coldstart.serve._metrics import SHARED
 from coldstart.serve._request_log import write_logs
 
-__all__ = ["create_app", "open_app", "serve"]
-
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SWITCH = 0.001  # seconds that a thread may keep the event loop waiting
+SWITCH_SECONDS = 0.001  # that a thread may keep the event loop waiting
 
 
-def serve(project: Project, folder: Path, choice: ServingSettings) -> None:
+def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     """Serve a bundle until interrupted.
+
+    Parameters
+    ----------
+    project : Project
+        Hands over the application, and the derived columns.
+    folder : Path
+        The bundle.
+    settings : ServingSettings
+        The section `serving` of config.yaml.
 
     Raises
     ------
     UserError
         If the bundle or the file of keys cannot be used, or the port is taken.
     """
-    begin = partial(start, project, folder, choice)
-    app = begin()
-    if choice.keys:
-        read_keys(choice.keys)  # a mistake in it is told now, and not to the first who asks
-    elif choice.host not in LOOPBACK:
+    app = load(project, folder, settings)
+    if settings.keys:
+        read_keys(settings.keys)  # a mistake in it is reported now, and not to the first client
+    elif settings.host not in LOOPBACK:
         print(
-            f"WARNING: {choice.host} is open to others, and no key is needed: "
-            "make key NAME=..., then serving.keys in config.yaml",
+            f"warning: {settings.host} is open to other machines, and no key is needed. "
+            "Run make key NAME=..., then set serving.keys in config.yaml",
             file=sys.stderr,
         )
-    host, port = choice.host, choice.port
+    host, port = settings.host, settings.port
     try:
         listener = socket.create_server((host, port), backlog=2048)
     except OSError as error:
@@ -59,36 +66,43 @@ def serve(project: Project, folder: Path, choice: ServingSettings) -> None:
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
     address = f"http://{host}:{listener.getsockname()[1]}"
-    there = {one.path for one in iter_route_contexts(app.routes)}
-    page = [f"Page: {address}/"] if "/" in there else []
-    docs = "/docs" if choice.docs else ""
-    print(app.title, *page, f"API:  {address}{docs}", sep="\n", flush=True)
-    about: dict[str, Any] = {
+    paths = {one.path for one in iter_route_contexts(app.routes)}
+    page = [f"Page: {address}/"] if "/" in paths else []
+    docs = DOCS if settings.docs else ""
+    print(f"{app.title}, model version {app.version}", *page, f"API:  {address}{docs}", sep="\n")
+    sys.stdout.flush()
+    options: dict[str, Any] = {
         "http": SlowClientProtocol,
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "timeout_graceful_shutdown": math.ceil(choice.deadline),
+        "timeout_graceful_shutdown": math.ceil(settings.response_timeout),
     }
-    if choice.workers == 1:
-        uvicorn.Server(uvicorn.Config(app, **about)).run(sockets=[listener])
+    if settings.workers == 1:
+        with objects_frozen():
+            uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[listener])
         return
     from uvicorn.supervisors import Multiprocess  # one worker spares its memory
 
     with tempfile.TemporaryDirectory() as shared:
         os.environ[SHARED] = shared
-        config = uvicorn.Config(begin, factory=True, workers=choice.workers, **about)
+        make_app = partial(start, project, folder, settings)
+        config = uvicorn.Config(make_app, factory=True, workers=settings.workers, **options)
         Multiprocess(config, sockets=[listener]).run()
 
 
-def start(project: Project, folder: Path, choice: ServingSettings) -> FastAPI:
-    """Load the bundle and make its API, in the process that answers."""
-    app = open_app(project, folder, choice)
-    write_logs(choice.logs.form)
-    sys.setswitchinterval(SWITCH)
-    SlowClientProtocol.seconds = choice.patience
-    # What is there now stays; the collector need not look at it again with every request.
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+def start(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:
+    """Load the bundle and make its API, in a process that does nothing else."""
+    app = load(project, folder, settings)
+    freeze_objects()
+    return app
+
+
+def load(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:
+    """Load the bundle and make its API, with the logs and limits of the settings."""
+    with collector_paused():
+        app = open_app(project, folder, settings)
+    write_logs(settings.logs.form)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    SlowClientProtocol.seconds = settings.request_timeout
     return app

@@ -13,35 +13,35 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
+from coldstart._project import Project
 from coldstart.config._settings import ServingSettings
 from coldstart.serve._access import DOCUMENTED, Access
 from coldstart.serve._bulk import ARROW, CSV
 from coldstart.serve._docs import add_docs
-from coldstart.serve._files import Files
+from coldstart.serve._files import FileRequests
 from coldstart.serve._limits import Limits
 from coldstart.serve._live_model import LiveModel
 from coldstart.serve._metrics import Metrics
-from coldstart.serve._prediction_log import DRIFT, Recorder
-from coldstart.serve._prediction_log import Files as LogFiles
+from coldstart.serve._prediction_log import DRIFT, LogFolder, PredictionLog
 from coldstart.serve._request_log import RequestLogMiddleware
 from coldstart.serve._route import BytesRoute, Shortcut, Threads
 from coldstart.serve._routing import ModelRouter
-from coldstart.serve._schemas import Row, answer_type, body_type
+from coldstart.serve._schemas import REF, Row, passes_ref, request_type, response_type
 from coldstart.serve._telemetry import telemetry
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "A key is needed, if the API asks for one"},
     413: {"description": "The body is too long"},
-    415: {"description": "The body is not said to be JSON"},
-    429: {"description": "Too many requests in a minute; Retry-After says when to come again"},
-    503: {"description": "Too many requests at once; Retry-After says when to come again"},
+    415: {"description": "The content type of the body is not one of those above"},
+    429: {"description": "Too many requests in a minute; Retry-After holds seconds to wait"},
+    503: {"description": "Too many concurrent requests; Retry-After holds seconds to wait"},
 }
 FILES = {
     ARROW: {"schema": {"type": "string", "format": "binary"}},
     CSV: {
         "schema": {
             "type": "string",
-            "description": "A line of names, then one a row",
+            "description": "A line of names, then one for each row",
             "minLength": 1,
         }
     },
@@ -54,68 +54,81 @@ class ModelService:
     Parameters
     ----------
     champion : LiveModel
-        The model that answers.
+        The model that predicts.
     settings : ServingSettings
         The section `serving` of config.yaml.
     challenger : LiveModel, optional
-        The model that `canary` and `shadow` are about.
+        The model that the settings `canary` and `shadow` are about.
+    project : Project, optional
+        Its title is that of the API, and rows of a file are predicted with its derived columns.
 
     Attributes
     ----------
     request_type, response_type : type
-        Pydantic models of the body of a prediction request and of its response, made from the
-        data contract.
+        Pydantic models of a prediction request and of its response, made from the data contract.
     security : list
         Dependencies that document the access keys, if the API asks for some.
     documentation : dict
-        For the route of predictions: what else it takes, and how it refuses.
+        Arguments of the route of predictions: what else it takes, and how it refuses.
     """
 
     def __init__(
-        self, champion: LiveModel, settings: ServingSettings, challenger: LiveModel | None = None
+        self,
+        champion: LiveModel,
+        settings: ServingSettings,
+        challenger: LiveModel | None = None,
+        project: Project | None = None,
     ) -> None:
         manifest, contract = champion.predictor.manifest, champion.predictor.contract
         self.champion, self.challenger, self.settings = champion, challenger, settings
+        self.project = project
         self.models = {"champion": champion} | ({"challenger": challenger} if challenger else {})
-        self.request_type = body_type(contract)
-        self.response_type = answer_type(bool(manifest.classes))
+        self.request_type = request_type(contract)
+        self.response_type = response_type(bool(manifest.classes))
         self.security = DOCUMENTED if settings.keys else []
         self.documentation: dict[str, Any] = {
             "responses": {200: {"content": FILES}, **REFUSALS},
             "openapi_extra": {"requestBody": {"content": FILES}},
         }
         folder = settings.record.folder
-        self.metrics = Metrics(
-            lambda: [(role, one.version, one.predictor.manifest.family) for role, one in self.models.items()],
+        self._metrics = Metrics(
+            lambda: [
+                (role, model.version, model.predictor.manifest.family)
+                for role, model in self.models.items()
+            ],
             folder / DRIFT if folder else None,
         )
-        self.log = None
+        self._log = None
         if folder:
-            kept = LogFiles(settings.record, contract, manifest.classes)
-            self.log = Recorder(kept, settings.record.share, self.metrics.recorded)
-        self.threads = Threads(settings.deadline)
-        self.router = ModelRouter(
+            log_folder = LogFolder(settings.record, contract, manifest.classes)
+            self._log = PredictionLog(log_folder, settings.record.share, self._metrics.logged)
+        self._threads = Threads(settings.response_timeout)
+        self._router = ModelRouter(
             champion,
             challenger,
             settings.canary,
             settings.shadow,
-            self.log,
-            self.threads,
-            self.metrics.rows,
+            self._log,
+            self._threads,
+            self._metrics.rows,
         )
-        self.pages: Collection[str] = ()
+        self._passes_ref = passes_ref(contract)
+        self._pages: Collection[str] = ()
 
     @property
     def title(self) -> str:
-        """What is predicted, by which model."""
-        predictor = self.champion.predictor
-        return f"{predictor.contract.target} ({predictor.manifest.family}, version {self.version})"
+        """The setting `serving.title`, or the name of the project."""
+        target = self.champion.predictor.contract.target.replace("_", " ").capitalize()
+        return self.settings.title or (self.project.title if self.project else target)
 
     @property
     def description(self) -> str:
-        """What the data contract says of the target."""
-        contract = self.champion.predictor.contract
-        return contract.columns[contract.target].description
+        """What is predicted, in the words of the data contract, and by which type of model."""
+        predictor = self.champion.predictor
+        target = predictor.contract.target
+        words = predictor.contract.columns[target].description
+        about = f"`{target}` ({words})" if words else f"`{target}`"
+        return f"Predicts {about}. Model type: {predictor.manifest.family}."
 
     @property
     def version(self) -> str:
@@ -131,28 +144,40 @@ class ModelService:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Take new bundles while the API runs, and write the prediction log to its end."""
-        watching = [asyncio.create_task(one.watch()) for one in self.models.values()]
+        """Load new bundles while the API runs, and write the prediction log at its end.
+
+        Parameters
+        ----------
+        app : FastAPI
+            The application.
+        """
+        watching = [asyncio.create_task(model.watch()) for model in self.models.values()]
         yield
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-        if self.log:
-            await asyncio.to_thread(self.log.close)
+        if self._log:
+            await asyncio.to_thread(self._log.close)
 
     @property
     def route_class(self) -> type[BytesRoute]:
-        """The route of predictions: from the bytes of a request to those of its response."""
-        files = Files(self.champion, self.settings, self.router.is_kept, self.router.count)
+        """Class of the route of predictions: from the bytes of a request to the response's."""
+        files = FileRequests(
+            self.champion,
+            self.settings,
+            self.project.derived if self.project else "",
+            self._router.is_logged,
+            self._router.count,
+        )
         attributes = {
             "max_bytes": self.settings.max_bytes,
-            "threads": self.threads,
-            "files": dict.fromkeys(FILES, files.answer),
+            "threads": self._threads,
+            "files": dict.fromkeys(FILES, files.respond),
         }
         return type("PredictionRoute", (BytesRoute,), attributes)
 
     async def predict(self, rows: list[Row]) -> dict[str, Any]:
-        """Predict rows of a validated request.
+        """Predict the rows of a validated request.
 
         Parameters
         ----------
@@ -162,23 +187,41 @@ class ModelService:
         Returns
         -------
         dict
-            `predictions`, one for each row in order, and `model_version`.
+            `predictions`, one for each row in order, with its `ref` if it has one; and
+            `model_version`.
         """
-        predictions, version = await self.router.answer(rows)
+        predictions, version = await self._router.predict(rows)
+        if self._passes_ref:
+            for row, prediction in zip(rows, predictions, strict=True):
+                if (ref := row.get(REF)) is not None:
+                    prediction[REF] = ref
         return {"predictions": predictions, "model_version": version}
 
     def model_info(self) -> dict[str, Any]:
-        """Return which model answers, its metrics, and where it comes from."""
+        """Return the champion's version, metrics and provenance.
+
+        Returns
+        -------
+        dict
+            `version`, `alias`, and the bundle's manifest without its checksums.
+        """
         predictor = self.champion.predictor
-        described = predictor.manifest.model_dump(exclude={"files"})
-        return {"version": self.version, "alias": predictor.version.get("alias"), **described}
+        manifest = predictor.manifest.model_dump(exclude={"files"})
+        return {"version": self.version, "alias": predictor.version.get("alias"), **manifest}
 
     def metrics_response(self) -> Response:
-        """Return what was counted, as Prometheus reads it."""
-        return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        """Return all metrics in Prometheus' text format."""
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     def readiness(self) -> dict[str, str]:
-        """Return the version that answers, once it does, and why a new bundle was refused."""
+        """Predict an example row, and return which version did.
+
+        Returns
+        -------
+        dict
+            `status` and `version`; `challenger`, its version, if there is one; and `refused`, why
+            a new bundle does not serve.
+        """
         version = self.champion.score([self.champion.example])[1]
         ready = {"status": "ready", "version": version}
         if self.challenger:
@@ -188,22 +231,22 @@ class ModelService:
         return ready
 
     def add_pages(self, app: FastAPI) -> None:
-        """Add the demo page at `/` and the documentation at `/docs`, unless `serving.docs` is false.
+        """Add the demo page at `/` and documentation at `/docs`, unless `serving.docs` is false.
 
         Parameters
         ----------
         app : FastAPI
-            The application.
+            The application; its title is that of the page.
         """
         if not self.settings.docs:
             return
-        from coldstart.serve.page._routes import add
+        from coldstart.serve.page._routes import add_page
 
         add_docs(app)
-        self.pages = add(app, self.champion, self.settings, self.threads)
+        self._pages = add_page(app, self.champion, self.settings, self._threads)
 
     def protect(self, app: FastAPI) -> None:
-        """Put keys, limits, request ids, metrics, logs and security headers around all routes.
+        """Add keys, limits, request ids, metrics, logs and security headers to all routes.
 
         Call it last: a route that is added afterwards is not counted by its name.
 
@@ -221,22 +264,24 @@ class ModelService:
         fast = {path: route for path, route in routes if isinstance(route, BytesRoute)}
         # Each one goes around those before it, and all of them around FastAPI's own: otherwise
         # each request would take three more steps. Of these the first is left out, since it would
-        # answer where there is a bug, and RequestLogMiddleware does.
+        # respond where there is a bug, and RequestLogMiddleware does.
         own: Any = app.build_middleware_stack()
-        # Only on its way through FastAPI a request is traced.
+        # A request is traced only on its way through FastAPI.
         stack: ASGIApp = own.app if settings.telemetry else Shortcut(own.app, fast)
         if settings.origins:
             stack = CORSMiddleware(stack, allow_origins=settings.origins, allow_headers=["*"])
         if settings.keys or settings.per_minute:
-            stack = Access(stack, settings.keys, settings.per_minute, self.pages)
-        stack = Limits(stack, settings.at_once)
+            stack = Access(stack, settings.keys, settings.per_minute, self._pages)
+        stack = Limits(stack, settings.max_concurrency)
         paths = {path for path, _ in routes}
         every = settings.logs.requests == "all"
-        app.middleware_stack = RequestLogMiddleware(stack, self.metrics, paths, every=every)
+        app.middleware_stack = RequestLogMiddleware(stack, self._metrics, paths, every=every)
 
 
-def open_service(folder: Path, settings: ServingSettings) -> ModelService:
-    """Load a bundle, and the challenger beside it if it is to have a part.
+def open_service(
+    folder: Path, settings: ServingSettings, project: Project | None = None
+) -> ModelService:
+    """Load a bundle, and the challenger beside it if it is to take part.
 
     Parameters
     ----------
@@ -244,6 +289,13 @@ def open_service(folder: Path, settings: ServingSettings) -> ModelService:
         The champion's bundle.
     settings : ServingSettings
         The section `serving` of config.yaml.
+    project : Project, optional
+        The project whose API it is.
+
+    Returns
+    -------
+    ModelService
+        The loaded models.
 
     Raises
     ------
@@ -253,5 +305,5 @@ def open_service(folder: Path, settings: ServingSettings) -> ModelService:
     champion, challenger = LiveModel(folder), None
     if settings.canary or settings.shadow:
         challenger = LiveModel(folder.with_name("challenger"))
-        champion.check_fit(challenger.predictor)
-    return ModelService(champion, settings, challenger)
+        champion.check_compatible(challenger.predictor)
+    return ModelService(champion, settings, challenger, project)

@@ -1,4 +1,4 @@
-"""Tables: the contract's columns in Arrow, for what comes and goes by the thousand."""
+"""The contract's columns in Arrow, for rows by the thousand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from coldstart.contract.columns import BaseColumn, Boolean, Date, Number
 
-if TYPE_CHECKING:  # arro3 is loaded where it is used: the API of a row or two needs none of it
+if TYPE_CHECKING:  # arro3 is loaded where it is used: a request of a few rows needs none of it
     from arro3.core import Array, DataType
 
 EPOCH = dt.datetime(1970, 1, 1)
@@ -18,7 +18,7 @@ MICROSECOND = dt.timedelta(microseconds=1)
 
 
 def arrow_type(column: BaseColumn) -> DataType:
-    """Type of a column's values, as the API takes them."""
+    """Return the type of a column's values, as the API takes them."""
     from arro3.core import DataType
 
     if isinstance(column, Number):
@@ -31,7 +31,7 @@ def arrow_type(column: BaseColumn) -> DataType:
 
 
 def arrow_array(values: Sequence[Any], type_: DataType) -> Array:
-    """Typed values, None where missing, in Arrow."""
+    """Return typed values, None where missing, in Arrow."""
     from arro3.core import Array, DataType
 
     if DataType.is_date32(type_):
@@ -43,10 +43,10 @@ def arrow_array(values: Sequence[Any], type_: DataType) -> Array:
     return Array(values, type_)
 
 
-def converted(array: Array, type_: DataType) -> Array | None:
-    """Convert a column of a client's to one of ours; None if it is of another kind.
+def convert(array: Array, type_: DataType) -> Array | None:
+    """Convert a client's column to a type of the same kind; return None if it is of another kind.
 
-    Between kinds Arrow would convert, too, and make what it cannot read missing.
+    Arrow would convert between kinds, too, and make missing what it cannot read.
     """
     from arro3.core import DataType
 
@@ -66,7 +66,7 @@ def converted(array: Array, type_: DataType) -> Array | None:
 
 
 def is_text(type_: DataType) -> bool:
-    """Whether values are texts, however they lie in memory."""
+    """Return whether values are texts, however they lie in memory."""
     from arro3.core import DataType
 
     kinds = (DataType.is_string, DataType.is_large_string, DataType.is_string_view)
@@ -74,7 +74,7 @@ def is_text(type_: DataType) -> bool:
 
 
 def as_numbers(array: Array) -> np.ndarray:
-    """Numbers or booleans as float64, NaN where missing."""
+    """Return numbers or booleans as float64, NaN where missing."""
     from arro3.core import DataType
 
     array = array.cast(DataType.float64())
@@ -84,7 +84,7 @@ def as_numbers(array: Array) -> np.ndarray:
 
 
 def distinct(array: Array) -> tuple[np.ndarray, list[Any]]:
-    """Different values of a column, and for each row its place among them; -1 where missing."""
+    """Return for each row the index of its value, -1 where missing, and the different values."""
     from arro3.core import DataType, dictionary_dictionary, dictionary_indices
 
     words = array.cast(DataType.dictionary(DataType.int32(), array.type))

@@ -1,4 +1,4 @@
-"""OpenTelemetry: FastAPI's own traces, measures and logs of errors, sent where OTEL_... says."""
+"""OpenTelemetry: FastAPI's own traces, metrics and error logs, sent where OTEL_... says."""
 
 import os
 from importlib.util import find_spec
@@ -7,21 +7,21 @@ from typing import Any
 from coldstart.errors import UserError
 
 OFF = {"tracing": False, "metrics": False, "logs": False}
-PLACES = [f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_", "LOGS_")]
+VARIABLES = [f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_", "LOGS_")]
 
 
 def telemetry(wanted: bool) -> dict[str, Any]:
-    """What FastAPI is told about it.
+    """Return FastAPI's argument `telemetry`.
 
     Raises
     ------
     UserError
-        If nothing would be sent.
+        If it is wanted and nothing would be sent.
     """
     if not wanted:
         return OFF
-    if not any(os.environ.get(place) for place in PLACES):
-        raise UserError(f"serving.telemetry: set {PLACES[0]}, such as http://127.0.0.1:4318")
+    if not any(os.environ.get(name) for name in VARIABLES):
+        raise UserError(f"serving.telemetry: set {VARIABLES[0]}, such as http://127.0.0.1:4318")
     if find_spec("opentelemetry.exporter") is None:
         raise UserError(
             "serving.telemetry: add fastapi[opentelemetry] to the dependencies in pyproject.toml, "

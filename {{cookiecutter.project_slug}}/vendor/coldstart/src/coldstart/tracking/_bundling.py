@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from coldstart.bundle._bundle import (
     CARD,
-    CASES,
     CONTRACT,
+    EXAMPLES,
     MODEL,
     REFERENCE,
     TESTED,
@@ -25,7 +25,7 @@ from coldstart.bundle._bundle import (
 )
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
-from coldstart.model_card._examples import cases
+from coldstart.model_card._examples import choose_examples
 from coldstart.tracking._registry import keep_tested
 from coldstart.train._evaluation import HeldOutPredictions, tune_threshold
 
@@ -130,8 +130,8 @@ def complete_bundle(
     folder = predictor.folder
     keep_tested(test, folder / TESTED, TESTED_NUMBERS)
     reference(dataset, predictor).write_csv(folder / REFERENCE)
-    examples = cases(dataset, manifest, test)
-    (folder / CASES).write_text(json.dumps(examples, indent=2), encoding="utf-8")
+    examples = choose_examples(dataset, manifest, test)
+    (folder / EXAMPLES).write_text(json.dumps(examples, indent=2), encoding="utf-8")
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=SMALL)
     (folder / CARD).write_text(card, encoding="utf-8")

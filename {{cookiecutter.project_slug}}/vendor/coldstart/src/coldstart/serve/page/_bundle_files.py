@@ -1,4 +1,4 @@
-"""What the page shows of a bundle: its columns, cases, card and plots."""
+"""What the page shows of a bundle: its columns, examples, card and plots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from coldstart.bundle._bundle import CARD, CASES
+from coldstart.bundle._bundle import CARD, EXAMPLES
 from coldstart.bundle._predictor import BundlePredictor
+from coldstart.contract.columns import BaseColumn
 from coldstart.serve._schemas import Row
 from coldstart.serve.page._render import parser, render
 
@@ -18,51 +19,62 @@ STOPS = 101  # of a slider
 SUGGESTED = 200  # categories of a column that lists none
 
 
-def kept(predictor: BundlePredictor, name: str) -> bytes | None:
-    """A file as the bundle was sealed with it; None if it has none, or it is another one's now."""
-    sealed = predictor.manifest.files.get(name)
+def read_file(predictor: BundlePredictor, name: str) -> bytes | None:
+    """Return a file of the bundle; None if it has none, or it is not the one that it was made with."""
+    checksum = predictor.manifest.files.get(name)
     try:
-        content = (predictor.folder / name).read_bytes() if sealed else b""
+        content = (predictor.folder / name).read_bytes() if checksum else b""
     except OSError:
         return None
-    return content if hashlib.sha256(content).hexdigest() == sealed else None
+    return content if hashlib.sha256(content).hexdigest() == checksum else None
 
 
 def plots(predictor: BundlePredictor) -> list[str]:
-    """Names of the plots."""
+    """Return the names of the plots."""
     return [name for name in predictor.manifest.files if name.endswith(".png")]
 
 
 def card(predictor: BundlePredictor) -> str:
-    """The model card as HTML; a page has a title of its own, so headings are a level lower."""
-    written = (kept(predictor, CARD) or b"This bundle has no model card.").decode()
+    """Return the model card as HTML, its headings a level lower: the page has a title of its own."""
+    text = (read_file(predictor, CARD) or b"This bundle has no model card.").decode()
     markdown = parser()
-    tokens = markdown.parse(written)
+    tokens = markdown.parse(text)
     for token in tokens:
         if token.type.startswith("heading"):
             token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
     return render(markdown, tokens)
 
 
-def about(predictor: BundlePredictor, rows: list[Row]) -> dict[str, Any]:
-    """Tell all that the page is made of.
+def about(predictor: BundlePredictor, rows: list[Row], title: str) -> dict[str, Any]:
+    """Return all that the page is made of.
 
     Parameters
     ----------
-    rows
-        The bundle's reference.
+    predictor : BundlePredictor
+        The model.
+    rows : list of dict
+        The bundle's reference rows.
+    title : str
+        Of the page.
+
+    Returns
+    -------
+    dict
+        Values for JSON; see `page.js`.
     """
     contract, manifest = predictor.contract, predictor.manifest
     target = contract.columns[contract.target]
     private = any(column.personal for column in contract.features.values())
-    cases = json.loads(kept(predictor, CASES) or b"[]")
+    examples = json.loads(read_file(predictor, EXAMPLES) or b"[]")
     return {
-        "seal": predictor.seal,
+        "title": title,
+        "fingerprint": predictor.fingerprint,
         "version": predictor.number,
         "family": manifest.family,
         "target": contract.target,
         "description": target.description,
         "unit": target.control().get("unit", ""),
+        "labels": labels(target),
         "classes": manifest.classes,
         "threshold": manifest.threshold,
         "metrics": {name: manifest.metrics.get(name) for name in ("primary", "test", "interval")},
@@ -71,25 +83,39 @@ def about(predictor: BundlePredictor, rows: list[Row]) -> dict[str, Any]:
                 "name": name,
                 "description": column.description,
                 "nullable": column.nullable or name in contract.lags,
+                "labels": labels(column),
                 **column.control(),
                 **({} if column.personal else seen(column.control(), [r.get(name) for r in rows])),
             }
             for name, column in contract.features.items()
         ],
-        # The row in which most is known; not of a table that tells who somebody is.
+        # The row with the fewest missing values; not of a table with personal columns.
         "example": max(rows, key=known) if rows and not private else contract.example(),
-        "cases": [] if private else cases,
+        "examples": [] if private else examples,
         "plots": plots(predictor),
     }
 
 
+def labels(column: BaseColumn) -> dict[str, str]:
+    """Return the texts that stand for a column's values on the page, where the contract has some."""
+    found: dict[str, str] = getattr(column, "labels", {})
+    return found
+
+
 def known(row: Row) -> int:
-    """How many values a row has."""
+    """Return how many values a row has."""
     return sum(value is not None for value in row.values())
 
 
 def seen(control: dict[str, Any], values: list[Any]) -> dict[str, Any]:
-    """What the reference's values add to a control.
+    """Return what the reference rows' values add to a control.
+
+    Parameters
+    ----------
+    control : dict
+        The control, as the column describes it.
+    values : list
+        The values, None where missing.
 
     Returns
     -------

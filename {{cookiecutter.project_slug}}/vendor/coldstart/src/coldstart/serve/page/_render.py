@@ -1,4 +1,4 @@
-"""Markdown as HTML that a page with a strict policy may show."""
+"""Markdown as HTML that a page with a strict content security policy may show."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 def parser(html: bool = False) -> MarkdownIt:
-    """A parser that knows tables; HTML is text to it, or tokens of their own."""
+    """Return a Markdown parser with tables, to which HTML is text, or tokens of their own."""
     from markdown_it import MarkdownIt  # the API starts a quarter of a second sooner without
 
     return MarkdownIt("commonmark", {"html": html}).enable("table")
 
 
 def render(markdown: MarkdownIt, tokens: list[Token]) -> str:
-    """HTML without styles, which the policy allows none of; tables scroll on a phone."""
+    """Return HTML without styles, which the policy forbids; wide tables scroll on a phone."""
     numbers = itertools.count(1)
 
-    def opened(*_: object) -> str:
-        name = f"Table {next(numbers)}, scrolls sideways"  # who hears the page tells them apart
+    def open_table(*_: object) -> str:
+        name = f"Table {next(numbers)}, scrolls sideways"  # by which screen readers list them
         return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>\n'
 
     for token in tokens:
         token.attrs.pop("style", None)  # of aligned cells
     rules = markdown.renderer.rules  # type: ignore[attr-defined]
-    rules |= {"table_open": opened, "table_close": lambda *_: "</table></div>\n"}
+    rules |= {"table_open": open_table, "table_close": lambda *_: "</table></div>\n"}
     html: str = markdown.renderer.render(tokens, markdown.options, {})
     return html

@@ -1,10 +1,10 @@
-// Asking the API. A page without one has a file of the same name, which answers from a record.
+// Requests to the API. A page without one has a file of the same name, which reads recorded predictions.
 
 export async function get(path, options = {}) {
   const key = sessionStorage.getItem("key");
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-  const answer = await fetch(`page/${path}`, { ...options, headers });
-  if (answer.ok) return answer;
-  const { detail } = await answer.json().catch(() => ({ detail: `the API answers with status ${answer.status}` }));
-  throw Object.assign(new Error(typeof detail === "string" ? detail : ""), { status: answer.status, problems: detail });
+  const response = await fetch(`page/${path}`, { ...options, headers });
+  if (response.ok) return response;
+  const { detail } = await response.json().catch(() => ({ detail: `the API responded with status ${response.status}` }));
+  throw Object.assign(new Error(typeof detail === "string" ? detail : ""), { status: response.status, problems: detail });
 }

@@ -37,16 +37,16 @@ const kinds = {
     return { parts: [make("div", { class: "pair" }, ...parts)], read, write, first: text };
   },
 
-  choice({ choices, free, nullable }, about) {
+  choice({ choices, free, nullable, labels }, about) {
     if (free && (choices.length > 12 || !choices.length)) {
-      const list = make("datalist", { id: `${about.id}-list` }, ...choices.map((value) => make("option", { value })));
+      const list = make("datalist", { id: `${about.id}-list` }, ...choices.map((value) => make("option", { value }, labels[value] ?? "")));
       const text = make("input", { ...about, type: "text", list: list.id });
       return { parts: [text, list], read: () => text.value || null, write: (value) => { text.value = value ?? ""; }, first: text };
     }
     const values = [...choices];
     const select = make("select", about);
     if (nullable) select.append(make("option", { value: "" }, "unknown"));
-    const offer = (value) => select.append(make("option", { value: values.indexOf(value) }, value));
+    const offer = (value) => select.append(make("option", { value: values.indexOf(value) }, labels[value] ?? value));
     values.forEach(offer);
     const write = (value) => {
       if (value != null && !values.includes(value)) { values.push(value); offer(value); }
@@ -72,11 +72,10 @@ const kinds = {
   },
 };
 
-function field(column, number) {
+function field(column, number, inWords) {
   const id = `f${number}`;
   const short = column.description && column.description.length < 60;
-  const name = column.name.replaceAll("_", " ");
-  const label = short ? column.description : name;
+  const label = inWords(column);
   const about = { id, label, "aria-describedby": `${id}-hint ${id}-error`, required: !column.nullable };
   const control = (kinds[column.kind] ?? kinds.text)(column, about);
   control.first.removeAttribute("label");
@@ -122,19 +121,19 @@ function field(column, number) {
   };
 }
 
-// Fill a form with a field for each column; `asked` is called whenever one changes.
-export function build(form, columns, asked) {
+// Fill a form with a field for each column, whose label `inWords` gives; `changed` is called whenever one changes.
+export function build(form, columns, inWords, changed) {
   const fields = columns.map((column, number) => field({
     ...column,
     fallback: column.kind === "boolean" ? false : column.kind === "number" ? (column.stops?.[column.stops.length >> 1] ?? 0) : "",
-  }, number));
+  }, number, inWords));
   form.replaceChildren(...fields.map(({ root }) => root));
-  form.addEventListener("input", asked);
+  form.addEventListener("input", changed);
   form.addEventListener("submit", (event) => event.preventDefault());
   return {
     read: () => Object.fromEntries(fields.map(({ name, read }) => [name, read()])),
     write: (row) => fields.forEach(({ name, write }) => write(row[name] ?? null)),
-    // Show the API's own words beside the controls; return those that belong to none.
+    // Show the API's own errors beside the controls; return those that belong to none.
     fail(problems) {
       const rest = problems.filter(({ loc }) => !fields.some(({ name }) => name === loc[1]));
       for (const { name, fail } of fields)

@@ -1,29 +1,30 @@
-// The page: asks the API while something is typed, and shows what it answers.
+// The page: sends the form to the API while you type, and shows the prediction.
 
-import { build, make, shown } from "./form.js";
-import { said, why } from "./answer.js";
+import { build, make } from "./form.js";
+import { explain, headline, inWords, valueText } from "./prediction.js";
 import { get } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
-const PAUSE = 120; // milliseconds without a key, before the API is asked
-const HINT = "Each fills the form in, as it was before its outcome was known.";
+const PAUSE = 120; // milliseconds without a key, before a request
+const HINT = "Each fills in the form with values from before the outcome was known.";
 const TITLES = {
-  right: "One it told rightly", wrong: "One it told wrongly", uncertain: "One it was unsure of", middling: "One with a middling error",
+  correct: "Correct prediction", incorrect: "Incorrect prediction", uncertain: "Uncertain prediction",
+  smallest_error: "Smallest error", largest_error: "Largest error", median_error: "Median error",
 };
-let about, form, asking, timer;
+let about, form, request, timer;
 
 async function load() {
   about = await (await get("about")).json();
-  const { target, description, family, version, metrics } = about;
-  document.title = `${target} · ask the model`;
-  $("title").textContent = target.replaceAll("_", " ");
-  $("lead").textContent = description;
+  const { title, target, description, family, version, metrics } = about;
+  document.title = title;
+  $("title").textContent = title;
+  $("lead").textContent = description || `Predicts ${target.replaceAll("_", " ")}.`;
   const { primary, test, interval } = metrics;
-  const score = test ? `: ${primary.replaceAll("_", " ")} ${shown(test[primary].toFixed(3))} (95 % interval ${interval.map((end) => end.toFixed(3)).join(" to ")})` : "";
-  $("version").textContent = `${family}, version ${version}${score}.`;
-  $("cases").hidden = !about.cases.length;
-  $("case").textContent = HINT;
-  $("case-buttons").replaceChildren(...about.cases.map((one) => {
+  const score = test ? `, test ${primary.replaceAll("_", " ")} ${test[primary].toFixed(3)} (95% CI ${interval.map((end) => end.toFixed(3)).join("–")})` : "";
+  $("version").textContent = `Model: ${family}, version ${version}${score}.`;
+  $("examples").hidden = !about.examples.length;
+  $("example").textContent = HINT;
+  $("example-buttons").replaceChildren(...about.examples.map((one) => {
     const button = make("button", { type: "button", "aria-pressed": "false" }, TITLES[one.kind]);
     button.addEventListener("click", () => choose(one, button));
     return button;
@@ -33,59 +34,58 @@ async function load() {
   if (!$("model").hidden) describe();
 }
 
-function choose(one, button) {
+function choose({ row, prediction, outcome }, button) {
   press(button);
-  form.write(one.row);
-  const { label, probability, value } = one.said;
-  const told = label === undefined ? shown(value) : `${label} (${(100 * probability).toFixed(1)} %)`;
-  const truth = typeof one.truth === "number" ? shown(one.truth) : one.truth;
-  $("case").textContent = `In truth ${about.target} was ${truth}. Without having seen it, the model said ${told}.`;
-  ask();
+  form.write(row);
+  const { label, probability, value } = prediction;
+  const predicted = label === undefined ? valueText(about, value) : `${valueText(about, label)} (probability ${(100 * probability).toFixed(1)}%)`;
+  $("example").textContent = `Predicted by a model that was not fitted on this row: ${predicted}. Outcome: ${valueText(about, outcome)}.`;
+  predict();
 }
 
 const press = (pressed) => {
-  for (const button of $("case-buttons").children) button.setAttribute("aria-pressed", button === pressed);
+  for (const button of $("example-buttons").children) button.setAttribute("aria-pressed", button === pressed);
 };
 
-async function ask() {
+async function predict() {
   clearTimeout(timer);
-  asking?.abort();
-  asking = new AbortController();
-  const { signal } = asking;
-  $("said").classList.add("stale");
+  request?.abort();
+  request = new AbortController();
+  const { signal } = request;
+  $("prediction").classList.add("stale");
   try {
-    const answer = await (await get("explain", {
+    const explanation = await (await get("explain", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(form.read()), signal,
     })).json();
     if (signal.aborted) return;
-    if (answer.seal !== about.seal) await load(); // another model answers now
+    if (explanation.fingerprint !== about.fingerprint) await load(); // another model serves now
     form.fail([]);
     $("problem").textContent = "";
-    $("said").replaceChildren(...said(about, answer.prediction));
-    $("said").classList.remove("stale");
-    why($("why"), about, answer);
+    $("prediction").replaceChildren(...headline(about, explanation.prediction));
+    $("prediction").classList.remove("stale");
+    explain($("explanation"), about, explanation);
   } catch (error) {
     if (signal.aborted) return;
-    if (error.status === 401) return refused(error);
+    if (error.status === 401) return askForKey(error);
     const problems = error.status === 422 ? error.problems : [];
     $("problem").textContent = form.fail(problems);
-    $("said").textContent = problems.length ? "No answer: see what is marked below." : `No answer: ${error.message}`;
-    $("said").classList.remove("stale");
-    $("why").hidden = true;
+    $("prediction").textContent = problems.length ? "No prediction: correct the fields marked below." : `No prediction: ${error.message}`;
+    $("prediction").classList.remove("stale");
+    $("explanation").hidden = true;
   }
 }
 
 async function describe() {
   if ($("card").hasChildNodes()) return;
   $("card").textContent = "…";
-  const { seal, plots } = about;
+  const { fingerprint, plots } = about;
   try {
     $("card").innerHTML = await (await get("card")).text();
     $("plots").replaceChildren(...plots.map((name) => {
       const title = name.replace(/\.png$/, "").replaceAll("_", " ");
       const image = make("img", { alt: `Plot: ${title}` });
       // Not by its address, since an image can bring no key.
-      get(`plots/${seal}/${encodeURIComponent(name)}`).then((found) => found.blob()).then((blob) => { image.src = URL.createObjectURL(blob); }, () => image.closest("figure").remove());
+      get(`plots/${fingerprint}/${encodeURIComponent(name)}`).then((found) => found.blob()).then((blob) => { image.src = URL.createObjectURL(blob); }, () => image.closest("figure").remove());
       return make("figure", {}, image, make("figcaption", {}, title));
     }));
   } catch (error) {
@@ -93,7 +93,7 @@ async function describe() {
   }
 }
 
-function refused(error) {
+function askForKey(error) {
   const again = sessionStorage.getItem("key") !== null;
   $("key-form").hidden = false;
   $("key-error").textContent = again ? error.message : "";
@@ -115,21 +115,21 @@ async function begin() {
   try {
     await load();
   } catch (error) {
-    if (error.status === 401) return refused(error);
-    $("said").textContent = error.message;
+    if (error.status === 401) return askForKey(error);
+    $("prediction").textContent = error.message;
     return;
   }
   $("key-form").hidden = true;
   if (!form) {
-    form = build($("form"), about.columns, () => {
+    form = build($("form"), about.columns, inWords, () => {
       press(null);
-      $("case").textContent = HINT;
+      $("example").textContent = HINT;
       clearTimeout(timer);
-      timer = setTimeout(ask, PAUSE);
+      timer = setTimeout(predict, PAUSE);
     });
     form.write(about.example);
   }
-  await ask();
+  await predict();
 }
 
 $("key-form").addEventListener("submit", (event) => {
