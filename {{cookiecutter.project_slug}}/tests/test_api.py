@@ -1,4 +1,4 @@
-"""The API: it predicts what its documentation says, and refuses everything else with the reason."""
+"""The API: it predicts what it documents, and refuses everything else with the reason."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from coldstart import BundlePredictor, Dataset
 from coldstart.config import ServingSettings
 from coldstart.contract.columns import Category, Text
 from coldstart.serve import open_app
+
 from {{cookiecutter.__package}}.__main__ import PROJECT
 
 Row = dict[str, Any]
@@ -19,7 +20,7 @@ Row = dict[str, Any]
 
 @pytest.fixture
 def example(api: TestClient) -> Row:
-    """The row that the API's documentation shows."""
+    """Return the row that the API's documentation shows."""
     (body,) = api.get("/openapi.json").json()["components"]["schemas"]["Rows"]["examples"]
     (row,) = body["rows"]
     found: Row = row
@@ -39,7 +40,7 @@ def test_the_documented_example_is_predicted(
     api: TestClient, example: Row, predictor: BundlePredictor
 ) -> None:
     response = api.post("/predict", json={"rows": [example, example]})
-    assert response.status_code == 200, response.text
+    assert response.status_code == 200, response.text[:500]
     first, second = response.json()["predictions"]
     assert first == second
     if classes := predictor.manifest.classes:

@@ -21,7 +21,7 @@ def test_values_keep_to_the_rules_of_schema_yaml(dataset: Dataset) -> None:
     for name in dataset.table.columns:
         column, values = dataset.contract.columns[name], dataset.table[name]
         assert column.nullable or not values.has_nulls(), f"{name} has missing values"
-        for rule, broken in column.breaches(pl.col(name)).items():
+        for rule, broken in column.violations(pl.col(name)).items():
             assert not dataset.table.select(broken.any()).item(), f"{name}: {rule}"
 
 

@@ -1,4 +1,4 @@
-"""About the demo's data alone, reports of bird strikes: `make data SOURCE=` moves this file away."""
+"""About the demo's data, bird strikes, alone: `make data SOURCE=` moves this file away."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from conftest import ROOT
 
 from coldstart import BundlePredictor, Contract, Settings
 from coldstart.data import prepare
+
 from {{cookiecutter.__package}}.features import climb_speed
 
 Predict = Callable[[pl.DataFrame], np.ndarray]
@@ -42,7 +43,9 @@ def test_the_climb_speed_is_missing_where_the_speed_is() -> None:
     np.testing.assert_array_equal(climb_speed(columns), [70.0, np.nan])
 
 
-def test_more_birds_make_a_disruption_more_likely(test_table: pl.DataFrame, predict: Predict) -> None:
+def test_more_birds_make_a_disruption_more_likely(
+    test_table: pl.DataFrame, predict: Predict
+) -> None:
     one, some, many = (
         predict(test_table.with_columns(birds_struck=pl.lit(birds)))[:, 1]
         for birds in ("1", "2-10", "11-100")

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from coldstart import BundlePredictor, Dataset
 from coldstart.batch import predict_file
 from coldstart.contract.columns import Category
+
 from {{cookiecutter.__package}}.features import DERIVED
 
 Predict = Callable[[pl.DataFrame], np.ndarray]

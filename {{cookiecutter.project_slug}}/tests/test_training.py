@@ -10,6 +10,7 @@ from conftest import MODEL
 
 from coldstart import BundlePredictor, Settings
 from coldstart.config import NeuralSettings
+
 from {{cookiecutter.__package}}.models import FAMILIES, SEARCH_SPACES
 from {{cookiecutter.__package}}.network import Network, loss_function
 
@@ -20,7 +21,7 @@ def test_a_training_registers_a_version_with_its_run(
     client = mlflow.MlflowClient(settings.tracking_uri)
     version = client.get_model_version_by_alias(settings.experiment, "challenger")
     assert str(version.version) == predictor.number
-    run = client.get_run(version.run_id)
+    run = client.get_run(str(version.run_id))
     assert run.info.status == "FINISHED"
     assert run.info.run_name == MODEL
     metric = predictor.manifest.metrics["primary"]
@@ -28,7 +29,9 @@ def test_a_training_registers_a_version_with_its_run(
     assert predictor.manifest.metrics["test"][metric] in logged
 
 
-def test_the_bundle_says_where_the_model_comes_from(bundle: Path, predictor: BundlePredictor) -> None:
+def test_the_bundle_says_where_the_model_comes_from(
+    bundle: Path, predictor: BundlePredictor
+) -> None:
     assert predictor.manifest.family == MODEL
     assert predictor.manifest.provenance["data"]
     assert (bundle / "MODEL_CARD.md").read_text(encoding="utf-8").startswith("#")

@@ -42,7 +42,7 @@ KERNEL_ROWS = 2_000  # a kernel compares each row with each
 
 
 def linear(context: Context) -> Pipeline:
-    """Logistic regression, or ridge regression; folds choose how strongly it is regularised."""
+    """Build a logistic or ridge regression; folds choose how strongly it is regularized."""
     features = preprocess(context.contract, RobustNumbers(), one_hot(context.min_category_count))
     return make_pipeline(features, regularised(context))
 
@@ -81,7 +81,7 @@ def regularised(context: Context) -> Any:
 
 
 def boosting(context: Context) -> Pipeline:
-    """Gradient boosting on histograms. It has its own way with missing numbers."""
+    """Build gradient boosting on histograms, which handles missing numbers by itself."""
     # Each iteration grows a tree for each class.
     trees = len(context.class_sizes) if context.classifies and len(context.class_sizes) > 2 else 1
     features = preprocess(
@@ -107,13 +107,15 @@ def boosting(context: Context) -> Pipeline:
     if not context.classifies:  # a value says more than a label, and bears more trees
         settings |= {"learning_rate": 0.1, "max_iter": 300}
     # Not by its own early stopping, which cannot hold out rows of a class that has one.
-    booster = kind(early_stopping=False, random_state=context.seed, **(settings | context.hyperparameters))
+    booster = kind(
+        early_stopping=False, random_state=context.seed, **(settings | context.hyperparameters)
+    )
     logarithm = not context.classifies and context.skewness > 1
     return make_pipeline(features, ScaledTarget(booster, log=True) if logarithm else booster)
 
 
 def forest(context: Context) -> Pipeline:
-    """A random forest. Each split sees few columns, since one-hot columns are many and thin."""
+    """Build a random forest. A split sees few columns, since one-hot columns are many and thin."""
     features = preprocess(
         context.contract, RobustNumbers(scale=False), one_hot(context.min_category_count), words=500
     )
@@ -130,7 +132,7 @@ def forest(context: Context) -> Pipeline:
 
 
 def svm(context: Context) -> Pipeline:
-    """A support vector machine, its margins calibrated to probabilities; many rows: linear."""
+    """Build a support vector machine, calibrated to probabilities; linear if rows are many."""
     features = preprocess(context.contract, RobustNumbers(), one_hot(context.min_category_count))
     few = len(context.target) <= KERNEL_ROWS
     if context.classifies:
@@ -143,7 +145,7 @@ def svm(context: Context) -> Pipeline:
 
 
 def tree(context: Context) -> Pipeline:
-    """A single decision tree."""
+    """Build a single decision tree."""
     features = preprocess(
         context.contract,
         RobustNumbers(scale=False),
@@ -152,11 +154,13 @@ def tree(context: Context) -> Pipeline:
     )
     kind = DecisionTreeClassifier if context.classifies else DecisionTreeRegressor
     settings = {"max_depth": 6, "min_samples_leaf": context.scaled(1 / 50, 3, 50)}
-    return make_pipeline(features, kind(random_state=context.seed, **(settings | context.hyperparameters)))
+    return make_pipeline(
+        features, kind(random_state=context.seed, **(settings | context.hyperparameters))
+    )
 
 
 def neural(context: Context) -> Pipeline:
-    """A wide and deep network in torch."""
+    """Build a wide and deep network in torch."""
     from coldstart.nn import NeuralNetwork  # torch takes seconds to import
 
     from .network import Network, train_network
@@ -204,7 +208,10 @@ SEARCH_SPACES: dict[str, dict[str, SearchRange]] = {
         "min_samples_leaf": SearchRange(2, 100, log=True),
         "l2_regularization": SearchRange(0.01, 100.0, log=True),
     },
-    "forest": {"max_features": SearchRange(0.05, 1.0), "min_samples_leaf": SearchRange(1, 50, log=True)},
+    "forest": {
+        "max_features": SearchRange(0.05, 1.0),
+        "min_samples_leaf": SearchRange(1, 50, log=True),
+    },
     "svm": {"C": SearchRange(1e-3, 100.0, log=True)},
     "tree": {"max_depth": SearchRange(2, 16), "min_samples_leaf": SearchRange(2, 200, log=True)},
     "neural": {
