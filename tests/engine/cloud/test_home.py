@@ -15,13 +15,15 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from coldstart.cli._main import build, main
 from coldstart.bundle._bundle import verify_bundle
 from coldstart.cli._commands import Train
-from coldstart.cloud import _results as home, _jobs as jobs
+from coldstart.cli._main import build
+from coldstart.cloud import _jobs as jobs
+from coldstart.cloud import _results as home
 from coldstart.cloud.worker import HOME, LOG
-from coldstart.config._settings import PACKAGE, Settings
+from coldstart.config._settings import Settings
 from coldstart.tracking._mlflow import connect
+from engine.support import PACKAGE, PROJECT, main
 
 CALLS = (
     "create_run",
@@ -58,7 +60,7 @@ def results(project: Path, tmp_path: Path) -> Path:
 
 def settings() -> Settings:
     """The project's, as the command line reads them."""
-    return build(Train, [])
+    return build(PROJECT, Train, [])
 
 
 def runs(client: MlflowClient) -> dict[str, Run]:

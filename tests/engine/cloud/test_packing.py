@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coldstart.cli._main import build
 from coldstart.bundle._bundle import checksum
 from coldstart.cli._commands import Train
-from coldstart.errors import UserError
+from coldstart.cli._main import build
 from coldstart.cloud import _packing as packing
+from coldstart.errors import UserError
+from engine.support import PROJECT
 
 ARCHIVE = Path("inputs.tar.gz")
 
 
 def packed(**settings: str) -> list[str]:
     """Names in the archive."""
-    packing.pack(build(Train, [f"--{k}={v}" for k, v in settings.items()]), ARCHIVE, 10001)
+    packing.pack(build(PROJECT, Train, [f"--{k}={v}" for k, v in settings.items()]), ARCHIVE, 10001)
     with tarfile.open(ARCHIVE) as tar:
         assert {entry.uid for entry in tar} == {10001}
         return [entry.name for entry in tar if entry.isfile()]
@@ -28,7 +29,7 @@ def packed(**settings: str) -> list[str]:
 def refused() -> str:
     """What is told of a folder that may not go."""
     with pytest.raises(UserError) as error:
-        packing.pack(build(Train, []), ARCHIVE)
+        packing.pack(build(PROJECT, Train, []), ARCHIVE)
     return str(error.value)
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from coldstart.cli._main import build
-from coldstart.errors import UserError
-from coldstart.cloud import _plan as plan
 from coldstart.cli._cloud import LaunchRequest, TrainOn
+from coldstart.cli._main import build
+from coldstart.cloud import _plan as plan
 from coldstart.cloud._job import Job
-from coldstart.cloud.on_sky import _choices as choices
 from coldstart.cloud._plan import Offer, Plan
+from coldstart.cloud.on_sky import _choices as choices
+from coldstart.errors import UserError
+from engine.support import PROJECT, TEMPLATE
 
 JOB = Job("abcdef01" + "0" * 24, "houses", ["train", "--models", '["tree"]'], 2_000_000_000)
 DIGEST = "ghcr.io/me/houses@sha256:1234"
@@ -28,7 +29,7 @@ INPUTS = "s3://mine/inputs/1.tar.gz"
 @pytest.fixture
 def task(project: Path) -> dict[str, Any]:
     """The project's own infra/train.sky.yaml, filled in."""
-    own = (Path(__file__).parents[4] / choices.FILE).read_text()
+    own = (TEMPLATE / choices.FILE).read_text()
     choices.FILE.parent.mkdir()
     own = re.sub("IMAGE: .*", "IMAGE: ghcr.io/me/houses", own)
     choices.FILE.write_text(re.sub("STORE: .*", "STORE: s3://mine/", own))
@@ -37,7 +38,7 @@ def task(project: Path) -> dict[str, Any]:
 
 def asked(*arguments: str) -> LaunchRequest:
     """What the command line says."""
-    command = build(TrainOn, ["--on", "aws", *arguments])
+    command = build(PROJECT, TrainOn, ["--on", "aws", *arguments])
     assert isinstance(command, LaunchRequest)
     return command
 

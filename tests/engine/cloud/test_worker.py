@@ -18,16 +18,19 @@ from typing import Any
 import pytest
 import yaml
 
-from coldstart.cli._main import build, main
 from coldstart.bundle._bundle import checksum
 from coldstart.cli._commands import Train
-from coldstart.cloud import _results as home, _jobs as jobs, _worker as worker
-# FIXME from limbs.cloud.conftest import Bucket
+from coldstart.cli._main import build
+from coldstart.cloud import _jobs as jobs
+from coldstart.cloud import _results as home
+from coldstart.cloud import worker
 from coldstart.cloud._packing import pack
 from coldstart.cloud._snapshots import LISTS, Snapshots
 from coldstart.cloud._store import Store, document
-from coldstart.config._settings import PACKAGE, Settings
+from coldstart.config._settings import Settings
 from coldstart.tracking._mlflow import connect
+from engine.cloud.conftest import Bucket
+from engine.support import PACKAGE, PROJECT, main
 
 Wait = Callable[[Callable[[], Any], str], Any]
 
@@ -46,7 +49,7 @@ def machine(folder: Path, store: Store, **settings: str) -> subprocess.Popen[byt
         "CUDA_VISIBLE_DEVICES": "",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", f"{PACKAGE}.limbs.cloud.worker", "train"],
+        [sys.executable, "-m", "coldstart.cloud.worker", PACKAGE, "train"],
         cwd=folder,
         env=environment | told | settings,
         stdout=(folder / "said").open("wb"),
@@ -81,7 +84,7 @@ def train_for(epochs: int) -> None:
 
 def settings() -> Settings:
     """The project's, as the command line reads them."""
-    return build(Train, [])
+    return build(PROJECT, Train, [])
 
 
 def checkpointed(store: Store) -> bool:

@@ -31,11 +31,13 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from coldstart.cli._main import main
-from coldstart.deploy.on_aws import _account as account, _cost as cost, _function as function, _request as request
-from coldstart.deploy.on_aws import _target as places
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import PACKAGE
+from coldstart.deploy.on_aws import _account as account
+from coldstart.deploy.on_aws import _cost as cost
+from coldstart.deploy.on_aws import _function as function
+from coldstart.deploy.on_aws import _request as request
+from coldstart.deploy.on_aws import _target as places
+from engine.support import PACKAGE, main
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="AWS' runtime interface client runs on Linux alone"
@@ -51,7 +53,7 @@ SETTINGS = {
 }
 ROWS: list[dict[str, Any]] = [{"weight": 180.0, "colour": "red"}, {"weight": 90.5, "colour": None}]
 KIND = "application/vnd.oci.image.manifest.v1+json"
-HANDLER = f"{PACKAGE}.limbs.deploy.on_aws.handler.handler"
+HANDLER = "coldstart.deploy.on_aws._handler.handler"
 RUNTIME = "/2018-06-01/runtime/"
 DOCKER = """#!/bin/sh
 echo "$@" "config=$DOCKER_CONFIG" >> FOLDER/asked
@@ -127,7 +129,10 @@ class Lambda:
         self.answers = queue.Queue[tuple[str, bytes]]()
         self.server = Server(self.serve)
         self.lock, self.count = threading.Lock(), itertools.count()
-        here = {"AWS_LAMBDA_RUNTIME_API": self.server.address}
+        here = {
+            "AWS_LAMBDA_RUNTIME_API": self.server.address,
+            "COLDSTART_PROJECT": f"{PACKAGE}.__main__:PROJECT",  # as the image has it
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "awslambdaric", HANDLER],
             cwd=project,
@@ -442,7 +447,9 @@ def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_tr
         f"{url}predict", json.dumps({"rows": ROWS}).encode(), {"Content-Type": "application/json"}
     )
     with urlopen(asked, timeout=30) as answer:
-        assert json.load(answer)["predictions"] == BundlePredictor(champion / "bundles/champion").score(ROWS)
+        assert json.load(answer)["predictions"] == BundlePredictor(
+            champion / "bundles/champion"
+        ).score(ROWS)
     made = state(cloud.moto)
     arn = f"arn:aws:logs:{REGION}:123456789012:log-group:/aws/lambda/{NAME}:*"
     assert made["allowed"]["Statement"] == {

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.cli._main import main
+from engine.support import main
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker, sky"),
+        (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker"),
         (["--status", "--down"], "one thing at a time: status or down"),
         (["--down", "--dry-run"], "one thing at a time: down or dry-run"),
-        (["--on", "sky", "--fetch"], "replicas keep no predictions"),
         (["--host", "tcp://127.0.0.1:1"], "needs TLS: there is no"),
         (["--port", "many"], "port"),
     ],

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.cli._main import main
 from coldstart.images._pushing import push
+from engine.support import main
 
 Docker = Callable[[str], Path]
 

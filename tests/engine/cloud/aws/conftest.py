@@ -25,9 +25,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from coldstart.cloud.aws import _ending as ending, _stack as stack
+from coldstart.cloud.aws import _ending as ending
+from coldstart.cloud.aws import _stack as stack
+from engine.support import TEMPLATE as PROJECT_TEMPLATE
 
-TEMPLATE = Path(__file__).parents[5] / "infra/aws/account.yaml"
+TEMPLATE = PROJECT_TEMPLATE / "infra/aws/account.yaml"
 NAME, OTHERS = "small", "theirs"
 IMAGE = "ami-12c6146b"  # one that moto has everywhere
 HERE, THERE, ELSEWHERE = "eu-central-1", "us-east-1", "us-west-2"

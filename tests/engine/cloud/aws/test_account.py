@@ -15,15 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from coldstart.cli._main import main
 from coldstart.cloud.aws._account import TEMPLATE
-# FIXME from limbs.cloud.aws.conftest import HERE
-# FIXME from limbs.cloud.aws.conftest import IMAGE
-# FIXME from limbs.cloud.aws.conftest import NAME
-# FIXME from limbs.cloud.aws.conftest import OTHERS
-# FIXME from limbs.cloud.aws.conftest import Aws
-# FIXME from limbs.cloud.aws.conftest import allowed
 from coldstart.cloud.aws._stack import Stack
+from engine.cloud.aws.conftest import HERE, IMAGE, NAME, OTHERS, Aws, allowed
+from engine.support import main
 
 Capture = pytest.CaptureFixture[str]
 STACK = f"{NAME}-train"

@@ -11,16 +11,11 @@ import boto3
 import pytest
 import yaml
 
-from coldstart.cli._main import find_commands, main
-# FIXME from limbs.cloud.aws.conftest import HERE
-# FIXME from limbs.cloud.aws.conftest import NAME
-# FIXME from limbs.cloud.aws.conftest import THERE
-# FIXME from limbs.cloud.aws.conftest import Aws
 from coldstart.cloud.aws._rights import SPOT
 from coldstart.cloud.aws._stack import Stack
-from coldstart.config._settings import PACKAGE
+from engine.cloud.aws.conftest import HERE, NAME, THERE, Aws
+from engine.support import main
 
-pytestmark = pytest.mark.skipif("doctor" not in find_commands(), reason="the limb doctor is gone")
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 PROFILE = f"{NAME}-train"
@@ -50,7 +45,7 @@ def machine(tmp_path: Path, monkeypatch: Patch) -> Path:
     (programs / "docker").write_text("#!/bin/sh\n")
     (programs / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setattr(f"{PACKAGE}.limbs.doctor.software.PCI", tmp_path / "no-devices")
+    monkeypatch.setattr("coldstart.doctor._software.PCI", tmp_path / "no-devices")
     monkeypatch.setenv("HOME", str(tmp_path))
     return programs
 

@@ -8,15 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-from coldstart.cli._main import main
 from coldstart.cloud.aws import _prices as prices
-# FIXME from limbs.cloud.aws.conftest import ELSEWHERE
-# FIXME from limbs.cloud.aws.conftest import HERE
-# FIXME from limbs.cloud.aws.conftest import IMAGE
-# FIXME from limbs.cloud.aws.conftest import NAME
-# FIXME from limbs.cloud.aws.conftest import OTHERS
-# FIXME from limbs.cloud.aws.conftest import THERE
-# FIXME from limbs.cloud.aws.conftest import Aws
+from engine.cloud.aws.conftest import ELSEWHERE, HERE, IMAGE, NAME, OTHERS, THERE, Aws
+from engine.support import main
 
 Capture = pytest.CaptureFixture[str]
 JOB = "0123456789abcdef" * 2
@@ -134,7 +128,7 @@ def test_what_is_past_is_ended_in_every_region_and_what_is_not_ours_is_never_tou
     assert "nothing to end" in capsys.readouterr().out
     assert sweep("--yes", "--everything") == 0
     assert len(alive(aws)) == len(stays) - 1
-    assert sweep("--yes", "--everything", "--project", OTHERS) == 0
+    assert sweep("--yes", "--everything", "--project-name", OTHERS) == 0
     assert len(alive(aws)) == len(stays) - 2
 
 

@@ -55,7 +55,7 @@ def clock(date: str, whose: str) -> Finding:
     """Compare this machine's clock with that of the `Date` in an answer over HTTP."""
     off = time.time() - parsedate_to_datetime(date).timestamp()
     if abs(off) > SKEW:
-        said = f"{abs(off):.0f} s {'prefetch of' if off > 0 else 'behind'} {whose}"
+        said = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {whose}"
         mend = SET_CLOCK.get(sys.platform, "sudo timedatectl set-ntp true")
         return wrong("clock", said, mend)
     return ok("clock", f"agrees with {whose} within a minute")

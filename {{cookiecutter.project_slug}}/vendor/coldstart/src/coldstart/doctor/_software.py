@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from coldstart._diagnostics import Finding, note, ok, wrong
+from coldstart._provenance import ENGINE
 
 SHOWN = 3  # packages that are named
 # The oldest driver for each major version of CUDA, from NVIDIA's table of minor-version
@@ -58,20 +59,23 @@ def environment() -> Finding:
 
 
 def needed() -> Iterator[Requirement]:
-    """What infra/environment.py installs."""
+    """Yield what infra/environment.py installs: the project's packages, and the engine's."""
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    yield from requirements("\n".join([*project["dependencies"], *extras["train"], *extras["dev"]]))
-    for limb in sorted(Path().glob("src/*/limbs/*/*requirements.txt")):
-        yield from requirements(limb.read_text("utf-8"))
+    listed = [*project["dependencies"], *extras["train"], *extras["dev"]]
+    for one in requirements("\n".join(listed)):
+        yield one
+        if one.name == ENGINE and installed(ENGINE):
+            for extra in one.extras or {""}:
+                yield from requirements("\n".join(requires(ENGINE) or []), extra)
 
 
-def requirements(text: str) -> Iterator[Requirement]:
-    """Read requirements, one a line, and leave out those that are for other machines."""
+def requirements(text: str, extra: str = "") -> Iterator[Requirement]:
+    """Read requirements, one a line, without those of other machines and other extras."""
     for line in text.splitlines():
         if written := line.partition("#")[0].strip():
             one = Requirement(written)
-            if one.marker is None or one.marker.evaluate():
+            if one.marker is None or one.marker.evaluate({"extra": extra}):
                 yield one
 
 

@@ -29,17 +29,17 @@ def end_itself(here: Context) -> Finding:
         return wrong(about, f"the instance profile {here.profile} has no role", BOOTSTRAP)
     role = profile["Roles"][0]
     for action, of in (("ec2:DescribeInstances", ""), ("ec2:TerminateInstances", here.name)):
-        decision = to_labels(here, iam, role["Arn"], action, of)
+        decision = simulate(here, iam, role["Arn"], action, of)
         if decision != "allowed":
             said = f"{role['RoleName']} may not {action} ({decision}): a machine would run on"
             return wrong(about, said, BOOTSTRAP)
-    if to_labels(here, iam, role["Arn"], "ec2:TerminateInstances", "") == "allowed":
+    if simulate(here, iam, role["Arn"], "ec2:TerminateInstances", "") == "allowed":
         said = f"{role['RoleName']} may, but other people's machines as well"
         return note(about, said, BOOTSTRAP)
     return ok(about, f"{role['RoleName']} may end machines of {here.name}, and no others")
 
 
-def to_labels(here: Context, iam: Any, role: str, action: str, of: str) -> str:
+def simulate(here: Context, iam: Any, role: str, action: str, of: str) -> str:
     """What AWS would decide if a role did something, with a machine of a project or of none."""
     asked: dict[str, Any] = {"PolicySourceArn": role, "ActionNames": [action]}
     if "Describe" not in action:

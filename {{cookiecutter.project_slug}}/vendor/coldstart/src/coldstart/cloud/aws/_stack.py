@@ -149,9 +149,9 @@ class Stack:
             said = " ".join(event.get("ResourceStatusReason", "").split())
             if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in said:
                 reasons.append(f"{event['LogicalResourceId']}: {said}")
-            has_history = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS",
+            started = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS",
                                                 "DELETE_IN_PROGRESS")  # fmt: skip
-            if event["LogicalResourceId"] == self.name and has_history:
+            if event["LogicalResourceId"] == self.name and started:
                 break
         if reasons:
             return reasons[-1]

@@ -29,7 +29,7 @@ from coldstart.errors import UserError
 from coldstart.images._building import build_train
 from coldstart.images._pushing import push
 
-PROGRAM = Path(__file__).with_name("program.py")
+PROGRAM = Path(__file__).with_name("_program.py")
 PAUSE = 3.0  # seconds
 # What SkyPilot calls an end that is none.
 ENDED = {
