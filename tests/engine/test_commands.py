@@ -5,7 +5,6 @@ Nothing here reads the demo's data or columns.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -15,12 +14,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
-from coldstart.cli._main import build, find_commands, main
 from coldstart.cli._commands import Train
-from coldstart.config._settings import PACKAGE, PREFIX
+from coldstart.cli._main import build, find_commands
+from engine.support import PACKAGE, PREFIX, PROJECT, main
 
-SPINE = {"prepare", "train", "promote", "rollback", "pull", "serve", "predict", "ui"}
+NEEDED = {"prepare", "train", "promote", "rollback", "pull", "serve", "predict", "ui"}
 Project = Callable[..., Path]
 Refusal = Callable[..., str]
 
@@ -31,7 +31,7 @@ def test_help_lists_every_command_at_once_and_loads_no_library_for_it(tmp_path: 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert os.times().children_user - begin.children_user < 2  # s, however busy the machine is
     assert done.returncode == 0
-    assert set(find_commands()) >= SPINE
+    assert set(find_commands()) >= NEEDED
     for name, kind in find_commands().items():
         assert f"  {name} " in done.stdout
         assert (kind.__doc__ or "").splitlines()[0] in done.stdout
@@ -49,9 +49,16 @@ def test_each_command_explains_its_settings(
     small_project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small_project()
-    for name in sorted(SPINE):
+    for name in sorted(NEEDED):
+        assert main([name, "--help"]) == 0
+        told = capsys.readouterr().out
+        assert len(told.splitlines()) <= 24
+        assert all(len(line) <= 80 for line in told.splitlines())
+        assert f"{name} --help-all" in told
+        assert ("--file" in told) == (name == "predict")
+        assert told.startswith(f"usage: python -m {PACKAGE} {name} ")
         with pytest.raises(SystemExit) as ended:
-            main([name, "--help"])
+            main([name, "--help-all"])
         assert ended.value.code == 0
         told = capsys.readouterr().out
         assert "--serving.port" in told
@@ -176,16 +183,16 @@ def test_the_environment_wins_over_config_and_the_command_line_over_both(
     small_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_project(seed=1, neural={"epochs": 10, "patience": 1}, tracking_uri="sqlite:///a.db")
-    chosen = build(Train, [])
+    chosen = build(PROJECT, Train, [])
     assert (chosen.seed, chosen.neural.epochs, chosen.neural.patience) == (1, 10, 1)
     assert chosen.tracking_uri == "sqlite:///a.db"
 
     monkeypatch.setenv(f"{PREFIX}SEED", "2")
     monkeypatch.setenv(f"{PREFIX}NEURAL__EPOCHS", "20")
-    chosen = build(Train, [])
+    chosen = build(PROJECT, Train, [])
     assert (chosen.seed, chosen.neural.epochs, chosen.neural.patience) == (2, 20, 1)
 
-    chosen = build(Train, ["--seed", "3", "--neural.epochs", "30"])
+    chosen = build(PROJECT, Train, ["--seed", "3", "--neural.epochs", "30"])
     assert (chosen.seed, chosen.neural.epochs, chosen.neural.patience) == (3, 30, 1)
 
 
@@ -199,9 +206,9 @@ def test_the_environment_wins_over_the_env_file_and_that_over_config(
         "MLFLOW_TRACKING_URI=sqlite:///b.db\nMLFLOW_TRACKING_PASSWORD='a ${HOME} # b'\n"
     )
     os.environ[f"{PREFIX}SEED"] = "3"
-    chosen = build(Train, [])
+    chosen = build(PROJECT, Train, [])
     assert (chosen.seed, chosen.budget, chosen.tracking_uri) == (3, 120, "sqlite:///b.db")
-    assert build(Train, ["--budget", "3m"]).budget == 180
+    assert build(PROJECT, Train, ["--budget", "3m"]).budget == 180
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "a ${HOME} # b"  # for MLflow's own client
 
     (folder / ".env").write_text(f"{PREFIX}SEEDS=2\n")
@@ -216,13 +223,15 @@ def test_the_tracking_store_can_be_chosen_by_either_variable(
 ) -> None:
     small_project(tracking_uri="sqlite:///a.db")
     monkeypatch.setenv(variable, "sqlite:///b.db")
-    assert build(Train, []).tracking_uri == "sqlite:///b.db"
-    assert build(Train, ["--tracking-uri", "sqlite:///c.db"]).tracking_uri == "sqlite:///c.db"
+    assert build(PROJECT, Train, []).tracking_uri == "sqlite:///b.db"
+    assert (
+        build(PROJECT, Train, ["--tracking-uri", "sqlite:///c.db"]).tracking_uri == "sqlite:///c.db"
+    )
 
 
 def test_several_models_can_be_named_at_once(small_project: Project) -> None:
     small_project()
-    assert build(Train, ["--models", "linear,tree"]).models == ["linear", "tree"]
+    assert build(PROJECT, Train, ["--models", "linear,tree"]).models == ["linear", "tree"]
 
 
 def test_an_unknown_model_is_told_with_those_there_are_before_any_work(
@@ -257,8 +266,8 @@ def test_a_target_that_the_table_does_not_have_is_named(
     table = small_project() / "fruit.csv"
     table.write_text(table.read_text().replace("sweet", "sweat", 1))
     told = refusal("prepare")
-    assert "sweet: in the contract but not in the data" in told
-    assert "sweat: in the data but not in the contract" in told
+    assert "sweet: in schema.yaml but not in the data" in told
+    assert "sweat: in the data but not in schema.yaml" in told
 
 
 def test_a_missing_contract_is_named(small_project: Project, refusal: Refusal) -> None:
@@ -288,7 +297,7 @@ def test_of_too_many_rows_some_of_each_class_are_learned_from(
 ) -> None:
     folder = small_project(training_rows=100)
     assert main(["prepare"]) == 0
-    assert "learning from 100 of 300 rows" in capsys.readouterr().out
+    assert "training on 100 of 300 rows" in capsys.readouterr().out
     tables = [
         pl.read_parquet(folder / "data" / "prepared" / name)
         for name in ("table.parquet", "examples.parquet")
@@ -325,8 +334,7 @@ def test_two_commands_that_write_do_not_run_at_the_same_time(
     small_project: Project, refusal: Refusal
 ) -> None:
     folder = small_project()
-    with (folder / "config.yaml").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with FileLock(folder / ".lock"):
         assert "another command is at work" in refusal("train")
         assert main(["--help"]) == 0
     assert main(["prepare"]) == 0

@@ -10,14 +10,15 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from coldstart.contract import register_column_type
 from coldstart.contract._contract import Contract
-from coldstart.contract.columns import MISSING
+from coldstart.contract.columns import MISSING, TYPES, Boolean, Category, Number
 from coldstart.errors import UserError
 from engine.support import TEMPLATE
 
@@ -67,7 +68,7 @@ def test_every_mistake_of_a_contract_is_named_at_once(
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (None, "no such contract; see contract in config.yaml"),
+        (None, "file not found; see contract in config.yaml"),
         ("", "should hold settings"),
         ("columns: [", "is not YAML"),
         ("columns: {}\nextra: 1\n", "extra: there is no such setting"),
@@ -140,3 +141,67 @@ def test_every_listed_example_category_is_one_of_the_categories() -> None:
     for column in Contract.load(SCHEMA).columns.values():
         if (known := getattr(column, "categories", [])) and column.example is not None:
             assert column.example in known
+
+
+def test_labels_are_of_classes_and_empty_ones_are_left_out(
+    write_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    columns = {
+        "size": NUMBER,
+        "colour": {
+            "type": "category",
+            "categories": ["r", "g"],
+            "labels": {"r": "red", "g": ""},
+        },
+        "sold": {**TARGET, "true_values": ["Y"], "labels": {"Y": "sold", False: "kept"}},
+    }
+    contract = load(write_project, tmp_path, **columns)
+    colour, sold = contract.columns["colour"], contract.columns["sold"]
+    assert isinstance(colour, Category)
+    assert isinstance(sold, Boolean)
+    assert colour.labels == {"r": "red"}
+    assert sold.labels == {"true": "sold", "false": "kept"}
+    (tmp_path / "schema.yaml").write_text(
+        "columns:\n  a: {type: number}\n  b:\n    type: boolean\n    role: target\n"
+        "    labels:\n      true: lost\n      'false': ''\n"
+    )
+    read = Contract.load(tmp_path / "schema.yaml").columns["b"]
+    assert isinstance(read, Boolean)
+    assert read.labels == {"true": "lost"}
+    for name, wrong in (("colour", "b"), ("sold", "maybe")):
+        columns[name]["labels"] = {wrong: "x"}
+        with pytest.raises(UserError, match=f"{name}: the labels name '{wrong}', which is not"):
+            load(write_project, tmp_path, **columns)
+        del columns[name]["labels"]
+
+
+class Money(Number):
+    """An amount, entered with its currency."""
+
+    type: Literal["money"]  # type: ignore[assignment]
+    currency: str = "EUR"
+
+
+def test_a_type_of_column_can_be_added(
+    write_project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {"price": {"type": "money", "currency": "USD", "affixes": ["USD"]}, "sold": TARGET}
+    with pytest.raises(UserError, match="there is no type 'money'"):
+        load(write_project, tmp_path, **columns)
+    before = list(TYPES)
+    try:
+        register_column_type(Money)
+        contract = load(write_project, tmp_path, **columns)
+        price = contract.columns["price"]
+        assert isinstance(price, Money)
+        assert price.currency == "USD"
+        encoded = contract.encode({"price": [1.5, None]}).numbers[:, 0]
+        assert encoded[0] == 1.5
+        assert np.isnan(encoded[1])
+        with pytest.raises(UserError, match="currenci.*is it currency"):
+            load(write_project, tmp_path, **{**columns, "price": {"type": "money", "currenci": ""}})
+    finally:
+        TYPES[:] = before
+        register_column_type(Number)
+    with pytest.raises(UserError, match="there is no type 'money'"):
+        load(write_project, tmp_path, **columns)

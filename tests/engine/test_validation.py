@@ -65,7 +65,7 @@ def complaints(*slices: pl.DataFrame) -> list[str]:
     with pytest.raises(UserError) as caught:
         validate(*slices)
     head, *feature_slices = str(caught.value).splitlines()
-    assert head == "the data and the contract (schema.yaml) disagree:"
+    assert head == "the data does not match schema.yaml:"
     return [place.strip() for place in feature_slices]
 
 
@@ -142,10 +142,10 @@ def test_an_open_list_of_categories_takes_a_new_one() -> None:
 def test_unknown_and_absent_columns_are_named_with_what_may_be_meant() -> None:
     raw = table({}).rename({"sky": "the sky"}).drop("height").with_columns(extra=pl.lit("1"))
     assert sorted(complaints(raw)) == [
-        "extra: in the data but not in the contract; describe it there (role: ignore, if unused)",
-        "height: in the contract but not in the data",
-        "sky: in the contract but not in the data",
-        "the sky: in the data but not in the contract; is it sky?",
+        "extra: in the data but not in schema.yaml; describe it there (role: ignore, if unused)",
+        "height: in schema.yaml but not in the data",
+        "sky: in schema.yaml but not in the data",
+        "the sky: in the data but not in schema.yaml; is it sky?",
     ]
 
 

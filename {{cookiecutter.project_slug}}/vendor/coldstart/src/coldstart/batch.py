@@ -1,4 +1,4 @@
-"""Batch prediction: a file of rows to a file of answers, a slice at a time."""
+"""Batch prediction: a file of rows to a file of predictions, a slice at a time."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def predict_file(bundle: Path, file: Path, out: Path) -> int:
-    """Add a model's predictions to the rows of a file.
+    """Predict the rows of a file, and write them with the predictions.
 
     Parameters
     ----------
-    file, out
-        CSV, TSV or Parquet, by their names. The columns of `file` are kept; a column
-        that the contract lets be null may be absent. `out` appears when it is whole.
+    bundle : Path
+        Folder of the model bundle.
+    file : Path
+        CSV, TSV or Parquet. A column that may be missing may be left out.
+    out : Path
+        CSV, TSV or Parquet, by its name. The columns of `file` are kept. The file appears when it
+        is complete.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     Raises
     ------
     UserError
-        If a file or the bundle cannot be used, or a value violates the contract.
+        If a file or the bundle cannot be used, or a value violates the schema.
     """
     if out.suffix not in (*SEPARATORS, ".parquet"):
         raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
@@ -53,7 +57,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     predictor = BundlePredictor(bundle)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        slices = answers(predictor, file)
+        slices = predict_slices(predictor, file)
         if out.suffix in SEPARATORS:
             rows = write_csv(slices, unfinished, SEPARATORS[out.suffix])
         else:
@@ -66,15 +70,15 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     return rows
 
 
-def answers(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
-    """Yield the file's rows with the predictions, slice by slice."""
+def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
+    """Yield the file's rows with their predictions, slice by slice."""
     raw = scan(file, Dialect(ragged="refuse"))
     contract = predictor.contract
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
     classes = predictor.manifest.classes
-    answer = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
-    if taken := [name for name in present if name in answer]:
+    added = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
+    if taken := [name for name in present if name in added]:
         raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.
@@ -91,7 +95,7 @@ def answers(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
 
     with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
         for rows, features in prefetch(read()):
-            # As float64, which prints as the API's answers do.
+            # As float64, which prints as the API's responses do.
             prediction = predictor.predict(features).astype(np.float64)
             bar.update(len(rows))
             if not classes:
@@ -105,12 +109,26 @@ def answers(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
 
 
 def needed(contract: Contract, present: list[str], file: Path) -> dict[str, BaseColumn]:
-    """Columns to read: the features, and for lags that are not given what they come from.
+    """Return the columns to read: the features, and what missing lags are computed from.
+
+    Parameters
+    ----------
+    contract : Contract
+        What the columns are.
+    present : list of str
+        Columns of the file.
+    file : Path
+        The file, for messages.
+
+    Returns
+    -------
+    dict of str to BaseColumn
+        The columns to read, by name.
 
     Raises
     ------
     UserError
-        If the file lacks one that must be there, or has none.
+        If the file lacks a required column, or has none of the columns.
     """
     columns: dict[str, BaseColumn] = {}
     for name, column in contract.features.items():
@@ -120,8 +138,8 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
         else:
             if lag.lag_of not in present:
                 raise UserError(
-                    f"{file} has no column {lag.lag_of}: a forecast is made from its past. Put the "
-                    f"rows before above those to forecast, which have no {lag.lag_of} yet"
+                    f"{file} has no column {lag.lag_of}, which the forecast is computed from. Put the "
+                    f"earlier rows above those to forecast, and leave {lag.lag_of} empty in those"
                 )
             sources = [lag.lag_of, *contract.names("time"), *contract.names("series")]
             for source in map(str, sources):
@@ -132,7 +150,7 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
         raise UserError(f"{file} has no column {lacking}, which the model needs; add it")
     if set(present).isdisjoint(columns):
         wanted = ", ".join(contract.features)
-        raise UserError(f"{file} has none of the columns {wanted}; is its first line the names?")
+        raise UserError(f"{file} has none of the columns {wanted}; is its first line the header?")
     if absent:
-        print(f"{file} has no column {', '.join(absent)}: taken as missing", file=sys.stderr)
+        print(f"{file} has no column {', '.join(absent)}: its values are taken as missing", file=sys.stderr)
     return columns

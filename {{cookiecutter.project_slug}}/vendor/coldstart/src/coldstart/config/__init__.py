@@ -1,4 +1,4 @@
-"""Settings: what config.yaml, the environment and the command line choose."""
+"""Settings: config.yaml, overridden by the environment and the command line."""
 
 from coldstart.config._settings import (
     DataSettings,
@@ -12,4 +12,14 @@ from coldstart.config._settings import (
     SplitSettings,
 )
 
-__all__ = ["DataSettings", "Dialect", "Join", "LogSettings", "NeuralSettings", "PredictionLogSettings", "ServingSettings", "Settings", "SplitSettings"]
+__all__ = [
+    "DataSettings",
+    "Dialect",
+    "Join",
+    "LogSettings",
+    "NeuralSettings",
+    "PredictionLogSettings",
+    "ServingSettings",
+    "Settings",
+    "SplitSettings",
+]

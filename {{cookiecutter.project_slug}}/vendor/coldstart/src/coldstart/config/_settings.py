@@ -223,10 +223,14 @@ class NeuralSettings(Section):
     stream: bool = Field(False, description="train on all rows of Parquet files, not on a sample")
     epochs: int = Field(40, gt=0, description="at most")
     patience: int = Field(3, gt=0, description="epochs without improvement before it stops")
-    checkpoint_seconds: float = Field(1.0, ge=0, description="seconds between checkpoints, at least")
+    checkpoint_seconds: float = Field(
+        1.0, ge=0, description="seconds between checkpoints, at least"
+    )
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int = Field(1, gt=0, description="processes, one a device, that share each batch")
-    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="fsdp: each process holds a part of the model")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="fsdp: each process holds a part of the model"
+    )
 
 
 class LogSettings(Section):
@@ -308,10 +312,14 @@ class Settings(BaseSettings):
     contract: Path = Path("schema.yaml")
     split: SplitSettings = SplitSettings()
     models: list[str] | None = Field(
-        None, min_length=1, description="model types to train; by default all that suit, within the budget"
+        None,
+        min_length=1,
+        description="model types to train; by default all that suit, within the budget",
     )
     budget: Seconds = Field(60.0, description="time for model types that `models` does not name")
-    tuned: dict[str, dict[str, Any]] = Field({}, description="hyperparameters by model type, from make tune")
+    tuned: dict[str, dict[str, Any]] = Field(
+        {}, description="hyperparameters by model type, from make tune"
+    )
     leak_threshold: float | None = Field(
         None, description="a test score above this means a leak, and stops the training"
     )
@@ -320,7 +328,9 @@ class Settings(BaseSettings):
     )
     seed: int = 0
     fresh: bool = Field(False, description="start anew instead of resuming an interrupted training")
-    choose: bool = Field(True, description="make the best model the challenger, and the first one the champion")
+    choose: bool = Field(
+        True, description="make the best model the challenger, and the first one the champion"
+    )
     experiment: str = Field("", description="in MLflow; by default the package's name")
     tracking_uri: str = Field(
         "sqlite:///mlflow.db",

@@ -1,7 +1,7 @@
-"""The contract (schema.yaml): what each column of the table is.
+"""The data contract, `schema.yaml`: what each column of the table is.
 
-Everything that needs to know about a column reads it here: reading, validation,
-the split, the features, the API. Nothing else names a column.
+Reading, validation, the split, features and the API read the columns here. No other module names
+a column.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import yaml
@@ -23,7 +23,15 @@ except ImportError:  # PyYAML without its library in C, which is ten times as fa
     from yaml import SafeLoader  # type: ignore[assignment]
 
 from coldstart.contract._derived import DerivedColumn, compute, registered
-from coldstart.contract.columns import BaseColumn, Boolean, Category, Column, Number
+from coldstart.contract.columns import (
+    TYPES,
+    BaseColumn,
+    Boolean,
+    Category,
+    Number,
+    column_annotation,
+    setting_names,
+)
 from coldstart.errors import UserError, describe
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -31,14 +39,14 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class EncodedFeatures:
-    """Encoded features of n rows, as a model's graph takes them.
+    """Encoded features of n rows, as the exported graph takes them.
 
     Attributes
     ----------
-    numbers
-        float32, shape (n, number of number columns), NaN for missing.
-    strings
-        object, shape (n, number of string columns).
+    numbers : ndarray of float32, shape (n, numeric columns)
+        NaN where a value is missing.
+    strings : ndarray of object, shape (n, string columns)
+        Categories and texts.
     """
 
     numbers: np.ndarray
@@ -50,14 +58,25 @@ class EncodedFeatures:
 
     @classmethod
     def stack(cls, parts: Sequence[EncodedFeatures]) -> EncodedFeatures:
-        """Return the rows of all parts."""
+        """Return the rows of all parts, one below the other.
+
+        Parameters
+        ----------
+        parts : sequence of EncodedFeatures
+            With the same columns.
+
+        Returns
+        -------
+        EncodedFeatures
+            The rows of all parts.
+        """
         return cls(
             np.vstack([part.numbers for part in parts]), np.vstack([part.strings for part in parts])
         )
 
 
 class Loader(SafeLoader):
-    """YAML in which yes and no are words, dates are texts, and a name stands only once."""
+    """YAML where yes and no are words, dates are texts, and each name may occur once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
@@ -68,7 +87,6 @@ class Loader(SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-SETTINGS = {name for kind in get_args(get_args(Column)[0]) for name in kind.model_fields}
 WORDS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in WORDS]
@@ -78,33 +96,55 @@ Loader.add_implicit_resolver(WORDS[0], re.compile("^(true|false)$", re.IGNORECAS
 
 
 class Contract(BaseModel):
-    """The columns of a table, by name, in order."""
+    """The columns of a table by name, in order.
+
+    Attributes
+    ----------
+    columns : dict of str to BaseColumn
+        What each column is.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one target, no feature, or roles contradict each other.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    columns: dict[str, Column]
+    if TYPE_CHECKING:
+        columns: dict[str, BaseColumn]
+    else:
+        columns: dict[str, column_annotation()]
 
     @classmethod
     def load(cls, path: Path) -> Contract:
-        """Read a contract.
+        """Load schema.yaml.
+
+        Parameters
+        ----------
+        path : Path
+            File to read.
+
+        Returns
+        -------
+        Contract
+            The columns.
 
         Raises
         ------
         UserError
-            If the file is missing or is not a contract; every mistake is named.
+            If the file is missing or invalid. The message names every mistake.
         """
         try:
             with path.open(encoding="utf-8") as file:
                 content = yaml.load(file, Loader)
             return cls.model_validate(content)
         except FileNotFoundError:
-            raise UserError(
-                f"{path}: there is no such contract; see contract in config.yaml"
-            ) from None
+            raise UserError(f"{path}: file not found; see contract in config.yaml") from None
         except yaml.YAMLError as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:
-            raise UserError(f"{path}: {describe(error, SETTINGS)}") from None
+            raise UserError(f"{path}: {describe(error, setting_names())}") from None
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
@@ -126,7 +166,18 @@ class Contract(BaseModel):
         return self
 
     def names(self, role: str) -> list[str]:
-        """Names of the columns that have a role, in order."""
+        """Return the names of the columns with a role, in order.
+
+        Parameters
+        ----------
+        role : str
+            One of `Role`.
+
+        Returns
+        -------
+        list of str
+            Names of columns.
+        """
         return [name for name, column in self.columns.items() if column.role == role]
 
     @cached_property
@@ -136,12 +187,12 @@ class Contract(BaseModel):
 
     @cached_property
     def features(self) -> dict[str, BaseColumn]:
-        """The columns that a model is shown."""
+        """Columns that models are trained on, by name."""
         return {name: column for name, column in self.columns.items() if column.is_feature}
 
     @cached_property
     def used(self) -> set[str]:
-        """Names of all columns but those to ignore; one of these may still have a lag."""
+        """Names of all columns except those with the role ignore that no lag needs."""
         lagged = {lag.lag_of for lag in self.lags.values()}
         return {
             name
@@ -151,7 +202,7 @@ class Contract(BaseModel):
 
     @cached_property
     def lags(self) -> dict[str, Number]:
-        """The columns that are derived from another's earlier values."""
+        """Columns that are another column's earlier values, by name."""
         return {
             name: column
             for name, column in self.columns.items()
@@ -160,16 +211,27 @@ class Contract(BaseModel):
 
     @property
     def classifies(self) -> bool:
-        """Whether the target is a label (classification) or a number (regression)."""
+        """Whether the target is a class (classification) or a number (regression)."""
         return not isinstance(self.columns[self.target], Number)
 
     def feature_names(self, matrix: str) -> list[str]:
-        """Names of the features that are encoded into one of the two matrices."""
+        """Return the names of the features that are encoded into a matrix.
+
+        Parameters
+        ----------
+        matrix : {"numbers", "strings"}
+            Name of the matrix.
+
+        Returns
+        -------
+        list of str
+            Names of columns.
+        """
         return [name for name, column in self.features.items() if column.matrix == matrix]
 
     @property
     def texts(self) -> list[str]:
-        """Names of the features that are texts."""
+        """Names of the features that are free text."""
         return [name for name in self.feature_names("strings") if name not in self.categories]
 
     @property
@@ -178,10 +240,17 @@ class Contract(BaseModel):
         return [name for name, column in self.features.items() if isinstance(column, Category)]
 
     def encode(self, table: Mapping[str, Sequence[Any]]) -> EncodedFeatures:
-        """Encode typed values, given column by column, for a model.
+        """Encode typed values for a model, the same way for training, batch prediction and the API.
 
-        Training, batch prediction and the API all come through here, so that a
-        row means the same to each of them.
+        Parameters
+        ----------
+        table : mapping
+            From the name of each feature to its n typed values, None where missing.
+
+        Returns
+        -------
+        EncodedFeatures
+            Of n rows.
         """
         columns: dict[str, list[Sequence[Any]]] = {"numbers": [], "strings": []}
         for name, column in self.features.items():
@@ -222,24 +291,36 @@ class Contract(BaseModel):
 
     @cached_property
     def encoded_names(self) -> dict[str, list[str]]:
-        """Names of the encoded columns of each matrix, the derived ones left out."""
+        """Names of the encoded columns of each matrix, without the derived columns."""
         names: dict[str, list[str]] = {"numbers": [], "strings": []}
         for name, column in self.features.items():
             names[column.matrix] += column.encoded_names(name)
         return names
 
     def encoded_columns(self) -> list[str]:
-        """Return the names of all encoded columns in order: numbers, derived ones, strings."""
+        """Return the names of all encoded columns: numbers, derived columns, strings.
+
+        Returns
+        -------
+        list of str
+            In the order of a table of encoded features.
+        """
         return [*self.encoded_names["numbers"], *self.derived, *self.encoded_names["strings"]]
 
     @cached_property
     def derived(self) -> dict[str, DerivedColumn]:
-        """The registered derived columns whose inputs are features here."""
+        """Registered derived columns whose inputs are features here, by name."""
         names = self.encoded_names
         return registered(names["numbers"], names["strings"])
 
     def example(self) -> dict[str, Any]:
-        """One row of examples, as a request would carry it."""
+        """Return one example row, as a request holds it.
+
+        Returns
+        -------
+        dict
+            From the name of each feature to a value.
+        """
         return {
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
@@ -247,10 +328,33 @@ class Contract(BaseModel):
 
 
 def feature_slices(contract: Contract) -> dict[str, slice]:
-    """Where each feature's columns are in its matrix."""
+    """Return the position of each feature's encoded columns in its matrix."""
     found, ends = {}, {"numbers": 0, "strings": 0}
     for name, column in contract.features.items():
         start = ends[column.matrix]
         ends[column.matrix] += len(column.encode([]))
         found[name] = slice(start, ends[column.matrix])
     return found
+
+
+def register_column_type(kind: type[BaseColumn]) -> None:
+    """Add a column type, which schema.yaml may then use.
+
+    Parameters
+    ----------
+    kind : type
+        Subclass of `BaseColumn`, whose field `type` is annotated `Literal` with its name.
+
+    Raises
+    ------
+    ValueError
+        If there is another type of that name.
+    """
+    TYPES[:] = [one for one in TYPES if one.__qualname__ != kind.__qualname__] + [kind]
+    names = [get_args(one.model_fields["type"].annotation)[0] for one in TYPES]
+    if len(set(names)) < len(names):
+        TYPES.remove(kind)
+        raise ValueError(f"there is a column type {names[-1]!r} already")
+    columns: Any = dict[str, column_annotation()]  # type: ignore[misc]
+    Contract.model_fields["columns"].annotation = columns
+    Contract.model_rebuild(force=True)

@@ -1,4 +1,4 @@
-"""Derived columns: functions of the encoded columns, the same for training, batch and API."""
+"""Derived columns: functions of the encoded columns, shared by training, batch and the API."""
 
 from __future__ import annotations
 
@@ -65,7 +65,21 @@ def registered(numbers: Sequence[str], strings: Sequence[str]) -> dict[str, Deri
 def compute(
     functions: Mapping[str, DerivedColumn], columns: Mapping[str, np.ndarray], rows: int
 ) -> np.ndarray:
-    """Return the derived columns, shape (columns, rows), with NaN where one is not finite.
+    """Compute derived columns.
+
+    Parameters
+    ----------
+    functions : mapping
+        The derived columns, by name.
+    columns : mapping
+        Encoded columns by name, each of shape (rows,).
+    rows : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray of float64, shape (columns, rows)
+        NaN where a value is not finite.
 
     Raises
     ------
@@ -81,6 +95,8 @@ def compute(
                 raise
             except Exception as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise UserError(f"features.py: the derived column {name} failed: {reason}") from error
+                raise UserError(
+                    f"features.py: the derived column {name} failed: {reason}"
+                ) from error
     values[~np.isfinite(values)] = np.nan
     return values

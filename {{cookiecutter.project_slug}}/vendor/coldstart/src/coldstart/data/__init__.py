@@ -1,4 +1,4 @@
-"""From raw files to typed, split rows."""
+"""From raw files to typed rows, split for training and evaluation."""
 
 from coldstart.data._dataset import Dataset, describe_split, load, prepare
 from coldstart.data._splitting import Split

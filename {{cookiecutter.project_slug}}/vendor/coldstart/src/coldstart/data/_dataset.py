@@ -1,4 +1,4 @@
-"""Preparation: the first stage. Raw files to the typed table, and to the rows to learn from."""
+"""Datasets: raw files to the typed table, and to the rows that models are trained on."""
 
 from __future__ import annotations
 
@@ -23,27 +23,31 @@ from coldstart.data.reading._read import read, row_groups
 from coldstart.errors import UserError
 
 PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
-EXAMPLES = Path("data/prepared/examples.parquet")  # those to learn from, with their parts
+EXAMPLES = Path(
+    "data/prepared/examples.parquet"
+)  # the rows that are trained on or evaluated, with their parts
 PART = "__part_{}__"
 DIGEST = "digest"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The typed rows to learn from, split.
+    """Typed rows, split for training and evaluation.
 
     Attributes
     ----------
-    table
-        n rows of the contract's columns but those that are ignored.
-    rounds
-        One split, or where rows are few several.
-    classes
-        Names of the target's classes in order; empty for regression.
-    digest
+    contract : Contract
+        What the columns are.
+    table : polars.DataFrame
+        n rows of the schema's columns, except those with the role ignore.
+    splits : sequence of Split
+        One split, or several if rows are few.
+    classes : list of str
+        Sorted names of the target's classes. Empty for regression.
+    digest : str
         SHA-256 of the table, hexadecimal.
-    marks
-        Where more rows than these are streamed, the columns `ROW` and `ROW_HASH` of these.
+    row_ids : polars.DataFrame or None
+        If rows are streamed, the columns `ROW` and `ROW_HASH` of these rows.
     """
 
     contract: Contract
@@ -55,20 +59,20 @@ class Dataset:
 
     @cached_property
     def encoded(self) -> EncodedFeatures:
-        """All rows, encoded."""
+        """Encoded features of all rows."""
         return encode(self.contract, self.table)
 
     @cached_property
     def test_rows(self) -> np.ndarray:
-        """Numbers of the rows that some split tests, sorted, shape (k,)."""
+        """Sorted numbers of the rows that some split tests, shape (k,)."""
         return np.unique(np.concatenate([split.test for split in self.splits]))
 
     @cached_property
     def fitting_rows(self) -> np.ndarray:
         """Numbers of the rows that the final model is fitted on, shape (k,).
 
-        The validation rows are the latest before the test, and worth fitting on. Where several
-        splits have tested every row, by other models, the test rows are, too.
+        These include the validation rows, which are the latest before the test rows. If several
+        splits have tested every row, by other models, they include the test rows as well.
         """
         rows = np.concatenate(
             [part for split in self.splits for part in (split.train, split.validation)]
@@ -77,16 +81,30 @@ class Dataset:
 
     @property
     def smallest_part(self) -> np.ndarray:
-        """Numbers of the rows of the smallest part that a model is fitted on, shape (k,)."""
+        """Numbers of the rows of the smallest training set, shape (k,)."""
         return min((split.train for split in self.splits), key=len)
 
     def features(self, rows: np.ndarray) -> EncodedFeatures:
-        """Encoded features of some rows."""
+        """Return the encoded features of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (k,)
+            Row numbers of the table.
+
+        Returns
+        -------
+        EncodedFeatures
+            Of k rows.
+        """
         return self.encoded[rows]
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """Targets of all rows, shape (n,): class numbers (int64), or quantities (float64)."""
+        """Targets of all rows, shape (n,): class indices (int64), or values (float64).
+
+        The index of a class that no training row has is -1.
+        """
         target = self.table[self.contract.target]
         if not self.contract.classifies:
             return target.to_numpy().astype(np.float64)
@@ -94,12 +112,35 @@ class Dataset:
         return number.cast(pl.Int64).fill_null(-1).to_numpy()  # -1: a class that came later
 
     def target(self, rows: np.ndarray) -> np.ndarray:
-        """Targets of some rows."""
+        """Return the targets of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (k,)
+            Row numbers of the table.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+            Class indices (int64), or values in the target's unit (float64).
+        """
         chosen: np.ndarray = self.targets[rows]
         return chosen
 
     def seasonal_naive(self, rows: np.ndarray) -> np.ndarray | None:
-        """Seasonal naive forecast of some rows, shape (k,), if the target has a season."""
+        """Return the seasonal naive forecast of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (k,)
+            Row numbers of the table.
+
+        Returns
+        -------
+        ndarray of shape (k,) or None
+            The target one season earlier, or its mean where the series had not begun. None if the
+            target has no season.
+        """
         season = getattr(self.contract.columns[self.contract.target], "season", None)
         for name, lag in self.contract.lags.items():
             if lag.lag_of == self.contract.target and lag.steps == season:
@@ -110,7 +151,24 @@ class Dataset:
 
 
 def encode(contract: Contract, table: pl.DataFrame) -> EncodedFeatures:
-    """Encode the features of a typed table: of a column that repeats, each value once."""
+    """Encode the features of a typed table.
+
+    Parameters
+    ----------
+    contract : Contract
+        What the columns are.
+    table : polars.DataFrame
+        n typed rows.
+
+    Returns
+    -------
+    EncodedFeatures
+        Of n rows.
+
+    Notes
+    -----
+    Each distinct value of a column is encoded once, which is several times faster.
+    """
     columns: dict[str, list[Any]] = {"numbers": [], "strings": []}
     for name, column in contract.features.items():
         values = table[name]
@@ -128,12 +186,22 @@ def encode(contract: Contract, table: pl.DataFrame) -> EncodedFeatures:
 
 
 def prepare(settings: Settings) -> Dataset:
-    """Read, validate and save the table that the contract describes, and split it.
+    """Read the table, validate it against schema.yaml, save it and split it.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's settings.
+
+    Returns
+    -------
+    Dataset
+        The typed rows. If there are more than `training_rows`, a random sample of them.
 
     Raises
     ------
     UserError
-        If the data cannot be read, violates the contract or cannot be split.
+        If the data cannot be read, violates schema.yaml or cannot be split.
     """
     contract = Contract.load(settings.contract)
     stream = settings.neural.stream
@@ -157,8 +225,8 @@ def prepare(settings: Settings) -> Dataset:
             table, digest = sampler.rows(), sampler.digest.hexdigest()
             PREPARED.unlink(missing_ok=True)  # what it held may have been another table
             print(
-                f"{len(table):,} of {rows:,} rows, drawn at random, judge and are learned from "
-                "(training_rows in config.yaml); the network learns from all that judge nothing"
+                f"{len(table):,} of {rows:,} rows are sampled at random (training_rows in "
+                "config.yaml); the network trains on all rows that are not held out"
             )
         else:
             # Not compressed: it is read again at once, and seldom after that.
@@ -179,7 +247,7 @@ def prepare(settings: Settings) -> Dataset:
 def assign_parts(
     table: pl.DataFrame, contract: Contract, settings: Settings, coincidence: float
 ) -> pl.DataFrame:
-    """Add lags, and for each split a column with the number of each row's part."""
+    """Add the lags, and for each split a column with the number of each row's part."""
     if contract.lags:
         table = add_lags(table, contract)
         table = table.filter(has_history(table, contract))
@@ -194,7 +262,7 @@ def assign_parts(
     for name in contract.features:
         if any(table[name].filter(part == 0).is_null().all() for part in parts):
             raise UserError(
-                f"{name} has no value in the train part: give it the role ignore in the contract"
+                f"{name} has no value in the training set: give it the role ignore in schema.yaml"
             )
     if not settings.neural.stream:
         table = table.drop(ROW_HASH, ROW)
@@ -202,16 +270,26 @@ def assign_parts(
 
 
 def load(settings: Settings) -> Dataset:
-    """Read the prepared rows.
+    """Load the rows that `prepare` saved.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's settings.
+
+    Returns
+    -------
+    Dataset
+        The same as `prepare` returned.
 
     Raises
     ------
     UserError
-        If there are none, or the contract has changed since.
+        If nothing was prepared, or schema.yaml has changed since.
     """
     contract = Contract.load(settings.contract)
     if not EXAMPLES.is_file():
-        raise UserError(f"{EXAMPLES}: there is no prepared table; run: make train")
+        raise UserError(f"{EXAMPLES}: nothing is prepared; run: make prepare")
     table = pl.read_parquet(EXAMPLES)
     parts = [name for name in table.columns if name not in contract.columns]
     row_ids = table.select(ROW, ROW_HASH) if ROW_HASH in parts else None
@@ -232,7 +310,18 @@ def load(settings: Settings) -> Dataset:
 
 
 def describe_split(dataset: Dataset) -> str:
-    """How many rows there are, and in which parts."""
+    """Describe how many rows there are, and how many in each part.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The typed rows.
+
+    Returns
+    -------
+    str
+        One line to print.
+    """
     rows = f"{len(dataset.table):,} rows"
     if len(dataset.splits) > 1:
         return f"{rows}, split {len(dataset.splits)} times since they are few"

@@ -1,7 +1,7 @@
-"""Lags: earlier values of a series, as columns that a model can learn from.
+"""Lags: earlier values of a series as features.
 
-What is derived here was known before the row's own time. Training and batch
-prediction both come through here; the API is given the values.
+Lags are known before the row's own time. Training and batch prediction both compute them here.
+The API receives their values.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from coldstart.contract._contract import Contract
 
 
 def add_lags(table: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Add the derived columns that the table does not have.
+    """Add the lag columns that the table does not have.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        Typed rows.
+    contract : Contract
+        What the columns are.
 
     Returns
     -------
-    DataFrame
-        The rows in the order they came in. A value is null where the series had not
-        begun so many rows before.
+    polars.DataFrame
+        The rows in their original order. A value is null where the series had not begun.
     """
     absent = {name: lag for name, lag in contract.lags.items() if name not in table.columns}
     if not absent:
@@ -37,7 +43,7 @@ def add_lags(table: pl.DataFrame, contract: Contract) -> pl.DataFrame:
 
 
 def has_history(table: pl.DataFrame, contract: Contract) -> pl.Series:
-    """Whether a row's series has gone on for as long as the longest lag of the target."""
+    """Return whether each row's series is as long as the longest lag of the target."""
     steps = [lag.steps for lag in contract.lags.values() if lag.lag_of == contract.target]
     time, series = contract.names("time")[0], contract.names("series")
     rank = pl.col(time).rank("ordinal")

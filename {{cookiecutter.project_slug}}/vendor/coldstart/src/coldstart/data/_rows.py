@@ -1,4 +1,4 @@
-"""Rows: what was brought, with the types of the contract, and marked so that it is known again."""
+"""Rows: raw rows with the types of the schema, and with identifiers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ SLICE = 200_000  # rows in memory at a time
 
 
 class RowIdentifier:
-    """Types raw rows, slice by slice, and adds the columns `ROW` and `ROW_HASH`.
+    """Convert raw rows to the schema's types, in slices, and add the columns `ROW` and `ROW_HASH`.
 
     Parameters
     ----------
-    names
-        Of the raw table's columns.
-    wanted
-        Columns of the contract that are typed, if not all that are used. Without others that
-        tell rows apart, there is no `ROW_HASH`.
+    contract : Contract
+        What the columns are.
+    names : list of str
+        Columns of the raw table.
+    wanted : set of str, optional
+        Columns to convert. By default all that are used. `ROW_HASH` is added only if the slices
+        hold all columns that identify a row.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class RowIdentifier:
             for name, column in contract.columns.items()
             if name not in contract.lags and name in (wanted or contract.used)
         }
-        # A row without a target is no mistake; it has nothing to teach.
+        # A row without a target is left out, which is not a violation.
         target = columns[contract.target].model_copy(update={"nullable": True})
         self.validator = TableValidator(columns | {contract.target: target})
         # A number of the row would make every copy another row.
@@ -51,8 +53,15 @@ class RowIdentifier:
 
         Parameters
         ----------
-        first
-            Number of the first row.
+        raw : polars.DataFrame
+            Raw rows.
+        first : int
+            Number of the first row in the table.
+
+        Returns
+        -------
+        polars.DataFrame
+            Typed rows.
         """
         row_ids = [pl.Series(ROW, np.arange(first, first + len(raw)))]
         if set(self.identifying) <= set(raw.columns):
@@ -60,7 +69,7 @@ class RowIdentifier:
         return self.validator(raw).hstack(row_ids).drop_nulls(self.target)
 
     def coincidence(self, raw: pl.DataFrame) -> float:
-        """How probable it is that two rows are the same by coincidence."""
+        """Return the probability that two rows are equal by coincidence."""
         shares = (raw[name].unique_counts() / len(raw) for name in self.identifying)
         return math.prod(float((share**2).sum()) for share in shares)
 
@@ -68,22 +77,28 @@ class RowIdentifier:
 def type_rows(
     raw: RawTable, contract: Contract, store: Callable[[Iterable[pl.DataFrame]], int]
 ) -> tuple[int, float]:
-    """Type and mark the rows that have a target, a slice at a time: they need not fit into memory.
+    """Convert the rows that have a target, in slices, so that they need not fit into memory.
 
     Parameters
     ----------
-    store
-        Is given the slices; returns the number of their rows.
+    raw : RawTable
+        The table as it is in the files.
+    contract : Contract
+        What the columns are.
+    store : callable
+        Called with an iterable of slices. Returns the number of their rows.
 
     Returns
     -------
-    int, float
-        How many rows they are, and how probable it is that two are the same by coincidence.
+    rows : int
+        Number of rows.
+    coincidence : float
+        Probability that two rows are equal by coincidence.
 
     Raises
     ------
     UserError
-        If the table has other columns than the contract, or values that it forbids.
+        If the table's columns or values violate the schema.
     """
     names = raw.frame.collect_schema().names()
     check_names(names, contract)

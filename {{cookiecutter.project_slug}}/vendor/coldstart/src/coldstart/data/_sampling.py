@@ -1,4 +1,4 @@
-"""Sampling: of more rows than are learned from at once, some."""
+"""Sampling: a random part of more rows than fit into memory."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ KEY = "__key__"
 
 
 def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.DataFrame:
-    """Read the rows to learn from, in order: all, or if they are too many some of each class.
+    """Load the rows to train on, in order: all, or a random sample stratified by the target.
 
-    Classes (of a quantity, its tenths) keep their shares.
+    A numeric target is stratified by its deciles.
     """
     if rows <= settings.training_rows:
         return pl.read_parquet(path)
     print(
-        f"learning from {settings.training_rows:,} of {rows:,} rows, drawn at random with "
-        f"{contract.target} in the same shares (training_rows in config.yaml)"
+        f"training on {settings.training_rows:,} of {rows:,} rows, sampled at random and "
+        f"stratified by {contract.target} (training_rows in config.yaml)"
     )
     target = pl.read_parquet(path, columns=[contract.target]).to_series()
     stratum = strata(target, contract)
@@ -43,15 +43,25 @@ def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.
 
 
 class ReservoirSampler:
-    """Draws rows at random while they pass by, and keeps their order.
+    """Sample rows at random in one pass, and keep their order.
 
-    Each row gets a random key, and those with the lowest keys stay. Not more than twice as many
-    rows as are wanted are kept at a time, and a slice.
+    Each row gets a random key, and the rows with the lowest keys are kept.
+
+    Parameters
+    ----------
+    size : int
+        Number of rows to sample. At most twice as many and a slice are in memory.
+    seed : int
+        Seed of the random numbers.
 
     Attributes
     ----------
-    digest
-        Of all rows that have passed by.
+    digest : hashlib hash
+        SHA-256 of all rows that were added.
+
+    References
+    ----------
+    Vitter, "Random sampling with a reservoir", 1985, https://doi.org/10.1145/3147.3165
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -62,7 +72,7 @@ class ReservoirSampler:
         self.digest = hashlib.sha256()
 
     def add(self, slices: Iterable[pl.DataFrame]) -> int:
-        """Look at rows; return how many they were."""
+        """Add slices of rows, and return the number of their rows."""
         seen = 0
         for part in prefetch(slices):
             seen += len(part)
@@ -74,7 +84,7 @@ class ReservoirSampler:
         return seen
 
     def lowest(self) -> pl.DataFrame:
-        """The rows with the lowest keys."""
+        """Return the rows with the lowest keys."""
         table = pl.concat(self.kept)
         if len(table) > self.size:
             self.limit = float(np.partition(table[KEY].to_numpy(), self.size)[self.size])
@@ -82,5 +92,5 @@ class ReservoirSampler:
         return table
 
     def rows(self) -> pl.DataFrame:
-        """The rows that were drawn, in their order."""
+        """Return the sample, in the order of the rows."""
         return self.lowest().drop(KEY)

@@ -1,7 +1,7 @@
-"""Shards: the rows of Parquet files that a model may be fitted on, read anew in each epoch.
+"""Shards: training rows of Parquet files, read anew in each epoch.
 
-The table need not fit into memory, nor onto the disk: its row groups are shared out among the
-ranks, and a rank holds a few slices of some of them at a time.
+The table need not fit into memory or on the disk. Its row groups are divided among the ranks,
+and a rank holds a few slices of some of them at a time.
 """
 
 from __future__ import annotations
@@ -18,28 +18,31 @@ from coldstart.config._settings import DataSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._rows import ROW, ROW_HASH, RowIdentifier
-from coldstart.data.reading._read import RowGroup, load_joins, row_groups, simplify, read_main_table
+from coldstart.data.reading._read import RowGroup, load_joins, read_main_table, row_groups, simplify
 from coldstart.errors import UserError
 
 SLICE = 16_384  # rows of a row group that are read at a time
 INTERLEAVED = 8  # row groups that are read in turns, so that what follows each other there is mixed
 
-RowGroupSlice = tuple[int, int, int]  # number of a row group, and the first and last of its rows used
+RowGroupSlice = tuple[
+    int, int, int
+]  # number of a row group, and the first and last of its rows used
 
 
 @dataclass(frozen=True)
 class TrainingRowFilter:
-    """Which rows may be learned from: by the rule of the split, none that others are held out for.
+    """Which streamed rows may be trained on, by the same rule as the split.
 
     Attributes
     ----------
-    before
-        With a column that has the role time: the first moment that is no longer learned from.
-    groups
-        With a column that has the role group: groups of which some row is held out.
-    rows, copies
-        Sorted numbers (`ROW`) of rows that are held out; what is the same (`ROW_HASH`) in copies of
-        them, none where the split takes rows that are the same for a coincidence.
+    before : tuple of (str, object) or None
+        Time column, and the first moment that is held out.
+    groups : tuple of (str, polars.Series) or None
+        Group column, and the groups of which some row is held out.
+    rows : ndarray of int
+        Sorted numbers (`ROW`) of the rows that are held out.
+    hashes : ndarray of uint64
+        Sorted `ROW_HASH` of the rows that are held out. Empty where equal rows are coincidence.
     """
 
     before: tuple[str, Any] | None
@@ -48,15 +51,19 @@ class TrainingRowFilter:
     hashes: np.ndarray
 
     @classmethod
-    def of(cls, dataset: Dataset, train_rows: np.ndarray, stopping_rows: np.ndarray) -> TrainingRowFilter:
-        """Find the rule from the prepared rows.
+    def of(
+        cls, dataset: Dataset, train_rows: np.ndarray, stopping_rows: np.ndarray
+    ) -> TrainingRowFilter:
+        """Derive the filter from a dataset's split.
 
         Parameters
         ----------
-        learned
-            Numbers of the prepared rows that the split leaves to be learned from.
-        stops
-            Those of them that decide when to stop.
+        dataset : Dataset
+            The prepared rows.
+        train_rows : ndarray of int
+            Numbers of the prepared rows that may be trained on.
+        stopping_rows : ndarray of int
+            Those of them that are held out for early stopping.
         """
         assert dataset.row_ids is not None
         table, contract = dataset.table, dataset.contract
@@ -77,11 +84,11 @@ class TrainingRowFilter:
 
     @property
     def columns(self) -> set[str]:
-        """Columns that it asks for."""
+        """Columns that the filter reads."""
         return {column[0] for column in (self.before, self.groups) if column}
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the typed and marked rows that may be learned from."""
+        """Return the typed rows that may be trained on."""
         fits = ~contains(rows[ROW].to_numpy(), self.rows)
         if len(self.hashes):
             fits &= ~contains(rows[ROW_HASH].to_numpy(), self.hashes)
@@ -95,12 +102,18 @@ class TrainingRowFilter:
 
 @dataclass(frozen=True)
 class Shards:
-    """The rows that a rule allows, without those of classes that are not known.
+    """Streamed rows that may be trained on, except rows of unknown classes.
 
     Attributes
     ----------
-    classes
-        Names of the target's classes; none for regression.
+    data : DataSettings
+        Where the table is.
+    contract : Contract
+        What the columns are.
+    row_filter : TrainingRowFilter
+        Which rows may be trained on.
+    classes : list of str
+        Names of the target's classes. Empty for regression.
     """
 
     data: DataSettings
@@ -109,20 +122,36 @@ class Shards:
     classes: list[str]
 
     @classmethod
-    def of(cls, data: DataSettings, dataset: Dataset, train_rows: np.ndarray, stopping_rows: np.ndarray) -> Shards:
-        """Find the rows that may be learned from, beside those that the split leaves for it.
+    def of(
+        cls, data: DataSettings, dataset: Dataset, train_rows: np.ndarray, stopping_rows: np.ndarray
+    ) -> Shards:
+        """Find the rows to stream for a dataset.
 
         Parameters
         ----------
-        learned
-            Numbers of the prepared rows that the split leaves to be learned from.
-        stops
-            Places among them of those that decide when to stop.
+        data : DataSettings
+            Where the table is.
+        dataset : Dataset
+            The prepared rows.
+        train_rows : ndarray of int
+            Numbers of the prepared rows that may be trained on.
+        stopping_rows : ndarray of int
+            Positions among them of the rows that are held out for early stopping.
+
+        Returns
+        -------
+        Shards
+            The rows to stream.
         """
         classes = []
         if dataset.classes:
             classes = [dataset.classes[number] for number in np.unique(dataset.target(train_rows))]
-        return cls(data, dataset.contract, TrainingRowFilter.of(dataset, train_rows, train_rows[stopping_rows]), classes)
+        return cls(
+            data,
+            dataset.contract,
+            TrainingRowFilter.of(dataset, train_rows, train_rows[stopping_rows]),
+            classes,
+        )
 
     @cached_property
     def groups(self) -> list[RowGroup]:
@@ -131,17 +160,17 @@ class Shards:
 
     @cached_property
     def counts(self) -> list[int]:
-        """How many rows of each row group may be learned from; to count them all are read."""
+        """Number of training rows in each row group. To count them, all rows are read."""
         read = Reader(self, set())
         counts = [sum(map(len, read(group))) for group in self.groups]
         if not any(counts):
-            raise UserError("neural.stream: all rows are held out, and none is left to learn from")
+            raise UserError("neural.stream: all rows are held out, and none is left to train on")
         return counts
 
     def plan(self, seed: int, epoch: int, rank: int, ranks: int) -> list[RowGroupSlice]:
-        """Which pieces a rank reads in an epoch, of an order that is drawn anew for each.
+        """Return which slices a rank reads in an epoch, in a new random order.
 
-        All ranks have equally many rows, and no two the same: of n, n // ranks each.
+        Of n rows each rank reads n // ranks, and no two ranks read the same row.
         """
         each = sum(self.counts) // ranks
         first, last = rank * each, (rank + 1) * each
@@ -155,12 +184,12 @@ class Shards:
         return row_slices
 
     def read(self, row_slices: list[RowGroupSlice]) -> Iterator[pl.DataFrame]:
-        """Yield the rows of pieces, a slice of each of some of them in turn.
+        """Yield the rows of slices, interleaving a few row groups at a time.
 
         Raises
         ------
         UserError
-            If they are not those that were counted.
+            If the files have changed since their rows were counted.
         """
         read = Reader(self, set(self.contract.features))
         waiting = [self.read_slice(read, row_slice) for row_slice in row_slices]
@@ -177,7 +206,7 @@ class Shards:
                     break
 
     def read_slice(self, read: Reader, row_slice: RowGroupSlice) -> Iterator[pl.DataFrame]:
-        """Yield the rows of a piece."""
+        """Yield the rows of one slice."""
         number, first, last = row_slice
         start = 0
         for rows in read(self.groups[number]):
@@ -186,16 +215,18 @@ class Shards:
             if start >= last:
                 return
         file = self.groups[number].file
-        raise UserError(f"{file} has changed while it was learned from; run: make train")
+        raise UserError(f"{file} has changed during training; run: make train")
 
 
 class Reader:
-    """Reads row groups: the rows that may be learned from, typed.
+    """Reads the training rows of row groups, with the schema's types.
 
     Parameters
     ----------
-    needed
-        Columns, beside the target and those that the rule asks for.
+    shards : Shards
+        The rows to stream.
+    needed : set of str
+        Columns to read besides the target and those of the filter.
     """
 
     def __init__(self, shards: Shards, needed: set[str]) -> None:
@@ -205,13 +236,17 @@ class Reader:
         self.schema = table.frame.collect_schema()
         self.join, _ = load_joins(data, self.schema)
         names = self.join(table.frame).collect_schema().names()
-        self.identifier = RowIdentifier(contract, names, needed | row_filter.columns | {contract.target})
+        self.identifier = RowIdentifier(
+            contract, names, needed | row_filter.columns | {contract.target}
+        )
         asked = set(self.identifier.validator.columns) | {join.key for join in data.joins}
-        # Copies are told by all columns, those that are ignored among them.
-        self.columns = sorted(asked | set(self.identifier.identifying) if len(row_filter.hashes) else asked)
+        # Copies are detected by all columns, including those that are ignored.
+        self.columns = sorted(
+            asked | set(self.identifier.identifying) if len(row_filter.hashes) else asked
+        )
 
     def __call__(self, group: RowGroup) -> Iterator[pl.DataFrame]:
-        """Yield a row group's rows, a slice at a time."""
+        """Yield the rows of a row group, a slice at a time."""
         first, shards = group.first, self.shards
         for part in group.slices(SLICE, self.columns):
             plain = simplify(part, [])
@@ -226,7 +261,7 @@ class Reader:
 
 
 def contains(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Whether each value is one of the known ones, which are sorted."""
+    """Return for each value whether it is in a sorted array."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)
     place = np.minimum(np.searchsorted(known, values), len(known) - 1)

@@ -1,7 +1,7 @@
-"""The split: which rows a model is fitted on, chosen by, and judged by.
+"""Splitting rows into training, validation, test and out-of-time sets.
 
-One split where rows are many. Where they are few, several: each row is then in
-the test part of one of them, or of one in each repetition.
+Many rows are split once. Few rows are split several times: each row is then in the test set of
+one split, or of one split in each repetition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from coldstart.errors import UserError
 PARTS = ("train", "validation", "test", "out_of_time")
 TRAIN, VALIDATION, TEST, OUT_OF_TIME = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
-WIDE_TABLE = 300  # more columns take too long to be learned from again and again
+WIDE_TABLE = 300  # with more columns, repeated cross-validation takes too long
 MIN_ROWS = 10
 MIN_UNITS = 3  # one for each part
 COPY_FACTOR = 100  # times as many equal pairs as by chance, and rows are copies
@@ -29,13 +29,18 @@ COPY_FACTOR = 100  # times as many equal pairs as by chance, and rows are copies
 
 @dataclass(frozen=True)
 class Split:
-    """One split: row numbers (int64) of the table.
+    """Row numbers (int64) of each part of a table.
 
     Attributes
     ----------
-    out_of_time
-        Rows that are neither fitted on nor judged by: after the test rows, or of a
-        class that was not known before them.
+    train : ndarray of shape (k,)
+        Training set.
+    validation : ndarray of shape (l,)
+        Validation set, for early stopping, thresholds and the choice of a model.
+    test : ndarray of shape (m,)
+        Test set.
+    out_of_time : ndarray of shape (o,)
+        Rows after the test set, or of a class that no training row has.
     """
 
     train: np.ndarray
@@ -45,55 +50,82 @@ class Split:
 
     @classmethod
     def of(cls, part: np.ndarray) -> Split:
-        """Return the split that gives each row the part with this number."""
+        """Return the split that assigns each row to the part with this number.
+
+        Parameters
+        ----------
+        part : ndarray of uint8, shape (n,)
+            Index of each row's part in `PARTS`.
+
+        Returns
+        -------
+        Split
+            The row numbers of each part.
+        """
         return cls(*(np.flatnonzero(part == number) for number in range(len(PARTS))))
 
     def parts(self) -> dict[str, np.ndarray]:
-        """Return the parts that have rows, by their names."""
+        """Return the parts that have rows.
+
+        Returns
+        -------
+        dict
+            From the name of a part to its row numbers.
+        """
         named = zip(PARTS, vars(self).values(), strict=True)
         return {name: rows for name, rows in named if len(rows)}
 
 
 def split(
-    table: pl.DataFrame, contract: Contract, settings: SplitSettings, seed: int, coincidence: float = 0
+    table: pl.DataFrame,
+    contract: Contract,
+    settings: SplitSettings,
+    seed: int,
+    coincidence: float = 0,
 ) -> list[np.ndarray]:
-    """Name the part that each row belongs to, in one or more splits.
+    """Assign each row to a part, in one or more splits.
 
-    By time where a column has the role time, so that no model sees the future of
-    the rows that judge it; else at random, with the classes in the same shares and
-    with rows of one group, or copies of one row, on the same side.
+    Rows are split by time if a column has the role time, so that no model is trained on data from
+    the future of its test rows. Otherwise they are split at random, stratified by the target, and
+    rows of one group, or copies of one row, stay together.
 
     Parameters
     ----------
-    table
-        Typed rows; with a column `ROW_HASH`, copies are told by it.
-    chance
-        Probability that two rows are the same by coincidence.
+    table : polars.DataFrame
+        n typed rows. Copies are detected by the column `ROW_HASH`, if there is one.
+    contract : Contract
+        What the columns are.
+    settings : SplitSettings
+        The section `split` of config.yaml.
+    seed : int
+        Seed of the random numbers.
+    coincidence : float
+        Probability that two rows are equal by coincidence.
 
     Returns
     -------
-    list of array
-        For each split the number of each row's part, uint8 of shape (n,).
+    list of ndarray of uint8, shape (n,)
+        For each split, the index of each row's part in `PARTS`.
 
     Raises
     ------
     UserError
-        If the rows cannot be split so that a model can be trained and judged.
+        If the rows cannot be split so that a model can be trained and evaluated.
     """
     time, group = contract.names("time"), contract.names("group")
     dated = settings.train_until or settings.validate_until or settings.test_until
     if time and group:
         raise UserError(
             f"{time[0]} (time) and {group[0]} (group) ask for two different splits: "
-            "give one of them another role in the contract"
+            "give one of them another role in schema.yaml"
         )
     if not time and dated:
         raise UserError(
-            "split in config.yaml has dates, but no column in the contract has the role time"
+            "split in config.yaml has dates, but no column in schema.yaml has the role time"
         )
     if len(table) < MIN_ROWS:
         raise UserError(
-            f"{len(table)} rows with {contract.target} are too few: {MIN_ROWS} are the least"
+            f"{len(table)} rows with {contract.target} are too few: at least {MIN_ROWS} are needed"
         )
     check_target(table[contract.target], contract)
     few = is_few(table[contract.target], contract, settings.cross_validate_below)
@@ -110,10 +142,12 @@ def split(
         unit = split_units(table, contract, coincidence)
         if (different := len(np.unique(unit))) < MIN_UNITS:
             what = f"{group[0]} has {different} groups" if group else f"{different} different rows"
-            raise UserError(f"{what}: too few to train, choose and judge a model; collect more")
+            raise UserError(f"{what}: too few to train, select and evaluate a model; collect more")
         rng = np.random.default_rng(seed)
         if few:
-            long = len(contract.features) > WIDE_TABLE or len(table) >= settings.cross_validate_below
+            long = (
+                len(contract.features) > WIDE_TABLE or len(table) >= settings.cross_validate_below
+            )
             repeats = 1 if long else REPEATS
             parts = [part for _ in range(repeats) for part in cross_validation(target, unit, rng)]
         else:
@@ -128,7 +162,7 @@ def split(
 
 
 def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
-    """Whether one split would leave the score to chance: few rows, or few of the rarer class."""
+    """Return whether a single split would leave the score to chance."""
     if len(target) < below or not contract.classifies:
         return len(target) < below
     sizes = target.value_counts(sort=True)["count"]
@@ -136,23 +170,23 @@ def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
 
 
 def check_target(target: pl.Series, contract: Contract) -> None:
-    """Refuse a target that no split can make learnable."""
+    """Refuse a target that cannot be learned with any split."""
     counts = target.alias("value").value_counts(sort=True)  # a target may be called count
     commonest, others = counts["value"][0], len(target) - counts["count"][0]
     if not others:
         raise UserError(
-            f"{target.name} is always {commonest!r}: there is nothing to learn; give another "
+            f"{target.name} is always {commonest!r}, so there is nothing to learn; give another "
             "column the role target"
         )
     if contract.classifies and counts["count"][1] < MIN_UNITS:
         raise UserError(
             f"{target.name} is {commonest!r} in all but {others} row(s): of a second class "
-            f"{MIN_UNITS} are the least, to learn from, choose by and judge by"
+            f"at least {MIN_UNITS} are needed, for training, validation and test"
         )
 
 
 def strata(target: pl.Series, contract: Contract) -> np.ndarray:
-    """Number classes; for a quantity, the tenth of the rows it falls into."""
+    """Number the classes, or the deciles of a numeric target."""
     if contract.classifies:
         numbers: np.ndarray = target.cast(pl.String).rank("dense").to_numpy()
         return numbers
@@ -163,10 +197,10 @@ def strata(target: pl.Series, contract: Contract) -> np.ndarray:
 
 
 def split_units(table: pl.DataFrame, contract: Contract, coincidence: float) -> np.ndarray:
-    """Number what must stay on one side: groups, or copies of one row.
+    """Number the units that a split must not divide: groups, or copies of one row.
 
-    A table of a few columns with a few values each has many equal rows that are no
-    copies. Kept together, they would make parts that are unlike each other.
+    A table of a few columns with a few values each has many equal rows that are not copies. Keeping
+    those together would make the parts differ from each other.
     """
     group = contract.names("group")
     if group:
@@ -192,7 +226,9 @@ def by_time(time: pl.Series, settings: SplitSettings) -> np.ndarray:
         return day
 
     train_until = settings.train_until or day_at(settings.train)
-    validate_until = settings.validate_until or day_at(min(settings.train + settings.validation, 0.99))
+    validate_until = settings.validate_until or day_at(
+        min(settings.train + settings.validation, 0.99)
+    )
     test_until = settings.test_until or days[-1] + dt.timedelta(days=1)
     if not train_until < validate_until < test_until:
         raise UserError(
@@ -205,7 +241,7 @@ def by_time(time: pl.Series, settings: SplitSettings) -> np.ndarray:
 
 
 def rolling(time: pl.Series) -> list[np.ndarray]:
-    """Several splits by time, each a step further: all before, the next step, the one after."""
+    """Split by time several times, each split one step later than the one before."""
     rank = time.rank("dense").to_numpy()
     last = int(rank.max())
     step = max(1, last // (2 * (ROLLING + 1)))
@@ -218,7 +254,7 @@ def rolling(time: pl.Series) -> list[np.ndarray]:
     if not splits:
         raise UserError(
             f"{time.name} has {last} different times: too few to split by time; give it another "
-            "role in the contract"
+            "role in schema.yaml"
         )
     return splits
 
@@ -226,7 +262,7 @@ def rolling(time: pl.Series) -> list[np.ndarray]:
 def at_random(
     target: np.ndarray, unit: np.ndarray, settings: SplitSettings, rng: np.random.Generator
 ) -> np.ndarray:
-    """Split once, with each class in the same shares as far as it has rows for it."""
+    """Split once, stratified as far as each class has rows."""
     names, label, number = unit_strata(target, unit, rng)
     part = np.full(len(names), TRAIN, dtype=np.uint8)
     for members in shuffled_strata(label, rng):
@@ -246,7 +282,7 @@ def at_random(
 def cross_validation(
     target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Split so often that each row is tested once: three fifths, one fifth, one fifth."""
+    """Yield splits of 3/5, 1/5 and 1/5 so that each row is tested once."""
     names, label, number = unit_strata(target, unit, rng)
     folds = min(FOLDS, len(names))
     fold = np.empty(len(names), dtype=np.int64)
@@ -262,7 +298,7 @@ def cross_validation(
 def unit_strata(
     target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Units, the rarest class (or a tenth) that each holds, and the number of each row's unit."""
+    """Return the units, the rarest stratum of each, and the number of each row's unit."""
     names, number = np.unique(unit, return_inverse=True)
     _, place, count = np.unique(target, return_inverse=True, return_counts=True)
     rarity = np.argsort(np.argsort(-count, kind="stable"))[place]  # 0 is the commonest
@@ -272,19 +308,19 @@ def unit_strata(
 
 
 def shuffled_strata(label: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield the members of each class in random order."""
+    """Yield the members of each stratum in random order."""
     order = rng.permutation(len(label))
     order = order[np.argsort(label[order], kind="stable")]
     yield from np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
 
 
 def check_parts(part: np.ndarray, target: pl.Series, alone: bool) -> None:
-    """Refuse a split that cannot train a model or, being the only one, judge it."""
+    """Refuse a split that cannot train a model or, if it is the only one, evaluate it."""
     for number, name in enumerate(PARTS[:3]):
         values = target.filter(part == number).unique()
         if values.is_empty():
             raise UserError(f"split: no row is in the {name} part; see split in config.yaml")
-        # Few rows are judged by several splits, one of which may well lack a rare class.
+        # Few rows are split several times, and one of the splits may lack a rare class.
         if len(values) < 2 and (number == TRAIN or alone):
             raise UserError(
                 f"{target.name} is always {values[0]!r} in the {name} part; see split in "

@@ -1,4 +1,4 @@
-"""Streams: tables that need not fit into memory, as slices that follow one another."""
+"""Streams: tables as a sequence of slices, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def prefetch(slices: Iterable[T]) -> Iterator[T]:
-    """Yield slices, each of them made in a thread while the one before it is used."""
+    """Yield slices, preparing each in a thread while the one before it is used."""
     waiting = iter(slices)
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, waiting, None)
@@ -24,7 +24,22 @@ def prefetch(slices: Iterable[T]) -> Iterator[T]:
 
 
 def write_parquet(slices: Iterable[pl.DataFrame], path: Path, compression: str = "snappy") -> int:
-    """Write slices, each made while the one before it is written; return the number of rows."""
+    """Write slices as Parquet, preparing each while the one before it is written.
+
+    Parameters
+    ----------
+    slices : iterable of polars.DataFrame
+        Rows with the same columns.
+    path : Path
+        File to write.
+    compression : str
+        Codec, as pyarrow names it.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
     writer, rows = None, 0
     try:
         for part in prefetch(slices):
@@ -47,13 +62,28 @@ def write_parquet(slices: Iterable[pl.DataFrame], path: Path, compression: str =
 
 
 def dictionary_columns(rows: pl.DataFrame) -> list[str]:
-    """Columns whose values are worth a dictionary, which takes long to make of others."""
+    """Return the columns that repeat values, for which a dictionary is worth its time."""
     head = rows.head(10_000)
     return [column.name for column in head if column.n_unique() < 0.5 * len(head)]
 
 
 def write_csv(slices: Iterable[pl.DataFrame], path: Path, separator: str) -> int:
-    """Write slices, each made while the one before it is written; return the number of rows."""
+    """Write slices as CSV, preparing each while the one before it is written.
+
+    Parameters
+    ----------
+    slices : iterable of polars.DataFrame
+        Rows with the same columns.
+    path : Path
+        File to write.
+    separator : str
+        Character between fields.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
     rows = 0
     with path.open("wb") as file:
         for part in prefetch(slices):

@@ -1,4 +1,4 @@
-"""Validation: the raw table against the contract, to typed values."""
+"""Validation: a raw table against the schema, to typed values."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ SHOWN = 20
 
 @dataclass
 class Violation:
-    """A rule of the contract that is broken: how often, and where first.
+    """A rule of the schema that is violated: how often, and where first.
 
     Attributes
     ----------
-    row
-        Row number of the first violation, from 0.
-    fix
-        What can be done about it in the contract.
+    column, rule : str
+        The column, and what its values are ("not a number").
+    fix : str
+        What to change in the schema.
+    row : int
+        Number of the first row that violates it, from 0.
+    value : str
+        The value there.
+    count : int
+        Number of rows that violate it.
     """
 
     column: str
@@ -36,12 +42,12 @@ class Violation:
 
 
 class TableValidator:
-    """Gives a raw table its types, slice by slice, and keeps account of what does not fit.
+    """Converts a raw table to the schema's types, in slices, and counts violations.
 
     Parameters
     ----------
-    columns
-        What to type; the slices must have them.
+    columns : mapping
+        The columns to convert, by name. Each slice must have them.
     """
 
     def __init__(self, columns: Mapping[str, BaseColumn]) -> None:
@@ -50,7 +56,7 @@ class TableValidator:
         self.violations: dict[tuple[str, str], Violation] = {}  # by column and rule
 
     def __call__(self, raw: pl.DataFrame) -> pl.DataFrame:
-        """Type the next slice. Values that cannot be read become null, and are counted."""
+        """Convert the next slice. Values that cannot be read become null, and are counted."""
         dtypes = {name: raw.schema[name] for name in self.columns}
         known = raw.select(
             column.known(pl.col(name), dtypes[name]).alias(name)
@@ -62,7 +68,7 @@ class TableValidator:
         )
         for name, column in self.columns.items():
             if known[name].null_count() and not column.nullable:
-                fix = "nullable: true, if that may be"
+                fix = "nullable: true, if values may be missing"
                 self._note(name, "missing", fix, known[name].is_null(), raw)
             if typed[name].null_count() > known[name].null_count():
                 unread = typed[name].is_null() & known[name].is_not_null()
@@ -76,7 +82,7 @@ class TableValidator:
         return typed
 
     def _note(self, name: str, rule: str, fix: str, broken: pl.Series, raw: pl.DataFrame) -> None:
-        """Count the rows that break a rule."""
+        """Count the rows that violate a rule."""
         if not broken.any():
             return
         row = broken.arg_max()
@@ -85,12 +91,12 @@ class TableValidator:
         self.violations.setdefault((name, rule), first).count += int(broken.sum())
 
     def check(self, locate: Callable[[int], str]) -> None:
-        """Refuse the table if a rule was broken.
+        """Refuse the table if a rule is violated.
 
         Parameters
         ----------
-        place
-            Names the file and line of a row number.
+        locate : callable
+            Returns the file and line of a row, by its number.
 
         Raises
         ------
@@ -103,16 +109,16 @@ class TableValidator:
             for violation in self.violations.values()
         ]
         if lines:
-            raise UserError(format_list("the data and the contract (schema.yaml) disagree:", lines))
+            raise UserError(format_list("the data does not match schema.yaml:", lines))
 
 
 def check_names(found: Iterable[str], contract: Contract) -> None:
-    """Refuse a table whose columns are not those of the contract.
+    """Refuse a table whose columns are not those of the schema.
 
     Raises
     ------
     UserError
-        With every column that only one of them has, and the one it may be meant to be.
+        With every column that only one of them has, and the nearest name.
     """
     names = list(found)
     wanted = [name for name in contract.columns if name in contract.used - set(contract.lags)]
@@ -122,13 +128,13 @@ def check_names(found: Iterable[str], contract: Contract) -> None:
     for name in unknown:
         near = difflib.get_close_matches(name, absent, 1)
         hint = f"; is it {near[0]}?" if near else "; describe it there (role: ignore, if unused)"
-        problems.append(f"{name}: in the data but not in the contract{hint}")
-    problems += [f"{name}: in the contract but not in the data" for name in absent]
+        problems.append(f"{name}: in the data but not in schema.yaml{hint}")
+    problems += [f"{name}: in schema.yaml but not in the data" for name in absent]
     if problems:
-        raise UserError(format_list("the data and the contract (schema.yaml) disagree:", problems))
+        raise UserError(format_list("the data does not match schema.yaml:", problems))
 
 
 def format_list(head: str, lines: list[str]) -> str:
-    """Lines below a heading, as many as a screen holds."""
+    """Format lines below a heading, as many as fit a screen."""
     more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "\n  ".join([head, *lines[:SHOWN], *more])

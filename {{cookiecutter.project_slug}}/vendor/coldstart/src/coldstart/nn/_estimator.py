@@ -96,7 +96,7 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         identity = hashlib.sha256(
             inputs.numpy().tobytes() + targets.numpy().tobytes()
-            + json.dumps([self.settings.model_dump(exclude=NeuralSettings.PLACE), self.seed]).encode()
+            + json.dumps([self.settings.model_dump(exclude=NeuralSettings.EXECUTION), self.seed]).encode()
         ).hexdigest()[:16]  # fmt: skip
 
         def rows(stage: str, kept: int) -> Rows:

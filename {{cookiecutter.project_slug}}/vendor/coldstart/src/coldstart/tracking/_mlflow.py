@@ -32,12 +32,13 @@ from urllib3.util import Retry
 
 from coldstart.bundle._bundle import MODEL
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import Settings, rank_of
+from coldstart.config._settings import Settings
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.errors import UserError
 
 
 REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
+EXPERIMENT_KIND = "mlflow.experimentKind"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 CHOSEN = os.environ.get(RETRIES)
 PATIENCE = "8"  # of these, each after twice the time: four minutes
@@ -60,7 +61,10 @@ def connect(settings: Settings) -> MlflowClient:
     requests = logging.getLogger("urllib3.connectionpool")
     requests.removeHandler(RETRY_NOTICE)
     try:
-        mlflow.set_experiment(settings.experiment)
+        experiment = mlflow.set_experiment(settings.experiment)
+        if EXPERIMENT_KIND not in experiment.tags:
+            # Its page then opens on the runs, and not on what is for language models.
+            mlflow.set_experiment_tag(EXPERIMENT_KIND, "custom_model_development")
     except Exception as error:  # SQLAlchemy, requests and MLflow each have their own
         reason = explain_error(error) or (
             f"the tracking store {settings.tracking_uri} cannot be used: {first_line(error)}"
@@ -159,13 +163,8 @@ def log_parameters(settings: Settings, family: str, model: Any) -> None:
     own = step.get_params(deep=False) if hasattr(step, "get_params") else {}
     neural = own.pop("settings", None)
     if neural is not None:
-        own = neural.model_dump(mode="json", exclude=type(neural).PLACE)
-        ranks = max(settings.neural.devices, rank_of()[1])
-        print(
-            f"{family}: global batch of {neural.batch_size} rows, "
-            f"{max(1, neural.batch_size // ranks)} on each of {ranks} rank(s); "
-            f"learning rate {neural.learning_rate:g}"
-        )
+        own = neural.model_dump(mode="json", exclude=type(neural).EXECUTION)
+        own["global_batch"] = own.pop("batch_size")  # all ranks' together
     plain = {
         name: value
         for name, value in own.items()

@@ -1,15 +1,17 @@
-"""The types that a column can have, a module each.
+"""The types of columns, one class each.
 
-A type is one class. It says how a value is read from text, how it is checked,
-how it is encoded for a model, and how the API and its page ask for it. A new type is one
-more class and its name in `Column`.
-
-The API loads this, so polars is imported only by the methods that training calls.
+A type defines how a value is read from text, checked, encoded for a model, and entered through
+the API and its page. polars is imported only in the methods that training calls, since the API
+imports this module.
 """
 
-from typing import Annotated
+from __future__ import annotations
 
-from pydantic import Field
+import operator
+from functools import reduce
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from coldstart.contract.columns._base import BaseColumn
 from coldstart.contract.columns._date import Date
@@ -17,6 +19,22 @@ from coldstart.contract.columns._label import MISSING, Boolean, Category
 from coldstart.contract.columns._number import Number
 from coldstart.contract.columns._text import Text
 
-__all__ = ["MISSING", "BaseColumn", "Boolean", "Category", "Column", "Date", "Number", "Text"]
+__all__ = ["MISSING", "BaseColumn", "Boolean", "Category", "Date", "Number", "Text"]
 
-Column = Annotated[Number | Category | Boolean | Date | Text, Field(discriminator="type")]
+TYPES: list[type[BaseColumn]] = [Number, Category, Boolean, Date, Text]
+
+
+def column_annotation() -> Any:
+    """Return the union of all column types, discriminated by `type`."""
+    return Annotated[reduce(operator.or_, TYPES), Field(discriminator="type")]
+
+
+def setting_names() -> set[str]:
+    """Return the names of the settings that some type of column has."""
+    return {name for kind in TYPES for name in kind.model_fields}
+
+
+def parse_column(settings: dict[str, Any]) -> BaseColumn:
+    """Return the column that settings describe."""
+    column: BaseColumn = TypeAdapter(column_annotation()).validate_python(settings)
+    return column

@@ -1,4 +1,4 @@
-"""What every column has, whatever its type."""
+"""What all column types have in common."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 
 
 class BaseColumn(BaseModel):
-    """What every column has, whatever its type.
+    """A column of the table, and what all types have in common.
 
     Attributes
     ----------
-    role
-        What the column is for. A `feature` is shown to a model; `time` and `group`
-        decide the split; `series` names the series that a forecasting table holds,
-        and is a feature as well; `id` and `ignore` are kept out.
-    description
-        Shown in the API's documentation.
-    reason
-        Why the column is left out, where that is not obvious.
-    personal
-        Whether it tells who somebody is; what is served keeps no record of it.
-    nullable
+    type : str
+        Name of the type.
+    role : {"feature", "target", "id", "time", "group", "series", "ignore"}
+        What the column is for. Models are trained on a `feature`. `time` and `group` decide the
+        split. `series` names the series of a forecasting table, and is a feature as well. `id` and
+        `ignore` are left out.
+    description : str
+        Shown in the API's documentation and on its page.
+    reason : str
+        Why the column is left out.
+    personal : bool
+        Whether the column identifies a person. The prediction log does not store it.
+    nullable : bool
         Whether a value may be missing.
-    missing_values
+    missing_values : list of str
         Spellings of "missing" in this column, besides the empty text.
-    example
-        A typical value, used for the example request.
+    example : object
+        A typical value, used in the example request.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -64,17 +66,30 @@ class BaseColumn(BaseModel):
 
     @property
     def is_feature(self) -> bool:
-        """Whether a model is shown the column."""
+        """Whether models are trained on the column."""
         return self.role in ("feature", "series")
 
     def is_typed(self, dtype: pl.DataType) -> bool:
-        """Whether a file's column of this type (Parquet has types) needs no parsing."""
+        """Return whether a typed file's column of this dtype needs no parsing."""
         import polars as pl
 
         return dtype == pl.String
 
     def known(self, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-        """Null where the value is missing; else the typed value, or text without blanks."""
+        """Replace missing values with null, and strip blanks from text.
+
+        Parameters
+        ----------
+        raw : polars.Expr
+            The column as it is in the file.
+        dtype : polars.DataType
+            Its type in the file.
+
+        Returns
+        -------
+        polars.Expr
+            Null where the value is missing. Otherwise the typed value, or text.
+        """
         import polars as pl
 
         if self.is_typed(dtype) and dtype != pl.String:
@@ -84,19 +99,43 @@ class BaseColumn(BaseModel):
         return text.replace(dict.fromkeys(["", *self.missing_values]))
 
     def typed(self, known: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-        """Known values to typed ones; null where one cannot be read as this type."""
+        """Convert known values to the column's type, with null where that fails.
+
+        Parameters
+        ----------
+        known : polars.Expr
+            What `known` returned.
+        dtype : polars.DataType
+            The column's type in the file.
+
+        Returns
+        -------
+        polars.Expr
+            Typed values.
+        """
         return self.convert(known) if self.is_typed(dtype) else self.parse(known)
 
     def convert(self, values: pl.Expr) -> pl.Expr:
-        """Typed values of a file to this column's type."""
+        """Convert typed values of a file to the column's type."""
         return values
 
     def parse(self, text: pl.Expr) -> pl.Expr:
-        """Text to typed value; null where the text cannot be read as this type."""
+        """Parse text, with null where it cannot be read as this type."""
         raise NotImplementedError
 
     def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
-        """For each rule on typed values: how it is told, and where it is broken."""
+        """Return the rules on typed values.
+
+        Parameters
+        ----------
+        values : polars.Expr
+            Typed values.
+
+        Returns
+        -------
+        mapping of str to polars.Expr
+            From the description of a rule to where it is violated.
+        """
         return {}
 
     @cached_property
@@ -105,7 +144,7 @@ class BaseColumn(BaseModel):
         return frozenset(["", *self.missing_values])
 
     def texts(self, values: Sequence[str | None], gap: Absent) -> list[str | Absent]:
-        """Texts without blanks; `gap` where one is missing. A client spells that as a file does."""
+        """Strip blanks from texts, and replace missing ones with `gap`."""
         missing = self.missing
         # Where Python's own strip, which is four times as fast, finds nothing, there is no blank.
         return [
@@ -117,7 +156,7 @@ class BaseColumn(BaseModel):
         ]
 
     def text_type(self, about: dict[str, Any] | None = None, **limits: Any) -> Any:
-        """The type of a text, which must not mean "missing" where a value is needed."""
+        """Return the request type of a text, which refuses "missing" where a value is required."""
         if self.nullable:
             return Annotated[str, Field(**limits, json_schema_extra=about)]
 
@@ -130,27 +169,57 @@ class BaseColumn(BaseModel):
         return Annotated[str, Field(**limits, json_schema_extra=rules), AfterValidator(check)]
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        """Typed values, None where missing, to one or more columns of the matrix.
+        """Encode typed values as one or more columns of the matrix.
 
-        In the matrix of numbers None stays, and becomes NaN there.
+        Parameters
+        ----------
+        values : sequence
+            n typed values, None where missing.
+
+        Returns
+        -------
+        list of sequence
+            Columns of n values. In the matrix of numbers None becomes NaN.
         """
         return [values]
 
     def encoded_names(self, name: str) -> list[str]:
-        """Names of the encoded columns of a feature of this name, in the order of `encode`."""
+        """Return the names of the encoded columns, in the order of `encode`.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        list of str
+            One name for each encoded column.
+        """
         return [name]
 
     def request_type(self) -> Any:
-        """The type, with limits, that the API asks for.
+        """Return the type that the API validates values with.
 
-        It is strict, since its document is: a number is not taken from a text.
+        The type is strict, as its documentation says: a number is not parsed from text.
+
+        Returns
+        -------
+        type
+            An annotated type for pydantic.
         """
         raise NotImplementedError
 
     def control(self) -> dict[str, Any]:
-        """How a page asks for it: the `kind` of control, and what that needs to know."""
+        """Return how a page asks for a value.
+
+        Returns
+        -------
+        dict
+            The `kind` of control, and its options.
+        """
         raise NotImplementedError
 
     def typical(self) -> Any:
-        """A value for the case that the contract gives no example."""
+        """Return a value to use if the schema has no example."""
         raise NotImplementedError

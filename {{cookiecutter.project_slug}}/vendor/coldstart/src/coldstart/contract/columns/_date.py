@@ -1,4 +1,4 @@
-"""Days and times of day."""
+"""Dates, with or without a time of day."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ DAY_0 = dt.date(2000, 1, 1).toordinal()
 
 
 class Date(BaseColumn):
-    """A day, or a day and a time. As a feature it is calendar and elapsed time.
+    """A date, or a date and a time. As a feature it is its calendar and elapsed time.
 
-    The calendar is the season, the weekday and, where there is one, the time of day.
+    The calendar is the day of the year on a circle, the weekday and, if there is one, the time of
+    day.
 
     Attributes
     ----------
-    format
-        How the text is written, in strftime's letters, or `unix` for seconds since
-        1970 (`unix ms` for milliseconds), or `year` for decimal years (1949.5), or
-        `quarter` (2024 Q1).
-        Of several the first that fits counts. One
-        that has an hour makes the column a day and a time.
-    calendar
-        With the role time: whether the calendar is a feature. Elapsed time is not,
-        since a model is asked about days later than any it was fitted on.
+    format : str or list of str
+        How the text is written, in strftime's codes. Or `unix` for seconds since 1970 (`unix ms`
+        for milliseconds), `year` for decimal years (1949.5), `quarter` (2024 Q1). The first of
+        several that fits is used. A format with an hour makes the column a date and a time.
+    calendar : bool
+        With the role time, whether the calendar is a feature. Elapsed time is not, since a model
+        predicts dates later than any it was trained on.
     """
 
     matrix = "numbers"

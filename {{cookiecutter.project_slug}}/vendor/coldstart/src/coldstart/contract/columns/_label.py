@@ -1,11 +1,11 @@
-"""Labels: one of several, or yes and no."""
+"""Classes: one of several, or true and false."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from coldstart.contract.columns._base import BaseColumn
 
@@ -16,14 +16,16 @@ MISSING = "__missing__"  # stands for a null string inside the graph, where stri
 
 
 class Category(BaseColumn):
-    """One of several labels.
+    """One of several classes.
 
     Attributes
     ----------
-    categories
-        The labels; left empty where there are too many to list.
-    unseen
-        Whether a label that is not listed is answered or refused.
+    categories : list of str
+        The classes. Empty if there are too many to list.
+    unseen : {"allow", "refuse"}
+        Whether a class that is not listed is accepted in a request.
+    labels : dict of str to str
+        From a class to the text that people read in its place. Empty texts are left out.
     """
 
     matrix = "strings"
@@ -31,6 +33,14 @@ class Category(BaseColumn):
     type: Literal["category"]
     categories: list[str] = []
     unseen: Literal["allow", "refuse"] = "allow"
+    labels: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _labels_are_of_categories(self) -> Self:
+        if self.categories:
+            check_labels(self.labels, self.categories)
+        self.labels = {name: text for name, text in self.labels.items() if text}
+        return self
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         return text
@@ -61,8 +71,11 @@ class Boolean(BaseColumn):
 
     Attributes
     ----------
-    true_values, false_values
-        The spellings of each. Where one list is empty, it means every other value.
+    true_values, false_values : list of str
+        The spellings of each. An empty list means every other value.
+    labels : dict of str to str
+        From `true` and `false`, or one of their spellings, to the text that people read in their
+        place. Empty texts are left out.
     """
 
     matrix = "numbers"
@@ -71,6 +84,24 @@ class Boolean(BaseColumn):
     type: Literal["boolean"]
     true_values: list[str] = ["true", "True", "TRUE", "yes", "Yes", "YES", "1"]
     false_values: list[str] = ["false", "False", "FALSE", "no", "No", "NO", "0"]
+    labels: dict[str, str] = {}
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _true_and_false_are_texts(cls, labels: Any) -> Any:
+        if not isinstance(labels, Mapping):
+            return labels
+        return {str(k).lower() if isinstance(k, bool) else k: v for k, v in labels.items()}
+
+    @model_validator(mode="after")
+    def _labels_are_of_classes(self) -> Self:
+        classes = dict.fromkeys(self.true_values, "true") | dict.fromkeys(
+            self.false_values, "false"
+        )
+        classes |= {"true": "true", "false": "false"}
+        check_labels(self.labels, list(classes))
+        self.labels = {classes[name]: text for name, text in self.labels.items() if text}
+        return self
 
     def is_typed(self, dtype: pl.DataType) -> bool:
         import polars as pl
@@ -95,3 +126,17 @@ class Boolean(BaseColumn):
 
     def request_type(self) -> Any:
         return Annotated[bool, Field(strict=True)]
+
+
+def check_labels(labels: Mapping[str, str], classes: Sequence[str]) -> None:
+    """Refuse the label of a class that does not exist.
+
+    Raises
+    ------
+    ValueError
+        With the class, and up to five that exist.
+    """
+    for name in labels:
+        if name not in classes:
+            some = ", ".join(map(repr, classes[:5]))
+            raise ValueError(f"the labels name {name!r}, which is not a class; classes: {some}")

@@ -21,27 +21,29 @@ NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
 class Number(BaseColumn):
-    """A quantity.
+    """A number.
 
     Attributes
     ----------
-    unit
-        Unit of measurement, for people.
-    minimum, maximum
-        Inclusive limits: a value outside is an error in the data, not an outlier.
-    decimal, thousands
-        How the text is written: the decimal mark, and what stands between thousands
-        (a blank stands for every kind of blank).
-    affixes
-        Texts around the number that say nothing, such as a currency. `()` means that
-        parentheses make a number negative, `-` that a minus may follow it.
-    multipliers
-        Endings that multiply, such as `{k: 1000}`.
-    lag_of, steps
-        Makes this a derived column, which files need not have: the value of another
-        column so many rows earlier, in order of time and within the series.
-    season
-        Of a target: how many rows earlier the value is that a naive forecast repeats.
+    unit : str
+        Unit of measurement, to show.
+    minimum, maximum : float
+        Inclusive limits. A value outside is an error in the data, not an outlier.
+    decimal, thousands : str
+        How the text is written: the decimal mark, and the separator of thousands. A blank stands
+        for every kind of blank.
+    affixes : list of str
+        Texts around the number to ignore, such as a currency. `()` means that parentheses make a
+        number negative, `-` that a minus may follow it.
+    multipliers : dict of str to float
+        Suffixes that multiply, such as `{k: 1000}`.
+    lag_of : str
+        Makes this a lag, which files need not have: the value of another column, earlier in time
+        within the series.
+    steps : int
+        How many rows earlier.
+    season : int
+        Of a target, how many rows earlier the value is that a seasonal naive forecast repeats.
     """
 
     matrix = "numbers"

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 class Text(BaseColumn):
     """Free text: as a feature, the weights of its words and of its pairs of words.
 
-    The graph finds words by plain patterns in ASCII only, so letters lose their
-    accents, and each letter of another script is spelled as its code. Each word counts
-    once a text, and a pair becomes a word of its own.
+    Notes
+    -----
+    The exported graph finds words by plain ASCII patterns. So letters lose their accents, and each
+    letter of another script is spelled as its code. Each word counts once a text, and each pair of
+    words is a word of its own.
     """
 
     matrix = "strings"
@@ -43,14 +45,14 @@ class Text(BaseColumn):
 
 
 def words_and_pairs(text: str) -> str:
-    """Each word of a text, and each two that follow each other, joined by `_`."""
+    """Return each word of a text and each pair of adjacent words, joined by `_`."""
     words = re.findall("[a-z0-9]+", plain(text))
     pairs = map("_".join, itertools.pairwise(words))
     return " ".join(dict.fromkeys([*words, *pairs])) or "_wordless"
 
 
 def plain(text: str) -> str:
-    """Text in lower case and ASCII, the words of other scripts kept apart from each other."""
+    """Return text in lower case and ASCII, with words of other scripts kept apart."""
     text = text.lower()
     if text.isascii():
         return text
@@ -63,7 +65,7 @@ def plain(text: str) -> str:
 
 
 def spelled(letter: str) -> str:
-    """Spell a letter that is not ASCII; ideographs, which are words, stand alone."""
+    """Spell a letter that is not ASCII. Ideographs, which are words, stand alone."""
     kind = unicodedata.category(letter)
     if kind == "Lo" and unicodedata.east_asian_width(letter) == "W":
         return f" u{ord(letter):x} "

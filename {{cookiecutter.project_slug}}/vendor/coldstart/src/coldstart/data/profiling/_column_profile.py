@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
-from pydantic import TypeAdapter
 
-from coldstart.contract.columns import BaseColumn, Column
-
-COLUMN: TypeAdapter[BaseColumn] = TypeAdapter(Column)
+from coldstart.contract.columns import parse_column
 
 
 @dataclass
@@ -90,7 +87,7 @@ class ColumnProfile:
 
 def typed(frame: pl.DataFrame, settings: dict[str, Any]) -> tuple[pl.Series, pl.Series]:
     """The only column of a frame by the contract's own types: known values, and typed ones."""
-    column, dtype = COLUMN.validate_python(settings), frame.dtypes[0]
+    column, dtype = parse_column(settings), frame.dtypes[0]
     known = frame.select(column.known(pl.col("x"), dtype))
     return known.to_series(), known.select(column.typed(pl.col("x"), dtype)).to_series()
 

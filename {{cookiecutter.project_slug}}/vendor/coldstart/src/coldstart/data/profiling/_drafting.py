@@ -95,7 +95,9 @@ def respect(found: TableProfile, kept: Mapping[str, Any]) -> None:
             found.findings.doubts.append(leak)
 
 
-def tell(found: TableProfile, settings: Settings, kept: Mapping[str, Any], aside: list[str]) -> None:
+def tell(
+    found: TableProfile, settings: Settings, kept: Mapping[str, Any], aside: list[str]
+) -> None:
     """Print a screenful."""
     for line in found.reading[:SHOWN]:
         print(line)

@@ -27,7 +27,9 @@ IDS |= {"no", "nr", "record", "reference", "sku", "rownames", "rowname", "obs", 
 IDS |= {word for word in ENTITIES if word.endswith("id")} | {"recordid", "orderid", "invoiceid"}
 
 
-def entity(looks: Mapping[str, ColumnProfile], target: ColumnProfile) -> tuple[float, ColumnProfile, str] | None:
+def entity(
+    looks: Mapping[str, ColumnProfile], target: ColumnProfile
+) -> tuple[float, ColumnProfile, str] | None:
     """Find the column whose values repeat because rows come from the same person or thing."""
     candidates: list[tuple[float, ColumnProfile, str]] = []
     rows = len(target.raw)

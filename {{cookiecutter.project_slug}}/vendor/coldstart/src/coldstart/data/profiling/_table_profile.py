@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from coldstart.contract.columns import parse_column
 from coldstart.data.profiling import _roles as roles
 from coldstart.data.profiling import _times as times
-from coldstart.data.profiling._column_profile import COLUMN, ColumnProfile
+from coldstart.data.profiling._column_profile import ColumnProfile
 from coldstart.data.profiling._dry_run import smoke_test, something_to_learn
 from coldstart.data.profiling._entities import entity
 from coldstart.data.profiling._forecasting import forecast
@@ -116,7 +117,7 @@ def check_all(frame: pl.LazyFrame, looks: Mapping[str, ColumnProfile]) -> None:
     for name, one in looks.items():
         if one.type in ("category", "text") or one.role == "ignore":
             continue
-        column = COLUMN.validate_python(one.settings)
+        column = parse_column(one.settings)
         known = column.known(pl.col(name), schema[name])
         wrong = known.is_not_null() & column.typed(known, schema[name]).is_null()
         spelled = known.filter(wrong).cast(pl.String).unique().head(SPELLINGS + 1)
@@ -137,7 +138,7 @@ def check_all(frame: pl.LazyFrame, looks: Mapping[str, ColumnProfile]) -> None:
 
 def count_missing(frame: pl.LazyFrame, aim: ColumnProfile) -> int:
     """Rows without a target."""
-    column, dtype = COLUMN.validate_python(aim.settings), frame.collect_schema()[aim.name]
+    column, dtype = parse_column(aim.settings), frame.collect_schema()[aim.name]
     known = column.known(pl.col(aim.name), dtype)
     return int(frame.select(known.is_null().sum()).collect(engine="streaming").item())
 

@@ -1,1 +1,1 @@
-"""Reading a table from a file, however it is written."""
+"""Reading tables: text, Parquet, Excel and JSON files, and archives of these, to a raw table."""

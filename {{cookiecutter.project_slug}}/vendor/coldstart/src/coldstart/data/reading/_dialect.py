@@ -1,4 +1,4 @@
-"""Dialect: how a text table is written, found out from its beginning and its end."""
+"""Dialect detection: how a text table is written, from its beginning and its end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 
 from coldstart.config._settings import Dialect
 from coldstart.data.reading._layout import (
+    cell_kind,
     find_footer,
     find_table,
     find_width,
     fit_names,
-    cell_kind,
     names_columns,
 )
 from coldstart.data.reading._records import SEPARATOR, parse
 from coldstart.errors import UserError
 
-SAMPLE_RECORDS = 300  # records that are looked at
-# What a delimiter is believed before anything is seen. A colon is no candidate: it is in times.
+SAMPLE_RECORDS = 300  # records that are parsed to detect the dialect
+# Prior weight of each delimiter. A colon is not a candidate, since times contain it.
 DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, "^": 0.9, "~": 0.9, "\x01": 0.9, "::": 0.9}
 CALLED = {"\t": "tab", " ": "blanks", ";": "semicolon"}
 UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # in Windows-1252
@@ -35,28 +35,30 @@ MARKS = {
 
 @dataclass(frozen=True)
 class DetectedDialect:
-    """How a file is written.
+    """How a text file is written.
 
     Attributes
     ----------
-    encoding
-        Python's name of it.
-    lenient
-        Whether bytes that are not in this encoding are read as Windows-1252.
-    delimiter
-        One or more characters; a blank stands for any run of blanks.
-    cr
-        Whether lines end in a carriage return alone, as on an old Mac.
-    names
-        The line of names as it is written; None where there is none.
-    width
-        Number of fields of a row.
-    skip
-        Lines above the first row, the line of names among them.
-    footer
-        Lines below the last row.
-    said
-        What is unusual, a line each.
+    encoding : str
+        Python's name of the encoding.
+    lenient : bool
+        Whether bytes that are invalid in this encoding are read as Windows-1252.
+    delimiter : str
+        One or more characters. A blank stands for any run of blanks.
+    quote : str
+        Character that fields are quoted with.
+    cr : bool
+        Whether lines end in a carriage return alone, as on old Macs.
+    names : list of str or None
+        The header as written, or None if there is none.
+    width : int
+        Number of fields in a row.
+    skip : int
+        Number of lines above the first row, the header included.
+    footer : int
+        Number of lines below the last row.
+    notes : list of str
+        What is unusual, one line each.
     """
 
     encoding: str
@@ -72,17 +74,24 @@ class DetectedDialect:
 
 
 def detect(head: bytes, tail: bytes, given: Dialect) -> DetectedDialect:
-    """Find out how a file is written; what is given is not questioned.
+    """Detect how a file is written. Settings that are given are not questioned.
 
     Parameters
     ----------
-    head, tail
-        The beginning and the end of the file; `tail` is empty where `head` is all of it.
+    head, tail : bytes
+        The beginning and the end of the file. `tail` is empty if `head` is the whole file.
+    given : Dialect
+        Settings from config.yaml.
+
+    Returns
+    -------
+    DetectedDialect
+        The given settings, completed.
 
     Raises
     ------
     UserError
-        If this is no text.
+        If the file is not text.
     """
     notes: list[str] = []
     if given.encoding:
@@ -124,7 +133,7 @@ def detect(head: bytes, tail: bytes, given: Dialect) -> DetectedDialect:
             names = [names[0].lstrip("# "), *names[1:]]
         names = fit_names(names, rows[first + 1 :], width, notes)
     elif not named:
-        notes.append("there is no line of names: the first line is a row like the others")
+        notes.append("there is no header: the first line is a row like the others")
 
     below = end.split("\n")[1:] if tail else lines[skip:]
     if tail and below[-1:] == [""]:
@@ -135,18 +144,20 @@ def detect(head: bytes, tail: bytes, given: Dialect) -> DetectedDialect:
         footer = find_footer(last, len(below), width)
     if skipped := [line for line in below[len(below) - footer :] if line.strip()]:
         notes.append(f"{describe_skipped(skipped)} below the table")
-    return DetectedDialect(encoding, lenient, delimiter, quote, cr, names, width, skip, footer, notes)
+    return DetectedDialect(
+        encoding, lenient, delimiter, quote, cr, names, width, skip, footer, notes
+    )
 
 
 def describe_skipped(lines: list[str]) -> str:
-    """Say which lines are left out."""
+    """Describe skipped lines by their number and the first of them."""
     first = lines[0].strip()
     first = first if len(first) < 50 else first[:50] + "…"
     return f"{len(lines)} line{'s' * (len(lines) > 1)} ({first!r}) left out"
 
 
 def detect_encoding(head: bytes, tail: bytes, notes: list[str]) -> tuple[str, bool]:
-    """Return the encoding, and whether some bytes are not in it."""
+    """Return the encoding, and whether some bytes are invalid in it."""
     for mark, name in MARKS.items():
         if head.startswith(mark):
             if name != "utf-8-sig":
@@ -169,7 +180,7 @@ def detect_encoding(head: bytes, tail: bytes, notes: list[str]) -> tuple[str, bo
 
 
 def guess_legacy_encoding(sample: bytes, notes: list[str]) -> tuple[str, bool]:
-    """Return the encoding of what is not UTF-8, and whether some bytes are not in it."""
+    """Return the encoding of text that is not UTF-8, and whether some bytes are invalid in it."""
     text = sample.decode(errors="replace")
     if sum(character > "\x7f" for character in text) > 4 * text.count("\ufffd"):
         notes.append("the encoding is UTF-8, but some letters are not and are read as Windows-1252")
@@ -185,17 +196,19 @@ def guess_legacy_encoding(sample: bytes, notes: list[str]) -> tuple[str, bool]:
 
 
 def decode(sample: bytes, encoding: str) -> str:
-    """Decode the beginning or the end of a file, where a letter may be cut."""
+    """Decode the beginning or the end of a file, where a character may be cut."""
     if encoding == "utf-16" and sample[:2] not in MARKS:  # the end has no mark
         encoding = "utf-16-le" if sample[1::2].count(0) > sample[0::2].count(0) else "utf-16-be"
     return codecs.getincrementaldecoder(encoding)("replace").decode(sample).removeprefix("\ufeff")
 
 
 def find_delimiter(lines: list[str]) -> str:
-    """Return the delimiter that gives the most regular rows of the most sensible cells.
+    """Return the delimiter that gives the most regular rows and the most plausible cells.
 
-    The idea is that of van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by
-    detecting row and type patterns", 2019, https://doi.org/10.1007/s10618-019-00646-y
+    References
+    ----------
+    Van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by detecting row and type
+    patterns", 2019, https://doi.org/10.1007/s10618-019-00646-y
     """
     lines = [line for line in lines if line.strip() and not line.startswith("#")]
     scores = {
@@ -210,7 +223,7 @@ def find_delimiter(lines: list[str]) -> str:
 
 
 def regularity(lines: list[str], delimiter: str) -> float:
-    """Score, 0 to 1, how alike rows are, and how many of their cells have a known type."""
+    """Score from 0 to 1 how alike the rows are, and how many cells have a known type."""
     quote = find_quote("\n".join(lines[:SAMPLE_RECORDS]), delimiter)
     rows = [row for _, _, row in parse(lines, delimiter, quote)][:SAMPLE_RECORDS]
     width, times = Counter(map(len, rows)).most_common(1)[0]
@@ -227,12 +240,12 @@ def regularity(lines: list[str], delimiter: str) -> float:
 
 
 def is_decimal(row: list[str]) -> bool:
-    """Whether these are the two halves of a number with a decimal comma, not two numbers."""
+    """Return whether two cells are the halves of a number with a decimal comma."""
     return len(row) == 2 and re.fullmatch(r"-?\d+,\d+", ",".join(row)) is not None
 
 
 def cell_score(cell: str, delimiter: str) -> float:
-    """Score a cell: 1 for a known type, less for a text that another delimiter would part."""
+    """Score a cell: 1 for a known type, less for text that another delimiter would split."""
     if "\t" in cell:  # which hardly stands in a text
         return 0
     if "  " in cell.strip():
@@ -247,7 +260,7 @@ def cell_score(cell: str, delimiter: str) -> float:
 
 
 def is_aligned(lines: list[str]) -> bool:
-    """Whether blanks part the columns: always the same number of cells, many of them numbers."""
+    """Return whether blanks separate the columns: equal numbers of cells, many of them numbers."""
     rows = [row for _, _, row in parse(lines[:SAMPLE_RECORDS], " ", '"')]
     width = find_width(rows)
     full = [row for row in rows if len(row) == width]

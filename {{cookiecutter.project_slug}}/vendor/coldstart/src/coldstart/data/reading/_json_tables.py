@@ -1,4 +1,4 @@
-"""JSON: an array of records, a record a line, or a list of records within an object."""
+"""JSON: an array of records, one record a line, or a list of records within an object."""
 
 from __future__ import annotations
 
@@ -26,12 +26,26 @@ TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(
 
 
 def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
-    """Read JSON by way of a Parquet file; a key that a record lacks is null.
+    """Read JSON through a Parquet file in the cache. A missing key is null.
+
+    Parameters
+    ----------
+    file : Path
+        File to read.
+    name : str
+        Name to print, which differs from the path for a member of an archive.
+    dialect : Dialect
+        Whether broken lines are refused.
+
+    Returns
+    -------
+    RawTable
+        One row for each record.
 
     Raises
     ------
     UserError
-        If this is no JSON, or holds no list of records.
+        If the file is not JSON, or holds no list of records.
     """
     notes: list[str] = []
     types: dict[str, type] = {}
@@ -80,19 +94,19 @@ def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
 
 
 def convert(value: Any, kind: type) -> Any:
-    """Give a value its column's type."""
+    """Convert a value to its column's type."""
     if value is None or type(value) is kind:
         return value
     return float(value) if kind is float else to_text(value)
 
 
 def to_text(value: Any) -> str:
-    """Write a value that is not like the others in its column."""
+    """Write a value of a column of mixed types as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def flatten(record: Any, prefix: str = "") -> Record:
-    """Objects within objects to `outer.inner`, lists to JSON text."""
+    """Flatten nested objects to keys such as `outer.inner`, and lists to JSON text."""
     if not isinstance(record, dict):
         raise UserError(f"expected records, but there is {to_text(record)[:50]!r}")
     flat: Record = {}
@@ -107,7 +121,7 @@ def flatten(record: Any, prefix: str = "") -> Record:
 
 
 def records(file: Path, notes: list[str]) -> Iterator[Record | str]:
-    """Yield flat records; of a file with a record a line, a line that is none as it is."""
+    """Yield flat records, and each line that is not a record as it is."""
     lines = by_line(file)
     with file.open(encoding="utf-8-sig") as opened:
         try:
@@ -128,7 +142,7 @@ def records(file: Path, notes: list[str]) -> Iterator[Record | str]:
 
 
 def by_line(file: Path) -> bool:
-    """Whether each line is a record of its own."""
+    """Return whether each line is a record of its own."""
     with file.open(encoding="utf-8-sig", errors="replace") as opened:
         some = list(islice((line for line in opened if line.strip()), 2))
         try:
@@ -139,7 +153,7 @@ def by_line(file: Path) -> bool:
 
 
 def record_lists(whole: Any) -> list[str]:
-    """Return the keys that hold lists of records."""
+    """Return the keys of an object that hold lists of records."""
     return [
         key
         for key, value in (whole.items() if isinstance(whole, dict) else ())

@@ -1,4 +1,4 @@
-"""Layout: where in a sheet of cells the table lies, and what its columns are called."""
+"""Layout: where in a grid of cells the table lies, and the names of its columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOTAL = re.compile(r"(grand |sub-?)?(totals?|sum|summe|gesamt|insgesamt)\b\W*", 
 
 
 def cell_kind(cell: str) -> str:
-    """Return "number", "date", "text", or nothing for what stands for a missing value."""
+    """Return "number", "date" or "text", or an empty string for a missing value."""
     cell = cell.strip()
     if cell in UNKNOWN:
         return ""
@@ -36,12 +36,12 @@ def cell_kind(cell: str) -> str:
 
 
 def count_filled(row: Row) -> int:
-    """Return the number of cells that hold something."""
+    """Count the cells that are not blank."""
     return sum(bool(cell.strip()) for cell in row)
 
 
 def find_width(rows: Sequence[Row]) -> int:
-    """Return the number of cells of most rows, leaving single cells aside."""
+    """Return the number of cells that most rows have, ignoring rows of one cell."""
     counts = Counter(len(row) for row in rows if len(row) > 1)
     if not counts:
         return 1
@@ -51,19 +51,25 @@ def find_width(rows: Sequence[Row]) -> int:
 def find_table(
     rows: Sequence[Row], comments: Sequence[bool], width: int, named: bool | None
 ) -> tuple[int, bool]:
-    """Find the first row of the table, which may hold the names.
+    """Find the first row of the table, which may be its header.
 
     Parameters
     ----------
-    comments
-        Whether each row begins with a number sign.
-    named
-        Whether there are names, where that is known.
+    rows : sequence of rows
+        The grid from its first line on.
+    comments : sequence of bool
+        Whether each row begins with `#`.
+    width : int
+        Number of cells in a row of the table.
+    named : bool or None
+        Whether there is a header, or None if unknown.
 
     Returns
     -------
-    int, bool
-        Index of the row, and whether it holds the names.
+    index : int
+        Index of the row.
+    header : bool
+        Whether this row is the header.
 
     Raises
     ------
@@ -71,7 +77,7 @@ def find_table(
         If there are more names than fields.
     """
     first = next((i for i, row in enumerate(rows) if starts_table(rows, i, width, comments)), None)
-    if first is None:  # nothing that looks like a table: then all that is no comment
+    if first is None:  # nothing looks like a table: take all that is not a comment
         first = next((i for i, row in enumerate(rows) if count_filled(row) and not comments[i]), 0)
     if named is None:
         lacks_one = first < len(rows) and 1 < len(rows[first]) < width
@@ -87,7 +93,7 @@ def find_table(
 
 
 def starts_table(rows: Sequence[Row], index: int, width: int, comments: Sequence[bool]) -> bool:
-    """Whether the table may begin with this row."""
+    """Return whether the table may begin with this row."""
     row, cells = rows[index], count_filled(rows[index])
     if comments[index] or not cells:
         return False
@@ -108,7 +114,7 @@ def starts_table(rows: Sequence[Row], index: int, width: int, comments: Sequence
 
 
 def names_columns(rows: Sequence[Row], width: int) -> bool:
-    """Whether the first row holds names: always, unless it clearly is a row like the others."""
+    """Return whether the first row is a header. It is, unless it clearly resembles the others."""
     rows = [row for row in rows if len(row) >= width]
     if not rows:
         return True
@@ -136,7 +142,7 @@ def names_columns(rows: Sequence[Row], width: int) -> bool:
 
 
 def fit_names(names: list[str], rows: Sequence[Row], width: int, notes: list[str]) -> list[str]:
-    """Give the names the width of the rows."""
+    """Fit the header to the width of the rows."""
     while len(names) > width and not names[-1].strip():
         names = names[:-1]
     full = [row for row in rows if len(row) == width]
@@ -149,7 +155,7 @@ def fit_names(names: list[str], rows: Sequence[Row], width: int, notes: list[str
 
 
 def unique_names(names: Sequence[str], notes: list[str]) -> list[str]:
-    """Make names unique and none of them empty; say which were changed."""
+    """Make names unique and not empty, and note which ones were changed."""
     found: list[str] = []
     for number, name in enumerate(names, 1):
         wanted = re.sub(r"\s*[\r\n]\s*", " ", name.replace("\ufeff", "").strip())
@@ -167,19 +173,24 @@ def unique_names(names: Sequence[str], notes: list[str]) -> list[str]:
 
 
 def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) -> int:
-    """Return the number of lines below the table.
-
-    These are totals, notes, and what an empty line parts from the table.
+    """Count the lines below the table: totals, notes, and what an empty line separates.
 
     Parameters
     ----------
-    rows
-        Index of the first line of each row, index after its last one, and its cells.
-    lines
+    rows : sequence of tuple
+        For each row the index of its first line, the index after its last line, and its cells.
+    lines : int
         Number of lines.
+    width : int
+        Number of cells in a row of the table.
+
+    Returns
+    -------
+    int
+        Number of lines that are not part of the table.
     """
     if width == 1 or sum(len(row) == width for _, _, row in rows) < len(rows) / 2:
-        return 0  # notes cannot be told from values, or the end is not understood
+        return 0  # notes look like values, or the end cannot be parsed
     footer = lines
     for index in range(len(rows) - 1, max(len(rows) - 15, 0), -1):
         start, _, row = rows[index]
@@ -189,10 +200,10 @@ def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) ->
         summed = any(TOTAL.fullmatch(cell.strip()) for cell in row) and count_filled(row) < width
         total = (TOTAL.fullmatch(words) or summed) and fits and count_filled(row) > 1
         alone = count_filled(row) == 1 < width and bool(row[0].strip())
-        is_said = NOTE.match(words) is not None or TOTAL.match(words) is not None
-        wordy = cell_kind(words) == "text" and (" " in words or is_said)
-        note = not fits and (parted or is_said or (count_filled(row) <= width / 2 and wordy))
-        note = note or (alone and (parted or is_said))
+        labeled = NOTE.match(words) is not None or TOTAL.match(words) is not None
+        wordy = cell_kind(words) == "text" and (" " in words or labeled)
+        note = not fits and (parted or labeled or (count_filled(row) <= width / 2 and wordy))
+        note = note or (alone and (parted or labeled))
         if count_filled(row) == 0 and len(row) <= 1:
             continue  # an empty line: whether it is a part shows above it
         if not (total or note):

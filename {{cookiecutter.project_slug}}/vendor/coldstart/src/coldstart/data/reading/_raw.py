@@ -1,4 +1,4 @@
-"""The raw table: rows as they were brought, and where each of them stands."""
+"""Raw tables: rows as they are in the files, and where each of them is."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import polars as pl
 
 from coldstart.errors import UserError
 
-UNREADABLE = (pl.exceptions.PolarsError, OSError)  # a broken file may be found out late
+UNREADABLE = (pl.exceptions.PolarsError, OSError)  # scans are lazy, so a broken file may fail late
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file's rows in a table.
+    """The rows of one file in a table.
 
     Attributes
     ----------
-    name
-        Of the file, and of the table in it.
-    rows
+    name : str
+        Name of the file, and of the table in it.
+    rows : int
         Number of rows.
-    first
-        Line or number of the first row.
-    shifts
-        For each line that begins no row, the number of the row that follows; sorted.
-    unit
+    first : int
+        Number of the line or row that the first row begins on.
+    shifts : ndarray of int
+        For each line that begins no row, the number of the row after it. Sorted.
+    unit : {"line", "row"}
         What is counted.
     """
 
@@ -40,19 +40,19 @@ class Part:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as it was brought.
+    """A table as it is in the files.
 
     Attributes
     ----------
-    frame
-        From delimited text every column is text, and an empty field is null. From Parquet,
-        Excel and JSON columns are typed: numbers, booleans, dates, or text.
-    findings
-        What was found out about how the files are written, a line each.
-    parts
+    frame : LazyFrame
+        From delimited text every column is text, and an empty field is null. From Parquet, Excel
+        and JSON columns are numbers, booleans, dates or text.
+    findings : list of str
+        What was detected about how the files are written, one line each.
+    parts : list of Part
         The files, in the order of their rows.
-    quarantined
-        Line numbers, by file, of rows that could not be read.
+    quarantined : dict
+        From a file's name to the line numbers of the rows that could not be read.
     """
 
     frame: pl.LazyFrame
@@ -66,7 +66,7 @@ class RawTable:
         return sum(part.rows for part in self.parts)
 
     def slices(self, rows: int) -> Iterator[pl.DataFrame]:
-        """Yield the rows in their order, so many at a time.
+        """Yield the rows in their order, this many at a time.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class RawTable:
             raise UserError(f"{name} cannot be read: {what}") from None
 
     def locate(self, row: int) -> str:
-        """File and line of a row, by its number in `frame` from 0."""
+        """Return the file and line of a row, by its number in `frame` from 0."""
         for part in self.parts:
             if row < part.rows:
                 number = part.first + row + int(np.searchsorted(part.shifts, row, side="right"))

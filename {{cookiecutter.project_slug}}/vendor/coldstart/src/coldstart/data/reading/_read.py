@@ -1,4 +1,4 @@
-"""Reading: files of any kind to one raw table, and what was found out about them."""
+"""Reading any supported files as one raw table."""
 
 from __future__ import annotations
 
@@ -18,19 +18,36 @@ from coldstart.data.reading._unpacking import NOT_DATA, TABLES, detect_kind, unp
 from coldstart.errors import UserError
 
 __all__ = [
-    "RawTable", "RowGroup", "load_joins", "read", "read_main_table", "row_groups", "scan", "simplify"
+    "RawTable",
+    "RowGroup",
+    "load_joins",
+    "read",
+    "read_main_table",
+    "row_groups",
+    "scan",
+    "simplify",
 ]
 
 Joining = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 def read(data: DataSettings) -> RawTable:
-    """Read the table and add the joined ones, one row for each of the table's, in its order.
+    """Read the table and join the other tables to it, in the table's order.
+
+    Parameters
+    ----------
+    data : DataSettings
+        The section `data` of config.yaml.
+
+    Returns
+    -------
+    RawTable
+        One row for each row of the main table.
 
     Raises
     ------
     UserError
-        If a file cannot be read, a key is missing or not unique, or no row is left.
+        If a file cannot be read, a key is missing or not unique, or there are no rows.
     """
     table = read_main_table(data)
     if not table.rows:
@@ -40,7 +57,7 @@ def read(data: DataSettings) -> RawTable:
 
 
 def read_main_table(data: DataSettings) -> RawTable:
-    """Read the table without those that are joined."""
+    """Read the table without those that are joined to it."""
     return concatenate([scan(file, data.dialect) for file in files(data.table)])
 
 
@@ -60,13 +77,17 @@ def load_joins(data: DataSettings, schema: pl.Schema) -> tuple[Joining, list[str
 
     Parameters
     ----------
-    schema
-        Of the table without them.
+    data : DataSettings
+        The section `data` of config.yaml.
+    schema : polars.Schema
+        Columns of the main table.
 
     Returns
     -------
-    callable, list of str
-        What adds them to rows of the table, and what was found out about their files.
+    join : callable
+        Joins the tables to a lazy frame of the main table's rows.
+    findings : list of str
+        What was detected about how the files are written.
 
     Raises
     ------
@@ -106,9 +127,9 @@ def load_joins(data: DataSettings, schema: pl.Schema) -> tuple[Joining, list[str
 
 
 def files(table: Path | str) -> list[Path] | list[str]:
-    """Return the files that a path, a folder or a pattern names, in the order of their names.
+    """List the files of a path, folder or pattern, sorted by name.
 
-    Of an address in an object store, the addresses of its Parquet files.
+    For an address in an object store, list the addresses of its Parquet files.
 
     Raises
     ------
@@ -135,7 +156,7 @@ def files(table: Path | str) -> list[Path] | list[str]:
 
 
 def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B008 (never changed)
-    """Read one file lazily, or one address; the tables of an archive are appended.
+    """Read one file or one address lazily. The tables in an archive are concatenated.
 
     Raises
     ------
@@ -169,7 +190,7 @@ def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B
 
 
 def concatenate(tables: list[RawTable]) -> RawTable:
-    """Put tables with the same columns, in any order, one below the other.
+    """Concatenate tables with the same columns, in any order.
 
     Raises
     ------
@@ -204,7 +225,13 @@ def concatenate(tables: list[RawTable]) -> RawTable:
 
 
 def collect_table(table: pl.LazyFrame, path: Path) -> pl.DataFrame:
-    """Read a lazy table into memory, telling a person what is wrong with the file."""
+    """Read a lazy table into memory.
+
+    Raises
+    ------
+    UserError
+        If the file is broken.
+    """
     try:
         return table.collect()
     except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""Records: delimited text to rows of fields, where quotes may be missing their partner."""
+"""Records: delimited text to rows of fields, where a quote may lack its partner."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ csv.field_size_limit(2**28)
 def parse(
     lines: Sequence[str], delimiter: str, quote: str, width: int | None = None, final: bool = True
 ) -> Iterator[tuple[int, int, list[str]]]:
-    """Yield records: index of the first line, index after the last one, and the fields.
+    """Yield records: index of the first line, index after the last line, and the fields.
 
-    A quote that opens a field and is not closed as it should be is taken for a letter.
+    A quote that opens a field and is not closed properly is taken for a character.
 
     Parameters
     ----------
-    lines
-        Without their line feeds.
-    delimiter
-        One or more characters; a blank stands for any run of blanks and tabs.
-    width
-        Number of fields that a record of several lines must have to be believed.
-    final
+    lines : sequence of str
+        Lines without their line feeds.
+    delimiter : str
+        One or more characters. A blank stands for any run of blanks and tabs.
+    quote : str
+        Character that fields are quoted with.
+    width : int, optional
+        Number of fields that a record of several lines must have to be accepted.
+    final : bool
         Whether the text ends here. If not, a record that may go on is not yielded.
+
+    Yields
+    ------
+    tuple of (int, int, list of str)
+        First line, line after the last, fields.
     """
     if delimiter == " ":
         lines = [line.replace("\t", " ").strip() for line in lines]

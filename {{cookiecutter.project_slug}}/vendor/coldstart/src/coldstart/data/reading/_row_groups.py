@@ -1,6 +1,6 @@
-"""Row groups: the pieces of Parquet files, here or in an object store, one after the other.
+"""Row groups of Parquet files, local or in an object store, one after the other.
 
-AWS_ENDPOINT_URL says where the store is, if not at AWS.
+`AWS_ENDPOINT_URL` selects a store other than AWS.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ BUFFER = 2**20  # bytes that are read ahead of a column
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A row group.
+    """A row group of a Parquet file.
 
     Attributes
     ----------
-    file
+    file : str
         Path, or address in the store.
-    number
-        Of the group in the file.
-    first
+    number : int
+        Number of the group in the file.
+    first : int
         Number of its first row in the whole table.
-    rows
+    rows : int
         Number of rows.
     """
 
@@ -43,12 +43,12 @@ class RowGroup:
     rows: int
 
     def slices(self, rows: int, columns: list[str] | None) -> Iterator[pl.LazyFrame]:
-        """Yield the rows, so many at a time, with these columns if it has them, else with all.
+        """Yield the rows, this many at a time, with the given columns if the file has all of them.
 
         Raises
         ------
         UserError
-            If it cannot be read to its end.
+            If the file cannot be read to its end.
         """
         try:
             file = open_parquet(self.file)
@@ -61,18 +61,18 @@ class RowGroup:
 
 
 def list_row_groups(names: list[str]) -> list[RowGroup]:
-    """Return the row groups of Parquet files, in their order.
+    """List the row groups of Parquet files, in order.
 
     Raises
     ------
     UserError
-        If a file cannot be read, or is of another kind.
+        If a file cannot be read, or is not Parquet.
     """
     found: list[RowGroup] = []
     first = 0
     for name in names:
         try:
-            told = open_parquet(name).metadata
+            metadata = open_parquet(name).metadata
         except pa.ArrowInvalid:
             raise UserError(
                 f"{name} is not Parquet, which neural.stream reads: write the table as Parquet, "
@@ -80,15 +80,15 @@ def list_row_groups(names: list[str]) -> list[RowGroup]:
             ) from None
         except OSError as error:
             raise UserError(f"{name} cannot be read: {first_line(error)}") from None
-        for number in range(told.num_row_groups):
-            rows = told.row_group(number).num_rows
+        for number in range(metadata.num_row_groups):
+            rows = metadata.row_group(number).num_rows
             found.append(RowGroup(name, number, first, rows))
             first += rows
     return found
 
 
 def open_parquet(name: str) -> Any:
-    """Open a Parquet file, whose columns are read a little at a time."""
+    """Open a Parquet file whose columns are read a little at a time."""
     if not name.startswith(STORE):
         return pq.ParquetFile(name, buffer_size=BUFFER)
     store, path = pyarrow.fs.FileSystem.from_uri(name)
@@ -96,12 +96,12 @@ def open_parquet(name: str) -> Any:
 
 
 def list_objects(table: str) -> list[str]:
-    """Return the addresses that one, a folder's or a pattern's names, in their order.
+    """List the addresses of a Parquet object, a folder or a pattern, in order.
 
     Raises
     ------
     UserError
-        If there is none, or the store refuses.
+        If there is none, or the store refuses access.
     """
     if table.endswith(".parquet") and not any(sign in table for sign in "*?["):
         return [table]
@@ -120,5 +120,5 @@ def list_objects(table: str) -> list[str]:
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of what an error says."""
+    """Return the first line of an error message."""
     return str(error).strip().splitlines()[0][:200]

@@ -1,4 +1,4 @@
-"""Texts: delimited text, plain or not, to a raw table."""
+"""Delimited text, regular or not, to a raw table."""
 
 from __future__ import annotations
 
@@ -13,29 +13,36 @@ import polars as pl
 from coldstart.config._settings import Dialect
 from coldstart.data.reading._dialect import DetectedDialect, detect, guess_legacy_encoding
 from coldstart.data.reading._layout import unique_names
-from coldstart.data.reading._quarantine import quarantine, format_lines
+from coldstart.data.reading._quarantine import format_lines, quarantine
 from coldstart.data.reading._raw import Part, RawTable
-from coldstart.data.reading._transcoding import LineIndex, is_plain, transcode, output_delimiter
+from coldstart.data.reading._transcoding import LineIndex, is_plain, output_delimiter, transcode
 from coldstart.data.reading._unpacking import cached
 from coldstart.errors import UserError
 
-HEAD, TAIL = 2**18, 2**16  # bytes that the dialect is found out from
+HEAD, TAIL = 2**18, 2**16  # bytes that the dialect is detected from
 
 
 def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
-    """Read delimited text lazily: a regular UTF-8 file as it is, another from a regular copy.
+    """Read delimited text lazily: a regular UTF-8 file as it is, any other through a regular copy.
 
     Parameters
     ----------
-    file
-        What is read.
-    name
-        What it is called, if it comes from an archive.
+    file : Path
+        File to read.
+    name : str
+        Name to print, which differs from the path for a member of an archive.
+    dialect : Dialect
+        What is known of how the file is written.
+
+    Returns
+    -------
+    RawTable
+        Columns of text.
 
     Raises
     ------
     UserError
-        If this is no table, or too many of its rows are ragged.
+        If the file is not a table, or too many of its rows are ragged.
     """
     with file.open("rb") as opened:
         head = opened.read(HEAD)
@@ -46,7 +53,7 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
     found = detect(head, tail, dialect)
     try:
         target, lines = regular_copy(file, found)
-    except UnicodeDecodeError:  # the sample was UTF-8, but what came later was not
+    except UnicodeDecodeError:  # the sample was UTF-8, but the rest was not
         encoding, lenient = guess_legacy_encoding(head + tail, found.notes)
         found = replace(found, encoding=encoding, lenient=lenient)
         target, lines = regular_copy(file, found)
@@ -64,7 +71,9 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
             fix += ", or set data.dialect in config.yaml"
         findings.append(quarantine(lines.ragged, lines.rows, what, fix, name, dialect))
     if lines.repeated:
-        findings.append(f"{name}: the names are repeated and left out in {format_lines(lines.repeated)}")
+        findings.append(
+            f"{name}: the names are repeated and left out in {format_lines(lines.repeated)}"
+        )
     if not lines.rows:
         raise UserError("there are no rows" + (" below the names" if found.names else ""))
 
@@ -87,12 +96,12 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
 
 
 def regular_copy(file: Path, found: DetectedDialect) -> tuple[Path, LineIndex]:
-    """Return where the table stands in regular UTF-8, and what stands on its lines.
+    """Return the path of the table in regular UTF-8, and an index of its lines.
 
     Raises
     ------
     UnicodeDecodeError
-        If the file is not in the encoding.
+        If the file is not in the detected encoding.
     """
     if is_plain(found):
         with file.open("rb") as source:

@@ -1,7 +1,7 @@
-"""Transcoding: one pass over a text table that proves it regular, or writes it anew so.
+"""Transcoding: one pass over a text table that proves it regular, or writes a regular copy.
 
-A table is looked at in blocks of whole records. Of a regular block only delimiters, line
-feeds and quotes are looked at, which is several times faster than reading it.
+The table is checked in blocks of whole records. In a regular block only delimiters, line feeds
+and quotes are looked at, which is several times faster than parsing it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FEED, RETURN = 10, 13  # "\n", "\r"
 
 
 def decode_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Read as Windows-1252, or else as Latin-1, what cannot be decoded."""
+    """Decode bytes that are invalid in the encoding as Windows-1252, or else as Latin-1."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     wrong = error.object[error.start : error.end]
@@ -36,21 +36,21 @@ codecs.register_error("coldstart.bytes", decode_bytes)
 
 @dataclass
 class LineIndex:
-    """What stands on which line.
+    """An index of the lines of a text table.
 
     Attributes
     ----------
-    rows
+    rows : int
         Number of rows.
-    shifts
-        For each line that begins no row, the number of the row that follows, in order.
-    ragged
-        Line and text of each record that has another number of fields.
-    repeated
-        Lines that repeat the names.
-    has_empty_text
+    shifts : list of ndarray
+        For each line that begins no row, the number of the row after it, in order.
+    ragged : list of (int, str)
+        Line and text of each record with another number of fields.
+    repeated : list of int
+        Lines that repeat the header.
+    has_empty_text : bool
         Whether a quoted field may be empty.
-    blank_end
+    blank_end : bool
         Whether empty lines follow the last row.
     """
 
@@ -63,35 +63,43 @@ class LineIndex:
 
 
 def is_plain(found: DetectedDialect) -> bool:
-    """Whether polars can read the file as it is, if it is regular."""
+    """Return whether polars can read the file as it is, provided that it is regular."""
     utf8 = found.encoding in ("utf-8", "utf-8-sig") and not found.lenient
     marked = found.encoding == "utf-8-sig" and found.skip == 0
-    return utf8 and not (marked or found.cr or found.footer) and output_delimiter(found) == found.delimiter
+    return (
+        utf8
+        and not (marked or found.cr or found.footer)
+        and output_delimiter(found) == found.delimiter
+    )
 
 
 def output_delimiter(found: DetectedDialect) -> str:
-    """Return the delimiter of the table that is written anew."""
+    """Return the delimiter of the regular copy."""
     simple = len(found.delimiter) == 1 and found.delimiter.isascii() and found.delimiter != " "
     return found.delimiter if simple else SEPARATOR
 
 
 def transcode(file: IO[bytes], found: DetectedDialect, out: IO[bytes] | None) -> LineIndex | None:
-    """Go through a table, and write its rows as UTF-8, each of the same number of fields.
+    """Index a table's lines, and write its rows as UTF-8 with equal numbers of fields.
 
     Parameters
     ----------
-    out
-        Where to write; None only to see whether the table is regular as it is.
+    file : file
+        The table, opened in binary mode.
+    found : DetectedDialect
+        How it is written.
+    out : file or None
+        Where to write. None only checks whether the table is regular as it is.
 
     Returns
     -------
-    Lines or None
-        None if the table is not regular and there is nowhere to write it.
+    LineIndex or None
+        None if the table is not regular and `out` is None.
 
     Raises
     ------
     UnicodeDecodeError
-        If the file is not in the encoding.
+        If the file is not in the detected encoding.
     """
     lines, line, rest, names = LineIndex(), found.skip + 1, b"", b""
     for number, (block, final) in enumerate(read_blocks(file, found)):
@@ -128,9 +136,9 @@ def transcode(file: IO[bytes], found: DetectedDialect, out: IO[bytes] | None) ->
 
 
 def read_blocks(file: IO[bytes], found: DetectedDialect) -> Iterator[tuple[bytes, bool]]:
-    """Yield a file as UTF-8 with line feeds, and whether a block is the last one.
+    """Yield a file as UTF-8 with line feeds, and whether the block is the last one.
 
-    The last one is never short, unless it is the only one: notes below the table are in it.
+    The last block is not short unless it is the only one, so that it holds all of the footer.
     """
     plain = found.encoding in ("utf-8", "utf-8-sig") and not found.lenient
     errors = "strict" if found.encoding == "utf-8" and not found.lenient else "coldstart.bytes"
@@ -150,7 +158,7 @@ def read_blocks(file: IO[bytes], found: DetectedDialect) -> Iterator[tuple[bytes
 
 
 def line_start(data: bytes, count: int) -> int:
-    """Return where the line with this number, from 0, begins."""
+    """Return the position of a line by its number from 0."""
     place = 0
     for _ in range(count):
         place = data.find(b"\n", place) + 1 or len(data)
@@ -158,7 +166,7 @@ def line_start(data: bytes, count: int) -> int:
 
 
 def footer_start(data: bytes, count: int) -> int:
-    """Return where the last lines of this number begin."""
+    """Return the position of the first of the last `count` lines."""
     place = len(data)
     for _ in range(count):
         place = data.rfind(b"\n", 0, max(place - 1, 0)) + 1
@@ -166,25 +174,31 @@ def footer_start(data: bytes, count: int) -> int:
 
 
 def repeats_header(data: bytes, names: bytes) -> bool:
-    """Whether the line of names stands among the rows, as where files were joined."""
+    """Return whether the header is repeated among the rows, as in concatenated files."""
     return bool(names) and (data.startswith(names) or b"\n" + names in data)
 
 
 def check_regular(data: bytes, found: DetectedDialect) -> tuple[int, int, np.ndarray] | None:
-    """See whether all rows have the same number of fields, and quotes are where they belong.
+    """Check that all rows have the same number of fields, and quotes are where they belong.
 
     Parameters
     ----------
-    data
+    data : bytes
         Begins with a record, and may end within one.
+    found : DetectedDialect
+        How the table is written.
 
     Returns
     -------
-    int, int, array
-        Where the last whole record ends, the number of records, and `Lines.shifts`; None if
-        it is not so.
+    tuple of (int, int, ndarray) or None
+        Where the last whole record ends, the number of records, and `LineIndex.shifts`. None if
+        the block is not regular.
     """
-    if output_delimiter(found) != found.delimiter or not found.quote.isascii() or len(data) > 4 * BLOCK:
+    if (
+        output_delimiter(found) != found.delimiter
+        or not found.quote.isascii()
+        or len(data) > 4 * BLOCK
+    ):
         return None
     mark, quote = ord(found.delimiter), ord(found.quote)
     if quote not in data:
@@ -220,15 +234,25 @@ def check_regular(data: bytes, found: DetectedDialect) -> tuple[int, int, np.nda
     return end, len(skeleton) // len(row), shifts
 
 
-def write_valid_rows(data: bytes, found: DetectedDialect, final: bool, line: int, lines: LineIndex, out: IO[bytes]) -> int:
-    """Write the good rows of an irregular block, and note the others.
+def write_valid_rows(
+    data: bytes, found: DetectedDialect, final: bool, line: int, lines: LineIndex, out: IO[bytes]
+) -> int:
+    """Write the valid rows of an irregular block, and index the others.
 
     Parameters
     ----------
-    line
+    data : bytes
+        The block.
+    found : DetectedDialect
+        How the table is written.
+    final : bool
+        Whether the table ends with this block.
+    line : int
         Number of the block's first line in the file.
-    lines
-        What is found out is added to it.
+    lines : LineIndex
+        Index that is extended.
+    out : file
+        Where to write.
 
     Returns
     -------

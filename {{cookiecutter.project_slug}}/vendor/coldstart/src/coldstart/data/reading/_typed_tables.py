@@ -27,17 +27,25 @@ from coldstart.errors import UserError
 
 
 def scan_parquet(file: Path | str, name: str) -> RawTable:
-    """Read a Parquet file lazily, here or in an object store."""
+    """Read a Parquet file lazily, local or in an object store.
+
+    Raises
+    ------
+    UserError
+        If there are no rows.
+    """
     frame = pl.scan_parquet(file, glob=False)
     rows = frame.select(pl.len()).collect().item()
     if not rows:
         raise UserError("there are no rows")
     notes: list[str] = []
-    return RawTable(simplify(frame, notes), [f"{name}: {line}" for line in notes], [Part(name, rows)])
+    return RawTable(
+        simplify(frame, notes), [f"{name}: {line}" for line in notes], [Part(name, rows)]
+    )
 
 
 def simplify(frame: pl.LazyFrame, notes: list[str]) -> pl.LazyFrame:
-    """Flatten structs, and leave only numbers, booleans, dates, times of a day and text."""
+    """Flatten structs, and convert columns to numbers, booleans, dates or text."""
     schema = frame.collect_schema()
     while nested := [name for name, kind in schema.items() if isinstance(kind, pl.Struct)]:
         fields = []
@@ -54,7 +62,7 @@ def simplify(frame: pl.LazyFrame, notes: list[str]) -> pl.LazyFrame:
     if lists:
         notes.append(f"the lists in {', '.join(map(repr, lists))} are read as JSON")
     if binary := frame.select(cs.binary()).collect_schema().names():
-        notes.append(f"what is no text in {', '.join(map(repr, binary))} is left out")
+        notes.append(f"values that are not text in {', '.join(map(repr, binary))} are left out")
     as_json = [
         pl.when(pl.col(name).is_not_null())
         .then(pl.struct(pl.col(name).alias("_")).struct.json_encode().str.slice(5).str.head(-1))
@@ -73,7 +81,7 @@ def simplify(frame: pl.LazyFrame, notes: list[str]) -> pl.LazyFrame:
 
 
 def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
-    """Read the first sheet that holds a table, or the one that is named.
+    """Read the first sheet that holds a table, or the sheet that the settings name.
 
     Raises
     ------
@@ -108,19 +116,23 @@ def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
         first = dialect.skip
         named = names_columns(rows[first:], width) if dialect.header is None else dialect.header
     if filled_above := [row for row in rows[:first] if count_filled(row)]:
-        notes.append(f"{len(filled_above)} row(s) above the table left out: {first_cell(filled_above[0])}")
+        notes.append(
+            f"{len(filled_above)} row(s) above the table left out: {first_cell(filled_above[0])}"
+        )
     names = [""] * width
     if named:
         names, first = list(rows[first]), first + 1
     else:
-        notes.append("there is no row of names: the first row is like the others")
+        notes.append("there is no header: the first row is like the others")
     footer = dialect.footer
     if footer is None:
         below = [(index, index + 1, row) for index, row in enumerate(rows[first:])]
         footer = find_footer(below, len(below), width)
     last = len(rows) - footer
     if filled_below := [row for row in rows[last:] if count_filled(row)]:
-        notes.append(f"{len(filled_below)} row(s) below the table left out: {first_cell(filled_below[0])}")
+        notes.append(
+            f"{len(filled_below)} row(s) below the table left out: {first_cell(filled_below[0])}"
+        )
 
     full = [count_filled(row) > 0 for row in rows[first:last]]
     if not any(full):
@@ -136,12 +148,12 @@ def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
 
 
 def first_cell(row: Row) -> str:
-    """Show the first cell that holds something."""
+    """Quote the first cell that is not blank."""
     return repr(next(cell for cell in row if cell.strip())[:50])
 
 
 def load(book: fastexcel.ExcelReader, sheet: str, skip: int, **options: Any) -> pl.DataFrame:
-    """Read the cells of a sheet below the given number of rows."""
+    """Load the cells of a sheet below the given number of rows."""
     cells = book.load_sheet(
         sheet, header_row=None, skip_rows=skip, schema_sample_rows=None, **options
     )
@@ -152,7 +164,7 @@ def load(book: fastexcel.ExcelReader, sheet: str, skip: int, **options: Any) -> 
 def load_typed(
     book: fastexcel.ExcelReader, sheet: str, cells: pl.DataFrame, skip: int, height: int
 ) -> pl.DataFrame:
-    """Read cells as numbers, booleans and dates; columns of several types as text."""
+    """Load cells as numbers, booleans and dates, and columns of mixed types as text."""
     columns = []
     for text in cells[skip : skip + height]:
         try:

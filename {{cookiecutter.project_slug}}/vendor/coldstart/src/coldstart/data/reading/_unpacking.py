@@ -1,4 +1,4 @@
-"""Unpacking: what a file is by its first bytes, and what is in an archive."""
+"""Unpacking: the kind of a file by its first bytes, and the tables in an archive."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Kind = Literal["text", "json", "parquet", "excel"]
 
 
 def detect_kind(file: Path) -> Kind:
-    """Tell what kind of table a file holds.
+    """Return what kind of table a file holds, by its first bytes.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def detect_kind(file: Path) -> Kind:
     if head.startswith(b"PAR1"):
         return "parquet"
     if file.suffix.lower() in (".parquet", ".pq"):
-        raise UserError("it cannot be read: this is no Parquet file")
+        raise UserError("it cannot be read: this is not a Parquet file")
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "excel"  # only a workbook remains when archives are unpacked
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -78,7 +78,7 @@ def detect_kind(file: Path) -> Kind:
 
 
 def unpack(file: Path) -> list[tuple[str, Path]]:
-    """Return the name and the place of each table in an archive, or of a file that is none.
+    """Return the name and path of each table in an archive, or of a file that is not an archive.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def unpack(file: Path) -> list[tuple[str, Path]]:
 
 
 def zip_members(file: Path) -> list[tuple[str, Path]]:
-    """Return name and place of each table in a zip archive, unless it is a workbook."""
+    """Return the name and path of each table in a zip archive, or of a workbook itself."""
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         if "xl/workbook.xml" in names or "xl/workbook.bin" in names or "content.xml" in names:
@@ -132,15 +132,24 @@ def extract(open_packed: Callable[[Any], IO[bytes]], packed: Any, target: Path) 
 
 
 def cached(source: Path, what: str, write: Callable[[Path], None]) -> Path:
-    """Return what was made of a file before, or make it.
+    """Return what was derived from a file before, or derive it now.
 
-    It is known by the file's place, time and size. What was made of the file as it was
-    at another time is removed.
+    The cache key is the file's path, time and size. What was derived from an earlier state of the
+    file is removed.
 
     Parameters
     ----------
-    write
-        Writes the new file to the path that it is given.
+    source : Path
+        The file.
+    what : str
+        What is derived from it.
+    write : callable
+        Writes the derived file to a path.
+
+    Returns
+    -------
+    Path
+        The derived file.
     """
     status = source.stat()
     place = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:12]
