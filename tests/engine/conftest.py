@@ -24,17 +24,15 @@ import httpx2
 import onnx
 import pytest
 import yaml
+from bird_strikes.models import FAMILIES
 from mlflow import MlflowClient
 
-from coldstart.cli import _main as command_line
 from coldstart.bundle import _bundle as bundle
-from coldstart.export._onnx import to_graph
-from coldstart.train._features import as_frame
-from PROJECTPKG.models import FAMILIES, Context
 from coldstart.data._dataset import prepare
-from coldstart.config._settings import PACKAGE, PREFIX, Settings
-
-PROJECT = Path(__file__).parents[1]
+from coldstart.export._onnx import to_onnx
+from coldstart.train import Context
+from coldstart.train._features import as_frame
+from engine.support import PACKAGE, PREFIX, TEMPLATE, load_settings, main
 
 # Where it is set, each of the processes that tests start would compile all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -156,7 +154,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         capsys.readouterr()
-        assert command_line.main(list(arguments)) == 2
+        assert main(list(arguments)) == 2
         told = capsys.readouterr().err
         assert told.startswith("error: ")
         assert len(told.splitlines()) <= 3
@@ -175,13 +173,13 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project / "bundles" / "champion"
     folder.mkdir(parents=True)
     with contextlib.chdir(project):
-        settings = Settings()
+        settings = load_settings()
         dataset = prepare(settings)
     rows = dataset.splits[0].train
     features, target = dataset.features(rows), dataset.target(rows)
     context = Context(dataset.contract, seed=0, neural=settings.neural, target=target)
     model = FAMILIES["linear"](context).fit(as_frame(features), target)
-    onnx.save(to_graph(model, features), folder / bundle.MODEL)
+    onnx.save(to_onnx(model, features), folder / bundle.MODEL)
     shutil.copy(project / "schema.yaml", folder / bundle.CONTRACT)
     manifest = bundle.Manifest(
         family="linear", target="sweet", classes=dataset.classes, threshold=0.4
@@ -268,8 +266,8 @@ def trained(
     """
     folder = tmp_path_factory.mktemp("trained")
     for name in ("config.yaml", "schema.yaml"):
-        shutil.copy(PROJECT / name, folder)
-    shutil.copytree(PROJECT / "data" / "raw", folder / "data" / "raw")
+        shutil.copy(TEMPLATE / name, folder)
+    shutil.copytree(TEMPLATE / "data" / "raw", folder / "data" / "raw")
     done = run_command(folder, "train", "--models", "linear,tree")
     assert done.returncode == 0, done.stderr
     return folder

@@ -8,27 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bird_strikes.network import train_network
 
-from coldstart.nn import _checkpoints as checkpoints
-from PROJECTPKG import network
-from coldstart.nn._batches import InMemory
 from coldstart.config._settings import NeuralSettings
+from coldstart.nn import _checkpoints as checkpoints
+from coldstart.nn._batches import InMemory
+from coldstart.nn._job import TrainingJob, launch, report_nothing
 
 
-def job(folder: Path, epochs: int = 4, **settings: Any) -> network.Job:
+def job(folder: Path, epochs: int = 4, **settings: Any) -> TrainingJob:
     """Train a small network with dropout, of 7 steps an epoch."""
     dice = np.random.default_rng(0)
     inputs = torch.tensor(dice.normal(size=(200, 3)), dtype=torch.float32)
-    return network.Job(
+    return TrainingJob(
         stage="fit",
         shape=(3, [], 2),
-        settings=NeuralSettings.model_validate({"batch_size": 32, "accelerator": "cpu", **settings}),
+        settings=NeuralSettings.model_validate(
+            {"batch_size": 32, "accelerator": "cpu", **settings}
+        ),
         seed=1,
         epochs=epochs,
         train=InMemory(inputs, (inputs[:, 0] * inputs[:, 1] > 0).long()),
         held_out=None,
         checkpoint=folder / "x.ckpt",
-        report=network.untold,
+        report=report_nothing,
     )
 
 
@@ -42,7 +45,7 @@ def expected(tmp_path: Path) -> dict[str, np.ndarray]:
     """Weights of a training that nothing happened to."""
     folder = tmp_path / "expected"
     folder.mkdir()
-    return network.launch(job(folder))[0]
+    return launch(train_network, job(folder))[0]
 
 
 def test_cut_off_within_an_epoch_it_ends_in_the_same_weights(
@@ -59,10 +62,10 @@ def test_cut_off_within_an_epoch_it_ends_in_the_same_weights(
 
     monkeypatch.setattr(checkpoints, "write", write_some)
     with pytest.raises(KeyboardInterrupt):
-        network.launch(job(tmp_path, checkpoint_seconds=0))
+        launch(train_network, job(tmp_path, checkpoint_seconds=0))
     assert kept == [1, 2, 3, 4, 5, 6, 7, 0, 1, 2]
     monkeypatch.setattr(checkpoints, "write", write)
-    assert same(network.launch(job(tmp_path))[0], expected)
+    assert same(launch(train_network, job(tmp_path))[0], expected)
 
 
 def cut(whole: bytes) -> bytes:
@@ -83,7 +86,7 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(
     broken: Any,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    network.launch(job(tmp_path, epochs=3, checkpoint_seconds=0))
+    launch(train_network, job(tmp_path, epochs=3, checkpoint_seconds=0))
     newest = tmp_path / "x.ckpt"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "expected",
@@ -95,7 +98,7 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(
     assert found
     assert len(found["progress"]["history"]) == 3  # the end of the last epoch, before the last save
     assert "x.ckpt is passed over, as it cannot be read" in capsys.readouterr().err
-    assert same(network.launch(job(tmp_path))[0], expected)
+    assert same(launch(train_network, job(tmp_path))[0], expected)
 
 
 def test_where_all_checkpoints_are_broken_it_begins_anew(
@@ -103,5 +106,5 @@ def test_where_all_checkpoints_are_broken_it_begins_anew(
 ) -> None:
     for name in ("x.ckpt", "x.before.ckpt", "x.unfinished"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 of nothing")
-    assert same(network.launch(job(tmp_path))[0], expected)
+    assert same(launch(train_network, job(tmp_path))[0], expected)
     assert capsys.readouterr().err.count("is passed over") == 2

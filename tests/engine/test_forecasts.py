@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from coldstart.cli._main import main
+from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract._contract import Contract
 from coldstart.train._forecasts import LagReference
-from coldstart.bundle._predictor import BundlePredictor
+from engine.support import main
 
 COLUMNS: dict[str, Any] = {
     "month": {"type": "date", "role": "time", "calendar": True},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,36 +16,43 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from bird_strikes.network import Network, train_network
 from mlflow import MlflowClient
 
-from coldstart.cli._main import main
 from coldstart.bundle._bundle import MODEL
+from coldstart.config._settings import NeuralSettings
 from coldstart.nn._estimator import NeuralNetwork
-from coldstart.config._settings import PACKAGE, NeuralSettings
+from engine.support import PACKAGE, TEMPLATE, main
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """Start the training."""
+def start(folder: Path, source: Path | None = None) -> subprocess.Popen[str]:
+    """Start the training, of the project's source or of a changed copy."""
+    found = f"{source}{os.pathsep}" if source else ""
     return subprocess.Popen(
         [sys.executable, "-m", PACKAGE, "train"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
+            "PYTHONPATH": found + os.environ["PYTHONPATH"],
+        },
     )
 
 
-def finish(folder: Path) -> None:
-    """Run the training to its end."""
-    process = start(folder)
+def finish(folder: Path, source: Path | None = None) -> str:
+    """Run the training to its end, and return what it printed."""
+    process = start(folder, source)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
+    return output
 
 
-def kill_after_checkpoint(folder: Path, name: str) -> None:
+def kill_after_checkpoint(folder: Path, name: str, source: Path | None = None) -> None:
     """Start the training, and kill it as soon as it has written a checkpoint more."""
-    process = start(folder)
+    process = start(folder, source)
     before = {path: path.stat().st_mtime_ns for path in folder.glob(f"checkpoints/*/{name}")}
     end = time.monotonic() + 300
     while time.monotonic() < end and process.poll() is None:
@@ -84,7 +93,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
     kill_after_checkpoint(killed, "*-search.ckpt")
     assert not (killed / "bundles" / "challenger").exists()
     kill_after_checkpoint(killed, "*-fit.ckpt")
-    finish(killed)
+    assert re.search(r"resuming from epoch \d+ of \d\d:\d\d; FRESH=1 starts anew", finish(killed))
 
     expected, found = (weights(folder / "bundles" / "challenger" / MODEL) for folder in folders)
     assert expected.keys() == found.keys()
@@ -111,6 +120,34 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
             assert runs[1].data.metrics[name] == value
 
 
+def test_a_training_whose_loss_was_edited_meanwhile_starts_anew(
+    tmp_path: Path, write_project: Callable[..., Path]
+) -> None:
+    chosen = {"epochs": 4, "patience": 4, "batch_size": 32, "checkpoint_seconds": 0}
+    interrupted, unbroken = tmp_path / "interrupted", tmp_path / "unbroken"
+    for folder in (interrupted, unbroken):
+        folder.mkdir()
+        write_project(folder, models=["neural"], neural=chosen, split={"cross_validate_below": 0})
+        shutil.copytree(TEMPLATE / "src" / "{{cookiecutter.__package}}", folder / "src" / PACKAGE)
+
+    kill_after_checkpoint(interrupted, "*-search.ckpt", interrupted / "src")
+    for folder in (interrupted, unbroken):
+        network = folder / "src" / PACKAGE / "network.py"
+        edited = network.read_text().replace(
+            "nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.3)"
+        )
+        assert edited != network.read_text()
+        network.write_text(edited)
+    assert "resuming" not in finish(interrupted, interrupted / "src")
+    finish(unbroken, unbroken / "src")
+
+    found, expected = (
+        weights(folder / "bundles" / "challenger" / MODEL) for folder in (interrupted, unbroken)
+    )
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 def data() -> tuple[np.ndarray, np.ndarray]:
     """Two numbers and a category, whose product with one decides."""
     dice = np.random.default_rng(0)
@@ -121,6 +158,8 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def network(folder: Path, **settings: object) -> NeuralNetwork:
     """Fit a network on the data."""
     estimator = NeuralNetwork(
+        network=Network,
+        loop=train_network,
         classifies=True,
         n_categories=1,
         settings=NeuralSettings.model_validate({"epochs": 8, "batch_size": 60, **settings}),

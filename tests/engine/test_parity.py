@@ -85,5 +85,5 @@ def test_a_difference_in_hostile_rows_alone_is_enough(tmp_path: Path) -> None:
 
     predictor.predict = predict_badly  # type: ignore[method-assign]
     known = EncodedFeatures(np.nan_to_num(rows.numbers[:100]), rows.strings[:100])
-    with pytest.raises(UserError, match="hostile row"):
+    with pytest.raises(UserError, match="an adversarial row"):
         check_parity(model, predictor, known)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from coldstart.config._settings import PACKAGE
+from engine.support import PACKAGE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
@@ -35,14 +35,16 @@ PROGRAM = """
 import contextlib, json, sys
 import numpy as np, torch, torch.distributed as dist
 from pathlib import Path
-from PACKAGE import network, ranks
-from PACKAGE.batches import InMemory
-from PACKAGE.settings import Neural, rank_of
+from bird_strikes import network
+from coldstart.nn import _ranks as ranks
+from coldstart.nn._batches import InMemory
+from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.nn._job import TrainingJob, report_nothing
 
-folder, epochs, settings = Path(sys.argv[1]), int(sys.argv[2]), Neural(**json.loads(sys.argv[3]))
+folder, epochs, settings = Path(sys.argv[1]), int(sys.argv[2]), NeuralSettings(**json.loads(sys.argv[3]))
 
 def train(fabric, job):
-    weights, _ = network.run(fabric, job)
+    weights, _ = network.train_network(fabric, job)
     held = list(fabric.module.parameters())
     if settings.strategy == "fsdp":
         whole = sum(parameter.numel() for parameter in held)
@@ -59,14 +61,14 @@ def setup(self, module, inner=network.Fabric.setup_module):
 
 network.Fabric.setup_module = setup
 if rank_of()[0]:
-    sys.exit(ranks.follow(settings))
+    sys.exit(ranks.run_worker(settings))
 dice = np.random.default_rng(0)
 rows = np.hstack([dice.normal(size=(600, 3)), dice.integers(0, 5, (600, 1))]).astype(np.float32)
 target = torch.tensor(rows[:, 0] * rows[:, 1] + (rows[:, 3] == 3) > 0.2).long()
 learned = InMemory(torch.tensor(rows), target)
-job = network.Job("fit", (3, [5], 2), settings, 1, epochs, learned, None, folder / "x.ckpt", print)
+job = TrainingJob("fit", (3, [5], 2), settings, 1, epochs, learned, None, folder / "x.ckpt", print)
 with ranks.leading(settings) if rank_of()[1] > 1 else contextlib.nullcontext():
-    weights = ranks.launch(settings, train, job, job._replace(report=network.untold))
+    weights = ranks.launch(settings, train, job, job._replace(report=report_nothing))
 np.savez(folder / "weights.npz", **weights)
 """
 
@@ -178,7 +180,7 @@ def test_a_training_goes_on_with_another_number_of_ranks_and_another_strategy(
     tmp_path: Path,
 ) -> None:
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM.replace("PACKAGE", PACKAGE))
+    program.write_text(PROGRAM)
 
     def train(folder: Path, epochs: int, ranks: int, **settings: Any) -> dict[str, np.ndarray]:
         chosen = json.dumps(NETWORK | settings)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import onnx
 import pytest
@@ -24,12 +25,13 @@ from mlflow import MlflowClient
 from onnx import helper, numpy_helper
 
 from coldstart.bundle import _bundle as bundle
-from coldstart.tracking import _registry as registry, _mlflow as tracking
-from coldstart.cli._main import main
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.data._dataset import load
 from coldstart.errors import UserError
 from coldstart.export._onnx import OUTPUT, rename
-from coldstart.data._dataset import load
-from coldstart.config._settings import Settings
+from coldstart.tracking import _mlflow as tracking
+from coldstart.tracking import _registry as registry
+from engine.support import load_settings, main
 
 GIT = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
 
@@ -55,18 +57,18 @@ class Registry:
 
     def version(self, alias: str) -> str | None:
         """Version that an alias points to, by MLflow and by the copy in bundles/."""
-        version = registry.version_of(tracking.connect(Settings()), Settings(), alias)
+        version = registry.version_of(tracking.connect(load_settings()), load_settings(), alias)
         copied = bundle.registered_version(self.folder / "bundles" / alias)
         assert copied.get("version") == version
         return version
 
-    def point(self, alias: str, version: str) -> None:
+    def set_alias(self, alias: str, version: str) -> None:
         """Give an alias to a version by force, past the gate."""
-        registry.set_alias(tracking.connect(Settings()), Settings(), alias, version)
+        registry.set_alias(tracking.connect(load_settings()), load_settings(), alias, version)
 
     def register(self, change: Callable[[onnx.ModelProto], None]) -> str:
         """Register the champion with a changed graph, make it the challenger, tell its version."""
-        settings = Settings()
+        settings = load_settings()
         client = tracking.connect(settings)
         champion, changed = Path("bundles/champion"), Path("changed")
         manifest = bundle.verify_bundle(champion)
@@ -80,8 +82,9 @@ class Registry:
         bundle.write_checksums(changed, manifest)
         dataset = load(settings)
         rows = dataset.features(dataset.splits[0].test[:2])
-        with tracking.run(client, settings, "changed", "changed") as run_id:
-            uri = tracking.log_bundle(changed, rows, np.ones((2, 2), np.float32))
+        with mlflow.start_run(run_name="changed") as active:
+            run_id = active.info.run_id
+            uri = tracking.log_bundle(changed, rows, BundlePredictor(changed))
         version = registry.register(client, settings, uri, run_id)
         self.set_alias("challenger", version)
         return version
@@ -207,9 +210,34 @@ def test_a_champion_of_another_target_is_told_of_and_gives_way(project: Registry
     columns["sweet"]["role"], columns["weight"]["role"] = "feature", "target"
     schema.write_text(yaml.safe_dump({"columns": columns}))
     commit(project.folder)
-    assert "make serve still answers for sweet" in project.run("train")
+    assert "make serve still predicts sweet" in project.run("train")
     assert "the champion predicts sweet" in project.run("promote")
     assert project.version("champion") == "2"
+
+
+def test_a_worse_training_does_not_take_the_challengers_place(
+    project: Registry, refusal: Callable[..., str]
+) -> None:
+    printed = project.run("train", "--models", "tree")
+    assert "version 2 is not better than the challenger, version 1" in printed
+    assert project.version("challenger") == "1"
+
+    assert "average_precision" in refusal("promote", "--version", "2")
+    assert project.version("challenger") == "2"
+    assert project.version("champion") == "1"
+    assert "version 9 is not registered; the newest are: 1, 2" in refusal(
+        "promote", "--version", "9"
+    )
+
+
+def test_a_new_tracking_store_leaves_the_champion_that_is_there(
+    project: Registry, monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]
+) -> None:
+    before = (project.folder / "bundles/champion/bundle.json").read_bytes()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlflow.db.new")
+    assert "to make it the champion, if it is better: make promote" in project.run("train")
+    assert "nor smaller or faster" in refusal("promote")
+    assert (project.folder / "bundles/champion/bundle.json").read_bytes() == before
 
 
 def test_the_champion_cannot_be_promoted_again(
@@ -347,8 +375,8 @@ def test_nothing_in_a_bundle_is_a_pickle(first_training: Path) -> None:
 
 def test_the_registered_model_is_an_mlflow_model_that_predicts(project: Registry) -> None:
     """What is in the registry can be used by MLflow's own tools, not by ours alone."""
-    client: MlflowClient = tracking.connect(Settings())
-    source = client.get_model_version(Settings().experiment, "1")
+    client: MlflowClient = tracking.connect(load_settings())
+    source = client.get_model_version(load_settings().experiment, "1")
     run = client.get_run(source.run_id)
     assert run.data.metrics["test_average_precision"] > 0.5
     manifest = json.loads((project.folder / "bundles/champion/bundle.json").read_text())

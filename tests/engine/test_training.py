@@ -27,7 +27,7 @@ from coldstart.train._baselines import evaluate_baselines
 from coldstart.train._evaluation import calibration_error, held_out_once, tune_threshold
 from coldstart.train._fitting import predict
 from coldstart.train._folds import train_and_validation_rows
-from engine.support import load_settings, main
+from engine.support import PACKAGE, load_settings, main
 
 Project = Callable[..., Path]
 ONCE = {"cross_validate_below": 0}  # one split, where the rounds are not what is tested
@@ -149,6 +149,19 @@ def test_the_table_is_readable_and_the_best_by_validation_comes_first(
     assert float(first.split()[3]) > float(second.split()[3])
     assert alone.startswith("weight alone")
     assert nothing.startswith("ignoring the input")
+
+
+def test_a_run_holds_the_hyperparameters_of_its_own_model_type(
+    trained_here: Callable[..., str],
+) -> None:
+    trained_here(models=["tree", "linear"], split=ONCE, tuned={"tree": {"max_depth": 3}})
+    found = client().search_runs([client().get_experiment_by_name(PACKAGE).experiment_id])
+    params = {run.data.tags["family"]: run.data.params for run in found}
+    assert params["tree"]["max_depth"] == "3"
+    assert params["tree"]["seed"] == params["linear"]["seed"] == "0"
+    assert "max_depth" not in params["linear"]
+    assert "max_iter" in params["linear"]
+    assert not any("neural" in name for one in params.values() for name in one)
 
 
 def test_without_signal_the_report_says_so(trained_here: Callable[..., str]) -> None:

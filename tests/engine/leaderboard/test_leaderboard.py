@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coldstart.cli._main import main
+from engine.support import main
 
 COLUMNS = {
     "size": {"type": "number"},
@@ -39,6 +39,8 @@ def test_runs_stand_side_by_side_with_the_best_first(
         for name in ("linear", "tree")
     )
     assert linear < tree
+    assert all(len(line) <= 80 for line in shown)
+    assert any("price" in line for line in shown)  # one target
     assert "champion" in "".join(shown[linear : linear + 2])
     assert any("r2" in line and "rmse" in line for line in shown)
 

@@ -15,10 +15,9 @@ import pytest
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from coldstart.cli._main import main
-from coldstart.tune._search import DATABASE
 from coldstart.tune._report import write
-from coldstart.config._settings import PACKAGE
+from coldstart.tune._search import DATABASE
+from engine.support import PACKAGE, main
 
 COLUMNS = {
     "size": {"type": "number"},

@@ -31,7 +31,7 @@ from coldstart.cli import (
     _tuning,
 )
 from coldstart.cli._commands import Command
-from coldstart.config._settings import CONFIG, rank_of
+from coldstart.config._settings import CONFIG, Settings, rank_of
 from coldstart.contract._derived import register_derived
 from coldstart.errors import UserError, describe, no_room
 
@@ -108,6 +108,9 @@ def main(project: Project, arguments: list[str]) -> int:
             raise UserError(
                 f"there is no command {name!r}; choose among {', '.join(sorted(found))}"
             )
+        if rest and rest[0] in ("-h", "--help"):
+            print_help(project, found[name])
+            return 0
         command = build(project, found[name], rest)
         if project.derived:
             register_derived(project.load("derived"))
@@ -136,6 +139,21 @@ def main(project: Project, arguments: list[str]) -> int:
         print(f"error: {reason}\n{AGAIN}", file=sys.stderr)
         return 2
     return code or 0
+
+
+def print_help(project: Project, kind: type[Command]) -> None:
+    """Print what a command does, its own settings, and where all others are."""
+    name = called(kind)
+    print(f"usage: python -m {project.package} {name} [--setting value ...]\n\n{kind.__doc__}\n")
+    fields = kind.model_fields
+    own = [*kind.shown, *(field for field in fields if field not in Settings.model_fields)]
+    for field in own:
+        option = f"--{field.replace('_', '-')}"
+        print(f"  {option:16} {fields[field].description or ''}".rstrip())
+    print(
+        f"\nAll settings of {CONFIG} can be given, such as --seed 1 or --neural.epochs 5:\n"
+        f"python -m {project.package} {name} --help-all"
+    )
 
 
 def store_trouble(error: Exception) -> str | None:
@@ -170,12 +188,11 @@ def build(project: Project, command: type[Command], arguments: list[str]) -> Com
             raise UserError(
                 f"{variable} is set in the environment or in .env, but is no setting: remove it"
             )
+    arguments = ["--help" if one == "--help-all" else one for one in arguments]
     call = f"python -m {project.package} {called(command)}"
     see = f"see make help, or {call} --help"
     try:
-        settings = command(
-            _cli_parse_args=arguments, _cli_prog_name=call, _env_prefix=prefix
-        )
+        settings = command(_cli_parse_args=arguments, _cli_prog_name=call, _env_prefix=prefix)
         return settings.for_project(project)
     except ValidationError as error:
         raise UserError(f"settings: {describe(error, command.model_fields)}; {see}") from None
@@ -186,4 +203,3 @@ def build(project: Project, command: type[Command], arguments: list[str]) -> Com
         raise UserError(f"{CONFIG} is not a list of settings, one `name: value` a line") from None
     except yaml.YAMLError as error:
         raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
-

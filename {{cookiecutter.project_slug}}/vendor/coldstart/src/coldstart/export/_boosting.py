@@ -34,7 +34,9 @@ def register_boosting(*kinds: type) -> None:
     for kind in kinds:
         library = kind.__module__.partition(".")[0]
         if library not in ("lightgbm", "xgboost"):
-            raise ValueError(f"{kind.__name__} is an estimator of {library}: expected LightGBM or XGBoost")
+            raise ValueError(
+                f"{kind.__name__} is an estimator of {library}: expected LightGBM or XGBoost"
+            )
         classifies = is_classifier(kind())
         update_registered_converter(
             kind,
@@ -50,13 +52,17 @@ def register_boosting(*kinds: type) -> None:
 
 
 def _convert_lightgbm(scope: Any, operator: Any, container: Any) -> None:
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
+        convert_lightgbm,
+    )
 
     convert_lightgbm(scope, operator, _FlooredThresholds(container))
 
 
 def _convert_xgboost(scope: Any, operator: Any, container: Any) -> None:
-    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import (  # type: ignore[import-untyped]
+        convert_xgboost,
+    )
 
     convert_xgboost(scope, operator, container)
 

@@ -66,7 +66,9 @@ class Nodes:
             What LabelEncoder calls their type.
         """
         row_ids = [f"{i}:" for i in range(len(columns))]
-        marked = self.add("StringConcat", self.constant(np.array(row_ids, dtype=object)), self.input)
+        marked = self.add(
+            "StringConcat", self.constant(np.array(row_ids, dtype=object)), self.input
+        )
         keys = [mark + key for mark, keys in zip(row_ids, columns, strict=True) for key in keys]
         table = {
             "keys_strings": keys or [""],  # onnxruntime refuses an empty table
@@ -143,6 +145,8 @@ def register_converter(
 
 
 register_converter(RobustNumbers, robust_numbers, lambda step: 2 * step.n_features_in_)
-register_converter(FrequentCategories, frequent_categories, lambda step: step.n_features_in_, Int64TensorType)
+register_converter(
+    FrequentCategories, frequent_categories, lambda step: step.n_features_in_, Int64TensorType
+)
 register_converter(TargetEncoder, target_means, lambda step: step.n_features_in_)
 register_converter(OneHotEncoder, one_hot, lambda step: sum(map(len, step.categories_)))

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import compose, helper
 from skl2onnx import to_onnx as convert_sklearn_pipeline
+from skl2onnx import get_model_alias
+from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline
 
@@ -24,9 +26,12 @@ OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
 OUTPUT = "prediction"
 MEND = "change its steps in models.py, or train another"
+TOLERATED, TOLERATED_SHARE = 0.05, 0.001  # see check_parity
 
 
-def to_onnx(pipeline: Pipeline | DifferencedRegressor, features: EncodedFeatures) -> onnx.ModelProto:
+def to_onnx(
+    pipeline: Pipeline | DifferencedRegressor, features: EncodedFeatures
+) -> onnx.ModelProto:
     """Convert the pipeline to one graph: encoded columns in, prediction out.
 
     Inputs are `numbers` (float32) and `strings`, each of shape (n, columns) and left
@@ -109,49 +114,88 @@ def adversarial_rows(features: EncodedFeatures) -> EncodedFeatures:
     words = (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')
     numbers = [one.numbers, *(np.full_like(one.numbers, value) for value in extremes)]
     strings = [one.strings, *(np.full_like(one.strings, word) for word in words)]
-    return EncodedFeatures.stack([EncodedFeatures(number, string) for number in numbers for string in strings])
+    return EncodedFeatures.stack(
+        [EncodedFeatures(number, string) for number in numbers for string in strings]
+    )
 
 
-def check_parity(pipeline: Pipeline, predictor: BundlePredictor, held_out: EncodedFeatures) -> float:
-    """Compare the graph with the fitted pipeline on held-out and on hostile rows.
+def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatures) -> float:
+    """Compare the exported graph with the fitted model, on held-out and on adversarial rows.
+
+    Parameters
+    ----------
+    model : Pipeline
+        The fitted model.
+    predictor : BundlePredictor
+        The bundle that holds its graph.
+    held_out : EncodedFeatures
+        Rows that the model was not fitted on.
 
     Returns
     -------
     float
-        The largest difference: in probability, or in standard deviations of the
-        pipeline's own predictions (in hundredths of their size, if they vary less).
+        The largest difference: in probability, or in standard deviations of the model's own
+        predictions (in hundredths of their size, if they vary less).
 
     Raises
     ------
     UserError
-        If a difference is larger than `TOLERANCE`, or a label flips away from a tie;
-        with the rows that differ.
+        If a difference is larger than `TOLERANCE`, or a label flips away from a tie; with the
+        rows that differ. Of the held-out rows a share of `TOLERATED_SHARE` may differ by up to
+        `TOLERATED` if no label flips, as where a value lies on the threshold of a tree; the worst
+        of these is printed.
     """
     features = EncodedFeatures.stack([held_out, adversarial_rows(held_out)])
-    expected, found = predict(pipeline, features), predictor.predict(features)
+    expected, found = predict(model, features), predictor.predict(features)
+    rows = len(held_out.numbers)
     scale = 1.0
     if not predictor.manifest.classes:
-        usual = expected[: len(held_out.numbers)]
+        usual = expected[:rows]
         # float32 cannot tell apart values that differ by less than this share of their size.
         scale = max(float(usual.std()), 0.01 * float(np.abs(usual).mean()), 1e-9)
     difference = np.abs(found - expected).max(axis=1) / scale
     wrong = ~(difference <= TOLERANCE)  # NaN is wrong, too
+    flipped = np.zeros(len(wrong), dtype=bool)
     if predictor.manifest.classes:
         weights = np.asarray(predictor.manifest.weights or [1.0])
         margin = np.partition(expected * weights, -2, axis=1)
         tie = margin[:, -1] - margin[:, -2] <= 2 * TOLERANCE * weights.max()
         if predictor.manifest.threshold is not None:
             tie = np.abs(expected[:, 1] - predictor.manifest.threshold) <= TOLERANCE
-        wrong |= (predictor.labels(found) != predictor.labels(expected)) & ~tie
+        flipped = (predictor.labels(found) != predictor.labels(expected)) & ~tie
+    real = np.arange(len(wrong)) < rows
+    few = wrong & ~flipped & real & (difference <= TOLERATED)
+    if 0 < few.sum() <= TOLERATED_SHARE * rows:
+        worst = int(np.argmax(np.where(few, difference, 0)))
+        print(
+            f"warning: the exported graph differs from the fitted model in {few.sum()} of {rows} "
+            f"rows by more than {TOLERANCE:g}, at most by {difference[worst]:.2g} (row {worst}); "
+            "no label changes"
+        )
+        wrong &= ~few
+    wrong |= flipped
     if wrong.any():
-        rows = [
+        differing = [
             f"row {row}: {np.round(expected[row], 6).tolist()} became "
-            f"{np.round(found[row], 6).tolist()}"
-            + (" (a hostile row)" if row >= len(held_out.numbers) else "")
+            f"{np.round(found[row], 6).tolist()}" + ("" if real[row] else " (an adversarial row)")
             for row in np.flatnonzero(wrong)[:5]
         ]
         raise UserError(
             f"the exported graph disagrees with the fitted model in {wrong.sum()} of "
-            f"{len(wrong)} rows, so the bundle is refused; {MEND}:\n  " + "\n  ".join(rows)
+            f"{len(wrong)} rows, so the bundle is refused (converter of the last step: "
+            f"{converter_of(model)}; the export: coldstart.export.to_onnx); {MEND}:\n  "
+            + "\n  ".join(differing)
         )
     return float(difference.max())
+
+
+def converter_of(model: Any) -> str:
+    """Return the module of the function that converts a pipeline's last step."""
+    step = getattr(model, "pipeline_", model)[-1]
+    if hasattr(step, "to_onnx"):
+        return type(step).__module__
+    try:
+        registered = get_converter(get_model_alias(type(step)))
+        return str(getattr(registered, "_fct", registered).__module__)
+    except (RuntimeError, ValueError):  # skl2onnx knows none
+        return "none is registered"

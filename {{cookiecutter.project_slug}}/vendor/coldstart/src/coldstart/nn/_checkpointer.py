@@ -45,6 +45,13 @@ class Checkpointer:
     ) -> None:
         self.fabric, self.job, self.network, self.optimizer = fabric, job, network, optimizer
         self.progress = _checkpoints.restore(fabric, job.checkpoint, network, optimizer)
+        if self.history and fabric.is_global_zero:
+            at = time.strftime("%H:%M", time.localtime(self.history[-1]["timestamp"]))
+            print(
+                f"neural {job.stage}: resuming from epoch {len(self.history)} of {at}; "
+                "FRESH=1 starts anew",
+                flush=True,
+            )
         self._reported = 0  # a checkpoint's epochs are reported again: the first time may be lost
         self._saved, self._took = time.monotonic(), 0.0
         self._bar: Any = None

@@ -10,7 +10,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from coldstart.config._settings import NeuralSettings
+from coldstart.config._settings import NeuralSettings, rank_of
 from coldstart.nn import _ranks
 from coldstart.nn._batches import Rows
 from coldstart.train._context import EpochReport
@@ -64,6 +64,13 @@ Loop = Callable[[Fabric, TrainingJob], Result]
 
 def launch(loop: Loop, job: TrainingJob) -> Result:
     """Run a training loop on as many processes as there are, or as the settings ask for."""
+    if job.stage == "search":
+        settings, ranks = job.settings, max(job.settings.devices, rank_of()[1])
+        print(
+            f"neural: global batch of {settings.batch_size} rows, "
+            f"{max(1, settings.batch_size // ranks)} on each of {ranks} rank(s); "
+            f"learning rate {settings.learning_rate:g}"
+        )
     # The other machines report nothing, and need not reach the tracking store.
     result: Result = _ranks.launch(job.settings, loop, job, job._replace(report=report_nothing))
     return result

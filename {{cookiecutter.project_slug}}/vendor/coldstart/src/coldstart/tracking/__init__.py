@@ -6,4 +6,19 @@ from coldstart.tracking._mlflow import connect, flat_metrics, log_bundle, log_pa
 from coldstart.tracking._registry import promote, register
 from coldstart.tracking._run import TrainingRun, start_run
 
-__all__ = ["Candidate", "TrainingRun", "choose_challenger", "complete_bundle", "connect", "flat_metrics", "log_bundle", "log_parameters", "log_table", "make_manifest", "promote", "register", "start_run", "write_bundle"]
+__all__ = [
+    "Candidate",
+    "TrainingRun",
+    "choose_challenger",
+    "complete_bundle",
+    "connect",
+    "flat_metrics",
+    "log_bundle",
+    "log_parameters",
+    "log_table",
+    "make_manifest",
+    "promote",
+    "register",
+    "start_run",
+    "write_bundle",
+]

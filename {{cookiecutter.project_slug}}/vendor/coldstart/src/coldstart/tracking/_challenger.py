@@ -60,17 +60,36 @@ def choose_challenger(
     registry.rewrite_card(
         client, settings, best.version, lambda card: with_families(card, families)
     )
+    if better := better_challenger(client, settings, dataset, best):
+        print(f"version {best.version} is not better than the challenger, version {better}")
+        return
     registry.set_alias(client, settings, registry.CHALLENGER, best.version)
     print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
-    if registry.version_of(client, settings, registry.CHAMPION) is None:
+    local = registry.BUNDLES / registry.CHAMPION
+    if registry.pull(client, settings, registry.CHAMPION) is None and not local.exists():
         try:
             print(f"champion: {registry.promote(client, settings, dataset)}", NEXT, sep="\n")
         except UserError as error:
             print(f"no champion yet: {error}")
         return
-    registry.pull(client, settings, registry.CHAMPION)
-    champion = verify_bundle(registry.BUNDLES / registry.CHAMPION)
+    champion = verify_bundle(local)
     if champion.target == dataset.contract.target:
         print("to make it the champion, if it is better: make promote")
     else:
-        print(f"make serve still answers for {champion.target}; to change that: make promote")
+        print(f"make serve still predicts {champion.target}; to change that: make promote")
+
+
+def better_challenger(
+    client: MlflowClient, settings: Settings, dataset: Dataset, best: Candidate
+) -> str | None:
+    """Return the version of the challenger if it was trained on the same data and is better."""
+    version = registry.version_of(client, settings, registry.CHALLENGER)
+    if version is None:
+        return None
+    challenger = registry.manifest_of(settings, version)
+    same = (
+        challenger.provenance["data"] == dataset.digest and not challenger.provenance["git_dirty"]
+    )
+    return (
+        version if same and challenger.metrics["validation"] > best.metrics["validation"] else None
+    )

@@ -36,6 +36,9 @@ def leaderboard(settings: Settings, last: int) -> Table:
     if not runs:
         raise UserError(f"there are no runs in {settings.experiment} yet; run: make train")
 
+    # One table compares one target: that of the newest run.
+    target = runs[0].data.tags.get("target")
+    runs = [run for run in runs if run.data.tags.get("target") == target]
     aliases: dict[str, list[str]] = {}
     versions: dict[str, str] = {}
     try:
@@ -48,8 +51,12 @@ def leaderboard(settings: Settings, last: int) -> Table:
         versions[str(version.run_id)] = str(version.version)
 
     metrics = [name for name in SHOWN if any(f"test_{name}" in run.data.metrics for run in runs)]
+    metrics = metrics[:2]  # the table fits 80 columns
     table = Table(
-        title=settings.experiment, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=f"{settings.experiment}: {target}" if target else settings.experiment,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for heading in ("model", "version", "alias"):
         table.add_column(heading, no_wrap=True)

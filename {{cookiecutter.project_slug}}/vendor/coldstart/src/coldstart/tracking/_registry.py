@@ -118,8 +118,29 @@ def rewrite_card(
         client.log_model_artifacts(str(model).removeprefix("models:/"), at)
 
 
-def promote(client: MlflowClient, settings: Settings, dataset: Dataset) -> str:
+def manifest_of(settings: Settings, version: str) -> Manifest:
+    """Return what the bundle of a registered version says of its model."""
+    uri = f"models:/{settings.experiment}/{version}"
+    with tempfile.TemporaryDirectory() as at:
+        mlflow.artifacts.download_artifacts(f"{uri}/{MANIFEST}", dst_path=at)
+        return Manifest.model_validate_json(Path(at, MANIFEST).read_bytes())
+
+
+def promote(
+    client: MlflowClient, settings: Settings, dataset: Dataset, version: str | None = None
+) -> str:
     """Make the challenger the champion, if it passes the gate.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        The tracking store.
+    settings : Settings
+        The project's settings.
+    dataset : Dataset
+        The prepared rows, on whose test rows both models are compared.
+    version : str, optional
+        A version that takes the challenger's place first.
 
     Returns
     -------
@@ -131,6 +152,8 @@ def promote(client: MlflowClient, settings: Settings, dataset: Dataset) -> str:
     UserError
         With every reason against it.
     """
+    if version is not None:
+        point_challenger(client, settings, version)
     challenger = pull(client, settings, CHALLENGER)
     champion = pull(client, settings, CHAMPION)
     if challenger is None:
@@ -138,18 +161,36 @@ def promote(client: MlflowClient, settings: Settings, dataset: Dataset) -> str:
     if challenger == champion:
         raise UserError(f"version {champion} is the champion already")
     new = BundlePredictor(BUNDLES / CHALLENGER)
-    against = promotion_blockers(new, dataset)
+    blockers = promotion_blockers(new, dataset)
     reason = "there was no champion"
-    if champion and not against:
+    # Without one in this tracking store, the folder may hold another store's champion.
+    if (BUNDLES / CHAMPION).exists() and not blockers:
         better, reason = compare(new, BundlePredictor(BUNDLES / CHAMPION), dataset)
         if not better:
-            against.append(reason)
-    if against:
-        raise UserError(f"version {challenger} was not promoted: " + "; ".join(against))
+            blockers.append(reason)
+    if blockers:
+        raise UserError(f"version {challenger} was not promoted: " + "; ".join(blockers))
     if champion:
         client.set_model_version_tag(settings.experiment, challenger, PREVIOUS, champion)
     set_alias(client, settings, CHAMPION, challenger)
     return f"version {challenger} ({new.manifest.family}) is the champion: {reason}"
+
+
+def point_challenger(client: MlflowClient, settings: Settings, version: str) -> None:
+    """Make a version the challenger.
+
+    Raises
+    ------
+    UserError
+        If it is not registered.
+    """
+    registered = [
+        str(one.version) for one in client.search_model_versions(f"name = '{settings.experiment}'")
+    ]
+    if version not in registered:
+        known = ", ".join(sorted(registered, key=int)[-5:]) or "none"
+        raise UserError(f"version {version} is not registered; the newest are: {known}")
+    set_alias(client, settings, CHALLENGER, version)
 
 
 def promotion_blockers(new: BundlePredictor, dataset: Dataset) -> list[str]:
@@ -192,7 +233,9 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
             held_out_once(
                 rows,
                 dataset.target(rows),
-                predictor.predict_as(encode(predictor.contract, dataset.table[rows]), dataset.classes),
+                predictor.predict_as(
+                    encode(predictor.contract, dataset.table[rows]), dataset.classes
+                ),
                 **predictor.decision_for(dataset.classes),
             )
             for predictor in (new, old)
@@ -241,8 +284,13 @@ def keep_tested(held: HeldOutPredictions, path: Path, numbers: int) -> None:
 
 
 def tested(predictor: BundlePredictor, dataset: Dataset) -> HeldOutPredictions:
-    """Read what `keep_tested` wrote."""
-    table = pl.read_csv(predictor.folder / TESTED).sort("repeat", "row")
+    """Return the predictions of the test rows that a bundle keeps."""
+    return read_tested(predictor.folder / TESTED, dataset)
+
+
+def read_tested(path: Path, dataset: Dataset) -> HeldOutPredictions:
+    """Read the predictions that `keep_tested` wrote."""
+    table = pl.read_csv(path).sort("repeat", "row")
     repeats = table["repeat"].n_unique()
     rows = table["row"].to_numpy().reshape(repeats, -1)[0]
     prediction = table.select(pl.col("^prediction .*$")).to_numpy()

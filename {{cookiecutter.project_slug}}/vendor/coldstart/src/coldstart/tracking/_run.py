@@ -15,7 +15,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from coldstart.config._settings import CHECKPOINTS, Settings, rank_of
 from coldstart.data._dataset import Dataset
@@ -79,7 +79,11 @@ def start_run(
     TrainingRun
         It is MLflow's active run.
     """
-    origin = {**provenance.collect(settings.project), "data": dataset.digest, "settings": settings.choices()}
+    origin = {
+        **provenance.collect(settings.project),
+        "data": dataset.digest,
+        "settings": settings.choices(),
+    }
     identity = [family, dataset.digest, settings.choices(), origin["git_commit"]]
     identity += provenance.source_identity(settings.project)
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -90,7 +94,13 @@ def start_run(
     folder.mkdir(parents=True)
 
     run_id = None if settings.fresh else unfinished_run(client, settings, fingerprint)
-    tags = {"fingerprint": fingerprint + JOB, "family": family}
+    about = settings.project.load("families")[family].__doc__ or ""
+    tags = {
+        "fingerprint": fingerprint + JOB,
+        "family": family,
+        "target": dataset.contract.target,
+        MLFLOW_RUN_NOTE: about.partition("\n")[0],
+    }
     if JOB:
         tags[MLFLOW_PARENT_RUN_ID] = JOB
     with mlflow.start_run(run_id, run_name=family, tags=tags) as active:

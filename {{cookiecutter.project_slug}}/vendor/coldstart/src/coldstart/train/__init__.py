@@ -11,4 +11,25 @@ from coldstart.train._queue import TrainingQueue
 from coldstart.train._summary import print_results
 from coldstart.train._target_transform import ScaledTarget
 
-__all__ = ["Baselines", "Context", "Family", "Fitter", "FrequentCategories", "HeldOutPredictions", "RobustNumbers", "ScaledTarget", "SearchRange", "TrainingQueue", "draw", "evaluate", "evaluate_baselines", "exported", "importance", "predict_test_rows", "predict_validation_rows", "print_results", "text_features", "validate_families"]
+__all__ = [
+    "Baselines",
+    "Context",
+    "Family",
+    "Fitter",
+    "FrequentCategories",
+    "HeldOutPredictions",
+    "RobustNumbers",
+    "ScaledTarget",
+    "SearchRange",
+    "TrainingQueue",
+    "draw",
+    "evaluate",
+    "evaluate_baselines",
+    "exported",
+    "importance",
+    "predict_test_rows",
+    "predict_validation_rows",
+    "print_results",
+    "text_features",
+    "validate_families",
+]

@@ -211,8 +211,8 @@ def evaluate(
         "baseline": baselines.dummy.measure(),
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }
-    if baselines.seasonal_naive:
-        metrics["naive"] = baselines.seasonal_naive.measure()
+    if baselines.naive:
+        metrics["naive"] = baselines.naive.measure()
     found = metrics["test"][name]
     if leak_threshold is not None and found > leak_threshold:
         raise LeakError(

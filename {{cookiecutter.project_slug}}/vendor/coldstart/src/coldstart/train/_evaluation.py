@@ -65,7 +65,9 @@ class HeldOutPredictions:
         )
 
 
-def held_out_once(rows: np.ndarray, target: np.ndarray, prediction: np.ndarray, **how: Any) -> HeldOutPredictions:
+def held_out_once(
+    rows: np.ndarray, target: np.ndarray, prediction: np.ndarray, **how: Any
+) -> HeldOutPredictions:
     """Rows that were predicted once: probabilities (n, classes) or values (n, 1)."""
     return HeldOutPredictions(rows, target, prediction[None], to_labels(prediction, **how)[None])
 
@@ -156,7 +158,9 @@ def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
     return float(sum(abs(said[b].mean() - true[b].mean()) * len(b) for b in bins) / len(said))
 
 
-def confidence_and_outcome(target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def confidence_and_outcome(
+    target: np.ndarray, prediction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """What was said of each row, and what came true.
 
     Returns
@@ -201,7 +205,9 @@ def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
     return float(thresholds[f1[:-1].argmax()])
 
 
-def interval(held: HeldOutPredictions, other: HeldOutPredictions | None = None, seed: int = 0) -> tuple[float, float]:
+def interval(
+    held: HeldOutPredictions, other: HeldOutPredictions | None = None, seed: int = 0
+) -> tuple[float, float]:
     """95 % bootstrap interval of the primary metric, over the rows.
 
     With predictions of the same rows by another model, the interval of how much the

@@ -161,7 +161,9 @@ def predict(pipeline: Pipeline, features: EncodedFeatures) -> np.ndarray:
     return np.asarray(pipeline.predict(frame)).reshape(-1, 1)
 
 
-def predict_aligned(pipeline: Pipeline, features: EncodedFeatures, classes: list[str]) -> np.ndarray:
+def predict_aligned(
+    pipeline: Pipeline, features: EncodedFeatures, classes: list[str]
+) -> np.ndarray:
     """Predict as `predict` does, with a column for each class, also one that was never seen."""
     prediction = predict(pipeline, features)
     if not classes:

@@ -36,7 +36,9 @@ def predict_validation_rows(dataset: Dataset, fit: Fit) -> HeldOutPredictions:
     return held_out_once(rows, target, prediction, **tune_threshold(target, prediction))
 
 
-def predict_test_rows(dataset: Dataset, fit: Fit, validated: HeldOutPredictions) -> HeldOutPredictions:
+def predict_test_rows(
+    dataset: Dataset, fit: Fit, validated: HeldOutPredictions
+) -> HeldOutPredictions:
     """Predict the test rows of all rounds, each by a model of its round's other rows.
 
     Parameters

@@ -171,8 +171,6 @@ def importance(
     whole = predict(features)
     names = [*list(baselines.columns)[:IMPORTANCE_COLUMNS], *contract.derived]
     return {
-        name: float(
-            np.mean([whole - predict(shuffled(name)) for _ in range(IMPORTANCE_REPEATS)])
-        )
+        name: float(np.mean([whole - predict(shuffled(name)) for _ in range(IMPORTANCE_REPEATS)]))
         for name in names
     }

@@ -118,4 +118,6 @@ def predict_out_of_time(dataset: Dataset, predictor: BundlePredictor) -> HeldOut
     if len(rows) < LEAST_ROWS:
         return None
     prediction = predictor.predict_as(dataset.features(rows), dataset.classes)
-    return held_out_once(rows, dataset.target(rows), prediction, **predictor.decision_for(dataset.classes))
+    return held_out_once(
+        rows, dataset.target(rows), prediction, **predictor.decision_for(dataset.classes)
+    )
