@@ -106,7 +106,7 @@ FOUND_OUT = {
         '18.0  8  "a b"\t1\n7.0   4  "c"\t2\n',
         None,
         [("18.0", "8", "a b", "1")],
-        "no line",
+        "there is no header",
     ),
     "blanks before quotes": ('a, b\n1, "x, y"\n2, "z"\n', ["a", "b"], [("1", "x, y")], ""),
     "labels": (

@@ -49,7 +49,7 @@ def test_a_dirty_file_becomes_a_contract_that_its_rows_fulfil(
     dirty(project / "in.csv")
     assert main(["data", "--source", "in.csv", "--target", "churn"]) == 0
     shown = capsys.readouterr().out
-    assert shown.index("reason (") < shown.index("No features")  # leaks come first
+    assert shown.index("reason (") < shown.index("Not used as features")  # leaks come first
     contract = Contract.load(Path("schema.yaml"))
     assert list(contract.features) == ["income", "joined", "member"]
     assert "# '$" in Path("schema.yaml").read_text()  # the reason stands beside the decision
@@ -151,4 +151,4 @@ def test_small_and_wide_tables_are_studied(project: Path, rows: int, columns: in
     assert main(["data", "--source", "in.csv", "--target", "ill"]) == 0
     assert len(Contract.load(Path("schema.yaml")).features) == columns - 1
     assert "few rows" not in Path("schema.yaml").read_text()
-    assert f"{rows} rows can tell little" in Path("data/report.html").read_text()
+    assert f"{rows} rows are few" in Path("data/report.html").read_text()

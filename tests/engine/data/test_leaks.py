@@ -12,7 +12,8 @@ import pytest
 from sklearn import datasets
 
 from coldstart.config._settings import DataSettings
-from coldstart.data.profiling._table_profile import TableProfile, study
+from coldstart.data.profiling._profiles import TableProfile
+from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.reading._read import read
 
 ROWS = 400
@@ -24,7 +25,7 @@ def studied(table: Mapping[str, object], target: str = "y") -> TableProfile:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         pl.DataFrame(table, strict=False).write_csv(path)
-        return study(read(DataSettings(table=path)), target)
+        return profile_table(read(DataSettings(table=path)), target)
 
 
 def classes(**more: object) -> dict[str, object]:
@@ -95,8 +96,8 @@ def test_a_leak_is_left_out_with_the_score_it_would_have_faked(case: str) -> Non
     assert [leak.column for leak in found.findings.leaks] == ["leak"]
     leak = found.findings.leaks[0]
     assert leak.score > 0.55
-    assert f"{leak.score:.3f}" in found.looks["leak"].settings["reason"]
-    assert found.looks["a"].role == "feature"
+    assert f"{leak.score:.3f}" in found.profiles["leak"].settings["reason"]
+    assert found.profiles["a"].role == "feature"
 
 
 def test_columns_that_add_up_to_the_target_are_left_out() -> None:
@@ -140,8 +141,8 @@ def test_what_is_a_leak_in_coarser_steps_is_one_too() -> None:
 
 def test_a_column_named_after_the_outcome_is_left_out_if_it_tells_most() -> None:
     later = [f"{2.5 * one + RNG.gauss(0, 1):.2f}" for one in LABELS]
-    assert studied(classes(result_code=later)).looks["result_code"].role == "ignore"
-    assert studied(classes(blood_count=later)).looks["blood_count"].role == "feature"
+    assert studied(classes(result_code=later)).profiles["result_code"].role == "ignore"
+    assert studied(classes(blood_count=later)).profiles["blood_count"].role == "feature"
 
 
 @pytest.mark.parametrize("load", [datasets.load_iris, datasets.load_breast_cancer,
@@ -156,8 +157,8 @@ def test_nothing_is_left_out_of_tables_with_strong_honest_features(load: object)
 def test_a_column_that_stands_out_far_is_kept_and_told() -> None:
     severity = [label ^ (i % 70 == 0) for i, label in enumerate(LABELS)]
     found = studied(classes(severity=[str(3 + one) for one in severity]))
-    assert found.looks["severity"].role == "feature"
-    assert "severity" in [doubt.column for doubt in found.findings.doubts]
+    assert found.profiles["severity"].role == "feature"
+    assert "severity" in [doubt.column for doubt in found.findings.warnings]
 
 
 def test_a_text_that_is_the_task_is_kept() -> None:
@@ -167,7 +168,7 @@ def test_a_text_that_is_the_task_is_kept() -> None:
     )
     texts = [" ".join(RNG.choices((spam if one else ham) + PROSE, k=14)) for one in LABELS]
     found = studied(classes(message=texts))
-    assert found.looks["message"].role == "feature"
+    assert found.profiles["message"].role == "feature"
     assert found.findings.alone["message"] > 0.95
 
 
@@ -176,7 +177,7 @@ def test_the_last_feature_is_kept_and_doubted() -> None:
         {"x": [f"{one * 2:.4f}" for one in VALUES], "y": [f"{one:.4f}" for one in VALUES]}
     )
     assert not found.findings.leaks
-    assert [leak.column for leak in found.findings.doubts] == ["x"]
+    assert [leak.column for leak in found.findings.warnings] == ["x"]
 
 
 def test_missing_values_that_tell_a_little_are_kept() -> None:

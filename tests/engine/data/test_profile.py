@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.data.profiling._column_profile import ColumnProfile
-from coldstart.data.profiling._profile import look
-from coldstart.data.profiling._target import find_target, settle
+from coldstart.data.profiling._column_types import profile_column
+from coldstart.data.profiling._profiles import ColumnProfile
+from coldstart.data.profiling._target import find_target, set_target
 from coldstart.errors import UserError
 
 
 def of(values: Sequence[object], name: str = "x", times: int = 1) -> ColumnProfile:
-    return look(name, pl.Series(name, list(values) * times, strict=False))
+    return profile_column(name, pl.Series(name, list(values) * times, strict=False))
 
 
 NUMBERS = {
@@ -176,7 +176,7 @@ def test_dates_in_several_formats_are_all_read() -> None:
 def test_that_the_order_of_day_and_month_is_a_guess_is_said() -> None:
     seen = of(["01/02/2024", "03/04/2024", "05/06/2024"], "when", 10)
     assert seen.type == "date"
-    assert "guess" in " ".join(seen.doubts)
+    assert "guess" in " ".join(seen.warnings)
 
 
 def test_unix_time_is_a_date_where_the_name_says_so() -> None:
@@ -228,7 +228,7 @@ def test_typed_columns_keep_their_types() -> None:
     assert of([1.5, 2.5, None]).type == "number"
     assert of([True, False]).type == "boolean"
     assert of([dt.date(2024, 1, 1), dt.date(2024, 5, 1)]).type == "date"
-    seen = look("x", pl.Series([1.0, float("nan"), 3.0] * 10))
+    seen = profile_column("x", pl.Series([1.0, float("nan"), 3.0] * 10))
     assert seen.values.null_count() == 10
 
 
@@ -245,14 +245,14 @@ def test_typed_columns_keep_their_types() -> None:
 )
 def test_the_target_is_labels_or_a_quantity(values: Sequence[object], kind: str) -> None:
     seen = of(list(values), "result", 10)
-    settle(seen)
+    set_target(seen)
     assert seen.type == kind
     assert seen.values.null_count() == 0
 
 
 def test_the_positive_class_is_named() -> None:
     seen = of(["Stayed"] * 70 + ["Churned"] * 30, "status")
-    settle(seen)
+    set_target(seen)
     assert seen.settings["true_values"] == ["Churned"]
     assert "positive" in " ".join(seen.notes)
 
@@ -268,7 +268,7 @@ def test_the_positive_class_is_named() -> None:
 )
 def test_a_hopeless_target_is_refused(values: Sequence[object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        settle(of(list(values), "target"))
+        set_target(of(list(values), "target"))
 
 
 def test_a_target_that_is_not_there_is_refused_with_the_nearest_names() -> None:

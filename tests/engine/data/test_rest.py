@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from coldstart.data.sources._importing import bring
-from coldstart.data.sources._imports import load
+from coldstart.data.sources._import_log import load_entries
+from coldstart.data.sources._importing import import_source
 from coldstart.errors import UserError
 from engine.support import PACKAGE
 
@@ -113,7 +113,7 @@ def collected(table: Path) -> list[int]:
 
 
 def test_all_pages_arrive_although_every_fifth_call_is_refused(service: Service) -> None:
-    table = bring(description(service))
+    table = import_source(description(service))
     assert collected(table) == list(range(95))
     assert len(service.calls) > 10  # some were made twice
     first = json.loads(table.read_text("utf-8").splitlines()[0])
@@ -126,10 +126,10 @@ def test_a_second_run_asks_for_what_is_new_alone(
     service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = description(service)
-    bring(source)
+    import_source(source)
     service.fails, calls = False, len(service.calls)
     service.grow(20)
-    table = bring(source)
+    table = import_source(source)
     assert sorted(collected(table)) == list(range(115))
     assert {call["since"] for call in service.calls[calls:]} == {"31"}
     assert len(service.calls) - calls == 4  # 22 records from day 31 on, and an empty page
@@ -137,9 +137,9 @@ def test_a_second_run_asks_for_what_is_new_alone(
     assert len(new.read_text("utf-8").splitlines()) == 20
 
     capsys.readouterr()
-    assert bring(source) == table
+    assert import_source(source) == table
     assert "nothing new" in capsys.readouterr().out
-    assert len(load()) == 2
+    assert len(load_entries()) == 2
 
 
 def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
@@ -166,9 +166,9 @@ def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
     calls = len(service.calls)
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "going on after" in done.stdout
-    (arrival,) = load()
-    assert collected(arrival.table) == list(range(214))
+    assert "resuming after" in done.stdout
+    (entry,) = load_entries()
+    assert collected(entry.table) == list(range(214))
     assert int(service.calls[calls]["since"]) > 20  # not from the beginning
 
     # dlt wrote nothing beside it, not in the home directory either, and said nothing.
@@ -180,63 +180,63 @@ def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
 def test_a_line_that_was_half_written_is_asked_for_again(service: Service) -> None:
     service.fails, service.down_from = False, 5
     source = description(service)
-    with pytest.raises(UserError, match="answers 404"):
-        bring(source)
-    (part,) = Path("data/raw/.arriving").glob("*.part")
+    with pytest.raises(UserError, match="returned 404"):
+        import_source(source)
+    (part,) = Path("data/raw/.incoming").glob("*.part")
     part.write_bytes(part.read_bytes()[:-9])
     service.down_from = len(service.calls) + 3
-    with pytest.raises(UserError, match="answers 404"):
-        bring(source)
+    with pytest.raises(UserError, match="returned 404"):
+        import_source(source)
     service.down_from = None
-    assert collected(bring(source)) == list(range(95))
+    assert collected(import_source(source)) == list(range(95))
 
 
 def test_records_in_no_order_are_not_lost_after_a_break(service: Service) -> None:
     service.rows = service.rows[60:] + service.rows[:60]
     service.fails, service.down_from = False, 4
     source = description(service, order=None)
-    with pytest.raises(UserError, match="answers 404"):
-        bring(source)
+    with pytest.raises(UserError, match="returned 404"):
+        import_source(source)
     service.down_from = None
-    assert sorted(collected(bring(source))) == list(range(95))
+    assert sorted(collected(import_source(source))) == list(range(95))
 
 
 def test_without_a_parameter_for_it_what_is_known_is_left_out(service: Service) -> None:
     service.fails = False
     source = description(service, since=None, key=[])
-    bring(source)
+    import_source(source)
     service.grow(9)
-    assert sorted(collected(bring(source))) == list(range(104))
+    assert sorted(collected(import_source(source))) == list(range(104))
 
 
 def test_newest_first_is_read_until_a_known_record_comes(service: Service) -> None:
     service.newest_first, service.fails = True, False
     source = description(service, since=None, order="descending")
-    bring(source)
+    import_source(source)
     service.grow(12)
     calls = len(service.calls)
-    assert sorted(collected(bring(source))) == list(range(107))
+    assert sorted(collected(import_source(source))) == list(range(107))
     assert len(service.calls) - calls == 2
 
 
 def test_without_a_cursor_each_run_is_a_snapshot_of_all(service: Service) -> None:
     service.fails = False
     source = description(service, cursor=None, since=None)
-    bring(source)
+    import_source(source)
     service.rows = service.rows[:-10]
-    assert collected(bring(source)) == list(range(85))
+    assert collected(import_source(source)) == list(range(85))
 
 
 def test_a_changed_description_starts_from_the_beginning(service: Service) -> None:
     service.fails = False
-    bring(description(service))
-    table = bring(description(service, params={"kind": "all"}))
+    import_source(description(service))
+    table = import_source(description(service, params={"kind": "all"}))
     assert sorted(collected(table)) == list(range(95))
 
 
 def test_the_rate_that_was_asked_for_is_kept(service: Service) -> None:
     service.fails = False
-    bring(description(service, requests_per_second=20))
+    import_source(description(service, requests_per_second=20))
     assert len(service.times) == 11
     assert service.times[-1] - service.times[0] > 0.4  # 10 times 0.05, on a busy machine
 
@@ -244,7 +244,7 @@ def test_the_rate_that_was_asked_for_is_kept(service: Service) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"path": "elsewhere"}, "/elsewhere?page=1 answers 404"),
+        ({"path": "elsewhere"}, "/elsewhere?page=1 returned 404"),
         ({"cursor": "month"}, "no 'month' (cursor); it has: id, day, place"),
         ({"key": ["uuid"]}, "no 'uuid' (key); it has: id, day, place"),
         ({"base_url": "http://127.0.0.1:1"}, "cannot be reached"),
@@ -263,7 +263,7 @@ def test_what_is_wrong_is_one_clear_line(
     monkeypatch.setenv("API_TOKEN", "sesame-9")
     service.fails = False
     with pytest.raises(UserError) as refused:
-        bring(description(service, **change))
+        import_source(description(service, **change))
     assert told in str(refused.value)
     assert str(refused.value).startswith("api.yaml") or "a record has no" in str(refused.value)
     assert len(str(refused.value)) < 400
@@ -278,7 +278,7 @@ def test_without_dlt_it_is_told_what_to_run(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "dlt", None)
     with pytest.raises(UserError, match=r"pip install .*\[train,api\]"):
-        bring(source)
+        import_source(source)
 
 
 def test_a_token_reaches_the_api_and_no_file(
@@ -287,7 +287,7 @@ def test_a_token_reaches_the_api_and_no_file(
     monkeypatch.setenv("API_TOKEN", "sesame-9")
     service.fails = False
     auth = {"type": "api_key", "name": "token", "api_key": "${API_TOKEN}", "location": "query"}
-    bring(description(service, auth=auth))
+    import_source(description(service, auth=auth))
     assert {call["token"] for call in service.calls} == {"sesame-9"}
     files = [path for path in Path().rglob("*") if path.is_file()]
     assert files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 
-from coldstart.data.profiling._table_profile import TableProfile
+from coldstart.data.profiling._profiles import TableProfile
 from engine.data.test_leaks import studied
 
 RNG = random.Random(0)
@@ -18,7 +18,7 @@ def base(**more: object) -> dict[str, object]:
 
 
 def role(found: TableProfile, name: str) -> str:
-    return found.looks[name].role
+    return found.profiles[name].role
 
 
 def test_row_numbers_and_unique_codes_are_identifiers() -> None:
@@ -31,7 +31,7 @@ def test_row_numbers_and_unique_codes_are_identifiers() -> None:
     )  # fmt: skip
     for name in ("Unnamed: 0", "u", "code", "order_id"):
         assert role(found, name) == "id", name
-        assert found.looks[name].settings["reason"]
+        assert found.profiles[name].settings["reason"]
     assert role(found, "salary") == "feature"
 
 
@@ -51,14 +51,14 @@ def test_what_identifies_a_person_is_left_out() -> None:
     )
     for name in ("name", "mail", "phone", "address", "ssn", "client"):
         assert role(found, name) == "ignore", name
-        assert "identifies a person" in found.looks[name].settings["reason"]
+        assert "identifies a person" in found.profiles[name].settings["reason"]
     assert role(found, "species") == "feature"
 
 
 def test_patients_that_repeat_make_a_group_split() -> None:
     found = studied(base(patient_id=[f"P{i // 4}" for i in range(200)]))
     assert role(found, "patient_id") == "group"
-    assert "same side" in found.split
+    assert "same part" in found.split
 
 
 def test_a_key_within_which_the_target_is_the_same_makes_a_group_split() -> None:
@@ -88,10 +88,10 @@ def test_the_date_of_the_event_splits_by_time_and_a_birthday_does_not() -> None:
     born = [f"{RNG.randint(1930, 2000)}-0{RNG.randint(1, 9)}-11" for _ in range(200)]
     found = studied(base(birth_date=born, order_date=irregular(), due_date=irregular()))
     assert role(found, "order_date") == "time"
-    assert found.looks["order_date"].settings["calendar"] is True
+    assert found.profiles["order_date"].settings["calendar"] is True
     assert role(found, "birth_date") == "feature"
     assert role(found, "due_date") == "feature"
-    assert not any("lag_of" in one.settings for one in found.looks.values())
+    assert not any("lag_of" in one.settings for one in found.profiles.values())
 
 
 def test_an_entity_goes_before_time() -> None:
@@ -121,15 +121,15 @@ def test_a_regular_series_is_forecast_from_lags() -> None:
     temperature = [f"{RNG.gauss(0, 1):.3f}" for _ in range(96)]
     found = studied({"month": months(), "temperature": temperature, "y": sales()})
     assert role(found, "month") == "time"
-    assert found.looks["y"].settings["season"] == 12
+    assert found.profiles["y"].settings["season"] == 12
     lags = {
         (one.settings["lag_of"], one.settings["steps"])
-        for one in found.looks.values()
+        for one in found.profiles.values()
         if "lag_of" in one.settings
     }
     assert {("y", 1), ("y", 12), ("temperature", 1)} <= lags
     assert role(found, "temperature") == "ignore"
-    assert "Not known when" in found.looks["temperature"].settings["reason"]
+    assert "Not known when" in found.profiles["temperature"].settings["reason"]
 
 
 def test_series_side_by_side_keep_their_own_lags() -> None:
@@ -146,10 +146,10 @@ def test_years_decimal_years_and_year_with_quarter_are_times() -> None:
         walk.append(walk[-1] + RNG.gauss(0, 1))
     y = [f"{value:.3f}" for value in walk]
     yearly = studied({"year": [str(1900 + i) for i in range(120)], "y": y})
-    assert yearly.looks["year"].settings["format"] == "%Y"
+    assert yearly.profiles["year"].settings["format"] == "%Y"
     decimal = studied({"time": [f"{1949 + i / 12:.3f}" for i in range(120)], "y": y})
-    assert decimal.looks["time"].settings["format"] == "year"
-    assert decimal.looks["time"].values.dt.month().to_list()[:14] == [*range(1, 13), 1, 2]
+    assert decimal.profiles["time"].settings["format"] == "year"
+    assert decimal.profiles["time"].values.dt.month().to_list()[:14] == [*range(1, 13), 1, 2]
     quarters = {"year": [str(1990 + i // 4) for i in range(120)],
                 "quarter": [str(i % 4 + 1) for i in range(120)], "y": y}  # fmt: skip
     found = studied(quarters)
@@ -171,18 +171,20 @@ def test_a_shop_closed_on_sundays_has_weeks_of_six_days() -> None:
         {"date": [day.isoformat() for day in days], "y": [f"{one:.1f}" for one in sold]}
     )
     assert role(found, "date") == "time"
-    assert found.looks["y"].settings["season"] == 6
+    assert found.profiles["y"].settings["season"] == 6
 
 
 def test_labels_that_differ_in_letters_case_are_asked_about() -> None:
     found = studied(base(kind=["Cafe", "cafe", "<=50", ">50", "-"] * 40))
-    assert found.looks["kind"].doubts == ["'Cafe' and 'cafe' are different labels: the same?"]
+    assert found.profiles["kind"].warnings == [
+        "'Cafe' and 'cafe' are different categories: are they the same?"
+    ]
 
 
 def test_noise_at_regular_times_is_no_forecasting() -> None:
     noise = [f"{RNG.gauss(0, 1):.3f}" for _ in range(96)]
     found = studied({"month": months(), "x": list(reversed(noise)), "y": noise})
-    assert "season" not in found.looks["y"].settings
+    assert "season" not in found.profiles["y"].settings
     assert role(found, "x") == "feature"
 
 
@@ -196,11 +198,11 @@ def test_of_two_columns_that_say_the_same_one_is_kept() -> None:
     )  # fmt: skip
     assert (role(found, "code"), role(found, "label")) == ("feature", "ignore")
     assert (role(found, "celsius"), role(found, "fahrenheit")) == ("feature", "ignore")
-    assert found.looks["label"].settings["reason"] == "Says the same as code."
+    assert found.profiles["label"].settings["reason"] == "Says the same as code."
 
 
 def test_a_row_number_stays_if_there_is_nothing_else() -> None:
     y = [f"{i * 0.5 + RNG.random():.2f}" for i in range(50)]
     found = studied({"n": [str(i) for i in range(50)], "y": y})
     assert role(found, "n") == "feature"
-    assert "all that is left" in " ".join(found.doubts)
+    assert "is the only feature left" in " ".join(found.warnings)

@@ -23,8 +23,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from coldstart.data.sources import _database as database
-from coldstart.data.sources._importing import bring
-from coldstart.data.sources._imports import load
+from coldstart.data.sources._import_log import load_entries
+from coldstart.data.sources._importing import import_source
 from coldstart.data.sources._sources import parse
 from coldstart.errors import UserError
 
@@ -39,11 +39,11 @@ def _empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def refused() -> Refused:
-    """`refused(source, ...)`: what is told about a source that cannot be brought in."""
+    """`refused(source, ...)`: what is told about a source that cannot be imported."""
 
     def run(*arguments: Any, **options: Any) -> str:
         with pytest.raises(UserError) as error:
-            bring(*arguments, **options)
+            import_source(*arguments, **options)
         told = str(error.value)
         assert len(told.splitlines()) <= 2
         assert not Path("data/arrivals.jsonl").exists()
@@ -54,8 +54,8 @@ def refused() -> Refused:
 
 def kept(table: Path) -> dict[str, bytes]:
     """Content of an arrival's files, by their names."""
-    (arrival,) = [arrival for arrival in load() if arrival.table == table]
-    root = arrival.path
+    (entry,) = [entry for entry in load_entries() if entry.table == table]
+    root = entry.path
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
@@ -70,7 +70,7 @@ def no_secret_anywhere(secret: str) -> bool:
 def test_a_file_is_copied_as_it_is_and_the_original_stays() -> None:
     Path("birds.csv").write_bytes(TABLE)
     before = Path("birds.csv").stat()
-    table = bring("birds.csv")
+    table = import_source("birds.csv")
     assert kept(table) == {"birds.csv": TABLE}
     assert Path("birds.csv").stat() == before
     assert not table.stat().st_mode & 0o222
@@ -84,7 +84,7 @@ def test_a_folder_or_a_pattern_brings_all_its_tables(source: str) -> None:
     for name in ("in/notes.md", "in/.hidden.csv", "in/_SUCCESS"):
         Path(name).write_text("no table")
     names = {"a.csv", "b.csv"} | ({"deeper/c.csv"} if source != "in/*.csv" else set())
-    assert set(kept(bring(source))) == names
+    assert set(kept(import_source(source))) == names
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_a_folder_or_a_pattern_brings_all_its_tables(source: str) -> None:
         ("none.csv", "none.csv: there is no such file"),
         ("none/*.csv", "no tables there"),
         ("empty", "no tables there"),
-        ("postgresql://localhost/shop", "say what to read"),
+        ("postgresql://localhost/shop", "add what to read"),
         ("https://me:${NOT_SET}@example.org/x.csv", "NOT_SET is not set"),
-        ("https://example.org/x.csv?token=***", "what was secret in it was not kept"),
+        ("https://example.org/x.csv?token=***", "secrets are not logged"),
     ],
 )
 def test_what_is_no_source_is_refused(refused: Refused, source: str, told: str) -> None:
@@ -116,12 +116,12 @@ def test_secrets_are_taken_out_of_addresses_and_names_of_variables_are_not(
         ("postgresql://me:${WORD}@h/db", "postgresql://me:${WORD}@h/db"),
         ("postgresql://h/db?password=tiger", "postgresql://h/db?password=***"),
         ("sqlite:///shop.db", "sqlite:///shop.db"),
-        ("sqlite:////tmp/shop.db", "sqlite:////tmp/shop.db"),
+        ("sqlite:////tmp/shop.db", "sqlite:///shop.db"),
     ]:
         query = None if written.startswith("http") else "select 1"
         source = parse(written, query)
         assert source.address == recorded
-        assert source.secret == written.replace("${WORD}", "tiger")
+        assert source.location == written.replace("${WORD}", "tiger")
 
 
 # a web server
@@ -200,14 +200,14 @@ def test_a_download_is_named_by_the_server_the_address_or_the_content(
     site: Site, path: str, headers: dict[str, str], content: bytes, name: str
 ) -> None:
     site.files[path] = (content, headers)
-    assert kept(bring(site.address(path))) == {name: content}
+    assert kept(import_source(site.address(path))) == {name: content}
 
 
 def test_a_broken_download_goes_on_where_it_broke(site: Site) -> None:
     content = os.urandom(4_000_000)
     site.files["/x.csv"] = (content, CSV | {"ETag": '"1"'})
     site.breaks = 2
-    assert kept(bring(site.address("/x.csv"))) == {"x.csv": content}
+    assert kept(import_source(site.address("/x.csv"))) == {"x.csv": content}
     first, second, third = site.ranges
     assert first is None
     assert str(second) > "bytes=19"  # nearly half, of 4,000,000
@@ -220,13 +220,13 @@ def test_a_download_that_changed_meanwhile_starts_anew(site: Site, refused: Refu
     site.breaks = 5
     assert "broke off" in refused(address)
     site.files["/x.csv"] = (b"new" * 1_000_000, CSV | {"ETag": '"2"'})
-    assert kept(bring(address)) == {"x.csv": b"new" * 1_000_000}
+    assert kept(import_source(address)) == {"x.csv": b"new" * 1_000_000}
 
 
 def test_a_server_that_is_busy_is_asked_again(site: Site) -> None:
     site.files["/x.csv"] = (TABLE, CSV)
     site.statuses = [503, 429]
-    assert kept(bring(site.address("/x.csv"))) == {"x.csv": TABLE}
+    assert kept(import_source(site.address("/x.csv"))) == {"x.csv": TABLE}
 
 
 def test_what_a_server_refuses_is_told_in_a_line(site: Site, refused: Refused) -> None:
@@ -273,22 +273,22 @@ def bucket(store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def test_an_object_of_a_bucket_arrives(bucket: Any) -> None:
     bucket.put_object(Key="2026/orders.csv", Body=TABLE)
     bucket.put_object(Key="2026/orders.csv.gz", Body=gzip.compress(TABLE))
-    assert kept(bring("s3://shop/2026/orders.csv")) == {"orders.csv": TABLE}
+    assert kept(import_source("s3://shop/2026/orders.csv")) == {"orders.csv": TABLE}
     assert no_secret_anywhere("tiger")
 
 
 def test_all_tables_below_a_prefix_arrive(bucket: Any) -> None:
     for key in ("2026/", "2026/1/a.csv", "2026/b.csv", "2026/notes.md", "2025/c.csv"):
         bucket.put_object(Key=key, Body=TABLE if key.endswith("v") else b"")
-    assert set(kept(bring("s3://shop/2026/"))) == {"1/a.csv", "b.csv"}
-    assert set(kept(bring("s3://shop/20"))) == {"2026/1/a.csv", "2026/b.csv", "2025/c.csv"}
+    assert set(kept(import_source("s3://shop/2026/"))) == {"1/a.csv", "b.csv"}
+    assert set(kept(import_source("s3://shop/20"))) == {"2026/1/a.csv", "2026/b.csv", "2025/c.csv"}
 
 
 def test_what_a_store_refuses_is_told_in_a_line(
     bucket: Any, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "there is no bucket 'none'" in refused("s3://none/x.csv")
-    assert "there is no such key" in refused("s3://shop/x.csv")
+    assert "no object has this key" in refused("s3://shop/x.csv")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert "credentials" in refused("s3://shop/x.csv")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -361,7 +361,7 @@ def test_a_query_arrives_in_the_databases_types_and_in_batches(
 
     original = database.as_array
     monkeypatch.setattr(database, "as_array", as_array)
-    table = pl.read_parquet(bring(postgres, query=MANY))
+    table = pl.read_parquet(import_source(postgres, query=MANY))
     assert len(table) == 50_000
     assert table["id"].to_list() == list(range(1, 50_001))
     assert max(sizes) <= database.ROWS
@@ -376,8 +376,8 @@ def test_a_query_arrives_in_the_databases_types_and_in_batches(
     assert last["price"] == decimal.Decimal("50000012500.00")
     assert last["day"] == dt.date(2026, 1, 1) + dt.timedelta(days=50_000 % 365)
     assert (last["nested"], last["several"]) == ('{"n": 50000}', "[50000, 50001]")
-    assert load()[0].query == MANY
-    assert "tiger" not in load()[0].source
+    assert load_entries()[0].query == MANY
+    assert "tiger" not in load_entries()[0].source
     assert no_secret_anywhere("tiger")
 
 
@@ -406,10 +406,10 @@ def test_a_query_that_would_change_something_does_not(postgres: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(made)
     with pytest.raises(UserError):
-        bring(postgres, query="delete from cities returning name")
-    assert pl.read_parquet(bring(postgres, query="select * from cities"))["name"].to_list() == [
-        "Bern"
-    ]
+        import_source(postgres, query="delete from cities returning name")
+    assert pl.read_parquet(import_source(postgres, query="select * from cities"))[
+        "name"
+    ].to_list() == ["Bern"]
 
 
 def test_a_password_may_come_from_the_environment(
@@ -417,8 +417,8 @@ def test_a_password_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("DB_WORD", "tiger")
     address = postgres.replace("tiger", "${DB_WORD}")
-    bring(address, query="select 1 as a")
-    assert load()[0].source == address
+    import_source(address, query="select 1 as a")
+    assert load_entries()[0].source == address
 
 
 def test_sqlite_is_read_and_a_missing_one_is_not_made(refused: Refused) -> None:
@@ -429,7 +429,7 @@ def test_sqlite_is_read_and_a_missing_one_is_not_made(refused: Refused) -> None:
     before = Path("shop.db").read_bytes()
     assert "no database file none.db" in refused("sqlite:///none.db", query="select 1")
     assert "no such table" in refused("sqlite:///shop.db", query="select * from none")
-    table = pl.read_parquet(bring("sqlite:///shop.db", query="select * from orders;"))
+    table = pl.read_parquet(import_source("sqlite:///shop.db", query="select * from orders;"))
     assert table.to_dict(as_series=False) == {"id": [1, 2, 3], "note": ["2", "two", None]}
     assert Path("shop.db").read_bytes() == before
     assert not Path("none.db").exists()

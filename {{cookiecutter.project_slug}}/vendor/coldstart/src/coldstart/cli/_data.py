@@ -17,14 +17,14 @@ class Data(Command):
     )
     target: str | None = Field(None, description="the column to predict")
     query: str | None = Field(None, description="SQL, for a database")
-    licence: str | None = Field(None, description="under which the data may be used")
+    license: str | None = Field(None, description="under which the data may be used")
     fresh: bool = Field(False, description="draft anew what the contract has already")
 
     def run(self) -> None:
         """Do it."""
         from coldstart.data.profiling._drafting import draft
 
-        draft(self, self.source, self.target, self.query, self.licence, self.fresh)
+        draft(self, self.source, self.target, self.query, self.license, self.fresh)
 
 
 class Collect(Command):
@@ -34,11 +34,11 @@ class Collect(Command):
 
     source: str | None = Field(None, description="one of them, or a new one; all if left out")
     query: str | None = Field(None, description="SQL, for a database")
-    licence: str | None = Field(None, description="under which the data may be used")
+    license: str | None = Field(None, description="under which the data may be used")
     append: bool | None = Field(None, description="add to what came before, or take its place")
 
     def run(self) -> None:
         """Do it."""
         from coldstart.data.sources._collect import collect
 
-        collect(self.source, self.query, self.licence, self.append)
+        collect(self.source, self.query, self.license, self.append)

@@ -1,4 +1,4 @@
-"""Arithmetic: columns whose sum, difference or product is the target."""
+"""Arithmetic leaks: columns whose sum, difference or product is the target."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import polars as pl
 
-from coldstart.data.profiling._column_profile import words
-from coldstart.data.profiling._evidence import Scene
+from coldstart.data.profiling._evidence import LeakContext
+from coldstart.data.profiling._profiles import words
 from coldstart.data.profiling._spellings import vocabulary
 
 SUM = 0.9999
@@ -17,26 +17,26 @@ RATIO = vocabulary(
 )
 
 
-def follows(scene: Scene, names: list[str]) -> dict[str, str]:
-    """Find what the target follows from, and for each such column why.
+def find_arithmetic_leaks(context: LeakContext, names: list[str]) -> dict[str, str]:
+    """Find the columns that the target follows from, and for each of them why.
 
-    Of a difference the total is the leak; of a product, the ratio if a name tells it.
+    In a difference the total is the leak. In a product the ratio is, if a name reveals it.
     """
     names = [
         name for name in names
-        if scene.looks[name].type in ("number", "date") and scene.looks[name].distinct > 2
+        if context.profiles[name].type in ("number", "date") and context.profiles[name].distinct > 2
     ]  # fmt: skip
-    if len(names) < 2 or scene.rows < 30:
+    if len(names) < 2 or context.rows < 30:
         return {}
     table = np.stack(
-        [scene.columns[name].to_physical().cast(pl.Float64).to_numpy() for name in names], axis=1
+        [context.columns[name].to_physical().cast(pl.Float64).to_numpy() for name in names], axis=1
     )
-    y = scene.target.shown[:, 0]
-    dates = np.array([scene.looks[name].type == "date" for name in names])
+    y = context.target.shown[:, 0]
+    dates = np.array([context.profiles[name].type == "date" for name in names])
     found: dict[str, str] = {}
     if chosen := adds_up(table, y, dates):
         part = [(names[i], factor) for i, factor in chosen]
-        why = reason(scene, part, "+-")
+        why = reason(context, part, "+-")
         signs = {factor > 0 for _, factor in part}
         found |= {name: why for name, factor in part if len(signs) == 1 or factor > 0}
     positive = np.nanmin(table, axis=0) > 0
@@ -48,7 +48,7 @@ def follows(scene: Scene, names: list[str]) -> dict[str, str]:
         if not chosen:
             break
         part = [(names[left[i]], factor) for i, factor in chosen]
-        why = reason(scene, part, "x/")
+        why = reason(context, part, "x/")
         ratios = [name for name, _ in part if set(words(name)) & RATIO]
         gone = ratios if len(ratios) == 1 else [name for name, _ in part]
         found |= dict.fromkeys(gone, why)
@@ -56,10 +56,12 @@ def follows(scene: Scene, names: list[str]) -> dict[str, str]:
     return found
 
 
-def reason(scene: Scene, part: list[tuple[str, float]], signs: str) -> str:
-    """Tell what the target follows from; `signs` are the one for a positive factor and another."""
-    told = " ".join(f"{signs[factor < 0]} {name}" for name, factor in part)
-    return f"{scene.aim.name} follows from {told.removeprefix(signs[0] + ' ')} exactly."
+def reason(context: LeakContext, part: list[tuple[str, float]], signs: str) -> str:
+    """Describe what the target follows from, with the signs of positive and negative factors."""
+    terms = " ".join(f"{signs[factor < 0]} {name}" for name, factor in part)
+    return (
+        f"{context.target_profile.name} follows from {terms.removeprefix(signs[0] + ' ')} exactly."
+    )
 
 
 def adds_up(
@@ -69,17 +71,19 @@ def adds_up(
 
     Parameters
     ----------
-    table
-        Shape (n, p), NaN where missing.
-    dates
-        Which of the columns are dates, shape (p,).
-    factor
-        The factor, where it is known.
+    table : ndarray of shape (n, p)
+        Columns, NaN where missing.
+    y : ndarray of shape (n,)
+        The target.
+    dates : ndarray of bool, shape (p,)
+        Which columns are dates.
+    factor : float, optional
+        The factor, if it is known.
 
     Returns
     -------
     list of (int, float)
-        Number and sign of each; empty if there are none.
+        Index and sign of each column. Empty if there are none.
     """
     known = ~np.isnan(table).any(axis=1) if table.shape[1] <= 12 else np.ones(len(y), bool)
     if known.sum() < 30:

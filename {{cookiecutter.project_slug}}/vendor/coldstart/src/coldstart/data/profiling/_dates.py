@@ -1,4 +1,4 @@
-"""How dates are written in a column of text: one format or several, the day or the month first."""
+"""Date formats of a text column: one or several, with the day or the month first."""
 
 from __future__ import annotations
 
@@ -61,25 +61,25 @@ SHAPES = [
 
 @dataclass
 class Dates:
-    """What was found.
+    """Detected date formats.
 
     Attributes
     ----------
-    formats
-        Commonest first.
-    matched
-        Share of the spellings that have the shape of a date.
-    doubts
-        What could not be told from the column.
+    formats : list of str
+        Most frequent first.
+    matched : float
+        Share of the spellings that look like a date.
+    warnings : list of str
+        What the values do not decide.
     """
 
     formats: list[str] = field(default_factory=list)
     matched: float = 0.0
-    doubts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def date_formats(texts: Sequence[str]) -> Dates:
-    """Find the formats of dates; `texts` in the order of the rows, each once."""
+    """Detect the formats of dates. `texts` holds each spelling once, in the order of the rows."""
     counts: Counter[str] = Counter()  # format with {1}, {2} where the order is open
     firsts: dict[str, list[tuple[int, int]]] = {}
     shapes = list(SHAPES)
@@ -100,24 +100,24 @@ def date_formats(texts: Sequence[str]) -> Dates:
             break
     found = Dates(matched=sum(counts.values()) / max(1, len(texts)))
     order = {written: day_first(pairs) for written, pairs in firsts.items()}
-    told = {first for known in order.values() for first in known}
+    decided = {first for known in order.values() for first in known}
     for written, _ in counts.most_common():
         if written not in order:
             found.formats.append(written)
             continue
-        known = order[written] or (told if len(told) == 1 else set())
+        known = order[written] or (decided if len(decided) == 1 else set())
         if not known:
             first = likelier(firsts[written], "." in written)
             known = {first}
             other = written.replace("{1}", "%m" if first else "%d")
             other = other.replace("{2}", "%d" if first else "%m")
-            found.doubts.append(
-                f"that the {'day' if first else 'month'} comes first is a guess, as no value "
-                f"tells; otherwise it is {other}"
+            found.warnings.append(
+                f"that the {'day' if first else 'month'} comes first is a guess, since no value "
+                f"decides it; otherwise it is {other}"
             )
         if len(known) == 2:
-            found.doubts.append(
-                "some dates have the day first and some the month: where both fit, the commoner"
+            found.warnings.append(
+                "some dates have the day first and some the month: where both fit, the more frequent is used"
             )
         for first in sorted(known, key=lambda first: -sum(fits(firsts[written], first))):
             one, two = ("%d", "%m") if first else ("%m", "%d")
@@ -126,20 +126,20 @@ def date_formats(texts: Sequence[str]) -> Dates:
 
 
 def day_first(pairs: list[tuple[int, int]]) -> set[bool]:
-    """What the pairs of numbers tell: {True}, {False}, both, or nothing."""
+    """Return what pairs of numbers decide: {True}, {False}, both, or nothing."""
     day = sum(p > 12 and q <= 12 for p, q in pairs)
     month = sum(q > 12 and p <= 12 for p, q in pairs)
-    if day and month:  # a stray one is a slip of the pen
+    if day and month:  # a stray one is a typo
         return {True} if month <= 0.02 * day else {False} if day <= 0.02 * month else {True, False}
     return {True} if day else {False} if month else set()
 
 
 def fits(pairs: list[tuple[int, int]], first: bool) -> list[bool]:
-    """Whether each pair can be read with the day first, or last."""
+    """Return whether each pair can be read with the day first, or last."""
     return [(q if first else p) <= 12 for p, q in pairs]
 
 
 def likelier(pairs: list[tuple[int, int]], dotted: bool) -> bool:
-    """Day first, judged by which number varies more, as days do."""
+    """Return whether the day is likely first: the number that varies more, or a dotted date."""
     days, months = len({p for p, _ in pairs}), len({q for _, q in pairs})
     return dotted if days == months else days > months

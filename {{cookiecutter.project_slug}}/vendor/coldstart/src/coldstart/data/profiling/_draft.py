@@ -1,4 +1,4 @@
-"""The draft: schema.yaml with a reason beside every decision, and config.yaml."""
+"""Drafts: schema.yaml with a reason beside each decision, and config.yaml."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 
 from coldstart.config._settings import CONFIG
-from coldstart.data.profiling._column_profile import ColumnProfile
-from coldstart.data.profiling._table_profile import TableProfile
+from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 
 BEFORE = Path("data/before")
 ORDER = [
@@ -38,7 +37,7 @@ columns:
 
 
 def scalar(value: Any) -> str:
-    """A value as YAML on one line, quoted wherever a reader might take it for another."""
+    """Write a value as YAML on one line, quoted wherever it could be misread."""
     written = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True)
     written = written.removesuffix("\n").removesuffix("\n...")
     if "\n" in written or (isinstance(value, str) and not value.isprintable()):
@@ -46,16 +45,16 @@ def scalar(value: Any) -> str:
     return written
 
 
-def entry(look: ColumnProfile) -> str:
-    """One column of the contract, with the reasons as comments."""
-    lines = [f"  {scalar(look.name)}:"]
-    for note in [*look.notes, *(f"CHECK: {doubt}" for doubt in look.doubts)]:
+def format_entry(profile: ColumnProfile) -> str:
+    """Format one column of the schema, with the reasons as comments."""
+    lines = [f"  {scalar(profile.name)}:"]
+    for note in [*profile.notes, *(f"CHECK: {warning}" for warning in profile.warnings)]:
         if note:
-            lines += comment(note[0].upper() + note[1:])
+            lines += comment_lines(note[0].upper() + note[1:])
     for key in ORDER:
-        if key not in look.settings or (key == "role" and look.settings[key] == "feature"):
+        if key not in profile.settings or (key == "role" and profile.settings[key] == "feature"):
             continue
-        value = look.settings[key]
+        value = profile.settings[key]
         if key == "multipliers":
             value = {ending: int(by) if by == int(by) else by for ending, by in value.items()}
         if key == "reason" and len(value) > 80:
@@ -66,14 +65,14 @@ def entry(look: ColumnProfile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def comment(text: str) -> list[str]:
-    """A remark as comment lines."""
+def comment_lines(text: str) -> list[str]:
+    """Format a remark as comment lines."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return [f"    # {line}" for line in textwrap.wrap(plain, 88, break_long_words=False)]
 
 
-def blocks(text: str) -> dict[str, str]:
-    """The entries of a contract by column, as they were written, comments and all."""
+def parse_entries(text: str) -> dict[str, str]:
+    """Return the entries of a schema by column, as they are written, with comments."""
     _, _, body = text.partition("\ncolumns:")
     found: dict[str, str] = {}
     for block in re.split(
@@ -91,7 +90,7 @@ def blocks(text: str) -> dict[str, str]:
 
 
 def kept_entries(path: Path, target: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Settings that a contract has for the columns of a table with the same target."""
+    """Return the settings that a schema has for the columns of a table with the same target."""
     try:
         columns = yaml.safe_load(path.read_text(encoding="utf-8"))["columns"]
         if columns[target].get("role") != "target":
@@ -103,17 +102,17 @@ def kept_entries(path: Path, target: str, names: Iterable[str]) -> dict[str, dic
 
 
 def write_contract(found: TableProfile, path: Path, kept: Mapping[str, Any], package: str) -> None:
-    """Write the contract; entries that are kept stay as they are written."""
-    before = blocks(path.read_text(encoding="utf-8")) if kept else {}
+    """Write the schema. Entries that are kept stay as they are written."""
+    before = parse_entries(path.read_text(encoding="utf-8")) if kept else {}
     parts = []
-    for name, look in found.looks.items():
+    for name, profile in found.profiles.items():
         if name in kept:
             own = yaml.safe_dump({name: kept[name]}, sort_keys=False, allow_unicode=True)
             parts.append(before.get(name) or textwrap.indent(own, "  "))
         else:
-            parts.append(entry(look))
-    parts += [before[n] for n in kept if n not in found.looks and n in before]
-    write(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
+            parts.append(format_entry(profile))
+    parts += [before[n] for n in kept if n not in found.profiles and n in before]
+    write_whole(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
 
 
 def write_config(table: Path | str, other_table: bool) -> None:
@@ -136,10 +135,10 @@ def write_config(table: Path | str, other_table: bool) -> None:
             config.pop("split")
     text = io.StringIO()
     editor.dump(config, text)
-    write(CONFIG, text.getvalue())
+    write_whole(CONFIG, text.getvalue())
 
 
-def put_aside(paths: Iterable[Path]) -> list[Path]:
+def back_up(paths: Iterable[Path]) -> list[Path]:
     """Copy files to a folder with the time in their names."""
     BEFORE.mkdir(parents=True, exist_ok=True)
     now = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
@@ -151,7 +150,7 @@ def put_aside(paths: Iterable[Path]) -> list[Path]:
     return copies
 
 
-def write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Replace a file as a whole, or not at all."""
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text, encoding="utf-8")

@@ -1,8 +1,6 @@
-"""Rehearsal: the split that training will make, tried before the contract is drafted."""
+"""Dry run: the split that training will make, tried before the schema is drafted."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,25 +8,23 @@ from coldstart.config._settings import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._lags import add_lags, has_history
 from coldstart.data._splitting import split
+from coldstart.data.profiling._profiles import TableProfile
 from coldstart.errors import UserError
 
-if TYPE_CHECKING:
-    from coldstart.data.profiling._table_profile import TableProfile
 
-
-def smoke_test(found: TableProfile) -> None:
-    """Split as training will, and mend what would stop it."""
-    aim = found.looks[found.target]
+def dry_run(found: TableProfile) -> None:
+    """Split as training will, and change roles that would stop it."""
+    target_profile = found.profiles[found.target]
     for _ in range(2):
-        sources = {one.settings.get("lag_of") for one in found.looks.values()}
-        names = [n for n, one in found.looks.items() if one.role != "ignore" or n in sources]
-        settings = {n: dict(found.looks[n].settings) for n in names}
+        sources = {one.settings.get("lag_of") for one in found.profiles.values()}
+        names = [n for n, one in found.profiles.items() if one.role != "ignore" or n in sources]
+        settings = {n: dict(found.profiles[n].settings) for n in names}
         if not any(s.get("role", "feature") in ("feature", "series") for s in settings.values()):
             return
         contract = Contract.model_validate({"columns": settings})
         own = [n for n in names if n not in contract.lags]
-        table = pl.DataFrame({n: found.looks[n].values for n in own})
-        table = table.filter(aim.values.is_not_null())
+        table = pl.DataFrame({n: found.profiles[n].values for n in own})
+        table = table.filter(target_profile.values.is_not_null())
         if contract.lags:
             table = add_lags(table, contract)
             table = table.filter(has_history(table, contract))
@@ -44,8 +40,8 @@ def smoke_test(found: TableProfile) -> None:
             times_[0].settings.pop("calendar", None)
             times_[0].settings.pop("nullable", None)
             times_[0].settings["role"] = "feature"
-            times_[0].notes[-1:] = [f"no split by it: {error}"]
-            found.doubts.append(f"{times_[0].name} cannot decide the split: {error}")
+            times_[0].notes[-1:] = [f"not used for the split: {error}"]
+            found.warnings.append(f"{times_[0].name} cannot be used for the split: {error}")
             found.split = "at random; copies of one row stay together"
     else:
         return
@@ -53,18 +49,18 @@ def smoke_test(found: TableProfile) -> None:
         absent = table[name].is_null().to_numpy()
         if any(absent[part == 0].all() for part in parts):
             count = int((~absent).sum())
-            found.looks[name].leave_out(
+            found.profiles[name].leave_out(
                 "ignore", f"Only {count:,} of {len(absent):,} rows have a value, too few to split."
             )
 
 
-def something_to_learn(found: TableProfile) -> None:
-    """Bring the least bad column back if none is left."""
+def ensure_a_feature(found: TableProfile) -> None:
+    """Restore the least bad column if no feature is left."""
     if found.with_role("feature", "series"):
         return
     if any(one.settings.get("calendar") for one in found.with_role("time")):
         return
-    for one in found.looks.values():
+    for one in found.profiles.values():
         if one.role in ("id", "ignore", "group", "time") and one.distinct > 1:
             one.settings["role"] = "feature"
             one.settings.pop("reason", None)
@@ -72,11 +68,11 @@ def something_to_learn(found: TableProfile) -> None:
             if one.raw.cast(pl.Float64, strict=False).null_count() == one.raw.null_count():
                 one.settings = {"type": "number"}
             one.read()
-            one.notes.append("kept, since nothing else is left to learn from")
-            found.doubts.append(f"{one.name} is all that is left to learn from")
+            one.notes.append("kept, since no other feature is left")
+            found.warnings.append(f"{one.name} is the only feature left")
             return
     raise UserError(
-        f"no column is left to learn {found.target} from: "
+        f"no feature is left to predict {found.target} from: "
         + "; ".join(f"{n}: {one.settings.get('reason', '')}" for n, one in
-                    list(found.looks.items())[:5] if n != found.target)
+                    list(found.profiles.items())[:5] if n != found.target)
     )  # fmt: skip

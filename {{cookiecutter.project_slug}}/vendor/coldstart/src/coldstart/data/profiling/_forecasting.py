@@ -1,21 +1,23 @@
-"""Forecasting: a table of regular series is given the values that are known in time."""
+"""Forecasting: the settings of a table of regular series, with the values known in time."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from coldstart.data.profiling._column_profile import ColumnProfile, words
+from coldstart.data.profiling._profiles import ColumnProfile, words
 from coldstart.data.profiling._series import Series
 from coldstart.data.profiling._spellings import vocabulary
 
-AHEAD = vocabulary(
+KNOWN_IN_ADVANCE = vocabulary(
     "holiday holidays weekend weekday workingday workday promo promotion month hour quarter week "
     "year day dow season school planned scheduled yr mnth hr"
 )
 
 
-def forecast(found: Series, looks: dict[str, ColumnProfile], target: ColumnProfile) -> None:
-    """Turn the table into one of forecasting: lags of what is not known at the time."""
+def set_up_forecast(
+    found: Series, profiles: dict[str, ColumnProfile], target: ColumnProfile
+) -> None:
+    """Turn the table into a forecast, with lags of what is not known in time."""
     time, series = found.time, found.series
     time.settings = {**found.settings, "role": "time"}
     time.read()
@@ -36,7 +38,7 @@ def forecast(found: Series, looks: dict[str, ColumnProfile], target: ColumnProfi
     several = f", {series.distinct} series" if series else ""
     target.settings["season"] = found.season
     target.notes.append(
-        f"a regular series (a value each {found.step}{several}; what was {found.echo:.2f} "
+        f"a regular series (one value per {found.step}{several}; {found.autocorrelation:.2f} "
         f"correlated with what is): learned from earlier values, and held against the value "
         f"{found.season} {found.step}(s) before"
     )
@@ -44,47 +46,53 @@ def forecast(found: Series, looks: dict[str, ColumnProfile], target: ColumnProfi
 
     def lag(of: ColumnProfile, steps: int) -> None:
         name = f"{of.name} {steps} {found.step}{'s' * (steps > 1 and found.step[-1] != 's')} before"
-        look = ColumnProfile(name, of.raw, of.dtype)
-        look.settings = {"type": "number", "lag_of": of.name, "steps": steps}
-        look.values = of.values
-        look.original = of.original
-        derived[name] = look
+        profile = ColumnProfile(name, of.raw, of.dtype)
+        profile.settings = {"type": "number", "lag_of": of.name, "steps": steps}
+        profile.values = of.values
+        profile.original = of.original
+        derived[name] = profile
 
     for steps in found.lags:
         lag(target, steps)
-    for look in list(looks.values()):
-        if look in (time, series, target) or look.role != "feature":
+    for profile in list(profiles.values()):
+        if profile in (time, series, target) or profile.role != "feature":
             continue
-        if set(words(look.name)) & AHEAD or by_calendar(look, time) or fixed(look, series):
-            look.notes.append("known in advance")
+        if (
+            set(words(profile.name)) & KNOWN_IN_ADVANCE
+            or by_calendar(profile, time)
+            or fixed(profile, series)
+        ):
+            profile.notes.append("known in advance")
             continue
-        if look.type == "number" and len(derived) < 40:
-            lag(look, 1)
-        look.leave_out(
+        if profile.type == "number" and len(derived) < 40:
+            lag(profile, 1)
+        profile.leave_out(
             "ignore",
             f"Not known when {target.name} is forecast"
-            + (f"; its value one {found.step} before is used." if look.type == "number" else "."),
+            + (
+                f"; its value one {found.step} before is used." if profile.type == "number" else "."
+            ),
         )
-    looks.update(derived)
+    profiles.update(derived)
 
 
-def by_calendar(look: ColumnProfile, time: ColumnProfile) -> bool:
-    """Whether a column follows from the calendar."""
-    if look.distinct > 60 or look.type == "text":
+def by_calendar(profile: ColumnProfile, time: ColumnProfile) -> bool:
+    """Return whether a column follows from the calendar."""
+    if profile.distinct > 60 or profile.type == "text":
         return False
     dates = time.values.cast(pl.Datetime("us"))
     for part in (dates.dt.month(), dates.dt.weekday(), dates.dt.hour(), dates.dt.year()):
         if part.n_unique() < 2 or part.n_unique() > 0.3 * len(part):
             continue
-        table = pl.DataFrame({"part": part, "value": look.raw})
+        table = pl.DataFrame({"part": part, "value": profile.raw})
         if (table.group_by("part").agg(pl.col("value").n_unique())["value"] == 1).all():
             return True
     return False
 
 
-def fixed(look: ColumnProfile, series: ColumnProfile | None) -> bool:
-    """Whether a column is the same in all rows of a series."""
+def fixed(profile: ColumnProfile, series: ColumnProfile | None) -> bool:
+    """Return whether a column is the same in all rows of a series."""
     if series is None:
         return False
-    table = pl.DataFrame({"series": series.raw, "value": look.raw})
+    table = pl.DataFrame({"series": series.raw, "value": profile.raw})
     return bool((table.group_by("series").agg(pl.col("value").n_unique())["value"] == 1).all())

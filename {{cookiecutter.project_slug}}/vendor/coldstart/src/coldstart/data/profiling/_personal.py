@@ -1,4 +1,4 @@
-"""Persons: columns that identify one."""
+"""Personal data: columns that identify a person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from coldstart.data.profiling._column_profile import ColumnProfile, share, words
+from coldstart.data.profiling._profiles import ColumnProfile, share, words
 from coldstart.data.profiling._spellings import vocabulary
 
 EMAIL = r"^[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}$"
@@ -29,30 +29,30 @@ GIVEN = vocabulary(
 )
 
 
-def person(look: ColumnProfile) -> bool:
-    """Leave out what identifies a person."""
-    if look.type not in ("category", "text", "number") or look.known < 2:
+def is_personal(profile: ColumnProfile) -> bool:
+    """Leave out a column that identifies a person, and return whether it does."""
+    if profile.type not in ("category", "text", "number") or profile.known < 2:
         return False
-    name = set(words(look.name))
-    joined = "".join(words(look.name))
-    figures = look.type == "number"
+    name = set(words(profile.name))
+    joined = "".join(words(profile.name))
+    figures = profile.type == "number"
 
     def left(what: str) -> bool:
-        look.leave_out("ignore", f"It identifies a person ({what}).")
+        profile.leave_out("ignore", f"It identifies a person ({what}).")
         return True
 
     if not figures:
         for pattern, what in ((EMAIL, "an e-mail address"), (IP, "an IP address")):
-            if share(look, pattern) >= 0.8:
+            if share(profile, pattern) >= 0.8:
                 return left(what)
-        if share(look, SSN) >= 0.8:
+        if share(profile, SSN) >= 0.8:
             return left("a social security number")
-        if share(look, CARD) >= 0.9 and look.distinct > 0.5 * look.known:
+        if share(profile, CARD) >= 0.9 and profile.distinct > 0.5 * profile.known:
             return left("a card or account number")
-        if share(look, PHONE_SURE) >= 0.8:
+        if share(profile, PHONE_SURE) >= 0.8:
             return left("a telephone number")
     phone = {"phone", "telephone", "mobile", "tel", "fax", "cell"} & name
-    if phone and share(look, PHONE) >= 0.8 and look.distinct > 0.3 * look.known:
+    if phone and share(profile, PHONE) >= 0.8 and profile.distinct > 0.3 * profile.known:
         return left("a telephone number")
     if {
         "ssn",
@@ -61,28 +61,30 @@ def person(look: ColumnProfile) -> bool:
         "cpf",
         "nhs",
         "social",
-    } & name and look.distinct > 0.5 * look.known:
+    } & name and profile.distinct > 0.5 * profile.known:
         return left("an official number")
     if figures:
         return False
-    if name & {"address", "street", "addr"} and share(look, STREET) >= 0.5:
+    if name & {"address", "street", "addr"} and share(profile, STREET) >= 0.5:
         return left("an address")
     parts = {"firstname", "lastname", "surname", "forename", "givenname", "familyname", "fullname"}
     parts |= {"middlename", "maidenname", "nachname", "vorname", "patientname", "customername"}
     parts |= {"username", "login", "employeename", "studentname", "passengername", "lname", "fname"}
-    many = look.distinct > max(10, 0.05 * look.known)
+    many = profile.distinct > max(10, 0.05 * profile.known)
     if many and any(joined.endswith(part) for part in parts):
         return left("a name")
-    if many and joined == "name" and share(look, r"^[A-ZÀ-Þ][\w'.-]+ [A-ZÀ-Þ][\w'.-]+$") >= 0.9:
+    if many and joined == "name" and share(profile, r"^[A-ZÀ-Þ][\w'.-]+ [A-ZÀ-Þ][\w'.-]+$") >= 0.9:
         return left("a name")
     if many:
         named = {"name", "names", "person", "customer", "patient", "author", "owner"} & name
-        seen = look.raw.drop_nulls().unique().sample(min(500, look.distinct), seed=0).to_list()
+        seen = (
+            profile.raw.drop_nulls().unique().sample(min(500, profile.distinct), seed=0).to_list()
+        )
         given = float(
             np.mean([bool(GIVEN & set(re.findall(r"[a-z]+", one.lower()))) for one in seen])
         )
-        mostly = look.distinct > 0.3 * look.known
+        mostly = profile.distinct > 0.3 * profile.known
         enough = given >= (0.1 if mostly else 0.5)
-        if (named and share(look, PERSON) >= 0.7 and enough) or (mostly and given >= 0.6):
+        if (named and share(profile, PERSON) >= 0.7 and enough) or (mostly and given >= 0.6):
             return left("a name")
     return False

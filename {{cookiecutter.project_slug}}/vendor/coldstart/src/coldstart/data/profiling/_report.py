@@ -1,4 +1,4 @@
-"""The report: one HTML file with what was found, the doubtful first, that needs no network."""
+"""The data report: one HTML file that needs no network, warnings first."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from coldstart.data.profiling._column_profile import ColumnProfile
-from coldstart.data.profiling._table_profile import TableProfile
+from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 
 REPORT = Path("data/report.html")
 COLUMNS = 300  # shown in the table of columns
@@ -46,12 +45,12 @@ td.why { min-width: 16rem; } td.name { min-width: 8rem; } .out .name { color: va
 
 def write_report(found: TableProfile) -> None:
     """Write the report."""
-    aim = found.looks[found.target]
+    target_profile = found.profiles[found.target]
     findings = found.findings
-    title = f"What the table says about {found.target}"
+    title = f"Profile of the data for {found.target}"
     facts = [
         ("rows", f"{found.rows:,}"),
-        ("columns", f"{sum('lag_of' not in one.settings for one in found.looks.values()):,}"),
+        ("columns", f"{sum('lag_of' not in one.settings for one in found.profiles.values()):,}"),
         ("features", f"{len(found.with_role('feature', 'series')):,}"),
         ("exact copies", f"{found.copies:,}"),
         (f"without {found.target}", f"{found.missing_target:,}"),
@@ -59,17 +58,17 @@ def write_report(found: TableProfile) -> None:
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p class=soft>Target: <span class=name>{escape(found.target)}</span>, "
-        f"{escape(aim.type)}. Split {escape(found.split)}. All decisions stand in schema.yaml with "
-        "their reasons, and can be overruled there.</p>",
+        f"{escape(target_profile.type)}. Split {escape(found.split)}. All decisions are in schema.yaml with "
+        "their reasons, and can be overridden there.</p>",
         "<div class=facts>"
         + "".join(f"<div><b>{value}</b>{escape(name)}</div>" for name, value in facts)
         + "</div>",
-        leaks(found),
-        doubts(found),
-        roles(found),
-        reading(found),
-        columns(found),
-        distributions(found),
+        leaks_section(found),
+        warnings_section(found),
+        roles_section(found),
+        reading_section(found),
+        columns_section(found),
+        distributions_section(found),
     ]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(
@@ -81,72 +80,79 @@ def write_report(found: TableProfile) -> None:
     )
 
 
-def items(lines: Iterable[str]) -> str:
-    """A list; its lines are HTML."""
+def html_list(lines: Iterable[str]) -> str:
+    """Format a list. Its lines are HTML."""
     return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
-def named(name: str, text: str) -> str:
-    """What is said about a column."""
+def about_column(name: str, text: str) -> str:
+    """Format a remark about a column."""
     return f"<span class=name>{escape(name)}</span>: {escape(text)}"
 
 
-def leaks(found: TableProfile) -> str:
-    """Columns that are left out because they give the target away."""
+def leaks_section(found: TableProfile) -> str:
+    """List the columns that are left out as leaks."""
     metric = found.findings.metric
     lines = []
     for leak in found.findings.leaks:
-        faked = "" if np.isnan(leak.score) else f" Alone it would have faked {metric} "
+        faked = "" if np.isnan(leak.score) else f" Alone it reaches a {metric} of "
         faked += "" if np.isnan(leak.score) else f"{leak.score:.3f}."
-        lines.append(named(leak.column, leak.why + faked))
+        lines.append(about_column(leak.column, leak.why + faked))
     if not lines:
-        return "<h2>Leaks</h2><p>No column gives the target away beyond what is plausible.</p>"
+        return "<h2>Leaks</h2><p>No column reveals the target beyond what is plausible.</p>"
     return (
-        f"<h2>Leaks: left out</h2><div class='box bad'>{items(lines)}<p class=soft>To use one all "
+        f"<h2>Leaks: left out</h2><div class='box bad'>{html_list(lines)}<p class=soft>To use one all "
         "the same, give it <code>role: feature</code> in schema.yaml: only if it is known before "
         "the outcome.</p></div>"
     )
 
 
-def doubts(found: TableProfile) -> str:
-    """What a person should look at."""
+def warnings_section(found: TableProfile) -> str:
+    """List what the user should check."""
     lines = [
-        named(leak.column, f"{leak.why} (alone {leak.score:.3f})") for leak in found.findings.doubts
+        about_column(leak.column, f"{leak.why} (alone {leak.score:.3f})")
+        for leak in found.findings.warnings
     ]
-    lines += [named(one.name, d) for one in found.looks.values() for d in one.doubts][:50]
-    lines += [escape(doubt) for doubt in found.doubts]
-    return f"<h2>Look at</h2><div class='box warn'>{items(lines)}</div>" if lines else ""
+    lines += [about_column(one.name, d) for one in found.profiles.values() for d in one.warnings][
+        :50
+    ]
+    lines += [escape(warning) for warning in found.warnings]
+    return f"<h2>Check</h2><div class='box warn'>{html_list(lines)}</div>" if lines else ""
 
 
-def roles(found: TableProfile) -> str:
-    """Roles other than feature, and how to overrule them."""
+def roles_section(found: TableProfile) -> str:
+    """List the columns that are not features, and how to override that."""
     leaking = {leak.column for leak in found.findings.leaks}
     lines = []
     for one in found.with_role("time", "group", "series", "id", "ignore"):
         if one.name not in leaking:
             why = one.settings.get("reason") or " ".join(one.notes)
-            lines.append(f"{named(one.name, why)} <code>role: {one.role}</code>")
+            lines.append(f"{about_column(one.name, why)} <code>role: {one.role}</code>")
     if not lines:
         return ""
     more = [f"... and {len(lines) - 60} more"] if len(lines) > 60 else []
     return (
-        f"<h2>No features, and why</h2>{items(lines[:60] + more)}<p class=soft>To make one a "
+        f"<h2>Not used as features, and why</h2>{html_list(lines[:60] + more)}<p class=soft>To make one a "
         "feature, take its role out of schema.yaml.</p>"
     )
 
 
-def reading(found: TableProfile) -> str:
-    """How the files are written."""
-    return f"<h2>How it is written</h2>{items(map(escape, found.reading))}" if found.reading else ""
+def reading_section(found: TableProfile) -> str:
+    """Describe how the files are written."""
+    return (
+        f"<h2>How the files are written</h2>{html_list(map(escape, found.reading))}"
+        if found.reading
+        else ""
+    )
 
 
-def columns(found: TableProfile) -> str:
-    """All columns, the most telling first."""
+def columns_section(found: TableProfile) -> str:
+    """Show all columns, the strongest features first."""
     alone, metric = found.findings.alone, found.findings.metric
     nothing = 0.5 if metric == "ROC AUC" else 0.0
     leaking = {leak.column for leak in found.findings.leaks}
     ranked = sorted(
-        found.looks.values(), key=lambda one: (one.role != "target", -alone.get(one.name, -1.0))
+        found.profiles.values(), key=lambda one: (one.role != "target", -alone.get(one.name, -1.0))
     )
     rows = []
     for one in ranked[:COLUMNS]:
@@ -168,11 +174,11 @@ def columns(found: TableProfile) -> str:
         )
     more = ""
     if len(ranked) > COLUMNS:
-        more = f"<p class=soft>{len(ranked) - COLUMNS:,} more columns, that tell less.</p>"
+        more = f"<p class=soft>{len(ranked) - COLUMNS:,} more columns, with lower scores.</p>"
     together = ""
     if metric and alone:
         together = (
-            f"<p>The bar is how much each column tells alone: {metric}, measured out of fold on at "
+            f"<p>The bar is the {metric} of each column alone, measured out of fold on at "
             f"most 20,000 rows ({nothing:g} is nothing, 1 is everything). All that are kept "
             f"together: {found.findings.together:.3f}.</p>"
         )
@@ -188,13 +194,13 @@ def columns(found: TableProfile) -> str:
 
 
 def examples(one: ColumnProfile) -> str:
-    """A few values."""
+    """Return a few values."""
     common = one.raw.drop_nulls().head(2_000).value_counts(sort=True)[one.raw.name].head(3)
     return ", ".join(text[:40] for text in common.to_list())
 
 
 def outliers(one: ColumnProfile) -> str:
-    """How many numbers lie more than three times the middle half's width outside it."""
+    """Count numbers further outside the middle half than three times its width."""
     if one.type != "number" or one.known < 20 or not one.values.dtype.is_numeric():
         return ""
     values = one.values.drop_nulls().to_numpy()
@@ -203,14 +209,14 @@ def outliers(one: ColumnProfile) -> str:
     return f"{count:,}" if count and high > low else ""
 
 
-def distributions(found: TableProfile) -> str:
-    """The report of skrub: distributions, and which columns go together."""
+def distributions_section(found: TableProfile) -> str:
+    """Show skrub's report: distributions, and associations between columns."""
     from skrub import TableReport  # type: ignore[import-untyped]
 
     alone = found.findings.alone
     shown = [
         one
-        for one in found.looks.values()
+        for one in found.profiles.values()
         if "lag_of" not in one.settings
         and "identifies a person" not in one.settings.get("reason", "")
         and one.known
@@ -221,11 +227,11 @@ def distributions(found: TableProfile) -> str:
     if len(table) > ROWS:
         table = table.sample(ROWS, seed=0)
     snippet = TableReport(table, verbose=0).html_snippet()
-    # Addresses in licences and explanations are no requests, but nothing here may make one.
+    # Addresses in licenses and explanations are not requests, but nothing here may make one.
     snippet = re.sub(r'(src|href)="https?://[^"]*"', r'\1="#"', snippet)
     return (
         "<h2>Distributions and associations</h2>"
         f"<p class=soft>{len(table):,} of {found.rows:,} rows and {len(shown)} of "
-        f"{len(found.looks)} columns, the most telling; columns that identify persons are not "
+        f"{len(found.profiles)} columns, the strongest; columns that identify people are not "
         f"shown.</p><div class=wide>{snippet}</div>"
     )

@@ -1,4 +1,4 @@
-"""Roles: columns that are no features: row numbers, persons, and what says the same twice."""
+"""Roles: columns that are not features, such as row numbers, personal data and duplicates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from coldstart.data.profiling._column_profile import ColumnProfile, share, words
 from coldstart.data.profiling._entities import ENTITIES, IDS
-from coldstart.data.profiling._personal import person
+from coldstart.data.profiling._personal import is_personal
+from coldstart.data.profiling._profiles import ColumnProfile, share, words
 
 POSTAL = {"zip", "zipcode", "postal", "postcode", "plz"}
 ROW = re.compile(
@@ -33,68 +33,70 @@ TIMELIKE |= {"yr", "season", "age", "dose", "rank", "order", "length", "size", "
 UUID = r"(?i)^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$|^[0-9a-f]{16,64}$"
 
 
-def propose(looks: Mapping[str, ColumnProfile]) -> None:
-    """Find what is no feature: identifiers, what identifies a person, what says the same twice."""
+def assign_roles(profiles: Mapping[str, ColumnProfile]) -> None:
+    """Find identifiers, personal data, and columns that duplicate another."""
     # Of copies each code is there twice, and is still a row's own.
-    different = pl.DataFrame([look.raw.alias(name) for name, look in looks.items()]).n_unique()
-    for look in looks.values():
-        if look.role == "feature" and not person(look):
-            identifier(look, different)
-    twice(looks)
+    different = pl.DataFrame(
+        [profile.raw.alias(name) for name, profile in profiles.items()]
+    ).n_unique()
+    for profile in profiles.values():
+        if profile.role == "feature" and not is_personal(profile):
+            is_identifier(profile, different)
+    drop_duplicates(profiles)
 
 
-def identifier(look: ColumnProfile, different: int) -> bool:
-    """Leave out row numbers and codes that are unique in so many different rows."""
-    name = words(look.name)
-    known = look.known
-    if known < 0.95 * len(look.raw) or known < 10:
+def is_identifier(profile: ColumnProfile, different: int) -> bool:
+    """Leave out row numbers and codes that are unique among so many different rows."""
+    name = words(profile.name)
+    known = profile.known
+    if known < 0.95 * len(profile.raw) or known < 10:
         return False
 
-    def left(reason: str) -> bool:
-        look.settings = {"type": "category"}
-        look.leave_out("id", reason)
+    def leave_out(reason: str) -> bool:
+        profile.settings = {"type": "category"}
+        profile.leave_out("id", reason)
         return True
 
-    unique = look.distinct >= 0.98 * min(known, different) and not set(name) & POSTAL
-    if look.type == "number":
-        values = look.values.drop_nulls().to_numpy()
+    unique = profile.distinct >= 0.98 * min(known, different) and not set(name) & POSTAL
+    if profile.type == "number":
+        values = profile.values.drop_nulls().to_numpy()
         whole = bool(np.all(values == np.round(values)))
         if not (unique and whole):
             return False
         in_order = bool(np.all(np.diff(values) == 1)) and values[0] in (0, 1)
-        if (in_order and not set(name) & TIMELIKE) or ROW.match(look.name.strip() or "x"):
-            return left("It numbers the rows.")
+        if (in_order and not set(name) & TIMELIKE) or ROW.match(profile.name.strip() or "x"):
+            return leave_out("It numbers the rows.")
         if set(name) & (IDS | ENTITIES) or name[-1:] == ["id"]:
-            return left("A number of its own for each row.")
+            return leave_out("A number of its own for each row.")
         return False
-    if look.type == "category" and unique:
-        if share(look, UUID) >= 0.9:
-            return left("A code of its own for each row.")
-        several = share(look, r"\s")
-        if set(name) & IDS or ROW.match(look.name.strip() or "x"):
-            return left("A code of its own for each row.")
+    if profile.type == "category" and unique:
+        if share(profile, UUID) >= 0.9:
+            return leave_out("A code of its own for each row.")
+        several = share(profile, r"\s")
+        if set(name) & IDS or ROW.match(profile.name.strip() or "x"):
+            return leave_out("A code of its own for each row.")
         if several < 0.4:
-            return left("It is different in every row: a code or a name.")
-        look.settings = {"type": "text"}
-        look.notes.append("different in every row: read as words")
-        look.read()
-    if look.type == "text" and unique and share(look, r"^(https?://|www\.)\S+$") >= 0.9:
-        return left("An address of its own for each row.")
-    if look.type == "text" and unique and share(look, UUID) >= 0.9:
-        return left("A code of its own for each row.")
+            return leave_out("It is different in every row: a code or a name.")
+        profile.settings = {"type": "text"}
+        profile.notes.append("different in every row: read as words")
+        profile.read()
+    if profile.type == "text" and unique and share(profile, r"^(https?://|www\.)\S+$") >= 0.9:
+        return leave_out("An address of its own for each row.")
+    if profile.type == "text" and unique and share(profile, UUID) >= 0.9:
+        return leave_out("A code of its own for each row.")
     return False
 
 
-def twice(looks: Mapping[str, ColumnProfile]) -> None:
-    """Of columns that say the same, keep the first."""
+def drop_duplicates(profiles: Mapping[str, ColumnProfile]) -> None:
+    """Of columns with the same content, keep the first."""
     first: dict[bytes, str] = {}
-    for look in looks.values():
-        if look.role != "feature" or look.known < 10:
+    for profile in profiles.values():
+        if profile.role != "feature" or profile.known < 10:
             continue
-        if look.type in ("category", "boolean"):
-            if look.distinct > 0.8 * look.known or look.distinct < 2:
+        if profile.type in ("category", "boolean"):
+            if profile.distinct > 0.8 * profile.known or profile.distinct < 2:
                 continue
-            text = look.values.cast(pl.String).fill_null("\0")
+            text = profile.values.cast(pl.String).fill_null("\0")
             _, at, codes = np.unique(
                 text.to_numpy().astype(str), return_index=True, return_inverse=True
             )
@@ -102,28 +104,30 @@ def twice(looks: Mapping[str, ColumnProfile]) -> None:
             order[np.argsort(at)] = np.arange(len(at))
             # Labels numbered as they first appear: equal where two columns are one to one.
             key = b"labels" + order[codes].astype(np.int32).tobytes()
-        elif look.type in ("number", "date"):
+        elif profile.type in ("number", "date"):
             continue
         else:
-            key = b"text" + str(look.raw.hash(0).sum()).encode()
+            key = b"text" + str(profile.raw.hash(0).sum()).encode()
         if key in first:
-            look.leave_out("ignore", f"Says the same as {first[key]}.")
+            profile.leave_out("ignore", f"Says the same as {first[key]}.")
         else:
-            first[key] = look.name
-    on_one_line(looks)
+            first[key] = profile.name
+    drop_rescaled(profiles)
 
 
-def on_one_line(looks: Mapping[str, ColumnProfile]) -> None:
+def drop_rescaled(profiles: Mapping[str, ColumnProfile]) -> None:
     """Of numbers that are one number on several scales, keep the first."""
     numbers = [
-        look
-        for look in looks.values()
-        if look.role == "feature" and look.type in ("number", "date") and look.distinct > 2
+        profile
+        for profile in profiles.values()
+        if profile.role == "feature" and profile.type in ("number", "date") and profile.distinct > 2
     ]
     if len(numbers) < 2:
         return
     rows = np.random.default_rng(0).permutation(len(numbers[0].values))[:5_000]
-    table = np.stack([look.values.to_physical().cast(pl.Float64).to_numpy() for look in numbers])
+    table = np.stack(
+        [profile.values.to_physical().cast(pl.Float64).to_numpy() for profile in numbers]
+    )
     table = table[:, rows]
     missing = np.isnan(table)
     table = np.where(missing, np.nanmean(table, axis=1, keepdims=True), table)
@@ -131,8 +135,10 @@ def on_one_line(looks: Mapping[str, ColumnProfile]) -> None:
     table -= table.mean(1, keepdims=True)
     table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-300)
     alike = np.abs(table @ table.T) > 1 - 1e-6
-    for j, look in enumerate(numbers):
+    for j, profile in enumerate(numbers):
         for i in np.flatnonzero(alike[j, :j]):
             if numbers[i].role == "feature" and bool((missing[i] == missing[j]).all()):
-                look.leave_out("ignore", f"Says the same as {numbers[i].name}, on another scale.")
+                profile.leave_out(
+                    "ignore", f"Says the same as {numbers[i].name}, on another scale."
+                )
                 break

@@ -1,4 +1,4 @@
-"""How much a column alone tells of the target, and all columns together: quick, and out of fold."""
+"""Scores of one column, and of all columns together: quick, and out of fold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import rankdata
 
-from coldstart.data.profiling._column_profile import ColumnProfile
+from coldstart.data.profiling._profiles import ColumnProfile
 
 ROWS = 20_000  # rows that scores are measured on
 TEXT_ROWS = 4_000
@@ -21,15 +21,18 @@ BINS = 40
 
 @dataclass
 class Target:
-    """What is to be predicted, of n rows.
+    """The target of n rows.
 
     Attributes
     ----------
-    shown
-        float64, shape (n, k): for each of k classes whether a row is of it, or for
-        a quantity its value (k = 1).
-    codes
-        Class number of each row; for a quantity the tenth that it falls into.
+    shown : ndarray of float64, shape (n, k)
+        For each of k classes whether a row is of it. Of a numeric target its values (k = 1).
+    codes : ndarray of int64, shape (n,)
+        Class of each row. Of a numeric target its decile.
+    classifies : bool
+        Whether the target is a class.
+    names : list of str
+        Names of the classes. Empty for a numeric target.
     """
 
     shown: np.ndarray
@@ -39,7 +42,7 @@ class Target:
 
     @classmethod
     def of(cls, values: pl.Series) -> Target:
-        """Make it from typed values, none of them missing."""
+        """Encode typed values, none of them missing."""
         if values.dtype.is_float():
             shown = values.to_numpy().astype(np.float64)
             tenth = (rankdata(shown, "ordinal") - 1) * 10 // max(1, len(shown))
@@ -60,15 +63,15 @@ class Target:
 
     @property
     def nothing(self) -> float:
-        """The score of knowing nothing."""
+        """Score without any information."""
         return 0.5 if self.classifies else 0.0
 
     def strength(self, score: float) -> float:
-        """A score as a share: 0 for knowing nothing, 1 for knowing everything."""
+        """Scale a score to 0 for no information and 1 for perfect."""
         return max(0.0, (score - self.nothing) / (1 - self.nothing))
 
     def score(self, predicted: np.ndarray, rows: np.ndarray | None = None) -> float:
-        """ROC AUC, averaged over the classes, or R²; of predictions of shape (n, k)."""
+        """Return ROC AUC, averaged over the classes, or R², of predictions of shape (n, k)."""
         shown = self.shown if rows is None else self.shown[rows]
         if not self.classifies:
             spread = float(((shown - shown.mean()) ** 2).sum())
@@ -83,13 +86,13 @@ class Target:
         return float(np.mean(found)) if found else 0.5
 
     def __getitem__(self, rows: np.ndarray) -> Target:
-        """Some of the rows."""
+        """Return some of the rows."""
         return Target(self.shown[rows], self.codes[rows], self.classifies, self.names)
 
 
-def bins(look: ColumnProfile, values: pl.Series) -> np.ndarray:
-    """Number the labels of a column, or the bins of its quantities; 0 where missing."""
-    if look.type in ("category", "boolean"):
+def bins(profile: ColumnProfile, values: pl.Series) -> np.ndarray:
+    """Number the categories of a column, or the bins of its numbers, with 0 for missing."""
+    if profile.type in ("category", "boolean"):
         return values.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
     quantity = values.to_physical().cast(pl.Float64).to_numpy()
     known = ~np.isnan(quantity)
@@ -105,7 +108,7 @@ def bins(look: ColumnProfile, values: pl.Series) -> np.ndarray:
 
 
 def out_of_fold(codes: np.ndarray, target: Target) -> np.ndarray:
-    """Predict each row by the mean of the other folds' rows with the same code; shape (n, k)."""
+    """Predict each row by the mean of the other folds' rows of the same code, shape (n, k)."""
     n, k = target.shown.shape
     fold = np.random.default_rng(0).permutation(n) % FOLDS
     size = int(codes.max()) + 1
@@ -122,7 +125,7 @@ def out_of_fold(codes: np.ndarray, target: Target) -> np.ndarray:
 
 
 def line_out_of_fold(quantity: np.ndarray, target: Target) -> np.ndarray:
-    """Predict each row by a straight line through the other folds' rows; shape (n, k)."""
+    """Predict each row by a straight line through the other folds' rows, shape (n, k)."""
     known = ~np.isnan(quantity)
     x = np.where(known, quantity, quantity[known].mean() if known.any() else 0.0)
     x = (x - x.mean()) / (x.std() or 1.0)
@@ -146,7 +149,7 @@ def line_out_of_fold(quantity: np.ndarray, target: Target) -> np.ndarray:
 
 
 def words_out_of_fold(texts: Sequence[str], target: Target) -> np.ndarray:
-    """Predict each row by the words of its text; shape (n, k)."""
+    """Predict each row by the words of its text, shape (n, k)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import Ridge
 
@@ -164,45 +167,45 @@ def words_out_of_fold(texts: Sequence[str], target: Target) -> np.ndarray:
     return predicted
 
 
-def prediction(look: ColumnProfile, values: pl.Series, target: Target) -> np.ndarray:
-    """What the column alone predicts, out of fold; NaN for rows that were too many."""
-    if look.type != "text":
-        return out_of_fold(bins(look, values), target)
+def prediction(profile: ColumnProfile, values: pl.Series, target: Target) -> np.ndarray:
+    """Predict from one column alone, out of fold, with NaN for rows beyond the sample."""
+    if profile.type != "text":
+        return out_of_fold(bins(profile, values), target)
     rows = np.random.default_rng(0).permutation(len(values))[:TEXT_ROWS]
     predicted = np.full(target.shown.shape, np.nan)
     predicted[rows] = words_out_of_fold(values.fill_null("")[rows].to_list(), target[rows])
     return predicted
 
 
-def alone(look: ColumnProfile, values: pl.Series, target: Target) -> float:
-    """Score of one column alone."""
-    predicted = prediction(look, values, target)
+def alone(profile: ColumnProfile, values: pl.Series, target: Target) -> float:
+    """Score one column alone."""
+    predicted = prediction(profile, values, target)
     rows = np.flatnonzero(~np.isnan(predicted[:, 0]))
     score = target.score(predicted[rows], rows)
-    if look.type in ("number", "date") and len(values) < 2_000:  # bins are coarse for few rows
+    if profile.type in ("number", "date") and len(values) < 2_000:  # bins are coarse for few rows
         quantity = values.to_physical().cast(pl.Float64).to_numpy()
         score = max(score, target.score(line_out_of_fold(quantity, target)))
     return score
 
 
-def together(looks: Sequence[tuple[ColumnProfile, pl.Series]], target: Target) -> float:
-    """Score of many columns together: a forest's, by the rows that each of its trees left out."""
+def together(profiles: Sequence[tuple[ColumnProfile, pl.Series]], target: Target) -> float:
+    """Score many columns together, by the out-of-bag predictions of a random forest."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    if not looks or len(target.codes) < 20:
+    if not profiles or len(target.codes) < 20:
         return target.nothing
-    limit = TEXT_ROWS if any(look.type == "text" for look, _ in looks) else TOGETHER_ROWS
+    limit = TEXT_ROWS if any(profile.type == "text" for profile, _ in profiles) else TOGETHER_ROWS
     rows = np.random.default_rng(0).permutation(len(target.codes))[:limit]
     part = target[rows]
     columns = []
-    for look, values in looks:
+    for profile, values in profiles:
         some = values[rows]
-        if look.type in ("category", "text") and look.distinct > 2:
-            columns += list(prediction(look, some, part)[:, :3].T)
-        elif look.type == "number" or look.type == "date":
+        if profile.type in ("category", "text") and profile.distinct > 2:
+            columns += list(prediction(profile, some, part)[:, :3].T)
+        elif profile.type == "number" or profile.type == "date":
             columns.append(some.to_physical().cast(pl.Float64).fill_null(-1e9).to_numpy())
         else:
-            columns.append(bins(look, some).astype(np.float64))
+            columns.append(bins(profile, some).astype(np.float64))
     table = np.nan_to_num(np.stack(columns, axis=1)).clip(-1e30, 1e30).astype(np.float32)
     settings = {"n_estimators": 80, "oob_score": True, "n_jobs": 2, "random_state": 0}
     if target.classifies:

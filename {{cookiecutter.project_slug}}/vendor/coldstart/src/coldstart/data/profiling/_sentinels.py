@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from coldstart.data.profiling._column_profile import ColumnProfile
+from coldstart.data.profiling._profiles import ColumnProfile
 
 
-def sentinels(seen: ColumnProfile) -> None:
-    """Count numbers as missing that stand for "missing": repeated, and far outside the rest."""
-    values = seen.values.drop_nulls()
+def sentinels(profile: ColumnProfile) -> None:
+    """Count repeated numbers far outside the rest as missing."""
+    values = profile.values.drop_nulls()
     if len(values) < 20:
         return
     counts = values.alias("v").value_counts().sort("v")
@@ -37,9 +37,9 @@ def sentinels(seen: ColumnProfile) -> None:
     if not missing:
         return
     numbers = [value for value, _ in missing]
-    spelled = seen.raw.filter(seen.values.is_in(numbers)).unique().to_list()
-    seen.missing(sorted(spelled))
+    spelled = profile.raw.filter(profile.values.is_in(numbers)).unique().to_list()
+    profile.missing(sorted(spelled))
     shown = ", ".join(f"{value:.10g} ({rows} rows)" for value, rows in missing)
-    kept = seen.values.drop_nulls().to_numpy()
+    kept = profile.values.drop_nulls().to_numpy()
     low_end, high_end = float(kept.min()), float(kept.max())
-    seen.notes.append(f"{shown} stands far outside the rest ({low_end:g} to {high_end:g}): missing")
+    profile.notes.append(f"{shown} is far outside the rest ({low_end:g} to {high_end:g}): missing")

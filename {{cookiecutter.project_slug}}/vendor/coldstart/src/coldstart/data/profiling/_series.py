@@ -1,4 +1,4 @@
-"""Series: a table of regular ones, and what of their past forecasts them."""
+"""Series: whether a table holds regular series, and which of their past values forecast them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from coldstart.data.profiling._column_profile import ColumnProfile, typed, words
 from coldstart.data.profiling._entities import ENTITIES
+from coldstart.data.profiling._profiles import ColumnProfile, typed, words
 from coldstart.data.profiling._times import NOT_WHEN
 
 STEPS = {  # seconds: name, season, longer lags
@@ -30,12 +30,20 @@ class Series:
 
     Attributes
     ----------
-    time
-        The column that is the time, and its settings in the contract.
-    series
+    time : ColumnProfile
+        The time column.
+    settings : dict
+        Its settings in the schema.
+    series : ColumnProfile or None
         The column that names the series, if there are several.
-    step
-        What lies between rows ("month"), and the lags that are worth knowing.
+    step : str
+        Time between rows, such as "month".
+    lags : list of int
+        Rows back that help to forecast.
+    season : int
+        Length of a season in rows, 1 if there is none.
+    autocorrelation : float
+        Correlation of a value with the one before, or the one a season before.
     """
 
     time: ColumnProfile
@@ -44,42 +52,46 @@ class Series:
     step: str
     lags: list[int] = field(default_factory=list)
     season: int = 1
-    echo: float = 0.0
+    autocorrelation: float = 0.0
 
 
-def regular(looks: Mapping[str, ColumnProfile], target: ColumnProfile) -> Series | None:
-    """Find out whether the table is one of regular series of the target."""
+def find_regular_series(
+    profiles: Mapping[str, ColumnProfile], target: ColumnProfile
+) -> Series | None:
+    """Return the regular series of the target, or None."""
     if target.type != "number" or target.known < 24:
         return None
-    for look in looks.values():
-        for settings, seconds in indexes(look, target):
-            found = series_of(look, settings, seconds, looks, target)
+    for profile in profiles.values():
+        for settings, seconds in time_candidates(profile, target):
+            found = series_of(profile, settings, seconds, profiles, target)
             if found:
                 return found
     return None
 
 
-def indexes(look: ColumnProfile, target: ColumnProfile) -> list[tuple[dict[str, Any], np.ndarray]]:
-    """Ways in which a column may be the time: settings of a date, and seconds."""
-    if look is target or look.values.null_count() or look.role == "ignore":
+def time_candidates(
+    profile: ColumnProfile, target: ColumnProfile
+) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """Return how a column may be the time: settings of a date, and seconds."""
+    if profile is target or profile.values.null_count() or profile.role == "ignore":
         return []
-    name = set(words(look.name))
-    if look.type == "date":
+    name = set(words(profile.name))
+    if profile.type == "date":
         if name & NOT_WHEN:
             return []
-        return [(dict(look.settings), seconds(look.values))]
-    if look.dtype != pl.String and not look.dtype.is_numeric():
+        return [(dict(profile.settings), seconds(profile.values))]
+    if profile.dtype != pl.String and not profile.dtype.is_numeric():
         return []
-    numbers = look.raw.cast(pl.Float64, strict=False)
+    numbers = profile.raw.cast(pl.Float64, strict=False)
     if numbers.null_count() or numbers.n_unique() < 8:
         return []
     values = numbers.to_numpy()
     years = bool(np.all((values > 1500) & (values < 2200)))
     whole = bool(np.all(values == np.round(values)))
     if years and whole and (name & {"year", "yr", "time", "date", "t", "period", "jahr", "season"}):
-        ending = ".0" if look.raw.str.ends_with(".0").all() else ""
+        ending = ".0" if profile.raw.str.ends_with(".0").all() else ""
         settings = {"type": "date", "format": f"%Y{ending}"}
-        return [(settings, seconds(typed(look.raw_frame, settings)[1]))]
+        return [(settings, seconds(typed(profile.raw_frame, settings)[1]))]
     if years and not whole and name & {"year", "time", "date", "t", "index", "yr"}:
         return [({"type": "date", "format": "year"}, (values - 1970) * 31556952)]
     if whole and name & {"t", "time", "period", "step", "index", "week", "day", "month", "trend"}:
@@ -89,7 +101,7 @@ def indexes(look: ColumnProfile, target: ColumnProfile) -> list[tuple[dict[str, 
 
 
 def seconds(dates: pl.Series) -> np.ndarray:
-    """Dates as seconds since 1970."""
+    """Convert dates to seconds since 1970."""
     return dates.cast(pl.Datetime("us")).dt.epoch("s").to_numpy().astype(np.float64)
 
 
@@ -97,17 +109,17 @@ def series_of(
     time: ColumnProfile,
     settings: dict[str, Any],
     at: np.ndarray,
-    looks: Mapping[str, ColumnProfile],
+    profiles: Mapping[str, ColumnProfile],
     target: ColumnProfile,
 ) -> Series | None:
-    """The series along one time column, if they are regular and remember their past."""
+    """Return the series along one time column, if they are regular and autocorrelated."""
     keys: list[ColumnProfile | None] = [None]
     if len(np.unique(at)) < len(at):
         keys = [
-            look for look in looks.values()
-            if look is not time and look is not target and not look.values.null_count()
-            and look.type in ("category", "boolean", "number") and look.distinct >= 2
-            and look.distinct <= len(at) / 8 and not set(words(look.name)) & ENTITIES
+            profile for profile in profiles.values()
+            if profile is not time and profile is not target and not profile.values.null_count()
+            and profile.type in ("category", "boolean", "number") and profile.distinct >= 2
+            and profile.distinct <= len(at) / 8 and not set(words(profile.name)) & ENTITIES
         ]  # fmt: skip
     for key in keys:
         if key is not None and set(words(key.name)) & set(PARTS):
@@ -116,7 +128,7 @@ def series_of(
             if key.distinct in (4, 12) and not part.null_count():
                 moved = at + (part.to_numpy() - 1) * 31556952 / key.distinct
                 if np.all(np.diff(moved) > 0):
-                    return series_of(time, settings, moved, looks, target)
+                    return series_of(time, settings, moved, profiles, target)
             continue
         codes = np.zeros(len(at), dtype=np.int64)
         if key is not None:
@@ -134,15 +146,15 @@ def series_of(
         length = len(y) // len(np.unique(which))
         if length < (16 if key is None else 8):
             continue
-        found = Series(time, settings, key, *named(step, settings, when), echo=0.0)
-        remembers(found, y, which, length)
-        if found.echo >= 0.5:
+        found = Series(time, settings, key, *name_step(step, settings, when), autocorrelation=0.0)
+        measure_autocorrelation(found, y, which, length)
+        if found.autocorrelation >= 0.5:
             return found
     return None
 
 
-def named(step: float, settings: dict[str, Any], at: np.ndarray) -> tuple[str, list[int], int]:
-    """Name of a step, and what lags and season to try, in rows."""
+def name_step(step: float, settings: dict[str, Any], at: np.ndarray) -> tuple[str, list[int], int]:
+    """Return the name of a step, and the lags and season to try, in rows."""
     counted = settings.get("format") == "unix" and step < 3600
     for length, (name, season, longer) in STEPS.items():
         if not counted and abs(step / length - 1) < 0.12:
@@ -156,10 +168,10 @@ def named(step: float, settings: dict[str, Any], at: np.ndarray) -> tuple[str, l
     return "step", [1, 2, 3], 1
 
 
-def remembers(found: Series, y: np.ndarray, which: np.ndarray, length: int) -> None:
-    """Measure how much of a value the earlier ones tell; choose lags and season."""
+def measure_autocorrelation(found: Series, y: np.ndarray, which: np.ndarray, length: int) -> None:
+    """Measure the autocorrelation, and choose the lags and the season."""
 
-    def echo(steps: int, values: np.ndarray) -> float:
+    def autocorrelation(steps: int, values: np.ndarray) -> float:
         same = which[steps:] == which[:-steps]
         now, then = values[steps:][same], values[:-steps][same]
         fine = ~np.isnan(now) & ~np.isnan(then)
@@ -176,11 +188,13 @@ def remembers(found: Series, y: np.ndarray, which: np.ndarray, length: int) -> N
     found.lags = sorted({lag for lag in found.lags if lag <= max(1, length // 4)})
     season = found.season
     if season == 1 and found.step == "step":
-        tried = {lag: echo(lag, change) for lag in (4, 7, 12, 24, 52) if lag <= length // 4}
+        tried = {
+            lag: autocorrelation(lag, change) for lag in (4, 7, 12, 24, 52) if lag <= length // 4
+        }
         season = max(tried, key=lambda lag: tried[lag]) if tried else 1
-    if season > 1 and (season > length // 3 or echo(season, change) < 0.3):
+    if season > 1 and (season > length // 3 or autocorrelation(season, change) < 0.3):
         season = 1
     found.season = season
     # With the one before the season, what changed since then can be carried over.
     found.lags = sorted({*found.lags, 1, season, season + 1 if season > 1 else 1})
-    found.echo = max(echo(1, centre), echo(season, centre))
+    found.autocorrelation = max(autocorrelation(1, centre), autocorrelation(season, centre))

@@ -1,4 +1,4 @@
-"""How numbers, booleans and missing values are spelled in a column of text."""
+"""How numbers, booleans and missing values are spelled in a text column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def vocabulary(text: str) -> set[str]:
-    """Words that blanks stand between."""
+    """Split words at blanks."""
     return set(text.split())
 
 
@@ -80,12 +80,12 @@ ENOUGH = 0.5  # of a column's spellings must look like numbers before a style is
 
 
 def is_missing(text: str) -> bool:
-    """Whether a word means that nothing is known, where numbers or dates are expected."""
+    """Return whether a word means "missing" where numbers or dates are expected."""
     return text.lower() in MISSING
 
 
-def no_labels(texts: Collection[str]) -> list[str]:
-    """Those of a column's spellings that mean "missing" although the column holds labels."""
+def find_missing_labels(texts: Collection[str]) -> list[str]:
+    """Return the spellings that mean "missing" although the column holds categories."""
     found = [text for text in texts if text.lower() in NO_LABEL]
     rest = [text for text in texts if text.lower() not in NO_LABEL]
     if len(rest) < 2:  # "NA or not" is all that the column says
@@ -99,7 +99,7 @@ def no_labels(texts: Collection[str]) -> list[str]:
 
 
 def booleans(texts: Iterable[str]) -> tuple[list[str], list[str]] | None:
-    """Spellings of true and of false, if a column's spellings are just these."""
+    """Return the spellings of true and of false, if a column has no others."""
     spelled = list(texts)
     true = sorted(text for text in spelled if text.lower() in TRUE)
     false = sorted(text for text in spelled if text.lower() in FALSE)
@@ -109,9 +109,9 @@ def booleans(texts: Iterable[str]) -> tuple[list[str], list[str]] | None:
 
 
 def number_style(texts: Collection[str]) -> dict[str, Any] | None:
-    """Settings of a Number that read most of these spellings, or None if they are no numbers.
+    """Return the settings of a Number that read most of these spellings, or None.
 
-    Whether they do read them is left to the caller: this only proposes.
+    The caller checks whether the settings do read them.
     """
     if sum(bool(NUMBER.match(text)) for text in list(texts)[:60]) < ENOUGH * min(60, len(texts)):
         return None
@@ -128,7 +128,7 @@ def number_style(texts: Collection[str]) -> dict[str, Any] | None:
         affixes.append("()")
     if suffixes["-"] and re.search(r"\d\s*-$", "\n".join(texts), re.M):
         affixes.append("-")
-    decimal, thousands = row_ids([match["core"] for match in found])
+    decimal, thousands = number_marks([match["core"] for match in found])
     style: dict[str, Any] = {"type": "number"}
     if decimal != ".":
         style["decimal"] = decimal
@@ -145,7 +145,7 @@ def number_style(texts: Collection[str]) -> dict[str, Any] | None:
 def _endings(
     found: list[re.Match[str]], prefixes: Counter[str], suffixes: Counter[str]
 ) -> tuple[list[str] | None, dict[str, float]]:
-    """Affixes that say nothing, and endings that multiply; None if they are neither."""
+    """Return affixes to ignore and endings that multiply, or None if they are neither."""
     if not suffixes:
         return [], {}
     money = any(re.fullmatch(CURRENCY, prefix, re.I) for prefix in prefixes)
@@ -173,8 +173,8 @@ def _endings(
     return affixes, multipliers
 
 
-def row_ids(cores: Collection[str]) -> tuple[str, str]:
-    """Decimal mark and thousands separator of unsigned numbers without anything around them."""
+def number_marks(cores: Collection[str]) -> tuple[str, str]:
+    """Return the decimal mark and the thousands separator of unsigned numbers."""
     blank = f"[{BLANKS}]"
     for mark, pattern in ((" ", blank), ("'", "'"), ("_", "_")):
         groups = r"^\d{1,3}(?:" + pattern + r"\d{3})+"
@@ -193,14 +193,14 @@ def row_ids(cores: Collection[str]) -> tuple[str, str]:
 
 
 def _decimal(cores: Collection[str]) -> str:
-    """Whether a comma, where there is one, is a decimal comma."""
+    """Return whether commas are decimal commas."""
     commas = [core for core in cores if "," in core]
     thousands = [core for core in commas if re.fullmatch(r"[1-9]\d{0,2}(,\d{2,3})*,\d{3}", core)]
     return "," if len(thousands) < 0.9 * len(commas) and not any("." in c for c in cores) else "."
 
 
 def _dots(cores: Collection[str]) -> tuple[str, str]:
-    """Whether dots stand between thousands: 1.234.567, or 950 beside 1.024 and 12.500."""
+    """Return whether dots separate thousands: 1.234.567, or 950 beside 1.024 and 12.500."""
     dotted = [core for core in cores if "." in core]
     groups = [core for core in dotted if re.fullmatch(r"[1-9]\d{0,2}(\.\d{3})+", core)]
     if dotted and len(groups) == len(dotted):

@@ -1,4 +1,4 @@
-"""The target: labels or a quantity, and which of two labels counts as positive."""
+"""The target: a number or classes, and which of two classes is positive."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import difflib
 
 import polars as pl
 
-from coldstart.data.profiling._column_profile import ColumnProfile, words
-from coldstart.data.profiling._profile import CODES, labels
+from coldstart.data.profiling._column_types import CODES, natural_order
+from coldstart.data.profiling._profiles import ColumnProfile, words
 from coldstart.data.profiling._spellings import FALSE, TRUE
 from coldstart.errors import UserError
 
@@ -43,12 +43,24 @@ NEGATIVE |= {"retained", "stayed", "ok", "alive", "absent", "lost", "loss", "edi
 
 
 def find_target(name: str, columns: list[str]) -> str:
-    """Return the column that is meant; its capitals and blanks need not be right.
+    """Return the column that is meant. Its case and blanks need not match.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    columns : list of str
+        Names of the columns.
+
+    Returns
+    -------
+    str
+        One of the columns.
 
     Raises
     ------
     UserError
-        If there is none, with those that have the nearest names.
+        If there is none, with the nearest names.
     """
     if name in columns:
         return name
@@ -61,101 +73,106 @@ def find_target(name: str, columns: list[str]) -> str:
         return same[0]
     near = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], 3, 0.5)
     near = [column for column in columns if column.lower() in near]
-    hint = f"did you mean {' or '.join(near)}?" if near else "the columns are " + listed(columns)
-    raise UserError(f"there is no column {name!r} to be the target: {hint}")
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "the columns are " + format_columns(columns)
+    )
+    raise UserError(f"there is no column {name!r} to predict: {hint}")
 
 
-def listed(columns: list[str], most: int = 40) -> str:
-    """Names of columns, as many as a few lines hold."""
+def format_columns(columns: list[str], most: int = 40) -> str:
+    """Format names of columns, as many as fit a few lines."""
     more = f" and {len(columns) - most} more" if len(columns) > most else ""
     return ", ".join(columns[:most]) + more
 
 
-def settle(look: ColumnProfile) -> None:
-    """Decide what kind of target a column is, and change its settings accordingly.
+def set_target(profile: ColumnProfile) -> None:
+    """Decide what kind of target a column is, and set its settings.
 
     Raises
     ------
     UserError
-        If it cannot be a target.
+        If it cannot be predicted.
     """
-    name, rows = look.name, len(look.raw)
-    if look.raw.null_count() == rows or not look.known:
+    name, rows = profile.name, len(profile.raw)
+    if profile.raw.null_count() == rows or not profile.known:
         raise UserError(f"{name} is empty: a target needs values to learn from")
-    look.settings.pop("reason", None)
-    look.settings["role"] = "target"
-    if look.type == "date":
+    profile.settings.pop("reason", None)
+    profile.settings["role"] = "target"
+    if profile.type == "date":
         raise UserError(
             f"{name} is a date, which cannot be predicted: "
             "make it a number first (the days until then, say)"
         )
-    if look.type == "number" and look.distinct > 1:
-        as_labels(look)
-    if look.type in ("text", "category") and look.distinct > max(20, 0.5 * look.known):
+    if profile.type == "number" and profile.distinct > 1:
+        make_classes(profile)
+    if profile.type in ("text", "category") and profile.distinct > max(20, 0.5 * profile.known):
         raise UserError(
-            f"{name} has {look.distinct:,} different texts in {look.known:,} rows "
-            f"(such as {look.values.drop_nulls()[0][:40]!r}): neither a number nor a few labels, "
+            f"{name} has {profile.distinct:,} different texts in {profile.known:,} rows "
+            f"(such as {profile.values.drop_nulls()[0][:40]!r}): neither a number nor a few classes, "
             "so it cannot be predicted; choose another TARGET"
         )
-    if look.type == "text":
-        keep(look, {"type": "category"})
-    if look.distinct < 2:
-        value = look.values.drop_nulls()[0]
-        raise UserError(f"{name} is {value!r} wherever it is known: there is nothing to predict")
-    if look.type != "number" and look.distinct == 2:
-        positive(look)
-    if look.type == "category":
-        look.settings["categories"] = labels(look)
-    if look.type != "number":
-        counts = look.values.drop_nulls().cast(pl.String).value_counts(sort=True)
+    if profile.type == "text":
+        change_type(profile, {"type": "category"})
+    if profile.distinct < 2:
+        value = profile.values.drop_nulls()[0]
+        raise UserError(
+            f"{name} is {value!r} in every row that has a value: there is nothing to predict"
+        )
+    if profile.type != "number" and profile.distinct == 2:
+        set_positive_class(profile)
+    if profile.type == "category":
+        profile.settings["categories"] = natural_order(profile)
+    if profile.type != "number":
+        counts = profile.values.drop_nulls().cast(pl.String).value_counts(sort=True)
         rarest = int(counts["count"].min())  # type: ignore[arg-type]
         if rarest < 10:
             some = counts.filter(pl.col("count") < 10)
-            label = some[look.values.name][-1]
-            look.doubts.append(
-                f"{len(some)} of its {len(counts)} labels have fewer than 10 rows ({label!r}: "
-                f"{rarest}): little can be learned of them"
+            label = some[profile.values.name][-1]
+            profile.warnings.append(
+                f"{len(some)} of its {len(counts)} classes have fewer than 10 rows ({label!r}: "
+                f"{rarest}): too few to learn them well"
             )
-    if missing := look.values.null_count():
-        look.notes.append(f"{missing:,} rows have none and are kept out of training")
+    if missing := profile.values.null_count():
+        profile.notes.append(f"{missing:,} rows have no value and are left out of training")
 
 
-def keep(look: ColumnProfile, settings: dict[str, object]) -> None:
-    """Change the type, but not which spellings are missing."""
-    missing = {key: look.settings[key] for key in ("missing_values",) if key in look.settings}
-    look.settings = {**settings, "role": "target", **missing}
-    look.read()
+def change_type(profile: ColumnProfile, settings: dict[str, object]) -> None:
+    """Change the type, and keep which spellings are missing."""
+    missing = {key: profile.settings[key] for key in ("missing_values",) if key in profile.settings}
+    profile.settings = {**settings, "role": "target", **missing}
+    profile.read()
 
 
-def as_labels(look: ColumnProfile) -> None:
-    """Make few whole numbers labels."""
-    values, name = look.values.drop_nulls(), set(words(look.name))
+def make_classes(profile: ColumnProfile) -> None:
+    """Make few whole numbers classes."""
+    values, name = profile.values.drop_nulls(), set(words(profile.name))
     counts = values.value_counts(sort=True)
     whole = bool((values == values.round()).all())
     distinct, rarest = len(counts), int(counts["count"].min())  # type: ignore[arg-type]
     if distinct == 2:
-        keep(look, {"type": "category"})
+        change_type(profile, {"type": "category"})
         return
     few = distinct <= 10 and rarest >= max(5, 0.02 * len(values)) and not name & COUNTS
     named = distinct <= 50 and name & CLASSES and rarest >= 2 and not name & COUNTS
-    plain = not {"decimal", "thousands", "affixes", "multipliers"} & set(look.settings)
+    plain = not {"decimal", "thousands", "affixes", "multipliers"} & set(profile.settings)
     if whole and plain and (few or named):
-        keep(look, {"type": "category"})
-        look.notes.append(
-            f"{distinct} labels, judged by how few they are; "
-            "type: number makes it a quantity instead"
+        change_type(profile, {"type": "category"})
+        profile.notes.append(
+            f"{distinct} classes, since they are few; type: number makes it a number instead"
         )
 
 
-def positive(look: ColumnProfile) -> None:
-    """Say which of two labels is the positive one."""
-    spelled = look.raw.filter(look.values.is_not_null()).value_counts(sort=True)
-    names: list[str] = spelled[look.raw.name].to_list()
-    if look.type == "boolean":
-        if look.dtype == pl.Boolean:
+def set_positive_class(profile: ColumnProfile) -> None:
+    """Decide which of two classes is positive."""
+    spelled = profile.raw.filter(profile.values.is_not_null()).value_counts(sort=True)
+    names: list[str] = spelled[profile.raw.name].to_list()
+    if profile.type == "boolean":
+        if profile.dtype == pl.Boolean:
             return
-        true = look.settings["true_values"]
-        look.notes.append(f"{', '.join(true)} counts as positive")
+        true = profile.settings["true_values"]
+        profile.notes.append(f"{', '.join(true)} counts as positive")
         return
     low = [one.lower() for one in names]
     common, rare = names[0], names[1]
@@ -172,5 +189,5 @@ def positive(look: ColumnProfile) -> None:
     numbers = all(text.replace(".", "").lstrip("-").isdigit() for text in low)
     # Of two categories the second in alphabetical order is the positive one.
     if numbers or sorted(names) != [other, chosen]:
-        keep(look, {"type": "boolean", "true_values": [chosen], "false_values": [other]})
-    look.notes.append(f"{chosen!r} counts as positive: {why}")
+        change_type(profile, {"type": "boolean", "true_values": [chosen], "false_values": [other]})
+    profile.notes.append(f"{chosen!r} counts as positive: {why}")

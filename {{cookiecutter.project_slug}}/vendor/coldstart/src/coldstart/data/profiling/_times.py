@@ -1,4 +1,4 @@
-"""Times: which date says when a row happened, and which ones are known only later."""
+"""Times: which date is that of the row's event, and which dates are known only afterwards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from coldstart.data.profiling._column_profile import ColumnProfile, words
+from coldstart.data.profiling._profiles import ColumnProfile, words
 from coldstart.data.profiling._spellings import vocabulary
 
 WHEN = {"date", "datetime", "timestamp", "time", "day", "ts", "month", "datum", "fecha", "week"}
@@ -22,38 +22,42 @@ NOT_WHEN = vocabulary(
     "since last update updated modified built founded warranty death died dropoff return returned "
     "discharge discharged delivered delivery completed resolved finish finished"
 )
-LATER = vocabulary(
+AFTER_EVENT = vocabulary(
     "end ended close closed closing death died dropoff return returned discharge discharged "
     "delivered completed resolved finish finished arrival"
 )
 
 
-def moment(looks: Mapping[str, ColumnProfile], target: ColumnProfile) -> ColumnProfile | None:
-    """Return the date column that says when the row happened."""
+def find_event_time(
+    profiles: Mapping[str, ColumnProfile], target: ColumnProfile
+) -> ColumnProfile | None:
+    """Return the date column that says when the row's event happened."""
     best: tuple[float, ColumnProfile] | None = None
-    for look in looks.values():
-        if look.role != "feature" or look.type != "date" or look.values.null_count():
+    for profile in profiles.values():
+        if profile.role != "feature" or profile.type != "date" or profile.values.null_count():
             continue
-        name = set(words(look.name))
-        values = look.values
+        name = set(words(profile.name))
+        values = profile.values
         score = 2.0 * bool(name & WHEN) + 2.0 * bool(name & EVENT) - 10.0 * bool(name & NOT_WHEN)
         score += 1.0 * bool(values.is_sorted() or values.is_sorted(descending=True))
-        if score < 0 or look.distinct < 10:
+        if score < 0 or profile.distinct < 10:
             continue
         if best is None or score > best[0]:
-            best = score, look
+            best = score, profile
     return best[1] if best else None
 
 
-def afterwards(looks: Mapping[str, ColumnProfile], time: ColumnProfile) -> list[tuple[str, str]]:
-    """Dates that lie after the row's own time, by value and by name."""
+def find_later_dates(
+    profiles: Mapping[str, ColumnProfile], time: ColumnProfile
+) -> list[tuple[str, str]]:
+    """Return the dates after the row's own time, by value and by name."""
     found = []
-    for look in looks.values():
-        if look is time or look.role != "feature" or look.type != "date":
+    for profile in profiles.values():
+        if profile is time or profile.role != "feature" or profile.type != "date":
             continue
-        if not set(words(look.name)) & LATER:
+        if not set(words(profile.name)) & AFTER_EVENT:
             continue
-        order = look.values.cast(pl.Datetime("us")) >= time.values.cast(pl.Datetime("us"))
-        if int(order.sum()) >= 0.98 * max(1, look.known):
-            found.append((look.name, f"It is later than {time.name}: known afterwards."))
+        order = profile.values.cast(pl.Datetime("us")) >= time.values.cast(pl.Datetime("us"))
+        if int(order.sum()) >= 0.98 * max(1, profile.known):
+            found.append((profile.name, f"It is later than {time.name}: known afterwards."))
     return found

@@ -1,1 +1,1 @@
-"""Importing tables from files, addresses, buckets, databases and APIs."""
+"""Importing tables from files, addresses, buckets, databases and APIs into `data/raw`."""

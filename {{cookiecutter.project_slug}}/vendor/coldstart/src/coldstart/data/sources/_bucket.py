@@ -1,4 +1,4 @@
-"""Objects of a bucket: S3, or anything that speaks as it does."""
+"""Objects in a bucket: AWS S3, or a store with the same API."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ from coldstart.errors import UserError
 
 
 def download_objects(source: Source, into: Path) -> None:
-    """Download one object, or all tables whose keys begin with a prefix.
+    """Download one object, or all tables whose keys have a prefix.
 
-    `AWS_ENDPOINT_URL` says where, if not at AWS; credentials come from wherever boto3
-    finds them.
+    `AWS_ENDPOINT_URL` selects a store other than AWS. boto3 finds the credentials.
+
+    Parameters
+    ----------
+    source : Source
+        The bucket and key.
+    into : Path
+        An empty folder.
 
     Raises
     ------
     UserError
         If credentials, bucket or key are missing, or access is refused.
     """
-    bucket, _, key = source.secret.removeprefix("s3://").partition("/")
+    bucket, _, key = source.location.removeprefix("s3://").partition("/")
     try:
         config = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10)
         region = None if os.environ.get("AWS_DEFAULT_REGION") else "us-east-1"
@@ -49,7 +55,7 @@ def download_objects(source: Source, into: Path) -> None:
             }
         if not objects:
             raise UserError(
-                f"{source.address}: there is no such key, and no table whose key begins so"
+                f"{source.address}: no object has this key, and no table has a key that begins with it"
             )
         folder = key if key.endswith("/") else key.rpartition("/")[0]
         bar = tqdm(desc=source.name, total=sum(objects.values()), unit="B", unit_scale=True,
@@ -63,11 +69,11 @@ def download_objects(source: Source, into: Path) -> None:
                 client.download_file(bucket, name, str(copied), Callback=bar.update)
     except (NoCredentialsError, PartialCredentialsError):
         raise UserError(
-            f"{source.address}: there are no credentials; set AWS_ACCESS_KEY_ID and "
+            f"{source.address}: no credentials found; set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         ) from None
     except ClientError as error:
-        raise UserError(f"{source.address}: {explain(error.response, bucket)}") from None
+        raise UserError(f"{source.address}: {explain_error(error.response, bucket)}") from None
     except EndpointConnectionError:
         where = os.environ.get("AWS_ENDPOINT_URL", "AWS")
         raise UserError(f"{source.address}: {where} cannot be reached") from None
@@ -75,11 +81,11 @@ def download_objects(source: Source, into: Path) -> None:
         raise UserError(f"{source.address} cannot be read: {error}") from None
 
 
-def explain(response: Any, bucket: str) -> str:
-    """What the store's refusal means."""
+def explain_error(response: Any, bucket: str) -> str:
+    """Explain the store's error response."""
     code = str(response.get("Error", {}).get("Code", ""))
     if code == "NoSuchBucket":
         return f"there is no bucket {bucket!r}"
     if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
         return f"access is refused ({code}); see AWS_ACCESS_KEY_ID, AWS_PROFILE"
-    return f"the store answered {code}: {response.get('Error', {}).get('Message', '')}"
+    return f"the store returned {code}: {response.get('Error', {}).get('Message', '')}"

@@ -1,4 +1,4 @@
-"""Collecting again: each recorded source once more, and config.yaml points at what came."""
+"""Collecting: import each source again, and point config.yaml at the newest data."""
 
 from __future__ import annotations
 
@@ -8,72 +8,112 @@ from pathlib import Path
 import yaml
 
 from coldstart.config._settings import CONFIG
-from coldstart.data.sources._importing import bring
-from coldstart.data.sources._imports import RAW, load, replace
-from coldstart.data.sources._sources import without_secrets
+from coldstart.data.sources._addresses import public_address
+from coldstart.data.sources._import_log import (
+    RAW,
+    ImportRecord,
+    load_entries,
+    local_sources,
+    write_whole,
+)
+from coldstart.data.sources._importing import import_source
 from coldstart.errors import UserError
 
 
 def collect(
-    source: str | None, query: str | None, licence: str | None, append: bool | None
+    source: str | None, query: str | None, license: str | None, append: bool | None
 ) -> None:
-    """Repeat the collection of one source or of all; one that is new is brought in.
+    """Import one source again or all of them. A new source is imported for the first time.
+
+    Parameters
+    ----------
+    source : str, optional
+        The source. By default all of the import log.
+    query : str, optional
+        SQL, for a database.
+    license : str, optional
+        License of the data.
+    append : bool, optional
+        Overrides whether new data is added.
 
     Raises
     ------
     UserError
-        If there is nothing to repeat, or a source fails; the others are brought in.
+        If there is nothing to import, or a source fails. The other sources are imported.
     """
-    newest = {arrival.collection: arrival for arrival in load()}.values()
-    address = without_secrets(source) if source else None
-    wanted = [
-        (source if source else arrival.source, arrival.query)
-        for arrival in newest
-        if address in (None, arrival.source) and query in (None, arrival.query)
+    newest = {entry.collection: entry for entry in load_entries()}.values()
+    address = public_address(source) if source else None
+    known = [
+        entry
+        for entry in newest
+        if address in (None, entry.source) and query in (None, entry.query)
     ]
-    if source and not wanted:
-        wanted = [(source, query)]
+    wanted: list[tuple[str | ImportRecord, str | None]]
+    if source:
+        queries = list(dict.fromkeys(entry.query for entry in known)) or [query]
+        wanted = [(source, sql) for sql in queries]
+    else:
+        wanted = [(entry, entry.query) for entry in known]
     if not wanted:
-        raise UserError("nothing was collected yet; run: make data SOURCE=... TARGET=...")
+        raise UserError("nothing was imported yet; run: make data SOURCE=... TARGET=...")
     failed = []
-    for place, asked in wanted:
+    for what, sql in wanted:
         try:
-            table = bring(place, licence, asked, append)
+            text = what if isinstance(what, str) else location_of(what)
+            table = import_source(text, license, sql, append)
         except UserError as error:
             failed.append(str(error))
             continue
-        if old := point_at(table):
-            print(f"{CONFIG}: {table} instead of {old}" if old != table else f"{CONFIG}: as it was")
+        if old := update_config(table):
+            print(f"{CONFIG}: {table} instead of {old}" if old != table else f"{CONFIG}: unchanged")
         else:
-            print(f"{CONFIG} does not name it yet: as data.table, or as a join")
+            print(f"{CONFIG} does not name {table} yet: add it as data.table, or as a join")
     if failed:
         raise UserError("\n".join(failed))
 
 
-def point_at(table: Path) -> Path | None:
-    """Put an arrival where config.yaml names an older one of its collection.
+def location_of(entry: ImportRecord) -> str:
+    """Return where an imported source is.
+
+    Raises
+    ------
+    UserError
+        If it is a file that was imported on another computer.
+    """
+    if not entry.local:
+        return entry.source
+    if location := local_sources().get(entry.collection):
+        return location
+    raise UserError(
+        f"{entry.source} was imported on another computer; run: make collect "
+        f"SOURCE=FOLDER/{entry.source}, where FOLDER is its folder here"
+    )
+
+
+def update_config(table: Path) -> Path | None:
+    """Replace an older import of the same collection in config.yaml.
 
     Returns
     -------
-    pathlib.Path or None
-        What stood there; nothing if none did.
+    Path or None
+        The older import. None if config.yaml names none.
     """
     collection = RAW / table.relative_to(RAW).parts[0]
     text = CONFIG.read_text(encoding="utf-8")
-    # In its place in the text: to load and dump the file would set it anew.
+    # Replaced within the text: loading and dumping the file would reformat it.
     new = yaml.safe_dump([table.as_posix()], default_flow_style=True, width=9999).strip()[1:-1]
     for value in paths_in(yaml.compose(text)):
         old = Path(value.value)
         if old.is_relative_to(collection):
             start, end = value.start_mark.index, value.end_mark.index
             if old != table:
-                replace(CONFIG, text[:start] + new + text[end:])
+                write_whole(CONFIG, text[:start] + new + text[end:])
             return old
     return None
 
 
 def paths_in(config: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
-    """Find what config.yaml names as `data.table` and as the file of each join."""
+    """Yield what config.yaml names as `data.table` and as the file of each join."""
     data = value_of(config, "data")
     joins = value_of(data, "joins")
     entries = joins.value if isinstance(joins, yaml.SequenceNode) else []
@@ -83,6 +123,6 @@ def paths_in(config: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
 
 
 def value_of(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    """Value of a key, if it is there."""
+    """Return the value of a key, or None."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return next((value for key, value in pairs if key.value == name), None)

@@ -1,56 +1,57 @@
-"""The data card: `data/README.md`, from the record of arrivals."""
+"""The data card, `data/README.md`, generated from the import log."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from coldstart.data.sources._imports import Arrival, replace
+from coldstart.data.sources._import_log import ImportRecord, write_whole
 
 CARD = Path("data/README.md")
 BEGIN, END = "<!-- make collect writes from here -->", "<!-- to here -->"
 
 
-def write_card(arrivals: list[Arrival]) -> None:
-    """Write the part between the marks anew, and leave the rest of the file as it is."""
+def write_data_card(entries: list[ImportRecord]) -> None:
+    """Write the part between the markers, and leave the rest of the file as it is."""
     text = CARD.read_text(encoding="utf-8") if CARD.exists() else "# The data\n"
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
-    if not (begin and end):  # a mark is missing: all of it is the person's
+    if not (begin and end):  # without both markers the whole file is the user's
         before, after = text.rstrip("\n") + "\n\n", "\n"
-    replace(CARD, before + BEGIN + "\n\n" + "\n".join(lines(arrivals)) + "\n" + END + after)
+    write_whole(CARD, before + BEGIN + "\n\n" + "\n".join(card_lines(entries)) + "\n" + END + after)
 
 
-def lines(arrivals: list[Arrival]) -> list[str]:
-    """Where, when, how much, under which licence, and how to get it again."""
-    collections: dict[str, list[Arrival]] = {}
-    for arrival in arrivals:
-        collections.setdefault(arrival.collection, []).append(arrival)
-    told = ["`make collect` brings all of this in again.", ""]
+def card_lines(entries: list[ImportRecord]) -> list[str]:
+    """Describe each collection: source, license, command, and its imports."""
+    collections: dict[str, list[ImportRecord]] = {}
+    for entry in entries:
+        collections.setdefault(entry.collection, []).append(entry)
+    lines = ["`make collect` imports all of this again.", ""]
     for name, members in collections.items():
         newest = members[-1]
-        told += [f"## {name}", "", f"- source: `{newest.source}`"]
-        told += [f"- query: `{' '.join(newest.query.split())}`"] if newest.query else []
-        told += [
-            f"- licence: {newest.licence or 'not stated'}",
-            f"- again: `make collect SOURCE='{newest.source}'`",
-            f"- each arrival {'adds to' if newest.append else 'takes the place of'} those before",
+        place = "FOLDER/" * newest.local + newest.source
+        lines += [f"## {name}", "", f"- source: `{newest.source}`"]
+        lines += [f"- query: `{' '.join(newest.query.split())}`"] if newest.query else []
+        lines += [
+            f"- license: {newest.license or 'not stated'}",
+            f"- import again: `make collect SOURCE='{place}'`",
+            f"- each import {'adds to' if newest.append else 'replaces'} those before",
             "",
-            "| arrived (UTC) | files | new | bytes | SHA-256 | in |",
+            "| imported (UTC) | files | new | bytes | SHA-256 | folder |",
             "|---|---:|---:|---:|---|---|",
-            *(row(arrival) for arrival in reversed(members)),
+            *(table_row(entry) for entry in reversed(members)),
             "",
         ]
-    return told
+    return lines
 
 
-def row(arrival: Arrival) -> str:
-    """One line of the table."""
+def table_row(entry: ImportRecord) -> str:
+    """Format one line of the table."""
     cells = (
-        f"{arrival.time:%Y-%m-%d %H:%M:%S}",
-        str(len(arrival.content)),
-        str(arrival.new),
-        f"{arrival.size:,}",
-        f"`{arrival.sha256}`",
-        f"`{arrival.folder}`",
+        f"{entry.time:%Y-%m-%d %H:%M:%S}",
+        str(len(entry.content)),
+        str(entry.new),
+        f"{entry.size:,}",
+        f"`{entry.sha256}`",
+        f"`{entry.folder}`",
     )
     return f"| {' | '.join(cells)} |"

@@ -1,4 +1,4 @@
-"""The answer to a query, streamed from a database to Parquet."""
+"""The result of a query, streamed from a database to Parquet."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ ROWS = 20_000
 
 
 def run_query(source: Source, into: Path) -> None:
-    """Write the answer to a query as one Parquet file, in the database's types.
+    """Write the result of a query as one Parquet file, in the database's types.
 
-    No more than a batch of rows is in memory. The transaction is never committed, so
-    a query that would change something does not.
+    At most one batch of rows is in memory. The transaction is not committed, so that a query that
+    would change something does not.
+
+    Parameters
+    ----------
+    source : Source
+        The database and the query.
+    into : Path
+        An empty folder.
 
     Raises
     ------
     UserError
-        If the address or the query is wrong, the database cannot be reached, or its
-        driver is missing.
+        If the address or the query is wrong, the database cannot be reached, or its driver is
+        missing.
     """
     try:
-        url = sa.make_url(source.secret)
+        url = sa.make_url(source.location)
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
@@ -43,7 +50,7 @@ def run_query(source: Source, into: Path) -> None:
         timeout = {"connect_timeout": 10} if url.get_driver_name() == "psycopg" else {}
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=timeout)
         with engine.connect() as connection:
-            # A server-side cursor: without it the driver fetches the whole answer first.
+            # A server-side cursor: without it the driver fetches the whole result first.
             options = {"stream_results": True, "max_row_buffer": ROWS, "no_parameters": True}
             query = (source.query or "").strip().rstrip(";")
             result = connection.execution_options(**options).exec_driver_sql(query)
@@ -56,7 +63,7 @@ def run_query(source: Source, into: Path) -> None:
             f".venv/bin/python -m uv pip install {error.name}"
         ) from None
     except (ArgumentError, NoSuchModuleError) as error:
-        raise UserError(f"{source.address} is no database address: {error}") from None
+        raise UserError(f"{source.address} is not a valid database address: {error}") from None
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         reason = " ".join(str(cause).split())[:300]
@@ -66,11 +73,10 @@ def run_query(source: Source, into: Path) -> None:
 
 
 def write(result: sa.CursorResult[Any], into: Path, name: str) -> None:
-    """Write rows as they come.
+    """Write rows as they arrive.
 
-    A column may be null in all of a batch, or have fewer digits in one than in the
-    next: so each batch is written with the types it shows, and they are made one when
-    all are known.
+    A column may be null in all of a batch, or have fewer digits in one than in the next. So each
+    batch is written with its own types, and cast to common types when all are known.
     """
     names = list(result.keys())
     if twice := sorted({column for column in names if names.count(column) > 1}):
@@ -89,13 +95,13 @@ def write(result: sa.CursorResult[Any], into: Path, name: str) -> None:
         raise UserError("the query returns no rows")
     schema = unify([kinds for _, kinds in schemas], names)
     with pq.ParquetWriter(into / f"{name}.parquet", schema) as writer:
-        for table in stored(batches, [place for place, _ in schemas]):
+        for table in read_batches(batches, [place for place, _ in schemas]):
             writer.write_table(cast(table, schema))
     batches.unlink()
 
 
-def stored(path: Path, places: list[int]) -> Iterator[pa.Table]:
-    """Read the batches back, one at a time."""
+def read_batches(path: Path, places: list[int]) -> Iterator[pa.Table]:
+    """Yield the batches, one at a time."""
     with pa.OSFile(str(path), "rb") as file:
         for place in places:
             file.seek(place)
@@ -104,7 +110,7 @@ def stored(path: Path, places: list[int]) -> Iterator[pa.Table]:
 
 
 def as_array(values: Sequence[Any]) -> pa.Array:
-    """Make a column of Python values; what Arrow has no one type for becomes text."""
+    """Convert Python values to a column. Values without a common Arrow type become text."""
     if not any(isinstance(value, dict | list) for value in values):
         try:
             return pa.array(values)
@@ -114,14 +120,14 @@ def as_array(values: Sequence[Any]) -> pa.Array:
 
 
 def as_text(value: Any) -> str | None:
-    """Write a value as JSON if it has parts, and as it prints otherwise."""
+    """Write a value as JSON if it is nested, and as it prints otherwise."""
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
     return None if value is None else str(value)
 
 
 def unify(schemas: list[pa.Schema], names: list[str]) -> pa.Schema:
-    """Find the type of each column that all batches fit in; text where there is no other."""
+    """Find a type for each column that fits all batches, or else text."""
     fields = []
     for name in names:
         kinds = [pa.schema([schema.field(name)]) for schema in schemas]
@@ -134,7 +140,7 @@ def unify(schemas: list[pa.Schema], names: list[str]) -> pa.Schema:
 
 
 def cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Bring a batch to the types of all."""
+    """Cast a batch to the common types."""
     columns = []
     for field in schema:
         column = table[field.name]

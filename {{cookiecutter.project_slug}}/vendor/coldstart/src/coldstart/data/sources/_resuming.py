@@ -1,4 +1,4 @@
-"""What of an API's records is here already: what a run goes on from, also one after a kill."""
+"""Resuming the import of an API's records: what is here already, also after a kill."""
 
 from __future__ import annotations
 
@@ -7,37 +7,46 @@ import json
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from coldstart.data.sources._api_description import ApiDescription
+from coldstart.data.sources._import_log import ImportRecord
 from coldstart.errors import UserError
 
-if TYPE_CHECKING:
-    from coldstart.data.sources._imports import Arrival
-    from coldstart.data.sources._rest import Api
 
+class ResumeState:
+    """Which records are here already, and from where to request more.
 
-class Memory:
-    """What is here already, and from where to ask.
+    Parameters
+    ----------
+    api : ApiDescription
+        How the API is requested.
+    state : dict
+        State of the import before.
+    previous : ImportRecord or None
+        The import before.
+    part : Path
+        File of the records that an interrupted import received.
 
     Attributes
     ----------
-    rows
-        Records of this arrival.
-    start
-        Cursor to ask from: records with this very value may be here in part.
-    last
+    rows : int
+        Number of records in this import.
+    start : object
+        Cursor to request from. Records with this very value may be here in part.
+    last : object
         Greatest cursor so far.
     """
 
     def __init__(
-        self, api: Api, state: dict[str, Any], previous: Arrival | None, part: Path
+        self, api: ApiDescription, state: dict[str, Any], previous: ImportRecord | None, part: Path
     ) -> None:
         self.api, self.rows = api, 0
         self.last = self.start = state.get("cursor", api.start)
         self.seen: set[bytes] = set()
         for name, end in state.get("ends", {}).items():
             if previous and end == self.start:
-                self.remember(previous.path / name, self.start)
+                self.add_seen(previous.path / name, self.start)
         ordered, latest = api.order == "ascending", None
         for record in whole_lines(part):
             self.add(record)
@@ -48,8 +57,8 @@ class Memory:
         if ordered and latest is not None:
             self.start = latest
 
-    def remember(self, path: Path, cursor: Any) -> None:
-        """Take note of the records of a file that have this cursor."""
+    def add_seen(self, path: Path, cursor: Any) -> None:
+        """Note the records of a file that have this cursor."""
         with path.open(encoding="utf-8") as file:
             for line in file:
                 record = json.loads(line)
@@ -57,7 +66,7 @@ class Memory:
                     self.seen.add(self.identity(record))
 
     def add(self, record: dict[str, Any]) -> bool:
-        """Take note of a record, and say whether it is new."""
+        """Note a record, and return whether it is new."""
         identity = self.identity(record)
         if identity in self.seen:
             return False
@@ -69,7 +78,7 @@ class Memory:
         return True
 
     def value(self, record: dict[str, Any]) -> Any:
-        """The record's cursor."""
+        """Return the cursor of a record."""
         try:
             found = reduce(
                 lambda part, name: part[name], (self.api.cursor or "").split("."), record
@@ -83,7 +92,7 @@ class Memory:
         return found
 
     def identity(self, record: dict[str, Any]) -> bytes:
-        """What makes a record itself; one that was changed since has another cursor."""
+        """Return a hash of a record's key, or of all of it. A changed record has another cursor."""
         known: Any = record
         if self.api.key:
             if missing := [name for name in self.api.key if name not in record]:
@@ -97,7 +106,7 @@ class Memory:
 
 
 def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a file of records that was broken off, and cut off what is no whole line."""
+    """Yield the records of an interrupted file, and cut off a last line that is incomplete."""
     end = 0
     if not path.exists():
         return

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from coldstart.data.sources._importing import bring
-from coldstart.data.sources._imports import load
+from coldstart.data.sources._import_log import load_entries
+from coldstart.data.sources._importing import import_source
 from coldstart.errors import UserError
 from engine.support import TEMPLATE, main
 
@@ -44,14 +44,14 @@ def names(table: Path) -> dict[str, str]:
 
 def test_what_is_recorded_of_an_arrival_is_true() -> None:
     Path("a.csv").write_text("x\n1\n")
-    table = bring("a.csv", licence="CC BY 4.0")
-    (arrival,) = load()
-    assert arrival.sha256 == hashlib.sha256(b"x\n1\n").hexdigest()
-    assert (arrival.size, arrival.source, arrival.licence) == (4, "a.csv", "CC BY 4.0")
-    assert abs(arrival.time.timestamp() - time.time()) < 60
-    assert arrival.table == table
+    table = import_source("a.csv", license="CC BY 4.0")
+    (entry,) = load_entries()
+    assert entry.sha256 == hashlib.sha256(b"x\n1\n").hexdigest()
+    assert (entry.size, entry.source, entry.license) == (4, "a.csv", "CC BY 4.0")
+    assert abs(entry.time.timestamp() - time.time()) < 60
+    assert entry.table == table
     assert table.parts[:3] == ("data", "raw", "a")
-    assert arrival.sha256[:8] in table.parts[3]
+    assert entry.sha256[:8] in table.parts[3]
 
 
 def test_an_identical_arrival_is_recognised_and_not_stored_twice(
@@ -59,15 +59,15 @@ def test_an_identical_arrival_is_recognised_and_not_stored_twice(
 ) -> None:
     for name in ("a.csv", "b.csv"):
         Path(name).write_text("x\n1\n")
-    table = bring("a.csv")
+    table = import_source("a.csv")
     capsys.readouterr()
-    assert bring("a.csv") == table
+    assert import_source("a.csv") == table
     assert "nothing new" in capsys.readouterr().out
-    assert bring("b.csv") == table
-    assert "which came from a.csv" in capsys.readouterr().out
-    assert bring("a.csv", licence="CC0") == table
-    assert [arrival.licence for arrival in load()] == ["CC0"]
-    assert "licence: CC0" in Path("data/README.md").read_text()
+    assert import_source("b.csv") == table
+    assert "imported from a.csv" in capsys.readouterr().out
+    assert import_source("a.csv", license="CC0") == table
+    assert [entry.license for entry in load_entries()] == ["CC0"]
+    assert "license: CC0" in Path("data/README.md").read_text()
     assert len([path for path in Path("data/raw").rglob("*.csv") if path.is_file()]) == 1
 
 
@@ -75,37 +75,37 @@ def test_a_new_version_of_a_file_takes_the_place_of_the_old_which_is_kept() -> N
     tables = []
     for text in ("x\n1\n", "x\n1\n2\n"):
         Path("a.csv").write_text(text)
-        tables.append(bring("a.csv"))
+        tables.append(import_source("a.csv"))
     assert [names(table) for table in tables] == [{"a.csv": "x\n1\n"}, {"a.csv": "x\n1\n2\n"}]
     Path("a.csv").write_text("x\n1\n")  # as it was before
-    assert bring("a.csv") == tables[0]
+    assert import_source("a.csv") == tables[0]
 
 
 def test_a_folder_adds_what_is_new_and_keeps_what_is_gone() -> None:
     Path("in").mkdir()
     for name in ("1.csv", "2.csv", "3.csv"):
         Path("in", name).write_text(f"x\n{name}\n")
-    bring("in")
+    import_source("in")
     Path("in/1.csv").unlink()
     Path("in/2.csv").write_text("x\n2.csv\nmore\n")
     Path("in/3.csv").rename("in/moved.csv")
     Path("in/4.csv").write_text("x\n4\n")
-    assert names(bring("in")) == {
+    assert names(import_source("in")) == {
         "1.csv": "x\n1.csv\n",
         "2.csv": "x\n2.csv\nmore\n",  # a new version, and not its rows twice
         "3.csv": "x\n3.csv\n",
         "4.csv": "x\n4\n",
     }
-    first, second = load()
+    first, second = load_entries()
     assert (first.new, second.new) == (3, 2)
-    same = [(arrival.path / "1.csv").stat().st_ino for arrival in (first, second)]
+    same = [(entry.path / "1.csv").stat().st_ino for entry in (first, second)]
     assert same[0] == same[1]  # linked, not copied
 
 
 def test_append_makes_every_version_of_a_file_more_rows() -> None:
     for number in (1, 2, 1, 3):
         Path("a.csv").write_text(f"x\n{number}\n")
-        table = bring("a.csv", append=True if number == 1 else None)
+        table = import_source("a.csv", append=True if number == 1 else None)
     assert sorted(names(table).values()) == ["x\n1\n", "x\n2\n", "x\n3\n"]
 
 
@@ -124,11 +124,11 @@ def test_a_crash_before_the_end_leaves_no_half_arrival(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", broken)
         with pytest.raises(KeyboardInterrupt):
-            bring("in")
-    assert load() == []
-    assert [path.name for path in Path("data/raw").iterdir()] == [".arriving"]
-    assert len(names(bring("in"))) == 2
-    assert not list(Path("data/raw/.arriving").iterdir())
+            import_source("in")
+    assert load_entries() == []
+    assert [path.name for path in Path("data/raw").iterdir()] == [".incoming"]
+    assert len(names(import_source("in"))) == 2
+    assert not list(Path("data/raw/.incoming").iterdir())
 
 
 def test_an_arrival_that_a_crash_kept_out_of_the_record_is_added(
@@ -144,16 +144,16 @@ def test_an_arrival_that_a_crash_kept_out_of_the_record_is_added(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", broken)
         with pytest.raises(KeyboardInterrupt):
-            bring("a.csv")
+            import_source("a.csv")
     assert not Path("data/arrivals.jsonl").exists()
-    (arrival,) = load()
-    assert bring("a.csv") == arrival.table
-    assert len(load()) == 1
+    (entry,) = load_entries()
+    assert import_source("a.csv") == entry.table
+    assert len(load_entries()) == 1
 
 
 def test_a_clone_without_the_data_gets_it_back_where_it_was() -> None:
     Path("a.csv").write_text("x\n1\n")
-    table = bring("a.csv")
+    table = import_source("a.csv")
     record = Path("data/arrivals.jsonl").read_text()
     shutil.rmtree("data/raw")
     assert main(["collect"]) == 0
@@ -166,7 +166,7 @@ def test_collect_repeats_all_and_points_the_config_at_it_leaving_the_rest(
 ) -> None:
     Path("a.csv").write_text("x\n1\n")
     Path("b.csv").write_text("id\n1\n")
-    table, join = bring("a.csv"), bring("b.csv")
+    table, join = import_source("a.csv"), import_source("b.csv")
     before = CONFIG.format(table=table, join=join)
     Path("config.yaml").write_text(before)
     assert main(["collect"]) == 0
@@ -175,7 +175,7 @@ def test_collect_repeats_all_and_points_the_config_at_it_leaving_the_rest(
     Path("a.csv").write_text("x\n1\n2\n")
     Path("b.csv").write_text("id\n1\n2\n")
     assert main(["collect"]) == 0
-    new = {arrival.source: arrival.table for arrival in load()}
+    new = {entry.source: entry.table for entry in load_entries()}
     assert table != new["a.csv"]
     wanted = CONFIG.format(table=new["a.csv"], join=new["b.csv"])
     assert Path("config.yaml").read_text() == wanted
@@ -192,13 +192,13 @@ def test_a_source_that_fails_does_not_keep_the_others_from_being_collected(
 ) -> None:
     for name in ("a.csv", "b.csv"):
         Path(name).write_text(f"x\n{name}\n")
-        bring(name, licence="CC0")
+        import_source(name, license="CC0")
     Path("a.csv").unlink()
     Path("b.csv").write_text("x\n2\n")
     assert main(["collect"]) == 2
     assert "a.csv: there is no such file" in capsys.readouterr().err
-    assert load()[-1].source == "b.csv"
-    assert load()[-1].licence == "CC0"
+    assert load_entries()[-1].source == "b.csv"
+    assert load_entries()[-1].license == "CC0"
 
 
 def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,8 +207,8 @@ def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Path("a.csv").write_text("x\n1\n")
     monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(UserError, match=r"cannot be brought in: .*No space left"):
-        bring("a.csv")
+    with pytest.raises(UserError, match=r"cannot be imported: .*No space left"):
+        import_source("a.csv")
 
 
 def test_collect_says_when_there_is_nothing_to_repeat(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,19 +218,19 @@ def test_collect_says_when_there_is_nothing_to_repeat(capsys: pytest.CaptureFixt
 
 def test_a_damaged_record_is_refused_by_its_line() -> None:
     Path("a.csv").write_text("x\n1\n")
-    bring("a.csv")
+    import_source("a.csv")
     with Path("data/arrivals.jsonl").open("a") as file:
         file.write("{}\n")
     with pytest.raises(UserError, match=r"arrivals\.jsonl, line 2"):
-        load()
+        load_entries()
 
 
 def test_two_sources_of_one_name_are_two_collections() -> None:
     for folder in ("one", "two"):
         Path(folder).mkdir()
         Path(folder, "a.csv").write_text(f"x\n{folder}\n")
-        bring(f"{folder}/a.csv")
-    assert [arrival.collection for arrival in load()] == ["a", "a-2"]
+        import_source(f"{folder}/a.csv")
+    assert [entry.collection for entry in load_entries()] == ["a", "a-2"]
 
 
 def test_the_card_tells_each_arrival_and_leaves_the_persons_words() -> None:
@@ -238,24 +238,24 @@ def test_the_card_tells_each_arrival_and_leaves_the_persons_words() -> None:
     Path("data/README.md").write_text("# Birds\n\nCounted by hand.\n")
     for text in ("x\n1\n", "x\n2\n"):
         Path("a.csv").write_text(text)
-        bring("a.csv", licence="CC0")
+        import_source("a.csv", license="CC0")
         told = Path("data/README.md").read_text()
         Path("data/README.md").write_text(f"{told}\nAnd more of mine.\n")
     Path("a.csv").write_text("x\n3\n")
-    bring("a.csv")
+    import_source("a.csv")
     told = Path("data/README.md").read_text()
     assert told.startswith("# Birds\n\nCounted by hand.\n")
     assert told.count("And more of mine.") == 2
     assert told.count("## a\n") == 1
-    for arrival in load():
-        assert arrival.sha256 in told
-    assert "licence: CC0" in told
+    for entry in load_entries():
+        assert entry.sha256 in told
+    assert "license: CC0" in told
     assert "make collect SOURCE='a.csv'" in told
 
 
 def test_git_keeps_the_record_and_the_card_and_not_the_data() -> None:
     Path("a.csv").write_text("x\n1\n")
-    table = bring("a.csv")
+    table = import_source("a.csv")
     shutil.copy(TEMPLATE / ".gitignore", ".")
     subprocess.run(["git", "init", "--quiet"], check=True)
     paths = ["data/arrivals.jsonl", "data/README.md", str(table)]
