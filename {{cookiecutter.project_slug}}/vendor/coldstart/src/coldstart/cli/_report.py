@@ -1,4 +1,4 @@
-"""The command that writes results into README.md."""
+"""The commands that report on the champion: results in README.md, interview questions."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ class Report(Command):
         from coldstart.report._report import report
 
         report(self, self.shot)
+
+
+class Questions(Command):
+    """Print interview questions with this project's numbers."""
+
+    def run(self) -> None:
+        """Print them."""
+        from coldstart.bundle._bundle import current_bundle
+        from coldstart.report._questions import ChampionFacts, render_questions
+
+        print(render_questions(self.project.package, ChampionFacts(current_bundle())))

@@ -13,6 +13,7 @@ from coldstart.report._markers import fill
 from coldstart.report._picture import Stages, picture, stages
 from coldstart.report._results import newest_versions, results
 from coldstart.report._screenshot import SCREENSHOT, take_screenshot
+from coldstart.report._sections import data_section, example_section
 from coldstart.tracking import _registry as registry
 from coldstart.tracking._mlflow import connect
 
@@ -30,11 +31,17 @@ class LastTraining(NamedTuple):
         The pipeline.
     results : str
         The table of models, and what it shows, in Markdown.
+    data : str
+        The data, as the model card describes it.
+    example : str
+        A request of the API.
     """
 
     folder: Path
     stages: Stages
     results: str
+    data: str
+    example: str
 
 
 def collect(settings: Settings) -> LastTraining:
@@ -65,7 +72,13 @@ def collect(settings: Settings) -> LastTraining:
     versions = newest_versions(client, settings, dataset, version)
     families = [one.manifest.family for one in versions.values()]
     pipeline = stages(dataset, champion, version, families)
-    return LastTraining(folder, pipeline, results(versions, version, len(dataset.test_rows)))
+    return LastTraining(
+        folder,
+        pipeline,
+        results(versions, version, len(dataset.test_rows)),
+        data_section(dataset, champion),
+        example_section(dataset.contract),
+    )
 
 
 def report(settings: Settings, shot: bool) -> None:
@@ -88,6 +101,8 @@ def report(settings: Settings, shot: bool) -> None:
         take_screenshot(settings.project)
     blocks = {
         "results": found.results,
+        "data": found.data,
+        "example": found.example,
         "picture": picture(found.stages),
         "screenshot": f"![The demo page]({SCREENSHOT.as_posix()})" if SCREENSHOT.is_file() else "",
     }

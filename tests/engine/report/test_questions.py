@@ -1,0 +1,62 @@
+"""The interview questions: one text for the documentation, and for a project with its numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from coldstart.report import _questions as questions
+from coldstart.report._questions import ChampionFacts, render_questions
+from engine.support import PACKAGE, ROOT, TEMPLATE, main
+
+PAGE = ROOT / "docs/explanation/interview-questions.md"
+
+
+def test_the_page_of_the_documentation_has_the_general_answers() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.endswith(render_questions())
+    assert "In this project" not in text
+
+
+def test_a_project_prints_them_with_the_numbers_of_its_champion(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    assert main(["questions"]) == 0
+    text = capsys.readouterr().out
+    manifest = json.loads((trained / "bundles/champion/bundle.json").read_text())
+    low, high = manifest["metrics"]["interval"]
+    score = manifest["metrics"]["test"]["average_precision"]
+    assert f"AP {score:.3f} (95% CI {low:.3f} to {high:.3f})" in text
+    assert "split by `date`" in text
+    assert "`remarks` (A leak." in text
+    assert "`birds_seen` (7" in text
+    assert f"src/{PACKAGE}/network.py" in text
+    assert "{" not in re.sub(r"`[^`]*`", "", text)
+    headings = re.findall(r"^### .*", text, re.MULTILINE)
+    assert headings == re.findall(r"^### .*", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_each_answer_is_used_and_works_for_any_target(trained: Path) -> None:
+    named = set(re.findall(r"\{(\w+)\}", questions.TEXT.read_text(encoding="utf-8"))) - {"package"}
+    assert named == {*questions.ANSWERS, *questions.SECTIONS}
+    facts = ChampionFacts(trained / "bundles/champion")
+    facts.manifest.threshold = None
+    facts.manifest.metrics["test"] = {facts.metrics["primary"]: 0.5}
+    facts.manifest.metrics["baseline"] = {facts.metrics["primary"]: 0.1}
+    assert "there is no threshold" in render_questions(PACKAGE, facts)
+
+
+def test_what_they_tell_to_look_up_is_there(trained: Path) -> None:
+    text = " ".join(render_questions("{{cookiecutter.__package}}").split())
+    card = (trained / "bundles/champion/MODEL_CARD.md").read_text(encoding="utf-8")
+    for title in re.findall(r"the model card's \"(.*?)\"", text):
+        assert f"\n## {title}\n" in card, title
+    for path in re.findall(r"`((?:vendor|src|tests)/[\w./{}-]+)`", text):
+        assert (TEMPLATE / path).is_file(), path
+    makefile = (TEMPLATE / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make (\w+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
