@@ -106,6 +106,26 @@ def test_columns_come_in_any_order_and_kind_of_number(api: httpx2.Client) -> Non
     assert post(api, body(whole, ARROW), ARROW).status_code == 200
 
 
+@pytest.mark.parametrize("kind", [CSV, ARROW])
+def test_a_ref_is_returned_beside_the_predictions(api: httpx2.Client, kind: str) -> None:
+    rows = table(20_000)
+    usual = read(post(api, body(rows, kind), kind).content, kind)
+    refs = [f"order {number}, 🐦" if number % 5 else None for number in range(len(rows))]
+    given = rows.insert_column(2, pl.Series("ref", refs))
+    found = read(post(api, body(given, kind), kind).content, kind)
+    assert found.columns == [*usual.columns, "ref"]
+    assert found["ref"].to_list() == refs
+    assert found.drop("ref").equals(usual)
+    if kind == ARROW:
+        coded = given.with_columns(pl.col("ref").cast(pl.Categorical))
+        answer = post(api, body(coded, kind), kind)
+        assert read(answer.content, kind)["ref"].to_list() == refs
+        numbers = given.with_columns(ref=pl.lit(17))
+        refused = post(api, body(numbers, kind), kind)
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["loc"] == ["body", 0, "ref"]
+
+
 GOOD = "grade,bruised,weight\nA,true,1\n"
 
 
@@ -122,6 +142,7 @@ GOOD = "grade,bruised,weight\nA,true,1\n"
         ("grade,bruised,wieght\nA,true,1\n", [0, "wieght"], "there is no such column"),
         ("grade,grade,bruised\nA,A,true\n", [0, "grade"], "twice"),
         ("grade,weight\nA,1\n", [0, "bruised"], "the column is missing"),
+        (GOOD.replace("weight", "ref").replace("1", "r" * 1001), [0, "ref"], "1000"),
         (GOOD.replace("weight", "colour").replace("1", "r" * 1001), [0, "colour"], "1000"),
         ("", [0, "grade"], "the column is missing"),
     ],
@@ -238,8 +259,9 @@ def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
 def test_a_file_is_counted_and_its_predictions_are_kept(
     champion: Path, served: Api, tmp_path: Path
 ) -> None:
+    refs = [f"order {number}" for number in range(100)]
     with served(champion.parents[1], "--serving.record.folder", str(tmp_path / "kept")) as api:
-        answer = post(api, body(table(), CSV), CSV)
+        answer = post(api, body(table().with_columns(ref=pl.Series(refs)), CSV), CSV)
         lines = api.get("/metrics").text.splitlines()
         assert 'api_rows_total{role="champion",version="1"} 100.0' in lines
     kept = pl.read_parquet(tmp_path / "kept" / "*.parquet")
@@ -248,4 +270,5 @@ def test_a_file_is_counted_and_its_predictions_are_kept(
     assert kept["__prediction__"].to_list() == pytest.approx(
         read(answer.content, CSV)["probability true"].to_list()
     )
+    assert kept["__ref__"].to_list() == refs
     assert kept.select(table().columns).equals(table())

@@ -49,13 +49,15 @@ def test_predictions_are_kept_with_rows_answers_version_and_time(
 ) -> None:
     folder = tmp_path / "served"
     with client(record=PredictionLogSettings(folder=folder)) as api:
-        rows = [ROW, {"grade": "B", "bruised": True}]
+        rows = [ROW | {"ref": "mine"}, {"grade": "B", "bruised": True}]
         answers = api.post(
             "/predict", json={"rows": rows}, headers={"X-Request-Id": "order-17"}
         ).json()["predictions"]
     table = kept(folder)
     assert table["__request__"].to_list() == ["order-17"] * 2
     assert table["__row__"].to_list() == [0, 1]
+    assert table["__ref__"].to_list() == ["mine", None]
+    assert "ref" not in table.columns
     assert table["__version__"].to_list() == ["1"] * 2
     assert table["__role__"].to_list() == ["champion"] * 2
     assert table["weight"].to_list() == [120.0, None]

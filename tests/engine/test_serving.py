@@ -159,6 +159,46 @@ def test_more_rows_than_a_request_may_hold_get_422(api: httpx2.Client) -> None:
     assert "10000" in response.json()["detail"][0]["msg"]
 
 
+def test_a_ref_is_returned_with_its_prediction_and_changes_nothing(api: httpx2.Client) -> None:
+    plain = predict(api, ROW, ROW | {"weight": 99})
+    given = predict(api, ROW | {"ref": "order 17 🐦"}, ROW | {"weight": 99, "ref": None})
+    assert given == [plain[0] | {"ref": "order 17 🐦"}, plain[1]]
+    many = predict(api, *(ROW | {"ref": str(number)} for number in range(1000)))
+    assert [one["ref"] for one in many] == [str(number) for number in range(1000)]
+    for bad, complaint in ((17, "string"), ("r" * 1001, "1000")):
+        response = api.post("/predict", json={"rows": [ROW | {"ref": bad}]})
+        assert response.status_code == 422
+        assert response.json()["detail"][0]["loc"] == ["body", "rows", 0, "ref"]
+        assert complaint in response.json()["detail"][0]["msg"]
+
+
+def test_a_feature_that_is_called_ref_is_the_models(small_bundle: Path, tmp_path: Path) -> None:
+    """It is checked and read as the contract says, and not returned."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(small_bundle, folder)
+    contract = yaml.safe_load((folder / "schema.yaml").read_text())
+    columns = {
+        "ref" if name == "weight" else name: one for name, one in contract["columns"].items()
+    }
+    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
+    write_checksums(folder, open_manifest(folder))
+    row = {"ref" if name == "weight" else name: value for name, value in ROW.items()}
+    with TestClient(create_app(PROJECT, folder)) as api:
+        (prediction,) = api.post("/predict", json={"rows": [row]}).json()["predictions"]
+        assert "ref" not in prediction
+        assert prediction["label"] == "true"
+        refused = api.post("/predict", json={"rows": [row | {"ref": "heavy"}]})
+        assert refused.status_code == 422
+        lines = [
+            ",".join(row),
+            ",".join("" if value is None else str(value) for value in row.values()),
+        ]
+        csv = "\n".join(lines).replace("False", "false")
+        answer = api.post("/predict", content=csv, headers={"Content-Type": "text/csv"})
+        assert answer.status_code == 200, answer.text
+        assert "ref" not in answer.text.splitlines()[0]
+
+
 def test_health_and_model_tell_what_runs(api: httpx2.Client) -> None:
     assert api.get("/health/live").json() == {"status": "alive"}
     ready = api.get("/health/ready")

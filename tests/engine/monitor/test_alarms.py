@@ -13,7 +13,7 @@ import pytest
 
 from coldstart.contract.columns import BaseColumn, Boolean, Category, Number
 from coldstart.monitor._drift import Tally
-from coldstart.monitor._outcomes import Live
+from coldstart.monitor._outcomes import LiveMetrics
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval
 
 REFERENCE = 500  # rows, as a bundle keeps
@@ -87,7 +87,7 @@ def test_alarms_are_seldom_false_and_large_changes_are_found(kind: str) -> None:
 
 
 def answers(dice: np.random.Generator, rows: int, noise: float) -> HeldOutPredictions:
-    """Outcomes of which one in five is true, and the probabilities that a model says."""
+    """Outcomes of which one in five is true, and predicted probabilities."""
     logit = dice.normal(-2, 1.5, rows)
     true = (dice.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.int64)
     said = 1 / (1 + np.exp(-(logit + dice.normal(0, noise, rows))))
@@ -104,8 +104,8 @@ def test_answers_as_good_as_in_the_test_raise_no_alarm_and_much_worse_ones_do() 
             now = answers(dice, 500, noise)
             scores[noise].append(now.score())
             metrics = {"average_precision": now.score()}
-            live = Live("average_precision", 500, metrics, interval(now), None, tested, [])
-            fell[noise].append(live.fell)
+            live = LiveMetrics("average_precision", 500, metrics, interval(now), None, tested, [])
+            fell[noise].append(live.is_worse)
     good, bad = (float(np.mean(values)) for values in scores.values())
     print(
         f"\n| answers | 500 | {np.mean(fell[0.0]):.0%} "

@@ -1,17 +1,16 @@
-"""The command that looks for drift."""
+"""The command that compares served rows with the model's reference rows."""
 
 from __future__ import annotations
-
 
 from coldstart.cli._commands import Command
 from coldstart.monitor._request import MonitorRequest
 
 
 class Monitor(Command, MonitorRequest):
-    """Compare what was served with what the model was fitted on; exit code 1 if it drifted."""
+    """Compare served rows with the training rows; exit code 1 if they drifted."""
 
     def run(self) -> int:
-        """Do it."""
+        """Compare, and return the exit code."""
         from coldstart.monitor._monitoring import monitor
 
         return monitor(self)

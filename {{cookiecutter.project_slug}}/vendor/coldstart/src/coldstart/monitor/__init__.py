@@ -1,1 +1,1 @@
-"""Drift, and outcomes, of what was served."""
+"""Drift of the served rows, and metrics of predictions whose outcome is known."""

@@ -1,61 +1,71 @@
-"""Advice: what to do about what was found, the most urgent first."""
+"""Advice: what to do about the findings, the most urgent first."""
 
 from __future__ import annotations
 
-from html import escape
+from markupsafe import Markup
 
 from coldstart.monitor._comparison import Comparison
 from coldstart.monitor._outcomes import FEW
 
-EMPTIED = 0.05  # rise of the share of missing values, from which it is worth a question
-OF_COLUMNS = [
-    "Look at the drifted columns below: which of these changes were to be expected (a season, a "
-    "new customer), and which are mistakes?",
-    "If all is as it should be, a model that is trained on newer rows brings a newer reference; "
-    "until then <code>--threshold</code> and <code>--share</code> may be raised.",
+EMPTIED = 0.05  # rise of the share of missing values that is worth a question
+ASK_SOURCE = Markup(
+    "Ask the source of <span class=name>{}</span> what changed: values {}. Fix a mistake at the "
+    "source; training again does not."
+)
+RETRAIN = Markup(
+    "Train on newer rows: <code>make collect</code> (or <code>make data</code>), <code>make "
+    "train</code>, <code>make promote</code>."
+)
+WORSE = Markup("The predictions got worse. {} Until then, warn the users of the predictions.")
+NOT_WORSE = Markup(
+    "The rows changed, but the metrics on known outcomes are not significantly lower than on the "
+    "test set. Train on newer rows when it suits you; <code>make promote</code> shows whether the "
+    "new model is better."
+)
+UNKNOWN = Markup(
+    "Only outcomes show whether the predictions are still good. Collect some, then run <code>make "
+    "monitor OUTCOMES=known.csv</code>. If you cannot get them soon: {}"
+)
+COLUMNS = [
+    "Look at the drifted columns below. Which changes did you expect (a season, a new customer), "
+    "and which are mistakes?",
+    Markup(
+        "If all changes are expected, a model that is trained on newer rows brings newer reference "
+        "rows. Until then, raise <code>--threshold</code> and <code>--share</code>."
+    ),
 ]
 
 
 def advice(found: Comparison) -> list[str]:
-    """Say what to do; HTML."""
+    """Return what to do about the findings, as HTML.
+
+    Parameters
+    ----------
+    found : Comparison
+        The findings.
+    """
     broken = [one.name for one in found.findings if one.broken]
     emptied = [
         one.name
         for one in found.findings
         if one.drifted and not one.broken and one.missing[1] - one.missing[0] >= EMPTIED
     ]
-    lines = []
-    for names, what in (
-        (broken, "came in another unit, spelling or meaning, or not at all"),
-        (emptied, "are missing more often than before"),
-    ):
-        if names:
-            lines.append(
-                f"Ask whoever sends <span class=name>{escape(', '.join(names))}</span> what "
-                f"changed there: values {what}. A mistake is mended at the source, not by training."
-            )
+    lines: list[str] = []
+    if broken:
+        what = "have another unit, spelling or meaning, or are missing"
+        lines.append(ASK_SOURCE.format(", ".join(broken), what))
+    if emptied:
+        lines.append(ASK_SOURCE.format(", ".join(emptied), "are missing more often than before"))
     if found.reasons:
-        lines += [of_answers(found), *OF_COLUMNS]
-    return lines or ["Nothing now. Let a scheduled job look again: the limb's README shows one."]
+        lines += [on_predictions(found), *COLUMNS]
+    return lines or ["Nothing now. Run make monitor again on a schedule."]
 
 
-def of_answers(found: Comparison) -> str:
-    """Say what to do about the answers."""
+def on_predictions(found: Comparison) -> str:
+    """Return what to do about the predictions."""
     live = found.live
-    if live and live.fell:
-        return (
-            "The answers got worse. Train on rows that hold what is new: <code>make collect</code> "
-            "(or <code>make data</code>), <code>make train</code>, <code>make promote</code>. "
-            "Until then tell those who rely on the answers."
-        )
+    if live and live.is_worse:
+        return WORSE.format(RETRAIN)
     if live and live.tested and live.rows >= FEW:
-        return (
-            "The rows are others, but the answers whose outcome is known are not worse than in the "
-            "test beyond chance. There is no hurry: a training on newer rows, and "
-            "<code>make promote</code>, will show whether it is worth it."
-        )
-    return (
-        "Whether the answers are still good, only what came true can tell: collect outcomes, and "
-        "<code>make monitor OUTCOMES=known.csv</code>. If they cannot be had soon, train on newer "
-        "rows and compare: <code>make train</code>, <code>make promote</code>."
-    )
+        return NOT_WORSE
+    return UNKNOWN.format(RETRAIN)

@@ -1,6 +1,6 @@
 """Bins: which values of a column are counted together, by its type.
 
-Bins are made of the reference alone, so the rows that are compared with it need only be
+Bins are made of the reference rows alone, so the rows that are compared with them need only be
 counted: one pass, a slice at a time. Missing values are the last bin of every column.
 """
 
@@ -18,11 +18,11 @@ from coldstart.contract.columns import BaseColumn, Boolean, Category, Date, Text
 from coldstart.contract.columns._text import words_and_pairs
 
 FEW = 20  # different numbers, each of which is a bin
-OFTEN = 5  # rows that such a number has on average, since else more are to come
-# Tenths, and both ends. Beyond the whole reference lies one row in hundreds, without any drift.
+OFTEN = 5  # rows that such a number has on average, since otherwise more are to come
+# Deciles, and both ends. Beyond the whole reference lies one row in hundreds, without any drift.
 QUANTILES = [0.01, *np.linspace(0.1, 0.9, 9), 0.99]
-RARE = 0.01  # a label's share of the reference, below which it is counted with other rare ones
-WORDS = 20  # the commonest words, by which texts are told apart
+RARE = 0.01  # share of the reference below which a category is counted with other rare ones
+WORDS = 20  # the most frequent words, which texts are grouped by
 OTHERS, NONE, MISSING = "(rare or new)", "(none of them)", "(missing)"
 
 
@@ -32,35 +32,43 @@ class Bins:
 
     Attributes
     ----------
-    labels
-        Of each bin, for people; the last is of missing values.
-    place
-        Number of the bin of each value, shape (n,).
+    labels : list of str
+        Text for each bin; the last is of missing values.
+    place : callable
+        Returns the number of the bin of each value, shape (n,).
     """
 
     labels: list[str]
     place: Callable[[pl.Series], np.ndarray]
 
     def count(self, values: pl.Series) -> np.ndarray:
-        """How many values are in each bin."""
+        """Return how many values are in each bin."""
         return np.bincount(self.place(values), minlength=len(self.labels))
 
 
-def bins_of(column: BaseColumn, reference: pl.Series) -> Bins:
-    """Make the bins that suit a column's type."""
+def make_bins(column: BaseColumn, reference: pl.Series) -> Bins:
+    """Return bins for a column's type.
+
+    Parameters
+    ----------
+    column : BaseColumn
+        The column.
+    reference : Series
+        Its values in the reference rows.
+    """
     if isinstance(column, Date):
-        return of_dates(reference)
+        return bin_dates(reference)
     if isinstance(column, Text):
-        return of_texts(reference)
+        return bin_texts(reference)
     if isinstance(column, Category):
-        return of_labels(reference)
+        return bin_labels(reference)
     if isinstance(column, Boolean):
-        return of_labels(pl.Series(["false", "true"]), rare=0)
-    return of_numbers(reference)
+        return bin_labels(pl.Series(["false", "true"]), rare=0)
+    return bin_numbers(reference)
 
 
-def of_numbers(reference: pl.Series) -> Bins:
-    """Each number where there are few, and what lies beyond; else tenths of the reference."""
+def bin_numbers(reference: pl.Series) -> Bins:
+    """Return a bin for each number where there are few, or else deciles of the reference."""
     known = floats(reference)
     known = known[~np.isnan(known)]
     distinct = np.unique(known)
@@ -85,17 +93,17 @@ def of_numbers(reference: pl.Series) -> Bins:
 
 
 def shown(value: float) -> str:
-    """A number as people write it."""
+    """Return a number as text."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def floats(values: pl.Series) -> np.ndarray:
-    """Numbers as a graph computes them: in that, what a file and a record keep is equal."""
+    """Return numbers as a graph computes them: as such, a file's and the log's are equal."""
     return values.cast(pl.Float32).to_numpy()
 
 
-def of_labels(reference: pl.Series, rare: float = RARE) -> Bins:
-    """The frequent labels; rare and new ones are one, as they are to a model."""
+def bin_labels(reference: pl.Series, rare: float = RARE) -> Bins:
+    """Return a bin for each frequent label; rare and new ones are one, as they are to a model."""
     counts = reference.drop_nulls().value_counts(sort=True).rows()
     kept = [label for label, count in counts if count >= rare * len(reference)]
     numbers = {label: number for number, label in enumerate(kept)}
@@ -108,8 +116,8 @@ def of_labels(reference: pl.Series, rare: float = RARE) -> Bins:
     return Bins([*kept, OTHERS, MISSING], place)
 
 
-def of_dates(reference: pl.Series) -> Bins:
-    """Before all of the reference, or not: that later days come is no drift."""
+def bin_dates(reference: pl.Series) -> Bins:
+    """Return bins before all of the reference and after its start: later dates are not drift."""
     first: Any = reference.min()
 
     def place(values: pl.Series) -> np.ndarray:
@@ -119,17 +127,17 @@ def of_dates(reference: pl.Series) -> Bins:
     return Bins([f"before {first}", f"from {first} on", MISSING], place)
 
 
-def of_texts(reference: pl.Series) -> Bins:
-    """By the rarest of the reference's commonest words that a text holds."""
-    said = reference.drop_nulls().to_list()
-    counts = pl.Series([word for text in said for word in words(text)], dtype=pl.String)
+def bin_texts(reference: pl.Series) -> Bins:
+    """Return bins by the rarest of the reference's most frequent words that a text contains."""
+    texts = reference.drop_nulls().to_list()
+    counts = pl.Series([word for text in texts for word in words(text)], dtype=pl.String)
     common = counts.value_counts(sort=True).head(WORDS).to_series().to_list()[::-1]
 
     def rarest(text: str) -> str:
         found = words(text)
         return next((word for word in common if word in found), NONE)
 
-    frequent = of_labels(pl.Series([*common, NONE]), rare=0)
+    frequent = bin_labels(pl.Series([*common, NONE]), rare=0)
     return Bins(
         frequent.labels,
         lambda values: frequent.place(values.map_elements(rarest, return_dtype=pl.String)),
@@ -137,5 +145,5 @@ def of_texts(reference: pl.Series) -> Bins:
 
 
 def words(text: str) -> set[str]:
-    """The words of a text as a model is shown them."""
+    """Return the words of a text as a model gets them."""
     return {word for word in words_and_pairs(text).split() if "_" not in word}

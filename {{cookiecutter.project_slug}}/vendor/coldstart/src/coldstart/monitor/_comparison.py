@@ -1,4 +1,4 @@
-"""The comparison: what the model was fitted on and tested with, beside rows of now."""
+"""The comparison: rows of now beside those that the model was fitted on and tested with."""
 
 from __future__ import annotations
 
@@ -10,35 +10,48 @@ import polars as pl
 from coldstart.bundle._bundle import REFERENCE, TESTED
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
-from coldstart.monitor._bins import of_labels, of_numbers
+from coldstart.monitor._bins import bin_labels, bin_numbers
 from coldstart.monitor._drift import BROKEN, Finding, Tally
-from coldstart.monitor._outcomes import Live, Outcomes, judge
-from coldstart.monitor._rows import LABEL, PREDICTION, TIME, Rows, answered, types
+from coldstart.monitor._outcomes import LiveMetrics, Outcomes, measure_outcomes
+from coldstart.monitor._rows import (
+    LABEL,
+    PREDICTION,
+    TIME,
+    Rows,
+    feature_types,
+    with_predictions,
+)
 from coldstart.serve._live_model import reference_rows
 
 
 @dataclass
 class Comparison:
-    """What was compared, and what came of it.
+    """Compared rows, and the findings.
 
     Attributes
     ----------
-    name
-        Of the rows, for people.
-    findings
-        Of the columns, the most drifted first.
-    prediction
-        Of the answers.
-    live
-        How good they were, where outcomes are known.
-    first, last
+    predictor : BundlePredictor
+        The model.
+    name : str
+        Where the rows are from.
+    rows : int
+        Number of rows.
+    threshold : float
+        Distance from which a column has drifted.
+    findings : list of Finding
+        Of the columns, the largest distance first.
+    prediction : Finding
+        Of the predictions.
+    live : LiveMetrics or None
+        Metrics of the predictions with a known outcome.
+    first, last : datetime or None
         Times of the first and last row, where they are known.
-    absent
-        Features that the rows do not have: the record leaves personal columns out.
-    said
-        What a person should know of the rows.
-    reasons
-        Why this is drift; none if it is not.
+    absent : list of str
+        Features that the rows do not have: the prediction log leaves personal columns out.
+    notes : list of str
+        What the reader should know of the rows.
+    reasons : list of str
+        Why this is drift; empty if it is not.
     """
 
     predictor: BundlePredictor
@@ -47,36 +60,48 @@ class Comparison:
     threshold: float
     findings: list[Finding]
     prediction: Finding
-    live: Live | None
+    live: LiveMetrics | None
     first: dt.datetime | None
     last: dt.datetime | None
     absent: list[str]
-    said: list[str]
+    notes: list[str]
     reasons: list[str] = field(default_factory=list)
 
     @property
     def version(self) -> str:
-        """Of the model."""
-        return self.predictor.version.get("version", "unregistered")
+        """The model's version in the registry."""
+        return self.predictor.number
 
 
 def compare(
-    predictor: BundlePredictor, rows: Rows, outcomes: Outcomes | None, threshold: float, share: float
+    predictor: BundlePredictor,
+    rows: Rows,
+    outcomes: Outcomes | None,
+    threshold: float,
+    share: float,
 ) -> Comparison:
     """Count the rows by the reference's bins, a slice at a time, and compare the counts.
 
     Parameters
     ----------
-    threshold, share
-        Distance from which a column has drifted, and share of such columns from which all has.
+    predictor : BundlePredictor
+        The model.
+    rows : Rows
+        The rows, with predictions.
+    outcomes : Outcomes or None
+        Their outcomes, if they do not bring them.
+    threshold : float
+        Distance from which a column has drifted.
+    share : float
+        Share of drifted columns from which the rows have.
 
     Raises
     ------
     UserError
-        If there are no rows, or the bundle has no reference.
+        If there are no rows, or the bundle has no reference rows.
     """
     contract = predictor.contract
-    tallies, answers = begin(predictor)
+    tallies, predictions = empty_tallies(predictor)
     total, seen, times = 0, set[str](), list[dt.datetime]()
     for some in rows:
         total += len(some)
@@ -84,7 +109,7 @@ def compare(
         for name, tally in tallies.items():
             if name in some.columns:
                 tally.add(some[name])
-        answers.add(some[answers.name])
+        predictions.add(some[predictions.name])
         if TIME in some.columns:
             extremes = some[TIME].drop_nulls()
             times = sorted([*times, *extremes.sort()[[0, -1]]]) if len(extremes) else times
@@ -93,45 +118,46 @@ def compare(
         if outcomes:
             outcomes.add(some)
     if not total:
-        raise UserError("; ".join([f"{rows.name} has nothing to compare", *rows.said()]))
+        raise UserError("; ".join([f"{rows.name} has no rows to compare", *rows.notes()]))
 
     findings = [tally.finding(threshold) for tally in tallies.values() if tally.name in seen]
     findings.sort(key=lambda one: (one.drifted, one.score), reverse=True)
-    said, live = rows.said(), None
+    notes, live = rows.notes(), None
     if outcomes:
-        live = judge(outcomes.joined(total), contract, predictor.manifest)
-        said += outcomes.said
+        live = measure_outcomes(outcomes.joined(total), contract, predictor.manifest)
+        notes = [*notes, *outcomes.notes]
     found = Comparison(
         predictor=predictor,
         name=rows.name,
         rows=total,
         threshold=threshold,
         findings=findings,
-        prediction=answers.finding(threshold),
+        prediction=predictions.finding(threshold),
         live=live,
         first=times[0] if times else None,
         last=times[-1] if times else None,
         absent=[name for name in tallies if name not in seen],
-        said=said,
+        notes=notes,
     )
     found.reasons = reasons(found, share)
     return found
 
 
-def begin(predictor: BundlePredictor) -> tuple[dict[str, Tally], Tally]:
-    """Begin to count: each feature, and the answers.
+def empty_tallies(predictor: BundlePredictor) -> tuple[dict[str, Tally], Tally]:
+    """Return a tally of each feature, and one of the predictions, that have counted no rows yet.
 
-    Features are held against rows that the model was fitted on. Answers are held against
-    those of the test rows, since a model answers with more certainty what it was fitted on.
+    Features are compared with rows that the model was fitted on. Predictions are compared with
+    those of the test set, since a model is more certain of the rows it was fitted on.
 
     Raises
     ------
     UserError
-        If the bundle has no reference.
+        If the bundle has no reference rows.
     """
     if not (predictor.folder / REFERENCE).is_file():
         raise UserError(f"{predictor.folder} has no {REFERENCE} to compare with; run: make train")
-    columns, rows = types(predictor.contract), [row for row, _ in reference_rows(predictor)]
+    columns = feature_types(predictor.contract)
+    rows = [row for row, _ in reference_rows(predictor)]
     fitted = pl.DataFrame(
         [
             pl.Series(name, [row.get(name) for row in rows], kind, strict=False)
@@ -144,13 +170,15 @@ def begin(predictor: BundlePredictor) -> tuple[dict[str, Tally], Tally]:
     }
     many = len(predictor.manifest.classes) > 2
     name = LABEL if many else PREDICTION
-    values = answered(predictor, fitted)[name] if (found := tested(predictor)) is None else found
-    bins = of_labels(values, rare=0) if many else of_numbers(values)
+    values = kept_predictions(predictor)
+    if values is None:
+        values = with_predictions(predictor, fitted)[name]
+    bins = bin_labels(values, rare=0) if many else bin_numbers(values)
     return tallies, Tally.of(name, bins, values)
 
 
-def tested(predictor: BundlePredictor) -> pl.Series | None:
-    """What the model answered to each test row, once; None if the bundle does not tell."""
+def kept_predictions(predictor: BundlePredictor) -> pl.Series | None:
+    """Return one prediction of each test row; None if the bundle does not keep them."""
     path, classes = predictor.folder / TESTED, predictor.manifest.classes
     if not path.is_file():
         return None
@@ -164,16 +192,16 @@ def tested(predictor: BundlePredictor) -> pl.Series | None:
 
 
 def reasons(found: Comparison, share: float) -> list[str]:
-    """Why this is drift, a line each."""
+    """Return why this is drift, a line for each reason."""
     drifted = [one for one in found.findings if one.drifted]
     broken = [one.name for one in drifted if one.broken]
     lines = []
-    if live := found.live if found.live and found.live.fell else None:
-        lines.append(f"the answers are worse than those of the test rows ({live.primary})")
+    if found.live and found.live.is_worse:
+        lines.append(f"{found.live.primary} is significantly lower than on the test set")
     if found.prediction.drifted:
         lines.append("the predictions have drifted")
     if found.findings and len(drifted) >= share * len(found.findings):
         lines.append(f"{len(drifted)} of {len(found.findings)} columns have drifted")
     if broken:
-        lines.append(f"{', '.join(broken)} can hardly be the same column ({BROKEN:g} or more)")
+        lines.append(f"broken columns (distance {BROKEN:g} or more): {', '.join(broken)}")
     return lines

@@ -1,4 +1,4 @@
-"""The record of predictions, which the API keeps: the rows that one model answered."""
+"""The prediction log, which the API keeps: the rows that one model predicted."""
 
 from __future__ import annotations
 
@@ -16,20 +16,36 @@ from coldstart.batch import ROWS
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data.reading._raw import UNREADABLE
 from coldstart.errors import UserError
-from coldstart.monitor._rows import LABEL, PREDICTION, REQUEST, ROLE, ROW, TIME, VERSION, types
+from coldstart.monitor._rows import (
+    LABEL,
+    PREDICTION,
+    REF,
+    REQUEST,
+    ROLE,
+    ROW,
+    TIME,
+    VERSION,
+    feature_types,
+)
 
 WHY = "__why__"  # a row is left out
 
 
 @dataclass
-class Recorded:
-    """The rows of the record that one model answered in one role.
+class LoggedRows:
+    """The rows of the log that one model predicted in one role.
 
     Attributes
     ----------
-    since, until
-        Times in UTC; the second is the first that no longer belongs.
-    left_out
+    folder : Path
+        The log.
+    predictor : BundlePredictor
+        The model.
+    role : str
+        `champion`, `challenger` or `shadow`.
+    since, until : datetime, optional
+        Times in UTC; the second is the first that is left out again.
+    left_out : Counter
         Rows by why they are left out.
     """
 
@@ -44,7 +60,7 @@ class Recorded:
     def name(self) -> str:
         return str(self.folder)
 
-    def said(self) -> list[str]:
+    def notes(self) -> list[str]:
         return [f"{rows:,} rows {why} are left out" for why, rows in self.left_out.most_common(5)]
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
@@ -57,60 +73,64 @@ class Recorded:
         """
         if not self.folder.is_dir():
             raise UserError(
-                f"there is no record of predictions in {self.folder}: make serve "
-                f"RECORD={self.folder} keeps one; a file needs none: make monitor FILE=..."
+                f"there is no prediction log in {self.folder}; to keep one: make serve "
+                f"RECORD={self.folder}. To compare a file instead: make monitor FILE=..."
             )
-        yield from together(self._files())
+        yield from concatenated(self._files())
 
     def _files(self) -> Iterator[pl.DataFrame]:
         # Those whose name begins with a dot are still being written.
         paths = sorted(self.folder.glob("[!.]*.parquet"))
-        kinds = types(self.predictor.contract)
+        types = feature_types(self.predictor.contract)
         for path in tqdm(paths, unit="file", disable=None, leave=False):
             try:
                 # The API writes files of some thousand rows, so one fits into memory.
-                rows = self._chosen(pl.read_parquet(path, glob=False), kinds)
+                rows = self._select(pl.read_parquet(path, glob=False), types)
             except UNREADABLE as error:
-                if path.exists():  # the oldest make way for new ones
+                if path.exists():  # the oldest are deleted while the API runs
                     what = str(error).splitlines()[0][:200]
-                    print(f"{path} cannot be read and is left out: {what}", file=sys.stderr)
+                    print(
+                        f"warning: {path} cannot be read and is left out: {what}", file=sys.stderr
+                    )
                 continue
             if len(rows):
                 yield rows
 
-    def _chosen(self, table: pl.DataFrame, kinds: dict[str, pl.DataType]) -> pl.DataFrame:
-        """The rows that are asked about, and the columns that are compared."""
-        version = self.predictor.version.get("version", "unregistered")
+    def _select(self, table: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
+        """Return the selected rows, and the columns that are compared."""
+        version = self.predictor.number
         time = pl.col(TIME).cast(pl.Datetime("us"))
         early = pl.lit(False) if self.since is None else time < self.since
         late = pl.lit(False) if self.until is None else time >= self.until
         why = (
             pl.when(pl.col(ROLE) != self.role)
-            .then(pl.format("answered as {}", ROLE))
+            .then(pl.format("predicted as {}", ROLE))
             .when(pl.col(VERSION) != version)
-            .then(pl.format("answered by version {}", VERSION))
+            .then(pl.format("predicted by version {}", VERSION))
             .when(early | late)
             .then(pl.lit("of another time"))
         )
         table = table.with_columns(why.alias(WHY))
         counts = table[WHY].drop_nulls().value_counts()
+        if REF not in table.columns:  # a log from before there was one
+            table = table.with_columns(pl.lit(None, pl.String).alias(REF))
         values = [
-            pl.col(name).cast(kind, strict=False)
-            for name, kind in kinds.items()
+            pl.col(name).cast(type_, strict=False)
+            for name, type_ in types.items()
             if name in table.columns
         ]
         texts = pl.col(pl.String).replace("", None)  # empty is missing, as it is to a model
-        answer = [LABEL, PREDICTION] if self.predictor.manifest.classes else [PREDICTION]
-        chosen = table.filter(pl.col(WHY).is_null()).select(
-            REQUEST, pl.col(ROW).cast(pl.Int32), time, *answer, *values
+        predicted = [LABEL, PREDICTION] if self.predictor.manifest.classes else [PREDICTION]
+        selected = table.filter(pl.col(WHY).is_null()).select(
+            REQUEST, pl.col(ROW).cast(pl.Int32), REF, time, *predicted, *values
         )
-        chosen = chosen.with_columns(texts)
+        selected = selected.with_columns(texts)
         self.left_out.update(dict(counts.iter_rows()))
-        return chosen
+        return selected
 
 
-def together(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Put small tables one below the other, as long as they have the same columns."""
+def concatenated(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield small tables one below the other, as long as they have the same columns."""
     waiting: list[pl.DataFrame] = []
     for table in tables:
         enough = sum(map(len, waiting)) >= ROWS

@@ -1,4 +1,4 @@
-"""Outcomes: what came true, joined with what was answered, and how good the answers were."""
+"""Outcomes: joined with the predictions, and the metrics that result."""
 
 from __future__ import annotations
 
@@ -14,35 +14,47 @@ from coldstart.contract._contract import Contract
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
-from coldstart.monitor._rows import LABEL, PREDICTION, REQUEST, ROW, TIME
+from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, TIME
 from coldstart.train._evaluation import HeldOutPredictions, interval, measure, primary, score
 
-FEW = 30  # outcomes, below which nothing is concluded
-MANY = 100_000  # outcomes that are judged; of more a random sample is
-PERIODS = 24  # weeks that are shown; a longer time is told by the month
+FEW = 30  # outcomes, below which there is no conclusion
+MAX_OUTCOMES = 100_000  # that are measured; of more a random sample is
+MAX_PERIODS = 24  # weeks that are shown; a longer time is shown by the month
 
 
 @dataclass
 class Outcomes:
-    """True outcomes by request and row, and the answers that were found for them.
+    """Outcomes, and the predictions that were found for them.
 
     Attributes
     ----------
-    table
-        Columns `REQUEST`, `ROW` and the target; each request and row once. Empty where the
-        rows bring their outcomes.
-    said
-        What a person should know of the file.
+    target : str
+        Name of the target.
+    keys : list of str
+        Columns of the prediction log by which outcomes are joined.
+    table : DataFrame
+        The keys and the target; each key once. Empty where the rows bring their outcomes.
+    notes : list of str
+        What the reader should know of the file.
     """
 
     target: str
+    keys: list[str] = field(default_factory=lambda: [REQUEST, ROW])
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     found: list[pl.DataFrame] = field(default_factory=list)
 
     @classmethod
     def read(cls, file: Path, contract: Contract) -> Outcomes:
-        """Read a file of outcomes.
+        """Read a table of outcomes.
+
+        Parameters
+        ----------
+        file : Path
+            With the columns `request` and, for requests of several rows, `row`; or with `ref`, the
+            key that clients sent with their rows; and the target.
+        contract : Contract
+            Of the model.
 
         Raises
         ------
@@ -52,83 +64,87 @@ class Outcomes:
         target = contract.target
         raw = scan(file)
         names = raw.frame.collect_schema().names()
-        for name in ("request", target):
+        by_ref = "request" not in names and "ref" in names and "ref" not in contract.features
+        for name in ("ref" if by_ref else "request", target):
             if name not in names:
                 raise UserError(
-                    f"{file} has no column {name!r}: it needs request (the X-Request-Id of the "
-                    f"answer), row (its place from 0, where a request had several) and {target}"
+                    f"{file} has no column {name!r}: it needs request (the response's "
+                    "X-Request-Id) and, for requests of several rows, row (from 0); or ref (which "
+                    f"you sent with the rows); and {target}"
                 )
         column = contract.columns[target].model_copy(update={"nullable": True})
         validator = TableValidator({target: column})
-        frames = []
-        for rows in raw.slices(MANY):
-            row = pl.col("row").cast(pl.Int32, strict=False) if "row" in names else pl.lit(0)
-            keys = rows.select(pl.col("request").cast(pl.String).alias(REQUEST), row.alias(ROW))
-            frames.append(keys.hstack(validator(rows)))
+        row = pl.col("row").cast(pl.Int32, strict=False) if "row" in names else pl.lit(0, pl.Int32)
+        keys = [pl.col("request").cast(pl.String).alias(REQUEST), row.alias(ROW)]
+        if by_ref:
+            keys = [pl.col("ref").cast(pl.String).alias(REF)]
+        slices = raw.slices(MAX_OUTCOMES)
+        table = pl.concat([rows.select(keys).hstack(validator(rows)) for rows in slices])
         validator.check(raw.locate)
-        table = pl.concat(frames).with_columns(pl.col(ROW).cast(pl.Int32))
-        if table[ROW].null_count():
-            raise UserError(f"{file}: a row is no whole number; rows of a request count from 0")
-        outcomes = cls(target, table)
+        if not by_ref and table[ROW].null_count():
+            raise UserError(f"{file}: a row is not a whole number; rows of a request count from 0")
+        outcomes = cls(target, [REF] if by_ref else [REQUEST, ROW])
         known = table.drop_nulls()
-        outcomes.table = known.unique([REQUEST, ROW], keep="last", maintain_order=True)
+        outcomes.table = known.unique(outcomes.keys, keep="last", maintain_order=True)
         if unknown := len(table) - len(known):
-            outcomes.said.append(f"{unknown:,} line(s) of {file} have no outcome yet")
-        if twice := len(known) - len(outcomes.table):
-            outcomes.said.append(f"{twice:,} outcome(s) are there again: the last of each counts")
+            outcomes.notes.append(f"{unknown:,} line(s) of {file} have no outcome yet")
+        if repeated := len(known) - len(outcomes.table):
+            outcomes.notes.append(f"{repeated:,} outcome(s) are repeated: the last of each counts")
         if known.is_empty():
-            raise UserError(f"{file} has no outcomes: fill {target} in")
+            raise UserError(f"{file} has no outcomes: fill in {target}")
         return outcomes
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Look for the outcomes of some rows of the record."""
+        """Join the outcomes of some rows."""
+        wanted = [name for name in (TIME, LABEL, PREDICTION) if name in rows.columns]
         if self.target in rows.columns:  # of a file, which brings them
-            self.found.append(rows.drop_nulls(self.target).select(*self._wanted(rows), self.target))
+            self.found.append(rows.drop_nulls(self.target).select(*wanted, self.target))
         else:
-            answers = rows.select(REQUEST, ROW, *self._wanted(rows))
-            answers = answers.with_columns(pl.col(ROW).cast(pl.Int32))
-            self.found.append(answers.join(self.table, on=[REQUEST, ROW], maintain_order="left"))
-
-    @staticmethod
-    def _wanted(rows: pl.DataFrame) -> list[str]:
-        return [name for name in (TIME, LABEL, PREDICTION) if name in rows.columns]
+            predicted = rows.select(*self.keys, *wanted)
+            self.found.append(predicted.join(self.table, on=self.keys, maintain_order="left"))
 
     def joined(self, rows: int) -> pl.DataFrame:
-        """All answers whose outcomes are known; tells how many of so many rows those are."""
+        """Return all predictions with a known outcome, and note how many of so many rows they are."""
         joined = pl.concat(self.found)
-        if REQUEST not in joined.columns:
+        if self.keys[0] not in joined.columns:
             return joined
-        answers = len(joined)
-        joined = joined.unique([REQUEST, ROW], keep="last", maintain_order=True)
-        if again := answers - len(joined):
-            self.said.append(f"{again:,} answer(s) have the id of another: the last of each counts")
-        self.said.append(f"{len(joined):,} of {rows:,} answers have an outcome so far")
+        predictions = len(joined)
+        joined = joined.unique(self.keys, keep="last", maintain_order=True)
+        if repeated := predictions - len(joined):
+            self.notes.append(
+                f"{repeated:,} prediction(s) have the id of another: the last of each counts"
+            )
+        self.notes.append(f"{len(joined):,} of {rows:,} predictions have a known outcome")
         if unmatched := len(self.table) - len(joined):
-            lost = self.table.join(joined, on=[REQUEST, ROW], how="anti")
-            request, row = lost.row(0)[:2]
-            self.said.append(
-                f"{unmatched:,} of {len(self.table):,} outcomes have no answer among these rows: "
-                f"first of request {request!r}, row {row}"
+            lost = self.table.join(joined, on=self.keys, how="anti").row(0)
+            first = (
+                f"ref {lost[0]!r}" if self.keys == [REF] else f"request {lost[0]!r}, row {lost[1]}"
+            )
+            self.notes.append(
+                f"{unmatched:,} of {len(self.table):,} outcomes have no prediction among these "
+                f"rows; the first: {first}"
             )
         return joined
 
 
 @dataclass(frozen=True)
-class Live:
-    """How good the answers were whose outcomes are known.
+class LiveMetrics:
+    """Metrics of the predictions whose outcome is known.
 
     Attributes
     ----------
-    rows
-        Number of them.
-    metrics, interval
-        As they are in the bundle of its test rows.
-    tested, tested_interval
-        Those of the test rows; None if the bundle has none.
-    periods
-        Begin, number of outcomes and primary metric of each week or month.
-    fell
-        Whether the whole interval lies below the test's.
+    primary : str
+        Name of the primary metric.
+    rows : int
+        Number of known outcomes.
+    metrics : dict of str to float
+        As the bundle has them of its test set.
+    interval : tuple of two floats
+        95% bootstrap interval of the primary metric.
+    tested, tested_interval : dict and tuple, optional
+        Those of the test set; None if the bundle has none.
+    periods : list of tuple
+        Start, number of outcomes and primary metric of each week or month.
     """
 
     primary: str
@@ -140,35 +156,46 @@ class Live:
     periods: list[tuple[str, int, float]]
 
     @property
-    def fell(self) -> bool:
+    def is_worse(self) -> bool:
+        """Whether the whole interval lies below that of the test set."""
         if self.tested_interval is None or self.rows < FEW:
             return False
         return self.interval[1] < self.tested_interval[0]
 
 
-def judge(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> Live | None:
-    """Measure the answers whose outcomes are known; None if there are none.
+def measure_outcomes(
+    joined: pl.DataFrame, contract: Contract, manifest: Manifest
+) -> LiveMetrics | None:
+    """Measure the predictions whose outcome is known; return None if there are none.
 
-    Of many classes the record holds the answer and not all probabilities, so only what is
-    measured on answers can be told.
+    Of more than two classes the log holds the predicted class and not all probabilities, so that
+    only metrics of classes are measured.
+
+    Parameters
+    ----------
+    joined : DataFrame
+        Predictions with the target.
+    contract : Contract
+        Of the model.
+    manifest : Manifest
+        Of its bundle.
     """
     classes = manifest.classes
     if classes:
-        # A class that came later is none the model could have answered: it is wrong on those rows.
+        # A class that came later is not one that the model can predict.
         joined = joined.filter(pl.col(contract.target).cast(pl.String).is_in(classes))
-    if len(joined) > MANY:
-        joined = joined.sample(MANY, seed=0)
+    if len(joined) > MAX_OUTCOMES:
+        joined = joined.sample(MAX_OUTCOMES, seed=0)
     if joined.is_empty():
         return None
-    held = as_held(joined, contract.target, classes)
+    held = as_held_out(joined, contract.target, classes)
     name = primary(len(classes))
-    answers_only = len(classes) > 2
     metrics = measure(held.target, held.prediction[0], held.labels[0])
-    if answers_only:
+    if len(classes) > 2:
         metrics = {name: metrics[name] for name in ("f1_macro", "accuracy")}
     tested: dict[str, Any] = manifest.metrics
     low, high = interval(held) if len(joined) > 1 else (metrics[name], metrics[name])
-    return Live(
+    return LiveMetrics(
         name,
         len(joined),
         {key: float(value) for key, value in metrics.items()},
@@ -179,29 +206,32 @@ def judge(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> Live 
     )
 
 
-def as_held(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOutPredictions:
-    """The answers as `evaluation` takes them."""
-    said = joined[PREDICTION].to_numpy().astype(np.float64)
+def as_held_out(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOutPredictions:
+    """Return the predictions in the form that is evaluated."""
+    predicted = joined[PREDICTION].to_numpy().astype(np.float64)
     rows = np.arange(len(joined))
     if not classes:
         true = joined[target].to_numpy().astype(np.float64)
-        return HeldOutPredictions(rows, true, said[None, :, None], np.zeros((1, len(said)), np.int64))
+        no_labels = np.zeros((1, len(predicted)), np.int64)
+        return HeldOutPredictions(rows, true, predicted[None, :, None], no_labels)
     number = pl.Enum(classes)
     true, labels = (
         joined[name].cast(pl.String).cast(number).to_physical().cast(pl.Int64).to_numpy()
         for name in (target, LABEL)
     )
-    sure = np.column_stack([1 - said, said]) if len(classes) == 2 else np.eye(len(classes))[labels]
-    return HeldOutPredictions(rows, true, sure[None], labels[None])
+    probabilities = np.eye(len(classes))[labels]
+    if len(classes) == 2:
+        probabilities = np.column_stack([1 - predicted, predicted])
+    return HeldOutPredictions(rows, true, probabilities[None], labels[None])
 
 
 def over_time(joined: pl.DataFrame, held: HeldOutPredictions) -> list[tuple[str, int, float]]:
-    """The primary metric of each week, or of each month of a longer time."""
+    """Return the primary metric of each week, or of each month of a longer time."""
     if TIME not in joined.columns:
         return []
     times = joined[TIME]
     weeks = times.dt.truncate("1w")
-    by_week = weeks.n_unique() <= PERIODS
+    by_week = weeks.n_unique() <= MAX_PERIODS
     starts = weeks if by_week else times.dt.truncate("1mo")
     periods = []
     for start in starts.drop_nulls().unique().sort():

@@ -1,4 +1,4 @@
-"""Rows to compare, typed and answered, a slice at a time: of a file, or prepared ones."""
+"""Rows to compare, typed and predicted, a slice at a time: of a file, or prepared ones."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
 
-REQUEST, ROW, TIME, VERSION, ROLE = "__request__", "__row__", "__time__", "__version__", "__role__"
-LABEL, PREDICTION = "__label__", "__prediction__"
+# Columns of the prediction log beside the features.
+REQUEST, ROW, REF, TIME = "__request__", "__row__", "__ref__", "__time__"
+VERSION, ROLE, LABEL, PREDICTION = "__version__", "__role__", "__label__", "__prediction__"
 
 
 class Rows(Protocol):
-    """Rows with the model's answers, in the columns that the record has.
+    """Rows with the model's predictions, in the columns of the prediction log.
 
     Attributes
     ----------
-    name
-        For people.
+    name : str
+        Where they are from.
     """
 
     @property
@@ -40,28 +41,38 @@ class Rows(Protocol):
 
     def __iter__(self) -> Iterator[pl.DataFrame]: ...
 
-    def said(self) -> list[str]:
-        """What a person should know of them, once they were read."""
+    def notes(self) -> list[str]:
+        """Return what the reader should know of the rows, once they were iterated."""
         ...
 
 
 @dataclass
 class FileRows:
-    """The rows of a file; the model answers them here."""
+    """The rows of a file, which are predicted here.
+
+    Attributes
+    ----------
+    file : Path
+        The file.
+    predictor : BundlePredictor
+        The model.
+    violations : list of str
+        Values that violate the contract, once the rows were iterated.
+    """
 
     file: Path
     predictor: BundlePredictor
-    broken: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return str(self.file)
 
-    def said(self) -> list[str]:
-        return self.broken
+    def notes(self) -> list[str]:
+        return self.violations
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        """Yield the rows. What breaks the contract, and the API would refuse, is counted.
+        """Yield the rows. Values that violate the contract, and the API refuses, are counted.
 
         Raises
         ------
@@ -84,18 +95,26 @@ class FileRows:
                 if not columns.keys() >= contract.lags.keys():
                     typed = add_lags(typed, contract)
                     typed = typed.filter(has_history(typed, contract))
-                yield answered(self.predictor, typed)
+                yield with_predictions(self.predictor, typed)
                 bar.update(len(rows))
-        self.broken = [
+        self.violations = [
             f"{one.column}: {one.count:,} value(s) {one.rule}, the first is {one.value} "
-            f"({raw.locate(one.row)}); the API would refuse such rows"
+            f"({raw.locate(one.row)}); the API refuses such rows"
             for one in validator.violations.values()
         ]
 
 
 @dataclass
 class PartRows:
-    """The prepared rows of a part; the model answers them here."""
+    """The prepared rows of a part, which are predicted here.
+
+    Attributes
+    ----------
+    part : str
+        Name of the part, such as `test`.
+    predictor : BundlePredictor
+        The model.
+    """
 
     part: str
     predictor: BundlePredictor
@@ -104,7 +123,7 @@ class PartRows:
     def name(self) -> str:
         return f"{EXAMPLES}, {self.part}"
 
-    def said(self) -> list[str]:
+    def notes(self) -> list[str]:
         return []
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
@@ -113,7 +132,7 @@ class PartRows:
         Raises
         ------
         UserError
-            If there are none, or they are not those of the model's contract.
+            If there is no prepared table, or it is not of the model's contract.
         """
         if not EXAMPLES.is_file():
             raise UserError(f"{EXAMPLES}: there is no prepared table; run: make prepare")
@@ -123,17 +142,18 @@ class PartRows:
         if lacking := [name for name in needs if name not in rows.columns]:
             raise UserError(f"{EXAMPLES} has no {lacking[0]}, which the model needs: make train")
         for some in rows.iter_slices(ROWS):
-            yield answered(self.predictor, some)
+            yield with_predictions(self.predictor, some)
 
 
-def types(contract: Contract) -> dict[str, pl.DataType]:
-    """Types that the features have in a typed table."""
+def feature_types(contract: Contract) -> dict[str, pl.DataType]:
+    """Return the types that the features have in a typed table."""
     columns = contract.features
-    return dict(TableValidator(columns)(pl.DataFrame(schema=dict.fromkeys(columns, pl.String))).schema)
+    empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    return dict(TableValidator(columns)(empty).schema)
 
 
-def answered(predictor: BundlePredictor, rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the model's answers, in the columns that the record has."""
+def with_predictions(predictor: BundlePredictor, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return typed rows with the model's predictions, in the columns of the prediction log."""
     prediction = predictor.predict(encode(predictor.contract, rows)).astype(np.float64)
     if classes := predictor.manifest.classes:
         labels = np.array(classes)[predictor.labels(prediction)]

@@ -16,7 +16,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -73,7 +73,7 @@ class BulkPredictor:
             name: column.request_type() for name, column in self.columns.items()
         }
         if passes_ref(self.contract):
-            self.types[REF] = Ref
+            self.types[REF] = Ref | None
         self.refusal: RowsError | None = None
         self.done = 0  # rows
 
@@ -196,10 +196,8 @@ class BulkPredictor:
         converted = convert(array, type_)
         if converted is None:
             self.refuse(name, 0, f"expected {type_}, not {array.type}")
-        if name not in self.columns and (
-            error := self.error(name, [text for text in converted.to_pylist() if text is not None])
-        ):
-            self.refuse(name, 0, error["msg"])
+        if name not in self.columns and (error := self.error(name, list(converted.to_pylist()))):
+            self.refuse(name, error["loc"][0], error["msg"])
         return converted
 
     def encode(self, columns: Columns, rows: int) -> EncodedFeatures:
@@ -238,7 +236,7 @@ class BulkPredictor:
         encoded = column.encode([*different, None])  # the last stands for what is missing
         return [np.array(values, dtype=kind)[indices] for values in encoded]
 
-    def error(self, name: str, values: list[Any]) -> Any:
+    def error(self, name: str, values: Sequence[Any]) -> Any:
         """Return the first error in values of a column; None if there is none."""
         kind: Any = self.types[name]
         try:

@@ -1,0 +1,197 @@
+"""The project's app.py: routes of your own beside the engine's, in plain FastAPI."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from bird_strikes.app import create_app
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from coldstart._collector import collector_paused, objects_frozen
+from coldstart.config import ServingSettings
+from coldstart.serve import LiveModel, ModelService
+from coldstart.serve._access import new_key
+from engine.support import PROJECT, TEMPLATE, main
+
+ROW = {"grade": "A", "bruised": False, "weight": 120.0}
+APP = (TEMPLATE / "src" / "{{cookiecutter.__package}}" / "app.py").read_text(encoding="utf-8")
+MARK = "    # Add routes of your own here."
+OWN = '''
+    @app.get("/columns")
+    async def columns(prefix: str = "") -> list[str]:
+        """List the columns that the model reads."""
+        names = service.champion.predictor.contract.features
+        return [name for name in names if name.startswith(prefix)]
+
+    @app.post("/sweetest")
+    async def sweetest(note: Note) -> dict[str, Any]:
+        """Compare two weights."""
+        rows = [{"grade": "A", "bruised": False, "weight": weight} for weight in note.weights]
+        prediction = await service.predict(rows)
+        shares = [one["probabilities"]["true"] for one in prediction["predictions"]]
+        return {"weight": note.weights[shares.index(max(shares))], "note": note.text}
+
+    @router.post("/fast")
+    async def fast(body: service.request_type) -> service.response_type:
+        """Predict on the way that /predict goes."""
+        return await service.predict(body.rows)
+
+'''
+MODELS = '''
+
+class Note(BaseModel):
+    """Weights to compare."""
+
+    text: str
+    weights: list[float]
+
+
+def create_app('''
+
+
+def make_app(folder: Path, text: str, future: bool) -> Callable[[ModelService], FastAPI]:
+    """Import an app.py with routes of its own."""
+    assert MARK in text
+    text = text.replace(MARK, f"{OWN}{MARK}").replace("\n\ndef create_app(", MODELS)
+    text = text.replace(
+        "from fastapi import", "from pydantic import BaseModel\nfrom fastapi import"
+    )
+    if future:
+        docstring, end, code = text[3:].partition('"""')
+        text = f'"""{docstring}{end}\nfrom __future__ import annotations\n{code}'
+    name = f"own_app_{int(future)}_{abs(hash(folder))}"
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    sys.path.insert(0, str(folder))
+    try:
+        make: Callable[[ModelService], FastAPI] = importlib.import_module(name).create_app
+    finally:
+        sys.path.remove(str(folder))
+    return make
+
+
+@pytest.mark.parametrize("future", [False, True], ids=["plain", "with future annotations"])
+def test_a_route_of_your_own_sees_the_loaded_model(
+    champion: Path, tmp_path: Path, future: bool
+) -> None:
+    service = ModelService(LiveModel(champion), ServingSettings())
+    with TestClient(make_app(tmp_path, APP, future)(service)) as api:
+        assert api.get("/columns", params={"prefix": "b"}).json() == ["bruised"]
+        asked = {"text": "mine", "weights": [60, 230]}
+        assert api.post("/sweetest", json=asked).json() == {"weight": 230, "note": "mine"}
+        refused = api.post("/sweetest", json={"text": "mine", "weights": ["heavy"]})
+        assert refused.status_code == 422
+        own = api.post("/predict", json={"rows": [ROW]})
+        assert own.json()["model_version"] == "1"
+        assert api.post("/fast", json={"rows": [ROW]}).json() == own.json()
+        broken = [api.post(path, json={"rows": [{}]}).json() for path in ("/predict", "/fast")]
+        assert broken[0] == broken[1]
+        # They are counted by name, have an id, and are documented.
+        assert 'path="/columns",status="200"' in api.get("/metrics").text
+        assert api.get("/columns").headers["x-request-id"]
+        paths = api.get("/openapi.json").json()["paths"]
+        assert {"/columns", "/sweetest", "/fast", "/predict", "/model"} <= set(paths)
+
+
+def test_a_route_of_your_own_needs_a_key_as_all_others_do(champion: Path, tmp_path: Path) -> None:
+    new_key(tmp_path / "keys.txt", "ann")
+    settings = ServingSettings(keys=tmp_path / "keys.txt")
+    service = ModelService(LiveModel(champion), settings)
+    api = TestClient(make_app(tmp_path, APP, future=False)(service))
+    assert api.get("/columns").status_code == 401
+    assert api.get("/health/live").status_code == 200
+
+
+def test_predictions_go_the_short_way_and_with_traces_the_same_through_fastapi(
+    champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI's router hands a request to the same route that the shortcut does."""
+    make = make_app(tmp_path, APP, future=False)
+    monkeypatch.setattr("coldstart.serve._service.telemetry", lambda wanted: {})
+    apis = [
+        TestClient(make(ModelService(LiveModel(champion), ServingSettings(telemetry=traced))))
+        for traced in (False, True)
+    ]
+    csv = "grade,bruised,weight\nA,false,120\n"
+    requests: list[dict[str, Any]] = [
+        {"json": {"rows": [ROW]}},
+        {"json": {"rows": [{"grade": "C", "bruised": True}]}},
+        {"content": csv, "headers": {"Content-Type": "text/csv"}},
+        {"content": "{}", "headers": {"Content-Type": "text/plain"}},
+    ]
+    for request in requests:
+        short, whole = (api.post("/predict", **request) for api in apis)
+        assert (short.status_code, short.content) == (whole.status_code, whole.content)
+    assert [api.get("/predict").status_code for api in apis] == [405, 405]
+
+
+def test_a_fast_route_that_takes_more_than_a_body_is_refused_with_a_reason(
+    champion: Path, tmp_path: Path
+) -> None:
+    text = APP.replace("async def predict(body:", "async def predict(n: int, body:")
+    service = ModelService(LiveModel(champion), ServingSettings())
+    with pytest.raises(TypeError, match="/predict: a route of this class takes a body and nothing"):
+        make_app(tmp_path, text, future=False)(service)
+
+
+def test_the_title_is_the_projects_or_the_one_in_the_settings(champion: Path) -> None:
+    def title(**serving: Any) -> str:
+        settings = ServingSettings(**serving)
+        app = create_app(ModelService(LiveModel(champion), settings, project=PROJECT))
+        about: dict[str, Any] = TestClient(app).get("/page/about").json()
+        assert about["title"] == app.title
+        return app.title
+
+    assert title() == "Bird strikes"
+    assert title(title="My own") == "My own"
+
+
+def test_serving_leaves_the_garbage_collector_as_it_was(
+    champion: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether the API cannot start, or ran and was ended."""
+    monkeypatch.chdir(champion.parents[1])
+    frozen = gc.get_freeze_count()
+    ran: list[bool] = []
+
+    def run(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        ran.append(gc.isenabled() and gc.get_freeze_count() > frozen)
+        sockets[0].close()
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    assert gc.isenabled()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--serving.port", port]) == 2
+    assert (gc.isenabled(), gc.get_freeze_count(), ran) == (True, frozen, [])
+    assert main(["serve", "--serving.port", port]) == 0
+    assert (gc.isenabled(), gc.get_freeze_count(), ran) == (True, 0, [True])
+    (champion / "model.onnx").write_bytes(b"")
+    assert main(["serve"]) == 2
+    assert gc.isenabled()
+    assert "model.onnx was changed" in capsys.readouterr().err
+
+
+def test_the_collector_is_paused_within_a_block_and_as_before_after_it() -> None:
+    with pytest.raises(RuntimeError), collector_paused():
+        assert not gc.isenabled()
+        raise RuntimeError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with collector_paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    with objects_frozen():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
