@@ -57,7 +57,9 @@ def test_uv_run_makes_an_environment_that_trains(project: BakedProject) -> None:
     offline = (UV, "run", "--offline")
     predicted = project.run(*offline, project.path.name, "predict", **environment)
     assert "effect is " in predicted.stdout, predicted.stderr
-    imported = project.run(*offline, "python", "-c", "import mlflow, skl2onnx, torch", **environment)
+    imported = project.run(
+        *offline, "python", "-c", "import mlflow, skl2onnx, torch", **environment
+    )
     assert imported.returncode == 0, imported.stderr
     assert "uv.lock" not in project.files()
 
