@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import polars as pl
-import pytest
 
 from coldstart import Dataset
 from coldstart.contract.columns import Category
@@ -50,21 +49,18 @@ def test_each_row_is_in_one_part_of_a_split(dataset: Dataset) -> None:
 
 
 def test_rows_of_a_group_are_on_one_side_of_a_split(dataset: Dataset) -> None:
-    if not (group := dataset.contract.names("group")):
-        pytest.skip("no column of schema.yaml has the role group")
-    groups = dataset.table[group[0]]
-    for split in dataset.splits:
-        sides = [set(groups[rows]) for rows in (split.train, split.validation, split.test)]
-        assert all(one.isdisjoint(other) for one, other in combinations(sides, 2))
+    for group in dataset.contract.names("group"):
+        values = dataset.table[group]
+        for split in dataset.splits:
+            sides = [set(values[rows]) for rows in (split.train, split.validation, split.test)]
+            assert all(one.isdisjoint(other) for one, other in combinations(sides, 2))
 
 
 def test_no_model_is_fitted_on_rows_later_than_those_that_test_it(dataset: Dataset) -> None:
-    if not (time := dataset.contract.names("time")):
-        pytest.skip("no column of schema.yaml has the role time")
-    times = dataset.table[time[0]]
-    for split in dataset.splits:
-        train, validation, test = (
-            times[rows].sort() for rows in (split.train, split.validation, split.test)
-        )
-        assert train[-1] < validation[0]
-        assert validation[-1] < test[0]
+    for time in dataset.contract.names("time"):
+        values = dataset.table[time]
+        for split in dataset.splits:
+            parts = (split.train, split.validation, split.test)
+            train, validation, test = (values[rows].sort() for rows in parts)
+            assert train[-1] < validation[0]
+            assert validation[-1] < test[0]

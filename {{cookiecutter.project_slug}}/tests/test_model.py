@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 from conftest import MODEL
 
 from coldstart import BundlePredictor, Dataset, Settings
@@ -27,23 +26,17 @@ HOLDS_FOR = 0.8  # share of the test rows that a direction must hold for
 Predict = Callable[[pl.DataFrame], np.ndarray]
 
 
-@pytest.mark.parametrize(("feature", "low", "high", "label"), DIRECTIONS)
 def test_a_prediction_moves_in_the_direction_that_is_known(
-    predictor: BundlePredictor,
-    test_table: pl.DataFrame,
-    predict: Predict,
-    feature: str,
-    low: object,
-    high: object,
-    label: str | None,
+    predictor: BundlePredictor, test_table: pl.DataFrame, predict: Predict
 ) -> None:
-    column = predictor.manifest.classes.index(label) if label else 0
-    before, after = (
-        predict(test_table.with_columns(pl.lit(value).alias(feature)))[:, column]
-        for value in (low, high)
-    )
-    assert (after >= before).mean() >= HOLDS_FOR
-    assert after.mean() > before.mean()
+    for feature, low, high, label in DIRECTIONS:
+        column = predictor.manifest.classes.index(label) if label else 0
+        before, after = (
+            predict(test_table.with_columns(pl.lit(value).alias(feature)))[:, column]
+            for value in (low, high)
+        )
+        assert (after >= before).mean() >= HOLDS_FOR, feature
+        assert after.mean() > before.mean(), feature
 
 
 def test_a_prediction_does_not_depend_on_the_other_rows_or_their_order(
@@ -100,6 +93,5 @@ def test_it_beats_the_dummy_baseline_where_a_single_column_does(
     metrics = predictor.manifest.metrics
     metric = metrics["primary"]
     model, column, dummy = (metrics[name][metric] for name in ("test", "column", "baseline"))
-    if column <= dummy + 0.02:
-        pytest.skip(f"no column predicts the target: {metric} {column:.3f}, by chance {dummy:.3f}")
-    assert model > dummy, f"{metric} {model:.3f}; the dummy baseline has {dummy:.3f}"
+    if column > dummy + 0.02:  # else there may be nothing to learn
+        assert model > dummy, f"{metric} {model:.3f}; the dummy baseline has {dummy:.3f}"
