@@ -56,7 +56,7 @@ def test_a_dirty_file_becomes_a_contract_that_its_rows_fulfil(
     config = yaml.safe_load(Path("config.yaml").read_text())
     table = config["data"].pop("table")
     assert Path(table).is_file()
-    assert config == {"data": {}, "seed": 3}
+    assert config == {"data": {}, "experiment": "in-churn", "seed": 3}
     assert "# a good one" in Path("config.yaml").read_text()
     assert len(list(Path("data/before").glob("*.yaml"))) == 2
     report = Path("data/report.html").read_text()

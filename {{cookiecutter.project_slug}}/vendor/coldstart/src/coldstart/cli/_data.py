@@ -8,34 +8,39 @@ from coldstart.cli._commands import Command
 
 
 class Data(Command):
-    """Bring a source in, find out what its columns are, and draft the contract."""
+    """Import a source, profile its columns, and draft schema.yaml."""
 
     alone = True
 
     source: str | None = Field(
-        None, description="file, folder, address, ...; if left out, the table in config.yaml"
+        None, description="file, folder, address, ...; default: the table in config.yaml"
     )
     target: str | None = Field(None, description="the column to predict")
     query: str | None = Field(None, description="SQL, for a database")
     license: str | None = Field(None, description="under which the data may be used")
-    fresh: bool = Field(False, description="draft anew what the contract has already")
+    fresh: bool = Field(False, description="draft anew the columns that schema.yaml has")
+    share: bool | None = Field(None, description="whether git keeps the table")
+    demo: bool = Field(False, description="restore the demo's data, schema and tests")
 
     def run(self) -> None:
         """Do it."""
-        from coldstart.data.profiling._drafting import draft
+        from coldstart.data.profiling._drafting import draft, restore
 
-        draft(self, self.source, self.target, self.query, self.license, self.fresh)
+        if self.demo:
+            restore(self)
+            return
+        draft(self, self.source, self.target, self.query, self.license, self.fresh, self.share)
 
 
 class Collect(Command):
-    """Bring in what is new at the recorded sources; schema.yaml stays as it is."""
+    """Import what is new at the sources; schema.yaml stays as it is."""
 
     alone = True
 
-    source: str | None = Field(None, description="one of them, or a new one; all if left out")
+    source: str | None = Field(None, description="one of them, or a new one; default: all")
     query: str | None = Field(None, description="SQL, for a database")
     license: str | None = Field(None, description="under which the data may be used")
-    append: bool | None = Field(None, description="add to what came before, or take its place")
+    append: bool | None = Field(None, description="add to earlier imports, or replace them")
 
     def run(self) -> None:
         """Do it."""

@@ -289,7 +289,7 @@ def load(settings: Settings) -> Dataset:
     """
     contract = Contract.load(settings.contract)
     if not EXAMPLES.is_file():
-        raise UserError(f"{EXAMPLES}: nothing is prepared; run: make prepare")
+        raise UserError(f"{EXAMPLES}: nothing is prepared; run: make train")
     table = pl.read_parquet(EXAMPLES)
     parts = [name for name in table.columns if name not in contract.columns]
     row_ids = table.select(ROW, ROW_HASH) if ROW_HASH in parts else None

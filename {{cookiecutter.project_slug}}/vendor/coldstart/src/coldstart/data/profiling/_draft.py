@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import json
 import re
-import shutil
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,21 +14,23 @@ import yaml
 
 from coldstart.config._settings import CONFIG
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
+from coldstart.data.sources._import_log import RAW, write_whole
 
-BEFORE = Path("data/before")
 ORDER = [
     "type", "role", "reason", "unit", "format", "calendar", "decimal", "thousands", "affixes",
     "multipliers", "true_values", "false_values", "categories", "unseen", "missing_values",
-    "nullable", "minimum", "maximum", "lag_of", "steps", "season", "description", "example",
+    "nullable", "minimum", "maximum", "lag_of", "steps", "season", "description", "labels", "example",
 ]  # fmt: skip
 HEAD = """\
-# The contract: what each column of the table is. Everything that needs to know about a
+# The data contract: what each column of the table is. Everything that needs to know about a
 # column reads it here. Drafted from {rows:,} rows by `make data`; from here on it is yours:
 # correct what is wrong and run `make train`. `make data` again keeps the columns that are
 # here, and drafts only new ones (FRESH=1 drafts all anew).
 #
-# role      feature (the default), target, time, group, series, id or ignore
-# All types and their settings: src/{package}/columns/
+# role         feature (the default), target, time, group, series, id or ignore
+# description  what the column is, for people: the page, the API's documentation and the model
+#              card show it. So do unit (kg) and labels (a text for each class). Fill them in.
+# All types and settings: vendor/coldstart/src/coldstart/contract/columns/
 
 columns:
 """
@@ -51,18 +51,39 @@ def format_entry(profile: ColumnProfile) -> str:
     for note in [*profile.notes, *(f"CHECK: {warning}" for warning in profile.warnings)]:
         if note:
             lines += comment_lines(note[0].upper() + note[1:])
+    settings = to_fill_in(profile) | profile.settings
     for key in ORDER:
-        if key not in profile.settings or (key == "role" and profile.settings[key] == "feature"):
+        if key not in settings or (key == "role" and settings[key] == "feature"):
             continue
-        value = profile.settings[key]
+        value = settings[key]
         if key == "multipliers":
             value = {ending: int(by) if by == int(by) else by for ending, by in value.items()}
         if key == "reason" and len(value) > 80:
             lines += ["    reason: >-"]
             lines += [f"      {line}" for line in textwrap.wrap(" ".join(value.split()), 88)]
+        elif key == "labels":
+            lines += [
+                "    labels:",
+                *(f"      {scalar(one)}: {scalar(value[one])}" for one in value),
+            ]
         else:
             lines.append(f"    {key}: {scalar(value)}")
     return "\n".join(lines) + "\n"
+
+
+def to_fill_in(profile: ColumnProfile) -> dict[str, Any]:
+    """Return the settings for people, empty: of the target, and of what a request holds."""
+    target = profile.role == "target"
+    if not (target or profile.role in ("feature", "series") or profile.settings.get("calendar")):
+        return {}
+    empty: dict[str, Any] = {"description": ""}
+    if profile.type == "number":
+        empty["unit"] = ""
+    if target and profile.type == "boolean":
+        empty["labels"] = {"false": "", "true": ""}
+    if target and profile.type == "category":
+        empty["labels"] = dict.fromkeys(profile.settings.get("categories", []), "")
+    return empty
 
 
 def comment_lines(text: str) -> list[str]:
@@ -115,8 +136,12 @@ def write_contract(found: TableProfile, path: Path, kept: Mapping[str, Any], pac
     write_whole(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
 
 
-def write_config(table: Path | str, other_table: bool) -> None:
-    """Point config.yaml to the table, and take the choices out that were made for another."""
+def write_config(table: Path | str, target: str, other_table: bool, other_target: bool) -> None:
+    """Point config.yaml to the table, and remove the settings that were made for another.
+
+    A new table or target gets an experiment and a registered model of its own, so that its models
+    are not compared with those of other data.
+    """
     from ruamel.yaml import YAML
 
     editor = YAML()
@@ -124,10 +149,19 @@ def write_config(table: Path | str, other_table: bool) -> None:
     editor.width = 10**9
     config = editor.load(CONFIG.read_text(encoding="utf-8"))
     config["data"]["table"] = table if isinstance(table, str) else table.as_posix()
+    if other_table or other_target:
+        for key in ("leak_threshold", "tuned"):
+            config.pop(key, None)
+        name = experiment_name(table, target)
+        if "experiment" in config:
+            config["experiment"] = name
+        else:
+            note = "in MLflow: its runs, and the registered model"
+            config.insert(1, "experiment", name, comment=note)
+        print(f"MLflow experiment: {name}")
     if other_table:
         config["data"].pop("joins", None)
-        for key in ("leak_threshold", "models", "tuned"):
-            config.pop(key, None)
+        config.pop("models", None)
         for key in ("train_until", "validate_until", "test_until"):
             if isinstance(config.get("split"), dict):
                 config["split"].pop(key, None)
@@ -138,20 +172,9 @@ def write_config(table: Path | str, other_table: bool) -> None:
     write_whole(CONFIG, text.getvalue())
 
 
-def back_up(paths: Iterable[Path]) -> list[Path]:
-    """Copy files to a folder with the time in their names."""
-    BEFORE.mkdir(parents=True, exist_ok=True)
-    now = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-    copies = []
-    for path in paths:
-        if path.is_file():
-            copies.append(BEFORE / f"{path.stem}.{now}{path.suffix}")
-            shutil.copy2(path, copies[-1])
-    return copies
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file as a whole, or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+def experiment_name(table: Path | str, target: str) -> str:
+    """Return a name for the experiment: that of the data, and the target."""
+    path = Path(str(table))
+    collected = len(path.parts) > 3 and path.is_relative_to(RAW)
+    data = path.parts[2] if collected else path.name.partition(".")[0]
+    return re.sub(r"[^\w.-]+", "-", f"{data}-{target}").strip("-")

@@ -9,13 +9,22 @@ from typing import Any
 
 from coldstart.config._settings import CONFIG, Settings
 from coldstart.contract._contract import Contract
-from coldstart.data.profiling._draft import back_up, kept_entries, write_config, write_contract
+from coldstart.data.profiling._draft import kept_entries, write_config, write_contract
+from coldstart.data.profiling._previous_data import (
+    DEMO,
+    back_up,
+    is_demo,
+    move_demo,
+    move_models,
+    restore_demo,
+)
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.profiling._report import REPORT, write_report
 from coldstart.data.profiling._target import find_target, format_columns
 from coldstart.data.reading._read import read
 from coldstart.data.sources._importing import import_source
+from coldstart.data.sources._sharing import ask_to_share
 from coldstart.errors import UserError
 
 SHOWN = 6
@@ -28,13 +37,31 @@ def draft(
     query: str | None = None,
     license: str | None = None,
     fresh: bool = False,
+    share: bool | None = None,
 ) -> None:
-    """Bring a source in and draft the contract for it.
+    """Import a source, and draft schema.yaml for it.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's settings.
+    source : str, optional
+        The source. By default the table of config.yaml.
+    target : str, optional
+        The column to predict. By default that of schema.yaml.
+    query : str, optional
+        SQL, for a database.
+    license : str, optional
+        License of the data.
+    fresh : bool
+        Whether the columns that schema.yaml has are drafted anew.
+    share : bool, optional
+        Whether git keeps the table. By default the user is asked once.
 
     Raises
     ------
     UserError
-        If there is no target, or nothing can be learned from the table.
+        If there is no target, or it cannot be predicted from the table.
     """
     data = settings.data
     if source:
@@ -44,6 +71,7 @@ def draft(
     raw = read(data)
     names = raw.frame.collect_schema().names()
     same = is_same_source(data.table, settings.data.table)
+    before = None
     with contextlib.suppress(UserError):  # a schema that cannot be loaded is drafted anew
         before = Contract.load(settings.contract).target
         if same and not target and before in names:
@@ -60,14 +88,30 @@ def draft(
     found = profile_table(raw, target)
     keep_user_choices(found, kept)
 
+    other_target = before not in (None, target)
+    moved = []
+    if is_demo(settings.data) and (other_target or not same):
+        moved = move_demo(settings.data, settings.contract, source, with_data=not same)
+    elif other_target or not same:
+        move_models()
     backups = back_up([settings.contract, CONFIG])
     write_contract(found, settings.contract, kept, settings.project.package)
-    Contract.load(
-        settings.contract
-    )  # a draft that cannot be loaded is a bug, and is better reported here
-    write_config(data.table, other_table=not same)
+    Contract.load(settings.contract)  # a draft that cannot be loaded is reported here
+    write_config(data.table, target, other_table=not same, other_target=other_target)
     write_report(found)
     print_summary(found, settings, kept, [str(path) for path in backups])
+    ask_to_share(data.table, [one.name for one in found.profiles.values() if one.personal], share)
+    if moved:
+        print(f"moved to {DEMO}: {', '.join(moved)}; back with: make data DEMO=1")
+    print(
+        f"\nNext: read {settings.contract}, fill in its descriptions, look at {REPORT}, then:\n"
+        "git add -A && git commit -m 'My data' && make train"
+    )
+
+
+def restore(settings: Settings) -> None:
+    """Restore the demo's data, and what belongs to it."""
+    print(f"restored: {', '.join(restore_demo(settings.contract))}")
 
 
 def is_same_source(one: Path | str, other: Path | str) -> bool:
@@ -147,10 +191,6 @@ def print_summary(
         print(f"\n{len(kept)} columns of {settings.contract} are kept (FRESH=1 drafts them anew)")
     if backups:
         print(f"copies of the files before: {', '.join(backups)}")
-    print(
-        f"\nNext: read {settings.contract}, look at {REPORT}, then:\n"
-        "git add -A && git commit -m 'My data' && make train"
-    )
 
 
 def describe_target(target_profile: ColumnProfile) -> str:

@@ -36,9 +36,7 @@ def find_entity(
     for profile in profiles.values():
         if profile is target or profile.role not in ("feature", "ignore") or profile.type == "date":
             continue
-        if profile.role == "ignore" and "identifies a person" not in profile.settings.get(
-            "reason", ""
-        ):
+        if profile.role == "ignore" and not profile.personal:
             continue
         if profile.raw.null_count() or profile.values.null_count():
             continue

@@ -53,6 +53,11 @@ class ColumnProfile:
         return str(self.settings.get("role", "feature"))
 
     @property
+    def personal(self) -> bool:
+        """Whether the column identifies a person."""
+        return "identifies a person" in self.settings.get("reason", "")
+
+    @property
     def known(self) -> int:
         """Number of sampled rows with a value."""
         return len(self.values) - self.values.null_count()
