@@ -17,6 +17,7 @@ from typing import Any
 
 from coldstart import Project, Settings
 from coldstart.cli import main as run
+from coldstart.contract import register_derived
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
@@ -33,6 +34,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 PROJECT: Project = importlib.import_module(f"{PACKAGE}.__main__").PROJECT
+register_derived(PROJECT.load("derived"))
 
 
 def main(arguments: list[str]) -> int:
