@@ -49,7 +49,7 @@ newest: .venv/ready ## lint and test a generated project with the newest version
 bench: .venv/ready ## measure serving, training and large tables beside other tools
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
-scale: .venv/ready ## write docs/scale.md from a benchmark of the API
-	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/scale.md $(BENCH)
+scale: .venv/ready ## write docs/reference/scale.md from a benchmark of the API
+	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/reference/scale.md $(BENCH)
 
 .PHONY: help setup demo test test-engine test-weekly lint docs picture newest bench scale

@@ -1,4 +1,4 @@
-"""Workflows, hooks, dev container and .env.example: the template's own and those that are baked."""
+"""Workflows, hooks, dev container and .env.example: the template's own and those of a project."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ import pytest
 import yaml
 from boto3.session import Session
 from botocore import xform_name
-from conftest import ROOT, BakedProject
+from conftest import ROOT, TEMPLATE, BakedProject, targets
 
-TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
-LIMBS = TEMPLATE / "src" / "{{cookiecutter.__package}}" / "limbs"
+from coldstart import Settings
+from coldstart.config._settings import UI_PORT
+
+ENGINE = TEMPLATE / "vendor" / "coldstart" / "src" / "coldstart"
 FOLDERS = (ROOT / ".github", TEMPLATE / ".github")
 WORKFLOWS = [path for folder in FOLDERS for path in sorted(folder.glob("workflows/*.yml"))]
 NAMES = ["/".join(path.relative_to(ROOT).parts[-4:]) for path in WORKFLOWS]
@@ -28,12 +30,15 @@ NAMES = ["/".join(path.relative_to(ROOT).parts[-4:]) for path in WORKFLOWS]
 # Beside what make offers: the build machine's script, and what a fresh clone in a container needs.
 OTHERS = {".ci/run", 'git config --global --add safe.directory "$GITHUB_WORKSPACE"'}
 ISSUE = "Open an issue, or add to the one that is open"
+NO_DATA = "Report that there is no data"
+HAS_DATA = "hashFiles('data/raw/**', '!data/raw/README.md') != ''"
 
-# Where our tests run what a workflow asks make for.
+# Where the tests run what a workflow runs make for.
 RUN_IN = {
-    "setup": ("tests/conftest.py", 'project.make("setup")'),
-    "lint": ("tests/test_limbs.py", "test_every_combination_passes_its_own_lint_and_types"),
-    "test": ("tests/test_own_tests.py", "test_the_baked_project_passes_its_own_tests"),
+    "setup": ("tests/project/test_installing.py", 'project.run("make", "setup"'),
+    "lint": ("tests/project/test_lint.py", 'project.make("lint")'),
+    "test": ("tests/project/test_own_tests.py", 'project.make("test"'),
+    "collect": ("tests/project/test_own_tests.py", 'copied.make("collect")'),
     "train": ("tests/conftest.py", 'installed.make("train")'),
     "image": ("tests/test_images.py", 'trained.make("image"'),
     "pull": ("tests/test_platform.py", 'project.make("pull"'),
@@ -61,13 +66,6 @@ def steps() -> Iterator[Step]:
         for job in load(path)["jobs"].values():
             for step in job["steps"]:
                 yield Step(path, job, step)
-
-
-def targets(*files: Path) -> set[str]:
-    """What make is told to offer in a file."""
-    return {
-        name for file in files for name in re.findall(r"^([a-z-]+):.*## ", file.read_text(), re.M)
-    }
 
 
 def tool(name: str, *arguments: Any, **env: str) -> subprocess.CompletedProcess[str]:
@@ -118,7 +116,7 @@ def test_workflows_open_no_way_in(tmp_path: Path) -> None:
 def test_every_step_is_one_of_makes_commands_and_is_run_in_our_tests() -> None:
     asked = set()
     for path, _, step in steps():
-        if "run" not in step or step["run"] in OTHERS or step.get("name") == ISSUE:
+        if "run" not in step or step["run"] in OTHERS or step.get("name") in (ISSUE, NO_DATA):
             continue
         found = re.fullmatch(r"make ([a-z-]+)( [A-Z]+=[a-z]+)*", step["run"])
         assert found, f"{path}: {step['run']}"
@@ -126,23 +124,26 @@ def test_every_step_is_one_of_makes_commands_and_is_run_in_our_tests() -> None:
             asked.add(found[1])
         else:
             assert found[1] in targets(ROOT / "Makefile"), step["run"]
+    assert asked <= targets(TEMPLATE / "Makefile")
     assert asked == set(RUN_IN)
     for file, text in RUN_IN.values():
         assert text in (ROOT / file).read_text(), text
 
 
-def test_a_limb_that_is_deleted_leaves_no_workflow_that_calls_it() -> None:
-    spine = targets(TEMPLATE / "Makefile")
+def test_without_data_a_project_collects_it_or_trains_nothing() -> None:
+    found = {"make collect": 0, "make train MODEL=linear": 0, "make image": 0}
     for path, _, step in steps():
-        if not path.is_relative_to(TEMPLATE) or not step.get("run", "").startswith("make "):
+        if path != TEMPLATE / ".github/workflows/test.yml":
             continue
-        target = step["run"].split()[1]
-        if target in spine:
-            continue
-        (limb,) = (file.parent for file in LIMBS.glob("*/targets.mk") if target in targets(file))
-        guarded = step.get("if") == f"hashFiles('src/*/limbs/{limb.name}/**') != ''"
-        goes_with_it = f".github/workflows/{path.name}" in (limb / "README.md").read_text()
-        assert guarded or goes_with_it, step["run"]
+        if step.get("run") in found:
+            found[step["run"]] += 1
+            collects = step["run"] == "make collect"
+            assert step["if"] == (HAS_DATA.replace("!=", "==") if collects else HAS_DATA)
+            assert step.get("continue-on-error", "false") == str(collects).lower()
+        elif step.get("name") == NO_DATA:
+            assert step["if"] == HAS_DATA.replace("!=", "==")
+            assert "::warning" in step["run"]
+    assert found == {"make collect": 2, "make train MODEL=linear": 1, "make image": 1}
 
 
 def test_a_workflow_may_read_and_a_job_only_what_it_is_for() -> None:
@@ -163,7 +164,7 @@ def test_a_workflow_may_read_and_a_job_only_what_it_is_for() -> None:
     }
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=["template", "baked"])
+@pytest.mark.parametrize("folder", FOLDERS, ids=["template", "project"])
 @pytest.mark.parametrize("open_issue", ["", "7"])
 def test_what_breaks_with_the_newest_versions_is_told_in_one_issue(
     folder: Path, open_issue: str, tmp_path: Path
@@ -209,9 +210,7 @@ def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(
     content = json.loads((project.path / ".devcontainer/devcontainer.json").read_text())
     assert content["name"] == project.path.name
     assert content["postCreateCommand"] == "make setup"
-    code = (project.path / "src" / project.package / "settings.py").read_text()
-    code += (project.path / "src" / project.package / "commands.py").read_text()
-    ports = [int(port) for port in re.findall(r"port: int = (?:Field\()?(\d+)", code)]
+    ports = [Settings().serving.port, UI_PORT]
     assert sorted(content["forwardPorts"]) == sorted(ports)
     assert {int(port) for port in content["portsAttributes"]} == set(ports)
     for path in (TEMPLATE / ".github" / "workflows").iterdir():
@@ -226,22 +225,22 @@ def test_each_variable_of_the_env_example_is_read_by_something(
     assert all(line.startswith("#") for line in lines if line)  # a copy of it changes nothing
     names = [found[1] for line in lines if (found := re.match(r"#([A-Z][A-Z_]+)=", line))]
     assert len(names) == len(set(names)) > 10
-    source = project.path / "src" / project.package
-    code = [p for p in source.rglob("*.py") if not p.name.startswith(("test_", "conftest"))]
+    code = [*ENGINE.rglob("*.py")]
     code += [Path(botocore.__file__).with_name(f"{name}.py") for name in ("credentials", "session")]
     code += [Path(botocore.__file__).with_name("configprovider.py")]
-    said = "\n".join(path.read_text() for path in code).replace("{part}", "")
-    asked = (project.path / "infra/deploy/sky.yaml").read_text()
-    documented = (source / "limbs/data/README.md").read_text()
+    read = "\n".join(path.read_text() for path in code).replace("{part}", "")
+    wanted = (project.path / "infra/deploy/sky.yaml").read_text()
+    documented = (ROOT / "docs/how-to/load-data.md").read_text()
     prefix = f"{project.package.upper()}_"
     for name in names:
         if name.startswith(prefix):
-            field = name.removeprefix(prefix).split("__")[-1].lower()
-            assert re.search(rf"^    {field}: ", (source / "settings.py").read_text(), re.M), name
+            value: object = Settings()
+            for field in name.removeprefix(prefix).lower().split("__"):
+                value = getattr(value, field)
         else:
             assert (
-                re.search(rf"""["']{name}["']""", said)
-                or f"{name}: null" in asked
+                re.search(rf"""["']{name}["']""", read)
+                or f"{name}: null" in wanted
                 or f"${{{name}}}" in documented
             ), name
 
@@ -270,7 +269,7 @@ def test_the_role_of_the_deployment_may_do_what_it_does_and_little_else(tmp_path
             path.read_text(),
             flags=re.S,
         )
-        for path in sorted((LIMBS / "deploy" / "on_aws").glob("*.py"))
+        for path in sorted((ENGINE / "deploy" / "on_aws").glob("*.py"))
     )
     called = set(re.findall(r"(?:client|images|functions)\.([a-z]+_[a-z_]+|invoke)\(", code))
     called |= set(re.findall(r'get_paginator\("([a-z_]+)"\)', code))
@@ -317,8 +316,12 @@ def test_the_newest_versions_are_found_and_then_installed_before_anything_else(
     copied.make("pins")
     pins = set(re.findall(r"^([a-z0-9-]+)==", (copied.path / "constraints.txt").read_text(), re.M))
     about = tomllib.loads((copied.path / "pyproject.toml").read_text())["project"]
-    wanted = [*about["dependencies"], *about["optional-dependencies"]["train"]]
-    assert {re.split(r"[<>=;\[ ]", name)[0] for name in wanted} <= pins
+    engine = copied.path / "vendor/coldstart/pyproject.toml"
+    wanted = [*about["optional-dependencies"]["dev"]]
+    about = tomllib.loads(engine.read_text())["project"]
+    wanted += [*about["dependencies"], *about["optional-dependencies"]["train"]]
+    names = {re.split(r"[<>=;\[ ]", name)[0] for name in wanted} - {copied.path.name}
+    assert names <= pins
     assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
     first, *_ = copied.make("--dry-run", "lint", "test").stdout.splitlines()
     assert "infra/environment.py" in first

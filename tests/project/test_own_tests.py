@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import random
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,17 +44,30 @@ def test_a_project_passes_its_own_tests(copied: BakedProject) -> None:
     assert "skipped" not in summary(copied)
 
 
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Where a server of files offers a table."""
+    folder = tmp_path / "offered"
+    folder.mkdir()
+    write_houses(folder / "houses.csv")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/houses.csv"
+        server.shutdown()
+
+
 def test_a_project_passes_its_own_tests_and_lint_with_data_of_ones_own(
-    copied: BakedProject, tmp_path: Path
+    copied: BakedProject, address: str
 ) -> None:
-    houses = tmp_path / "houses.csv"
-    write_houses(houses)
-    copied.make("data", f"SOURCE={houses}", "TARGET=price")
+    copied.make("data", f"SOURCE={address}", "TARGET=price")
     copied.make("lint")
     assert "passed" in summary(copied)
 
-    # A clone that lacks the table skips what needs it, and is green, too.
+    # A clone that lacks the table skips what needs it, and is green, too; it can be collected again.
     for folder in (copied.path / "data" / "raw").iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
     assert "skipped" in summary(copied)
+    copied.make("collect")
+    copied.make("prepare")
