@@ -18,7 +18,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset, load
 from coldstart.model_card._reproduce import command
 from coldstart.tracking import _registry as registry
-from engine.support import PREFIX, load_settings, main
+from engine.support import PACKAGE, PREFIX, load_settings, main
 
 Project = Callable[..., Path]
 CHALLENGER = Path("bundles/challenger")
@@ -182,6 +182,8 @@ def test_a_table_that_only_the_environment_names_is_in_the_command(
     small_project()
     chosen = load_settings().choices()
     Path("config.yaml").write_text("models: [linear]\n")
-    made = command("linear", {"settings": chosen, "git_commit": "none"})
+    made = command(
+        "linear", {"settings": chosen, "git_commit": "none", "package": PACKAGE}
+    )
     given = json.dumps({"table": "fruit.csv"})
     assert made == f"{PREFIX}DATA='{given}' make train MODEL=linear"
