@@ -149,14 +149,14 @@ def test_rows_of_one_entity_stay_on_one_side(results: Results) -> None:
     dirty = through(results["repeated entities"])
     assert dirty["columns"]["patient"]["role"] == "group"
     assert "patient" not in dirty["features"]
-    for round_ in dirty["rounds"]:
-        assert round_["shared_groups"] == 0
-        assert min(round_["rows"]) > 0
+    for split in dirty["splits"]:
+        assert split["shared_groups"] == 0
+        assert min(split["rows"]) > 0
 
 
 def test_copies_of_a_row_stay_on_one_side(results: Results) -> None:
     dirty = through(results["duplicate rows"])
-    assert all(round_["copies"] == 0 for round_ in dirty["rounds"])
+    assert all(split["copies"] == 0 for split in dirty["splits"])
     assert "400" in dirty["out"]
 
 
@@ -191,7 +191,7 @@ def test_a_series_is_forecast_from_what_was_known(case: str, results: Results) -
     assert {column["lag_of"] for column in lags.values()} == {"sold"}
     if case == "several series":
         assert dirty["columns"]["shop"]["role"] == "series"
-    assert all(round_["in_order"] for round_ in dirty["rounds"])
+    assert all(split["in_order"] for split in dirty["splits"])
     assert dirty["metrics"]["test"]["r2"] > 0.5
 
 
@@ -212,7 +212,7 @@ def test_imbalance_keeps_the_order_of_the_rows(results: Results) -> None:
 @pytest.mark.parametrize("case", ["thirty rows", "64 x 2,500"])
 def test_few_rows_are_split_several_times_and_warned_of(case: str, results: Results) -> None:
     dirty = through(results[case])
-    assert len(dirty["rounds"]) >= 5
+    assert len(dirty["splits"]) >= 5
     low, high = dirty["metrics"]["interval"]
     assert high - low > 0.02
     told = dirty["out"] + dirty["then"]["out"] + dirty["then"]["err"]
@@ -225,7 +225,7 @@ def test_many_kinds_together_are_as_harmless_as_one(results: Results) -> None:
     for name in clean["features"]:
         assert dirty["columns"][name]["type"] == clean["columns"][name]["type"], name
         assert set(dirty["values"][name]) == set(clean["values"][name]), name
-    assert all(round_["copies"] == 0 for round_ in dirty["rounds"])
+    assert all(split["copies"] == 0 for split in dirty["splits"])
     assert abs(auc(dirty) - auc(clean)) < 0.06  # another split of the same rows, some twice
 
 

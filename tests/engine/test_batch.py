@@ -181,7 +181,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_files_that_cannot_be_used_are_told_in_a_line(
+def test_files_that_cannot_be_used_are_reported_in_a_line(
     small_bundle: Path, tmp_path: Path, case: str
 ) -> None:
     source, content, out, complaint = UNUSABLE[case]

@@ -75,7 +75,7 @@ def test_every_mistake_of_a_contract_is_named_at_once(
         ("columns:\n  a: {type: number}\n  a: {type: text}\n", "'a' is there twice"),
     ],
 )
-def test_a_file_that_is_no_contract_is_told_in_a_line(
+def test_a_file_that_is_not_a_schema_is_reported_in_a_line(
     tmp_path: Path, content: str | None, complaint: str
 ) -> None:
     if content is not None:
@@ -91,6 +91,7 @@ def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> 
         "  b: {type: boolean, role: target, nullable: false}\n"
     )
     columns = Contract.load(tmp_path / "schema.yaml").columns
+    assert isinstance(columns["a"], Category)
     assert columns["a"].categories == ["yes", "No", "on", "12", "2024-01-01"]
     assert columns["b"].nullable is False
 
@@ -146,7 +147,7 @@ def test_every_listed_example_category_is_one_of_the_categories() -> None:
 def test_labels_are_of_classes_and_empty_ones_are_left_out(
     write_project: Callable[..., Path], tmp_path: Path
 ) -> None:
-    columns = {
+    columns: dict[str, Any] = {
         "size": NUMBER,
         "colour": {
             "type": "category",

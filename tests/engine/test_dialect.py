@@ -78,7 +78,7 @@ NAMES = ["id", "weight", "colour", "a note", "grade"]
     title=st.sampled_from(["", "Report of 2024\n\n", "# made by hand, on Monday\n# twice\n"]),
     notes=st.sampled_from(["", "\nSource: our own scales\n", "\n\n"]),
 )
-def test_any_dialect_is_found_out(
+def test_any_dialect_is_detected(
     cells: Cells,
     encoding: str,
     delimiter: str,
@@ -114,7 +114,7 @@ def test_any_dialect_is_found_out(
     newline=st.sampled_from(["\n", "\r\n"]),
     block=st.sampled_from([200, 333, 2**22]),
 )
-def test_whatever_stands_in_the_cells_comes_back_when_the_dialect_is_told(
+def test_any_cells_come_back_when_the_dialect_is_given(
     cells: Cells,
     delimiter: str,
     quote: str,

@@ -95,7 +95,7 @@ def test_a_copy_is_made_anew_when_the_file_has_changed() -> None:
     assert len(list(Path("data/prepared/.cache").iterdir())) == 2  # the copy and its lines
 
 
-FOUND_OUT = {
+DETECTED = {
     "decimal comma": ("a;b\n1,5;2,5\n", ["a", "b"], [("1,5", "2,5")], "semicolon"),
     "one column": ("x\n1,5\n2,5\n", ["x"], [("1,5",), ("2,5",)], ""),
     "words": ("name\nAda Lovelace\n", ["name"], [("Ada Lovelace",)], ""),
@@ -146,9 +146,9 @@ FOUND_OUT = {
 }
 
 
-@pytest.mark.parametrize("case", FOUND_OUT)
-def test_how_a_file_is_written_is_found_out_and_said(case: str) -> None:
-    content, names, rows, said = FOUND_OUT[case]
+@pytest.mark.parametrize("case", DETECTED)
+def test_how_a_file_is_written_is_detected_and_printed(case: str) -> None:
+    content, names, rows, said = DETECTED[case]
     found = table_of(content)
     frame = found.frame.collect()
     assert frame.columns == (names or [f"column {n}" for n in range(1, frame.width + 1)])
@@ -159,7 +159,7 @@ def test_how_a_file_is_written_is_found_out_and_said(case: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "cp1252", "latin-1"])
-def test_encodings_are_found_out(encoding: str) -> None:
+def test_encodings_are_detected(encoding: str) -> None:
     content = "name,town\nJosé,Zürich\nAda,Århus\n".encode(encoding)
     assert rows_of(content) == [("José", "Zürich"), ("Ada", "Århus")]
 
@@ -360,7 +360,7 @@ HOPELESS: dict[str, tuple[bytes | None, str]] = {
 
 
 @pytest.mark.parametrize("name", HOPELESS)
-def test_a_file_that_cannot_be_read_is_told_in_a_line(name: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported_in_a_line(name: str) -> None:
     content, complaint = HOPELESS[name]
     path = Path(name)
     if content is not None:
@@ -371,7 +371,7 @@ def test_a_file_that_cannot_be_read_is_told_in_a_line(name: str) -> None:
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_a_folder_without_tables_is_told() -> None:
+def test_a_folder_without_tables_is_refused() -> None:
     Path("raw").mkdir()
     Path("raw/README.md").write_text("# Fruit")
     with pytest.raises(UserError, match="raw: there is no table in this folder"):
@@ -401,7 +401,7 @@ def test_a_join_that_cannot_be_made_names_file_and_column(
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_what_is_told_is_not_questioned() -> None:
+def test_settings_of_the_dialect_are_not_questioned() -> None:
     content = "not this\n1,5;x\n2,5;y\nnor that\n"
     told = {"delimiter": ";", "header": False, "skip": 1, "footer": 1, "encoding": "ascii"}
     assert rows_of(content, **told) == [("1,5", "x"), ("2,5", "y")]

@@ -153,7 +153,7 @@ def test_a_part_with_one_class_alone_is_refused_by_name(part: str) -> None:
         split(rows, TIMED, SplitSettings(train=0.6, validation=0.2), seed=0)
 
 
-def test_a_class_that_comes_up_later_judges_nothing() -> None:
+def test_a_class_that_comes_up_later_is_not_tested() -> None:
     day = {"type": "date", "role": "time", "nullable": False}
     agreed = contract(y={"type": "category", "role": "target"}, day=day)
     rows = table(100, day=days(*range(100))).with_columns(
@@ -172,7 +172,7 @@ MANY = contract(y={"type": "category", "role": "target"})
     below=st.sampled_from([0, 1000]),
     copies=st.integers(1, 3),
 )
-def test_classes_of_any_size_are_known_wherever_they_judge(
+def test_classes_of_any_size_are_trained_on_wherever_they_are_tested(
     sizes: list[int], below: int, copies: int
 ) -> None:
     """Singletons included, and with every row several times: copies stay together."""

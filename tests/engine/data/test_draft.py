@@ -65,7 +65,7 @@ def test_a_dirty_file_becomes_a_contract_that_its_rows_fulfil(
     assert main(["prepare"]) == 0
 
 
-def test_what_the_person_wrote_stays_unless_all_is_to_be_fresh(project: Path) -> None:
+def test_what_the_user_wrote_stays_unless_all_is_drafted_anew(project: Path) -> None:
     dirty(project / "in.csv")
     command = ["data", "--source", "in.csv", "--target", "churn"]
     assert main(command) == 0

@@ -42,7 +42,7 @@ def names(table: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in files}
 
 
-def test_what_is_recorded_of_an_arrival_is_true() -> None:
+def test_what_is_logged_of_an_import_is_true() -> None:
     Path("a.csv").write_text("x\n1\n")
     table = import_source("a.csv", license="CC BY 4.0")
     (entry,) = load_entries()
@@ -54,7 +54,7 @@ def test_what_is_recorded_of_an_arrival_is_true() -> None:
     assert entry.sha256[:8] in table.parts[3]
 
 
-def test_an_identical_arrival_is_recognised_and_not_stored_twice(
+def test_an_identical_import_is_recognized_and_not_stored_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name in ("a.csv", "b.csv"):
@@ -109,7 +109,7 @@ def test_append_makes_every_version_of_a_file_more_rows() -> None:
     assert sorted(names(table).values()) == ["x\n1\n", "x\n2\n", "x\n3\n"]
 
 
-def test_a_crash_before_the_end_leaves_no_half_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_before_the_end_leaves_no_half_import(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("in").mkdir()
     for number in (1, 2):
         Path("in", f"{number}.csv").write_text(f"x\n{number}\n")
@@ -131,7 +131,7 @@ def test_a_crash_before_the_end_leaves_no_half_arrival(monkeypatch: pytest.Monke
     assert not list(Path("data/raw/.incoming").iterdir())
 
 
-def test_an_arrival_that_a_crash_kept_out_of_the_record_is_added(
+def test_an_import_that_a_crash_kept_out_of_the_log_is_added(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path("a.csv").write_text("x\n1\n")
@@ -201,7 +201,7 @@ def test_a_source_that_fails_does_not_keep_the_others_from_being_collected(
     assert load_entries()[-1].license == "CC0"
 
 
-def test_a_full_disk_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device", "a.csv")
 
@@ -233,7 +233,7 @@ def test_two_sources_of_one_name_are_two_collections() -> None:
     assert [entry.collection for entry in load_entries()] == ["a", "a-2"]
 
 
-def test_the_card_tells_each_arrival_and_leaves_the_persons_words() -> None:
+def test_the_card_lists_each_import_and_keeps_the_users_words() -> None:
     Path("data").mkdir()
     Path("data/README.md").write_text("# Birds\n\nCounted by hand.\n")
     for text in ("x\n1\n", "x\n2\n"):

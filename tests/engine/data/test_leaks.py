@@ -154,7 +154,7 @@ def test_nothing_is_left_out_of_tables_with_strong_honest_features(load: object)
     assert len(found.with_role("feature")) == len(bunch.feature_names)
 
 
-def test_a_column_that_stands_out_far_is_kept_and_told() -> None:
+def test_a_column_that_stands_out_far_is_kept_with_a_warning() -> None:
     severity = [label ^ (i % 70 == 0) for i, label in enumerate(LABELS)]
     found = studied(classes(severity=[str(3 + one) for one in severity]))
     assert found.profiles["severity"].role == "feature"

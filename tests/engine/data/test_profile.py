@@ -173,7 +173,7 @@ def test_dates_in_several_formats_are_all_read() -> None:
     assert seen.values.null_count() == 0
 
 
-def test_that_the_order_of_day_and_month_is_a_guess_is_said() -> None:
+def test_a_guessed_order_of_day_and_month_is_a_warning() -> None:
     seen = of(["01/02/2024", "03/04/2024", "05/06/2024"], "when", 10)
     assert seen.type == "date"
     assert "guess" in " ".join(seen.warnings)
@@ -185,14 +185,14 @@ def test_unix_time_is_a_date_where_the_name_says_so() -> None:
     assert of(["1700000000", "1700003600"], "salary", 10).type == "number"
 
 
-def test_codes_are_no_quantities() -> None:
+def test_codes_are_not_numbers() -> None:
     assert of(["01234", "98765", "00501"], "x", 20).type == "category"
     assert of(["12345", "98765", "10501"], "zip_code", 20).type == "category"
     assert of(["A-1", "B-2", "C-3"], "x", 20).type == "category"
     assert of(["1", "2", "3"], "rooms", 20).type == "number"
 
 
-def test_free_text_is_told_from_labels() -> None:
+def test_free_text_is_distinguished_from_categories() -> None:
     rng = random.Random(0)
     lexicon = [
         "the",
@@ -243,7 +243,7 @@ def test_typed_columns_keep_their_types() -> None:
         ([str(i / 7) for i in range(30)], "number"),
     ],
 )
-def test_the_target_is_labels_or_a_quantity(values: Sequence[object], kind: str) -> None:
+def test_the_target_is_a_class_or_a_number(values: Sequence[object], kind: str) -> None:
     seen = of(list(values), "result", 10)
     set_target(seen)
     assert seen.type == kind

@@ -270,7 +270,7 @@ def test_what_is_wrong_is_one_clear_line(
     assert "sesame-9" not in str(refused.value)
 
 
-def test_without_dlt_it_is_told_what_to_run(
+def test_without_dlt_the_error_names_the_command_to_run(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = description(service)

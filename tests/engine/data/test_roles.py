@@ -174,7 +174,7 @@ def test_a_shop_closed_on_sundays_has_weeks_of_six_days() -> None:
     assert found.profiles["y"].settings["season"] == 6
 
 
-def test_labels_that_differ_in_letters_case_are_asked_about() -> None:
+def test_categories_that_differ_in_case_are_a_warning() -> None:
     found = studied(base(kind=["Cafe", "cafe", "<=50", ">50", "-"] * 40))
     assert found.profiles["kind"].warnings == [
         "'Cafe' and 'cafe' are different categories: are they the same?"

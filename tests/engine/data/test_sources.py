@@ -98,7 +98,7 @@ def test_a_folder_or_a_pattern_brings_all_its_tables(source: str) -> None:
         ("https://example.org/x.csv?token=***", "secrets are not logged"),
     ],
 )
-def test_what_is_no_source_is_refused(refused: Refused, source: str, told: str) -> None:
+def test_what_is_not_a_source_is_refused(refused: Refused, source: str, told: str) -> None:
     Path("empty").mkdir()
     assert told in refused(source)
 
@@ -229,7 +229,7 @@ def test_a_server_that_is_busy_is_asked_again(site: Site) -> None:
     assert kept(import_source(site.address("/x.csv"))) == {"x.csv": TABLE}
 
 
-def test_what_a_server_refuses_is_told_in_a_line(site: Site, refused: Refused) -> None:
+def test_what_a_server_refuses_is_reported_in_a_line(site: Site, refused: Refused) -> None:
     page = b"\n<!DOCTYPE html><html><body>Log in</body></html>"
     site.files["/login.csv"] = (page, {"Content-Type": "text/csv"})
     assert "sent a web page, not data" in refused(site.address("/login.csv"))
@@ -284,7 +284,7 @@ def test_all_tables_below_a_prefix_arrive(bucket: Any) -> None:
     assert set(kept(import_source("s3://shop/20"))) == {"2026/1/a.csv", "2026/b.csv", "2025/c.csv"}
 
 
-def test_what_a_store_refuses_is_told_in_a_line(
+def test_what_a_store_refuses_is_reported_in_a_line(
     bucket: Any, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "there is no bucket 'none'" in refused("s3://none/x.csv")
@@ -381,7 +381,7 @@ def test_a_query_arrives_in_the_databases_types_and_in_batches(
     assert no_secret_anywhere("tiger")
 
 
-def test_what_a_database_refuses_is_told_in_a_line(
+def test_what_a_database_refuses_is_reported_in_a_line(
     postgres: str, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 'relation "none" does not exist' in refused(postgres, query="select * from none")

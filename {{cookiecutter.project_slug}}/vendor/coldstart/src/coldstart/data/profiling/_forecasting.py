@@ -38,8 +38,8 @@ def set_up_forecast(
     several = f", {series.distinct} series" if series else ""
     target.settings["season"] = found.season
     target.notes.append(
-        f"a regular series (one value per {found.step}{several}; {found.autocorrelation:.2f} "
-        f"correlated with what is): learned from earlier values, and held against the value "
+        f"a regular series (one value per {found.step}{several}, autocorrelation "
+        f"{found.autocorrelation:.2f}): forecast from earlier values, and compared with the value "
         f"{found.season} {found.step}(s) before"
     )
     derived: dict[str, ColumnProfile] = {}

@@ -113,8 +113,8 @@ class LeakDetector:
         for name in suspects:
             score = self.found.alone[name]
             others = f"all other columns together reach {rest:.3f}"
-            judged = self.profiles[name].type != "text" and rarest >= 8 and len(self.columns) > 1
-            if judged and (1 - rest) >= max(0.02, 8 * (1 - score)):
+            comparable = self.profiles[name].type != "text" and rarest >= 8 and len(self.columns) > 1
+            if comparable and (1 - rest) >= max(0.02, 8 * (1 - score)):
                 self.add_leak(name, f"Alone it is nearly perfect; {others}.")
                 for other in coarser[name]:
                     self.add_leak(other, f"It is {name} in coarser steps.")
