@@ -64,7 +64,7 @@ def test_a_project_passes_its_own_tests_and_lint_with_data_of_ones_own(
     copied.make("lint")
     assert "passed" in summary(copied)
 
-    # A clone that lacks the table skips what needs it, and is green, too; it can be collected again.
+    # A clone that lacks the table skips what needs it, and the table can be collected again.
     for folder in (copied.path / "data" / "raw").iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
