@@ -1,4 +1,4 @@
-"""docs/make-it-yours.md, followed to the letter."""
+"""docs/tutorial/your-own-data.md, followed to the letter."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, clean_environment, free_port
-from test_lambda import wait_for
+from conftest import ROOT, clean_environment, free_port, wait_for
+from overlay import make_environment
 
-PAGE = ROOT / "docs" / "make-it-yours.md"
+PAGE = ROOT / "docs/tutorial/your-own-data.md"
 BOX = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass
 class Reader:
-    """Somebody who does what the page says, from the folder that holds this repository."""
+    """Does what the page says, from the folder that holds this repository."""
 
     folder: Path
     port: int
@@ -28,7 +28,7 @@ class Reader:
     server: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
-        """A terminal in which cookiecutter is installed, and port 8000 is whatever is free."""
+        """Return the environment of a terminal with cookiecutter, where a free port is 8000."""
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return clean_environment() | {"PATH": path, "PORT": str(self.port)}
 
@@ -45,7 +45,7 @@ class Reader:
                     stderr=log,
                     start_new_session=True,
                 )
-            wait_for(self.port)
+            wait_for(f"http://127.0.0.1:{self.port}/health/ready", self.server, 60)
             return
         done = subprocess.run(
             ["bash", "-ec", f"{box}\npwd > {self.folder.parent / 'where'}"],
@@ -56,9 +56,12 @@ class Reader:
         )
         self.printed = done.stdout + done.stderr
         assert done.returncode == 0, box + self.printed
+        project = self.where()
+        if (project / "infra/environment.py").exists() and not (project / ".venv").exists():
+            make_environment(project)
 
     def text(self, box: str) -> None:
-        """Compare what was printed with what the page says: its parts of lines, in their order."""
+        """Compare what was printed with the page: its parts of lines, in their order."""
         rest = blurred(self.printed)
         for line in box.splitlines():
             assert blurred(line) in rest, f"{line!r} is not in\n{self.printed}"
@@ -78,26 +81,26 @@ class Reader:
         contract.write_text(text.replace(before, after), encoding="utf-8")
 
     def where(self) -> Path:
-        """The folder that its terminal is in."""
+        """Return the folder that the terminal is in."""
         told = self.folder.parent / "where"
         return Path(told.read_text().strip()) if told.exists() else self.folder
 
 
 def blurred(text: str) -> str:
-    """A text without what differs between machines: decimals of a metric, and runs of spaces."""
+    """Return a text without what differs between machines: decimals, and runs of spaces."""
     return " ".join(re.sub(r"\d+\.\d+", "#", text).split())
 
 
-def test_each_of_the_seven_steps_has_one_thing_to_understand() -> None:
+def test_each_of_the_seven_steps_has_one_idea() -> None:
     steps = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     assert [step.partition(".")[0] for step in steps] == list("1234567")
     for step in steps:
-        assert step.count("**To understand: ") == 1, step
+        assert step.count("**The idea: ") == 1, step
         assert BOX.search(step), step
 
 
 @pytest.mark.slow
-def test_whoever_follows_the_page_gets_from_the_demo_to_their_own_model(tmp_path: Path) -> None:
+def test_the_page_leads_from_the_demo_to_a_model_on_own_data(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "folder", free_port())
     (reader.folder / "bin").mkdir(parents=True)
     (reader.folder / "coldstart").symlink_to(ROOT)
@@ -110,7 +113,7 @@ def test_whoever_follows_the_page_gets_from_the_demo_to_their_own_model(tmp_path
             os.killpg(reader.server.pid, signal.SIGTERM)
             reader.server.wait(timeout=30)
 
-    # What it got them is theirs: the card speaks of repairs, and neither leak is a feature.
+    # The card is about repairs, and neither leak is a feature.
     project = reader.where()
     assert project == reader.folder / "late-repairs"
     card = (project / "bundles/champion/MODEL_CARD.md").read_text(encoding="utf-8")
