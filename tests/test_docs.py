@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, clean_environment, kept
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "infra/platform/README.md"]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "infra/platform/README.md"]
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +56,7 @@ def test_make_docs_makes_a_page_of_each_file() -> None:
 
 
 def test_a_link_that_leads_nowhere_is_an_error(copied: Path) -> None:
-    page = copied / "docs/cloud.md"
+    page = copied / "docs/how-to/serve.md"
     page.write_text(page.read_text() + "\nSee [there](nowhere.md).\n")
     done = make(copied, "docs")
     assert done.returncode != 0
@@ -79,7 +79,7 @@ def test_the_readme_shows_a_picture_at_once_that_is_light() -> None:
 
 def named_in_the_map() -> Iterator[tuple[Path, list[str]]]:
     """Each folder that the map shows, with the names in its table's first column."""
-    page = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## A map of the code\n")[2]
+    page = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Map of the code\n")[2]
     for folder, table in re.findall(r"^### [^\n]*: `([^\n]*)`\n(.*?)(?=^#|\Z)", page, re.M | re.S):
         cells = re.findall(r"^\| (`.*?) \|", table, re.M)
         yield ROOT / folder, [name for cell in cells for name in re.findall("`(.*?)`", cell)]
@@ -87,7 +87,7 @@ def named_in_the_map() -> Iterator[tuple[Path, list[str]]]:
 
 def test_the_map_names_what_is_there_and_nothing_else() -> None:
     shown = dict(named_in_the_map())
-    assert {folder.name for folder in shown} >= {"{{cookiecutter.__package}}", "limbs"}
+    assert {folder.name for folder in shown} >= {"{{cookiecutter.__package}}", "coldstart"}
     for folder, names in shown.items():
         inside = {path.relative_to(folder).parts[0] for path in kept(folder)}
         inside = {re.sub(r"\{% if .*? %\}(.*)\{% endif %\}", r"\1", name) for name in inside}

@@ -1,4 +1,4 @@
-"""docs/rubric.md: each file, command and test that it names exists, and its points add up."""
+"""docs/explanation/readiness.md: each file, command and test that it names exists, and its points add up."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from conftest import ROOT
-from test_docs import targets
+from conftest import ROOT, TEMPLATE, targets
 
-PAGE = (ROOT / "docs/rubric.md").read_text()
-BAKED = ROOT / "{{cookiecutter.project_slug}}"
-PACKAGE = BAKED / "src/{{cookiecutter.__package}}"
+PAGE = (ROOT / "docs/explanation/readiness.md").read_text()
+PACKAGE = TEMPLATE / "src/{{cookiecutter.__package}}"
+ENGINE = TEMPLATE / "vendor/coldstart/src/coldstart"
 POINTS = {"1": 1.0, "½": 0.5, "0": 0.0}
 ASKED = {"Data": 7, "Model": 7, "Infrastructure": 7, "Monitoring": 7}
 
@@ -29,7 +28,7 @@ ALL = [(row[0], row[-2], row[-1]) for part in (*ASKED, "A course's project") for
 
 def known_tests() -> Iterator[str]:
     """Names of all tests, as the page writes them."""
-    for folder in (ROOT / "tests", BAKED / "tests", PACKAGE / "limbs"):
+    for folder in (ROOT / "tests", TEMPLATE / "tests"):
         for path in folder.rglob("test_*.py"):
             found = re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
             yield from (f"{path.name}::{name}" for name in found)
@@ -43,8 +42,8 @@ def test_the_points_add_up() -> None:
         sums[part] = sum(POINTS[row[1]] for row in rows)
     written = {part: f"{total:g}".replace(".5", "½") for part, total in sums.items()}
     weakest = f"{min(sums.values()):g}".replace(".5", "½")
-    told = ", ".join(f"{part} {total}" for part, total in written.items())
-    assert f"{told}: **{weakest}** in all" in PAGE
+    listed = ", ".join(f"{part} {total}" for part, total in written.items())
+    assert f"{listed}: **{weakest}** in all" in PAGE
     course = lines("A course's project")
     got, most = (sum(int(row[column]) for row in course) for column in (2, 1))
     assert f"**{got} of {most}.**" in PAGE
@@ -58,9 +57,9 @@ def test_what_a_line_names_is_there(asked: str, does: str, test: str) -> None:
     assert bool(named) is not does.startswith("not yet")
     for code in re.findall(r"`([^`]+)`", does):
         if code.startswith("make "):
-            assert code.split()[1] in targets(ROOT), code
-        elif re.fullmatch(r"[\w./-]+\.\w+|[\w-]+/[\w/-]+|columns|Makefile", code):
-            places = (ROOT / code, BAKED / code, PACKAGE / code)
+            assert code.split()[1] in targets(), code
+        elif re.fullmatch(r"[\w./-]+\.\w+|[\w-]+/[\w/-]+|Makefile", code):
+            places = (ROOT / code, TEMPLATE / code, PACKAGE / code, ENGINE / code)
             assert any(path.exists() for path in places), code
 
 

@@ -1,4 +1,4 @@
-"""docs/scale.md: what more requests need, worked out from what was measured of the API."""
+"""docs/reference/scale.md: what more requests need, worked out from what was measured of the API."""
 
 from __future__ import annotations
 
