@@ -1,4 +1,4 @@
-"""The API's document is true: thousands of requests made from it are answered as it says."""
+"""The API's document is true: responses to thousands of requests made from it are as it says."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import struct
 import subprocess
 import time
@@ -33,18 +34,18 @@ NAMES = [f"{size[0]}-{scheme}" for size, scheme in VIEWS]
 every_view = pytest.mark.parametrize(("size", "scheme"), VIEWS, ids=NAMES)
 HEAVIEST = 60_000  # bytes of HTML, CSS and JavaScript
 PATIENCE = 30_000  # milliseconds that a busy machine may take
-RESEAL = (
+REWRITE = (
     "from pathlib import Path\n"
-    "from {package}.bundle import open_bundle, seal\n"
+    "from coldstart.bundle import verify_bundle, write_checksums\n"
     "folder = Path('bundles/champion')\n"
-    "manifest = open_bundle(folder)\n"
+    "manifest = verify_bundle(folder)\n"
     "Path('{plot}').rename(folder / '{plot}')\n"
-    "seal(folder, manifest)\n"
+    "write_checksums(folder, manifest)\n"
 )
 
 
 def add_plot(project: BakedProject, name: str) -> None:
-    """Put a plot into the champion's bundle, and seal it."""
+    """Put a plot into the champion's bundle, with its checksum."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         size, check = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(kind + content))
@@ -55,7 +56,7 @@ def add_plot(project: BakedProject, name: str) -> None:
     (project.path / name).write_bytes(
         b"\x89PNG\r\n\x1a\n" + b"".join([*parts, chunk(b"IEND", b"")])
     )
-    script = RESEAL.format(package=project.package, plot=name)
+    script = REWRITE.format(plot=name)
     done = project.run(project.python, "-c", script, PYTHONPATH="src")
     assert done.returncode == 0, done.stderr
 
@@ -98,17 +99,17 @@ class Opened:
     requests: list[str]
     errors: list[str]
 
-    def asked(self, act: Callable[[], object]) -> dict[str, Any]:
-        """What the page asks the API for after an act, once it shows the answer."""
+    def sent(self, act: Callable[[], object]) -> dict[str, Any]:
+        """Return what the page sends to the API after an act, once it shows the prediction."""
         with self.page.expect_response("**/page/explain") as waiting:
             act()
         row: Any = waiting.value.request.post_data_json
-        expect(self.page.locator("#said")).not_to_have_class("stale")
+        expect(self.page.locator("#prediction")).not_to_have_class("stale")
         return dict(row)
 
     def open_model(self) -> None:
         """Open the tab of the model."""
-        self.page.get_by_role("tab", name="The model").click()
+        self.page.get_by_role("tab", name="Model card").click()
         expect(self.page.locator("#card h2").first).to_be_visible()
 
     def no_violation(self) -> None:
@@ -119,7 +120,7 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """`opened(url, size, scheme)`: the page once it has answered; `answers=False`: before."""
+    """`opened(url, size, scheme)`: the page with a prediction; `answers=False`: before."""
     made: list[Opened] = []
 
     def make(
@@ -140,7 +141,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
         )
         page.goto(f"{url}/")
         if answers:
-            expect(page.locator("#why h2").first).to_be_attached()
+            expect(page.locator("#explanation h2").first).to_be_attached()
         return one
 
     expect.set_options(timeout=PATIENCE)
@@ -154,34 +155,36 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
 
 def as_shown(share: float) -> str:
     """A probability as the page writes it."""
-    return f"{100 * share:.{0 if 0.1 < share < 0.9 else 1}f}\N{NO-BREAK SPACE}%"
+    return f"{100 * share:.{0 if 0.1 < share < 0.9 else 1}f}%"
 
 
 def text(page: Page, selector: str) -> str:
-    """What a person reads there."""
+    """Return the text that is visible there."""
     return page.locator(selector).inner_text()
 
 
 @every_view
-def test_the_example_fills_the_form_and_what_is_typed_is_answered_as_predict_answers(
+def test_the_example_fills_the_form_and_what_is_typed_is_predicted_as_predict_does(
     opened: Callable[..., Opened], url: str, size: tuple[int, int], scheme: str
 ) -> None:
     seen = opened(url, size, scheme)
     page = seen.page
     about = ask(f"{url}/page/about")
     assert page.locator("#form .field").count() == len(about["columns"])
-    row = seen.asked(lambda: page.locator(field(about, "height")).fill("1500"))
+    row = seen.sent(lambda: page.locator(field(about, "height")).fill("1500"))
     assert row == about["example"] | {"height": 1500}
-    seen.asked(lambda: page.locator(field(about, "speed")).fill("400"))
-    row = seen.asked(lambda: page.locator(field(about, "phase_of_flt")).select_option("Climb"))
+    seen.sent(lambda: page.locator(field(about, "speed")).fill("400"))
+    row = seen.sent(lambda: page.locator(field(about, "phase_of_flt")).select_option("Climb"))
     assert row == about["example"] | {"height": 1500, "speed": 400, "phase_of_flt": "Climb"}
     (answer,) = ask(f"{url}/predict", {"rows": [row]})["predictions"]
-    told = text(page, "#said").split("\n")
-    assert told[1] == answer["label"]
-    assert told[2] == f"with a probability of {as_shown(answer['probability'])}"
-    assert as_shown(answer["probabilities"]["true"]) in text(page, "#why section:first-child .note")
-    moved = page.locator(".moved li").all_inner_texts()
-    assert len(moved) == len(about["columns"])
+    headline = text(page, "#prediction").split("\n")
+    assert headline[1] == about["labels"].get(answer["label"], answer["label"])
+    assert headline[2] == f"Probability {as_shown(answer['probability'])}"
+    assert as_shown(answer["probabilities"]["true"]) in text(
+        page, "#explanation section:first-child .note"
+    )
+    contributions = page.locator(".contributions li").all_inner_texts()
+    assert len(contributions) == len(about["columns"])
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     seen.no_violation()
     SCREENSHOTS.mkdir(exist_ok=True)
@@ -208,19 +211,22 @@ def test_nothing_is_cut_off_at_any_width(opened: Callable[..., Opened], url: str
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_each_of_three_cases_fills_the_form_and_tells_the_truth(
+def test_each_of_three_examples_fills_the_form_and_shows_the_outcome(
     opened: Callable[..., Opened], url: str
 ) -> None:
     seen = opened(url)
-    cases = ask(f"{url}/page/about")["cases"]
-    assert [case["kind"] for case in cases] == ["right", "wrong", "uncertain"]
-    for case, button in zip(cases, seen.page.locator("#case-buttons button").all(), strict=True):
-        assert seen.asked(button.click) == case["row"]
+    about = ask(f"{url}/page/about")
+    labels, examples = about["labels"], about["examples"]
+    assert [one["kind"] for one in examples] == ["correct", "incorrect", "uncertain"]
+    buttons = seen.page.locator("#example-buttons button").all()
+    for one, button in zip(examples, buttons, strict=True):
+        assert seen.sent(button.click) == one["row"]
         assert button.get_attribute("aria-pressed") == "true"
-        told = text(seen.page, "#case")
-        assert f"In truth effect was {case['truth']}" in told
-        assert f"the model said {case['said']['label']}" in told
-        assert text(seen.page, "#said strong") == case["said"]["label"]
+        shown = text(seen.page, "#example")
+        label = one["prediction"]["label"]
+        assert f"Outcome: {labels.get(one['outcome'], one['outcome'])}." in shown
+        assert f"not fitted on this row: {labels.get(label, label)} (probability" in shown
+        assert text(seen.page, "#prediction strong") == labels.get(label, label)
     seen.no_violation()
 
 
@@ -232,7 +238,7 @@ def test_the_other_tab_shows_the_card_and_the_plots_once_it_is_opened(
     assert not [one for one in seen.requests if "card" in one or "plots" in one]
     seen.open_model()
     assert "Metrics" in seen.page.locator("#card h3").all_inner_texts()
-    assert "with 95 % confidence" in text(seen.page, "#card")
+    assert re.search("95 ?%", text(seen.page, "#card"))
     image = seen.page.get_by_role("img", name="Plot: a plot")
     expect(image).to_be_visible()
     seen.page.wait_for_function("[...document.images].every((one) => one.naturalWidth > 0)")
@@ -291,7 +297,7 @@ def test_the_keyboard_alone_reaches_and_changes_everything(
         assert time.monotonic() < limit, f"the keyboard did not change {same}"
         page.wait_for_timeout(100)
 
-    page.locator("#tab-ask").focus()
+    page.locator("#tab-predict").focus()
     keyboard.press("ArrowRight")
     expect(page.locator("#card h2").first).to_be_visible()
     assert page.evaluate("document.activeElement.id") == "tab-model"
@@ -299,16 +305,16 @@ def test_the_keyboard_alone_reaches_and_changes_everything(
     assert page.evaluate("document.activeElement.id") == "model"
 
 
-def test_unknown_is_asked_for_as_missing_and_the_value_comes_back(
+def test_unknown_is_sent_as_missing_and_the_value_comes_back(
     opened: Callable[..., Opened], url: str
 ) -> None:
     seen = opened(url)
     example = ask(f"{url}/page/about")["example"]
     unknown = seen.page.get_by_role("checkbox", name="Height above ground: unknown")
-    assert seen.asked(unknown.check)["height"] is None
-    assert seen.asked(unknown.uncheck)["height"] == example["height"]
+    assert seen.sent(unknown.check)["height"] is None
+    assert seen.sent(unknown.uncheck)["height"] == example["height"]
     phase = seen.page.get_by_label("Phase of flight")
-    assert seen.asked(lambda: phase.select_option("unknown"))["phase_of_flt"] is None
+    assert seen.sent(lambda: phase.select_option("unknown"))["phase_of_flt"] is None
 
 
 def test_a_wrong_value_gets_the_apis_words_beside_its_control(
@@ -325,12 +331,12 @@ def test_a_wrong_value_gets_the_apis_words_beside_its_control(
             height.fill(value)
         expect(told).to_have_text(words)
         expect(height).to_have_attribute("aria-invalid", "true")
-        expect(seen.page.locator("#said")).to_contain_text("No answer")
+        expect(seen.page.locator("#prediction")).to_contain_text("No prediction")
         seen.no_violation()
-    seen.asked(lambda: height.fill("100,5"))
+    seen.sent(lambda: height.fill("100,5"))
     expect(told).to_be_empty()
-    expect(seen.page.locator("#said strong")).to_be_visible()
-    assert len(seen.errors) == 2  # the browser itself tells of each answer with status 422
+    expect(seen.page.locator("#prediction strong")).to_be_visible()
+    assert len(seen.errors) == 2  # the browser itself logs each response with status 422
     assert all("422" in error for error in seen.errors)
     seen.errors.clear()
 
@@ -384,7 +390,7 @@ def test_many_classes_quantities_and_long_names_fit_a_phone(
         for scheme in ("light", "dark"):
             seen = opened(url, PHONE, scheme)
             page = seen.page
-            wide = page.locator(".moved li > *, .head > *, .scale").evaluate_all(
+            wide = page.locator(".contributions li > *, .head > *, .scale").evaluate_all(
                 "(all) => all.filter((one) => one.scrollWidth > one.clientWidth + 1)"
                 ".map((one) => one.outerHTML)"
             )
@@ -415,14 +421,14 @@ def test_below_a_path_the_page_asks_for_nothing_elsewhere(
     page.close()
 
 
-def test_where_a_key_is_needed_the_page_asks_for_it(
+def test_where_a_key_is_needed_the_page_has_a_field_for_it(
     opened: Callable[..., Opened], shown: BakedProject, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.txt"
     done = shown.command("key", "--name", "ann", "--file", str(keys), PYTHONPATH="src")
     with serving(shown, "--serving.keys", str(keys)) as address:
         seen = opened(address, answers=False)
-        key = seen.page.get_by_label("This API asks for a key")
+        key = seen.page.get_by_label("This API needs a key")
         expect(key).to_be_focused()
         key.fill("wrong")
         key.press("Enter")
@@ -430,7 +436,7 @@ def test_where_a_key_is_needed_the_page_asks_for_it(
         seen.no_violation()
         key.fill(done.stdout.strip())
         key.press("Enter")
-        expect(seen.page.locator("#why h2").first).to_be_attached()
+        expect(seen.page.locator("#explanation h2").first).to_be_attached()
         expect(key).to_be_hidden()
         seen.open_model()
         expect(seen.page.get_by_role("img", name="Plot: a plot")).to_be_visible()
@@ -450,9 +456,9 @@ def test_a_page_that_is_open_shows_the_model_that_takes_over(
         add_plot(project, "newest.png")
         limit = time.monotonic() + PATIENCE / 1000
         while ask(f"{address}/model")["version"] != "99":
-            assert time.monotonic() < limit, "the new bundle never answered"
+            assert time.monotonic() < limit, "the new bundle was not loaded"
             time.sleep(0.2)
-        seen.asked(lambda: seen.page.get_by_label("Height above ground", exact=True).fill("70"))
+        seen.sent(lambda: seen.page.get_by_label("Height above ground", exact=True).fill("70"))
         expect(seen.page.locator("#version")).to_contain_text("version 99")
         seen.open_model()
         expect(seen.page.get_by_role("img", name="Plot: newest")).to_be_visible()

@@ -30,7 +30,7 @@ Will a bird strike disrupt the flight?
 
 Pilots reported them, on paper, for ten years.
 
-<!-- fact: way -->
+<!-- fact: pipeline -->
 
 ![Where it is sure](docs/plot.png)
 
@@ -119,75 +119,81 @@ def looked_at(page: Page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
 
 
-def same(page: Page, answer: dict[str, Any]) -> None:
-    """See that a page shows what the API answered."""
-    said = answer["prediction"]
-    value = f"probability of {answer['subject']} is {as_shown(answer['value'])}:"
-    expect(page.locator("#why .note").first).to_contain_text(value)
-    expect(page.locator("#said strong")).to_have_text(said["label"])
-    assert text(page, "#said").split("\n")[2] == (
-        f"with a probability of {as_shown(said['probability'])}"
+def same(page: Page, about: dict[str, Any], answer: dict[str, Any]) -> None:
+    """See that a page shows what the API returns."""
+    prediction, labels = answer["prediction"], about["labels"]
+    subject, label = (labels.get(one, one) for one in (answer["subject"], prediction["label"]))
+    value = (
+        f"probability of \N{LEFT DOUBLE QUOTATION MARK}{subject}\N{RIGHT DOUBLE QUOTATION MARK} is "
     )
-    page.locator("#why summary").click()
-    lines = [line.split("\n") for line in page.locator("#why .moved li").all_inner_texts()]
-    page.locator("#why summary").click()
-    moved = {name: float(by.replace("\N{MINUS SIGN}", "-")) for name, by in lines}
-    expected = {name.replace("_", " "): 100 * by for name, by in answer["moved"]["by"].items()}
-    assert moved == pytest.approx(expected, abs=0.051)
+    note = page.locator("#explanation .note").first
+    expect(note).to_contain_text(f"{value}{as_shown(answer['value'])}:")
+    expect(page.locator("#prediction strong")).to_have_text(label)
+    headline = text(page, "#prediction").split("\n")
+    assert headline[2] == f"Probability {as_shown(prediction['probability'])}"
+    page.locator("#explanation summary").click()
+    items = page.locator("#explanation .contributions li")
+    lines = [line.split("\n") for line in items.all_inner_texts()]
+    page.locator("#explanation summary").click()
+    numbers = [float(by.replace("\N{MINUS SIGN}", "-")) for _, by in lines]
+    contributions = answer["contributions"]["by_feature"].values()
+    expected = sorted((100 * by for by in contributions), key=abs, reverse=True)
+    assert numbers == pytest.approx(expected, abs=0.051)
 
 
 @every_view
-def test_the_story_shows_the_persons_words_the_way_and_the_results(
+def test_the_story_shows_its_text_the_pipeline_and_the_results(
     opened: Callable[..., Page], written: BakedProject, size: tuple[int, int], scheme: str
 ) -> None:
     page = opened("", size, scheme)
     assert text(page, "h1") == "Bird strikes"
     assert "on paper, for ten years" in text(page, "main")
-    assert page.locator(".way li").count() == 6
-    assert "19,302 rows" in text(page, ".way")
+    assert page.locator(".pipeline li").count() == 6
+    assert "19,302 rows" in text(page, ".pipeline")
     card = (written.path / "bundles/champion/MODEL_CARD.md").read_text()
     (family,) = re.findall(r"^# Model card: (.*)$", card, re.MULTILINE)
     assert re.search(rf"{family}, version \d+, the champion", text(page, "table"))
     expect(page.get_by_role("img", name="Where it is sure")).to_be_visible()
     looked_at(page, "story")
-    page.get_by_role("link", name="The model card").click()
+    page.get_by_role("link", name="Model card").click()
     expect(page.locator("#card h2")).to_have_text(f"Model card: {family}")
-    page.get_by_role("link", name="The story").click()
-    page.get_by_role("link", name="Ask the model").click()
-    expect(page.locator("#said strong")).to_be_visible()
+    page.get_by_role("link", name="About this project").click()
+    page.get_by_role("link", name="Try the model").click()
+    expect(page.locator("#prediction strong")).to_be_visible()
 
 
 @every_view
-def test_a_case_and_a_change_of_it_are_answered_as_the_api_answers(
+def test_an_example_and_a_change_of_it_are_predicted_as_the_api_does(
     opened: Callable[..., Page], api: str, size: tuple[int, int], scheme: str
 ) -> None:
     page = opened("demo.html", size, scheme)
     about = ask(f"{api}/page/about")
-    buttons = page.locator("#case-buttons button")
+    buttons = page.locator("#example-buttons button")
     expect(buttons).to_have_count(3)
-    for case, button in zip(about["cases"], buttons.all(), strict=True):
+    for example, button in zip(about["examples"], buttons.all(), strict=True):
         button.click()
         expect(button).to_have_attribute("aria-pressed", "true")
-        expect(page.locator("#case")).to_contain_text(f"effect was {case['truth']}")
-        answer = ask(f"{api}/page/explain", case["row"])
-        same(page, answer)
+        outcome = about["labels"].get(example["outcome"], example["outcome"])
+        expect(page.locator("#example")).to_contain_text(f"Outcome: {outcome}.")
+        answer = ask(f"{api}/page/explain", example["row"])
+        same(page, about, answer)
     before = answer
-    row = case["row"]
+    row = example["row"]
 
     phase = page.locator(field(about, "phase_of_flt"))
     other = next(one for one in ("Climb", "Approach") if one != row["phase_of_flt"])
     phase.select_option(other)
     answer = ask(f"{api}/page/explain", {**row, "phase_of_flt": other})
     assert answer["value"] != before["value"]
-    same(page, answer)
+    same(page, about, answer)
     looked_at(page, "recorded")
 
     height = page.locator(field(about, "height"))
     slider = page.get_by_role("slider", name="Height above ground, slider")
     slider.press("ArrowRight")
-    told = page.locator("#said")
-    expect(told).to_contain_text("recorded for one change at a time")
-    expect(page.locator("#why")).to_be_hidden()
+    told = page.locator("#prediction")
+    expect(told).to_contain_text("recorded predictions for one change at a time")
+    expect(page.locator("#explanation")).to_be_hidden()
     looked_at(page, "unrecorded")
 
     button.click()
@@ -195,7 +201,7 @@ def test_a_case_and_a_change_of_it_are_answered_as_the_api_answers(
     value = float(height.input_value())
     assert value != row["height"]
     answer = ask(f"{api}/page/explain", {**row, "height": value})
-    same(page, answer)
+    same(page, about, answer)
     height.fill("1234.5")
     expect(told).to_contain_text("height was recorded for these values: ")
 
@@ -206,7 +212,7 @@ def test_the_other_tab_has_the_card_and_the_plots(
 ) -> None:
     page = opened("demo.html#model", size, scheme)
     expect(page.locator("#card h3").first).to_be_visible()
-    assert "with 95 % confidence" in text(page, "#card")
+    assert re.search("95 ?%", text(page, "#card"))
     plots = {path.stem for path in (written.path / "bundles/champion").glob("*.png")}
     expect(page.locator("#plots img")).to_have_count(len(plots))
     assert plots

@@ -9,9 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from coldstart.bundle import Manifest
+from coldstart.report._results import EvaluatedVersion, conclusion
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval
 from engine.support import PACKAGE, main
 
 COLUMNS = {
@@ -46,12 +50,12 @@ def project(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that the report says, having failed."""
+    """Return the one line that the report prints when it fails."""
     capsys.readouterr()
     assert main(["report"]) == 2
-    told = capsys.readouterr().err
-    assert len(told.splitlines()) == 1
-    return told
+    printed = capsys.readouterr().err
+    assert len(printed.splitlines()) == 1
+    return printed
 
 
 def test_the_results_are_the_bundles_and_what_is_mine_stays(project: Path) -> None:
@@ -73,10 +77,56 @@ def test_the_results_are_the_bundles_and_what_is_mine_stays(project: Path) -> No
     assert f"| {other}, version " in text
     assert "price" in text
     assert "300 rows" in text
+    assert re.search(rf"(better than|worse than|difference from) {other} \(95% CI", text)
+    assert "paired bootstrap" in text
 
     # A second time there is nothing to change.
     assert main(["report"]) == 0
     assert Path("README.md").read_text() == text
+
+
+def test_models_are_compared_by_their_difference_on_the_same_rows() -> None:
+    """Intervals of two scores overlap where that of their difference excludes 0."""
+    random = np.random.default_rng(0)
+    logit = random.normal(-2, 1.5, 3000)
+    true = (random.random(3000) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+
+    def held_out(noise: float) -> HeldOutPredictions:
+        share = 1 / (1 + np.exp(-(logit + random.normal(0, 1, 3000) * noise)))
+        rows = np.arange(3000)
+        return held_out_once(rows, true, np.column_stack([1 - share, share]), threshold=0.5)
+
+    def version(family: str, held: HeldOutPredictions) -> EvaluatedVersion:
+        metrics = {
+            "primary": "average_precision",
+            "test": {"average_precision": held.score()},
+            "interval": interval(held),
+            "baseline": {"average_precision": 0.1},
+            "column": {"name": "height", "average_precision": 0.9},
+        }
+        return EvaluatedVersion(Manifest(family=family, target="x", metrics=metrics), held)
+
+    best, noisy = held_out(0.0), held_out(0.6)
+    versions = {
+        "1": version("svm", best),
+        "2": version("neural", noisy),
+        "3": version("copy", held_out(0.02)),
+    }
+    low, high = interval(best)
+    assert interval(noisy)[1] > low  # which was taken for no difference
+    text = conclusion(versions, "1", 3000)
+    assert text.startswith(
+        f"On 3,000 test rows the champion, svm, has AP {best.score():.3f} "
+        f"(95% CI {low:.3f}–{high:.3f}). It is significantly better than neural (95% CI 0.0"
+    )
+    assert "Its difference from copy (95% CI -0.00" in text
+    assert "is not statistically significant" in text
+    assert "Its interval reaches the score of the single-feature baseline (`height`)." in text
+    other = conclusion(versions, "2", 3000)
+    assert "It is significantly worse than svm (95% CI -0.0" in other
+    assert "and copy (95% CI -0.0" in other
+    alone = conclusion({"1": versions["1"]}, "1", 3000)
+    assert "significant" not in alone
 
 
 def test_lines_end_as_they_did(project: Path) -> None:
@@ -90,7 +140,7 @@ def test_lines_end_as_they_did(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("# Mine\n", "has no marks: paste"),
         (MARKS.format("results", "") + "\n<!-- report: picture -->\n", "line 3:"),
@@ -98,11 +148,11 @@ def test_lines_end_as_they_did(project: Path) -> None:
         (MARKS.format("resluts", ""), "no 'resluts'; choose among results"),
     ],
 )
-def test_a_readme_that_cannot_be_filled_is_told_of_and_stays(
-    text: str, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+def test_a_readme_that_cannot_be_filled_is_reported_and_stays(
+    text: str, message: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("README.md").write_text(text)
-    assert said in refusal(capsys)
+    assert message in refusal(capsys)
     assert Path("README.md").read_text() == text
 
 

@@ -22,7 +22,7 @@ MAX_RUNS = 1000  # that are searched
 
 
 @dataclass(frozen=True)
-class TestedVersion:
+class EvaluatedVersion:
     """A registered version with its predictions of the test rows.
 
     Attributes
@@ -37,7 +37,7 @@ class TestedVersion:
     test: HeldOutPredictions
 
 
-Versions = dict[str, TestedVersion]
+Versions = dict[str, EvaluatedVersion]
 """Tested versions by the version's number, the best on the validation rows first."""
 
 
@@ -75,7 +75,7 @@ def newest_versions(
             families.add(family)
     best_first = sorted(chosen.items(), key=lambda item: -item[1].metrics["validation"])
     return {
-        version: TestedVersion(manifest, kept_predictions(settings, version, dataset))
+        version: EvaluatedVersion(manifest, kept_predictions(settings, version, dataset))
         for version, manifest in best_first
     }
 

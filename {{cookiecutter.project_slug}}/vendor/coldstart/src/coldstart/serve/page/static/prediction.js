@@ -64,6 +64,7 @@ function contributionList(about, { subject, contributions }, open) {
   const sorted = Object.entries(contributions.by_feature).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
   const most = Math.abs(sorted[0][1]) || 1;
   const digits = alike(most);
+  const words = Object.fromEntries(about.columns.map((column) => [column.name, inWords(column)]));
   const line = ([name, by]) => {
     const bar = make("i", { class: by < 0 ? "down" : "" });
     const width = (50 * Math.abs(by)) / most;
@@ -71,7 +72,7 @@ function contributionList(about, { subject, contributions }, open) {
     bar.style.left = `${by < 0 ? 50 - width : 50}%`;
     const number = classes.length ? Math.abs(100 * by).toFixed(1) : digits.format(Math.abs(by));
     const sign = Number(number.replaceAll(",", "")) === 0 ? "" : by < 0 ? "−" : "+";
-    return make("li", {}, make("span", {}, name.replaceAll("_", " ")),
+    return make("li", {}, make("span", {}, words[name]),
       make("span", { class: "track", "aria-hidden": "true" }, bar), make("span", {}, sign + number));
   };
   const section = make("section", {}, make("h2", {}, "Feature contributions"),
@@ -79,9 +80,10 @@ function contributionList(about, { subject, contributions }, open) {
   if (sorted.length > FEW)
     section.append(make("details", { open }, make("summary", {}, `${sorted.length - FEW} smaller contributions`),
       make("ul", { class: "contributions" }, ...sorted.slice(FEW).map(line))));
-  const what = classes.length ? `the probability of “${valueText(about, subject)}”, in percentage points` : `the prediction${unit ? `, in ${unit}` : ""}`;
-  section.append(make("p", { class: "note" }, `A bar shows the change of ${what}, from its mean over ${contributions.rows} training rows `
-    + "that replace this feature alone. Features also interact, so the bars need not add up."));
+  const what = classes.length ? `the probability of “${valueText(about, subject)}”` : "the prediction";
+  const inUnits = classes.length ? ", in percentage points" : unit ? `, in ${unit}` : "";
+  section.append(make("p", { class: "note" }, `A bar is ${what} minus its mean when this feature alone takes the values of `
+    + `${contributions.rows} training rows${inUnits}. Features also interact, so the bars need not add up.`));
   return section;
 }
 
