@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import compose, helper
-from skl2onnx import to_onnx as convert_sklearn_pipeline
 from skl2onnx import get_model_alias
+from skl2onnx import to_onnx as convert_sklearn_pipeline
 from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline

@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from coldstart._markdown import code, percent, table
+from coldstart._provenance import JOB
 from coldstart.bundle._bundle import Manifest
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.model_card._datasheet import data, left_out
 from coldstart.model_card._limitations import limitations
 from coldstart.model_card._reproduce import again, origin
-from coldstart._provenance import JOB
 from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
 from coldstart.train._evaluation import HeldOutPredictions, interval
@@ -25,7 +25,11 @@ ALONE = "The families that were trained with it: `make leaderboard`."
 
 
 def model_card(
-    dataset: Dataset, manifest: Manifest, held: HeldOutPredictions, baselines: Baselines, predictor: BundlePredictor
+    dataset: Dataset,
+    manifest: Manifest,
+    held: HeldOutPredictions,
+    baselines: Baselines,
+    predictor: BundlePredictor,
 ) -> str:
     """Describe a model in Markdown.
 
@@ -123,7 +127,9 @@ def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
     return card.replace(ALONE, "\n".join(lines), 1)
 
 
-def slices(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions, baselines: Baselines) -> list[str]:
+def slices(
+    dataset: Dataset, manifest: Manifest, held: HeldOutPredictions, baselines: Baselines
+) -> list[str]:
     """The worst slices of the test rows."""
     columns = list(baselines.columns)[:SLICED]
     count, worst = worst_slices(dataset, held, baselines.dummy, columns)

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, YamlConfigSettingsSource
 
 from coldstart._project import Project
-from coldstart.config._settings import CONFIG, DataSettings, Settings
 from coldstart._provenance import git
+from coldstart.config._settings import CONFIG, DataSettings, Settings
 
 IRRELEVANT = {"models", "budget"}  # which models are tried changes none of them
 

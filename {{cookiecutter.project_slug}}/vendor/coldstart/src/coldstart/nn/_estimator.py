@@ -35,8 +35,8 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     network : callable
-        Makes the module: of the number of numeric columns, the categories of each further column,
-        the number of outputs, and the settings.
+        Makes the module: of the number of numeric columns, the categories of each further
+        column, the number of outputs, and the settings.
     loop : callable
         Trains a module on a rank: see `TrainingJob`.
     classifies
@@ -94,10 +94,9 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         shape = (n_numbers, cardinalities, n_outputs)
         self.width_ = inputs.shape[1]
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        identity = hashlib.sha256(
-            inputs.numpy().tobytes() + targets.numpy().tobytes()
-            + json.dumps([self.settings.model_dump(exclude=NeuralSettings.EXECUTION), self.seed]).encode()
-        ).hexdigest()[:16]  # fmt: skip
+        decisive = json.dumps([self.settings.model_dump(exclude=NeuralSettings.EXECUTION), self.seed])
+        content = inputs.numpy().tobytes() + targets.numpy().tobytes() + decisive.encode()
+        identity = hashlib.sha256(content).hexdigest()[:16]
 
         def rows(stage: str, kept: int) -> Rows:
             if not self.stream:

@@ -36,7 +36,6 @@ from coldstart.config._settings import Settings
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.errors import UserError
 
-
 REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
 EXPERIMENT_KIND = "mlflow.experimentKind"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"

@@ -17,10 +17,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from coldstart.config._settings import CHECKPOINTS, Settings, rank_of
-from coldstart.data._dataset import Dataset
 from coldstart import _provenance as provenance
 from coldstart._provenance import JOB
+from coldstart.config._settings import CHECKPOINTS, Settings, rank_of
+from coldstart.data._dataset import Dataset
 from coldstart.tracking._mlflow import RETRIES, EpochLog
 from coldstart.tracking._registry import BUNDLES
 

@@ -69,7 +69,9 @@ def family_of(settings: Settings, wanted: str | None) -> str:
     spaces = project.load("search_spaces")
     validate_families([family], settings.tuned, project.load("families"), spaces)
     if family not in spaces:
-        raise UserError(f"{family} has no settings to search: name some in SEARCH_SPACES in models.py")
+        raise UserError(
+            f"{family} has no settings to search: name some in SEARCH_SPACES in models.py"
+        )
     return family
 
 
@@ -86,7 +88,9 @@ def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Stud
     be_quiet()
     choices = settings.choices()
     decisive = {name: choices[name] for name in ("seed", "neural")}
-    identity = json.dumps([dataset.digest, decisive, list(settings.project.load("search_spaces")[family])])
+    identity = json.dumps(
+        [dataset.digest, decisive, list(settings.project.load("search_spaces")[family])]
+    )
     storage = optuna.storages.RDBStorage(
         f"sqlite:///{DATABASE}", engine_kwargs={"connect_args": {"timeout": 60}}
     )

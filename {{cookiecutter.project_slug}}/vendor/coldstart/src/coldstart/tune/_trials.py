@@ -27,9 +27,7 @@ def sampler(seed: int, shared: bool) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=shared)
 
 
-def score_of(
-    settings: Settings, dataset: Dataset, family: str, trial: optuna.Trial
-) -> float:
+def score_of(settings: Settings, dataset: Dataset, family: str, trial: optuna.Trial) -> float:
     """Score of a trial on the validation rows.
 
     Raises
@@ -37,7 +35,9 @@ def score_of(
     UserError
         If the family cannot be fitted with these settings.
     """
-    fit = fit_with(settings, dataset, family, suggest(trial, settings.project.load("search_spaces")[family]))
+    fit = fit_with(
+        settings, dataset, family, suggest(trial, settings.project.load("search_spaces")[family])
+    )
     return predict_validation_rows(dataset, fit).score()
 
 
