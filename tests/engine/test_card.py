@@ -78,7 +78,7 @@ def test_the_card_names_the_slice_where_the_model_fails_and_its_name_is_no_marku
     houses: tuple[str, Dataset, BundlePredictor],
 ) -> None:
     said, dataset, predictor = houses
-    name, rows, score, _, ignoring, skill = table(said, "slice")[0]
+    name, rows, score, _, ignoring, skill = table(said, "subgroup")[0]
     assert name == r"`side` is `no\|rth'<script>`"
     tested = dataset.splits[0].test
     among = tested[(dataset.table["side"][tested] == ODD).to_numpy()]
@@ -90,7 +90,7 @@ def test_the_card_names_the_slice_where_the_model_fails_and_its_name_is_no_marku
     assert float(ignoring) < 0.1
 
 
-def test_what_was_said_stands_beside_what_came_true(
+def test_predictions_are_compared_with_what_was_observed(
     houses: tuple[str, Dataset, BundlePredictor],
 ) -> None:
     said, dataset, predictor = houses
@@ -108,7 +108,7 @@ def test_the_chosen_ones_card_holds_the_other_families_and_the_bundle_is_whole(
     card: Callable[..., str],
 ) -> None:
     said = card(models=["linear", "tree"])
-    families = table(said, "family")
+    families = table(said, "model type")
     assert {one[0] for one in families} == {"linear", "tree"}
     assert families[0][0] == verify_bundle(CHALLENGER).family
     assert float(families[0][1]) >= float(families[1][1])
@@ -119,10 +119,10 @@ def test_the_chosen_ones_card_holds_the_other_families_and_the_bundle_is_whole(
 
 def test_few_rows_and_no_time_are_said_to_be_limits(card: Callable[..., str]) -> None:
     said = card()
-    assert "They are few, so they were split 15 times" in said
-    assert "No column tells when a row is from" in said
+    assert "They are few, so cross-validation splits them 15 times" in said
+    assert "No column holds the time of a row" in said
     assert "## Out-of-time set" not in said
-    assert "`weight` (" not in said.partition("## Limits")[2]  # a tenth of it is missing
+    assert "`weight` (" not in said.partition("## Limitations")[2]  # a tenth of it is missing
     assert "- `fruit` (id): no reason given" in said
 
 
@@ -144,10 +144,12 @@ def test_rows_after_the_test_rows_are_judged_apart(card: Callable[..., str]) -> 
         models=["linear"],
         split={**limits, "test_until": "2023-01-01", **ONCE},
     )
-    found = re.search(r"365 rows were neither.* On them r2 is (\S+), .* rows it is ([\d.]+)", said)
+    found = re.search(
+        r"365 rows are in no other part\. On them r2 is (\S+) .* rows it is ([\d.]+)", said
+    )
     assert found
     assert float(found[1]) < 0.2 < 0.9 < float(found[2].rstrip("."))
-    assert "The rows end on 2023-12-31" in said
+    assert "The rows it was fitted on end on 2021-12-31" in said
     assert table(said, "part")[-1][:4] == ["out_of_time", "365", "2023-01-01", "2023-12-31"]
 
 
@@ -182,8 +184,6 @@ def test_a_table_that_only_the_environment_names_is_in_the_command(
     small_project()
     chosen = load_settings().choices()
     Path("config.yaml").write_text("models: [linear]\n")
-    made = command(
-        "linear", {"settings": chosen, "git_commit": "none", "package": PACKAGE}
-    )
+    made = command("linear", {"settings": chosen, "git_commit": "none", "package": PACKAGE})
     given = json.dumps({"table": "fruit.csv"})
     assert made == f"{PREFIX}DATA='{given}' make train MODEL=linear"

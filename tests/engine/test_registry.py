@@ -175,7 +175,7 @@ def test_a_worse_challenger_is_refused_with_the_interval(
     project.register(worse)
     told = refusal("promote")
     assert "it is worse: average_precision -0." in told
-    assert "95 % confidence" in told
+    assert "95% CI" in told
     assert project.version("champion") == "1"
 
 

@@ -82,7 +82,9 @@ def test_few_rows_are_all_judged_by_models_that_did_not_see_them(
     assert len(dataset.splits) == 15
     low, high = metrics()["interval"]
     assert low < metrics()["test"]["average_precision"] < high
-    assert f"60 rows: the interval is {low:.3f} to {high:.3f}; treat the score as a hint" in told
+    assert (
+        f"60 rows: the 95% CI is {low:.3f}–{high:.3f}; treat the score as a rough estimate" in told
+    )
 
     # What the bundle keeps is what the rounds give when they are gone through again.
     predictor = BundlePredictor(Path("bundles/challenger"))
@@ -141,14 +143,14 @@ def test_the_table_is_readable_and_the_best_by_validation_comes_first(
     trained_here: Callable[..., str],
 ) -> None:
     told = trained_here(models=["tree", "linear"], split=ONCE).splitlines()
-    start = next(i for i, line in enumerate(told) if "95 % interval" in line)
+    start = next(i for i, line in enumerate(told) if "95% CI" in line)
     first, second, alone, nothing = told[start + 1 : start + 5]
     assert max(map(len, told[start : start + 5])) <= 100
     assert first.startswith("linear")
     assert second.startswith("tree")
     assert float(first.split()[3]) > float(second.split()[3])
-    assert alone.startswith("weight alone")
-    assert nothing.startswith("ignoring the input")
+    assert alone.startswith("single feature (weight)")
+    assert nothing.startswith("dummy baseline")
 
 
 def test_a_run_holds_the_hyperparameters_of_its_own_model_type(
@@ -169,7 +171,7 @@ def test_without_signal_the_report_says_so(trained_here: Callable[..., str]) -> 
     rows = [f"{dice.random():.3f},{dice.random():.3f},a,{dice.choice('xyz')}" for _ in range(200)]
     table = "legs,weight,home,animal\n" + "\n".join(rows)
     told = trained_here(columns=ANIMALS, table=table, models=["tree"])
-    assert "no signal: no model beats, beyond noise, one that ignores its input" in told
+    assert "no signal: no model is significantly better than the dummy baseline" in told
     assert "no champion yet" in told
 
 
@@ -182,7 +184,9 @@ def test_a_score_too_good_to_be_true_names_the_column(trained_here: Callable[...
     columns = {**ANIMALS, "animal": {"type": "boolean", "role": "target"}}
     table = "legs,weight,home,animal\n" + "\n".join(rows)
     told = trained_here(columns=columns, table=table, models=["tree"])
-    assert re.search(r"too good to be true\? roc_auc is 1.0000.*The best alone: weight", told)
+    assert re.search(
+        r"too good to be true\? roc_auc is 1.0000.*the best single features: weight", told
+    )
 
 
 def test_when_the_budget_is_spent_no_further_model_is_begun(

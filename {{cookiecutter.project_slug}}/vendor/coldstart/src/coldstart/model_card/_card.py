@@ -12,7 +12,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.model_card._datasheet import data, left_out
 from coldstart.model_card._limitations import limitations
-from coldstart.model_card._reproduce import again, origin
+from coldstart.model_card._reproduce import origin, reproduce
 from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
 from coldstart.train._evaluation import HeldOutPredictions, interval
@@ -21,7 +21,7 @@ from coldstart.train._summary import number
 
 SLICED = 50  # columns, those that tell most alone
 WATTS = 10  # that a busy core is taken to draw
-ALONE = "The families that were trained with it: `make leaderboard`."
+ALONE = "Model types trained with it: `make leaderboard`."
 
 
 def model_card(
@@ -35,10 +35,21 @@ def model_card(
 
     Parameters
     ----------
-    held
+    dataset : Dataset
+        The prepared rows.
+    manifest : Manifest
+        The model's manifest, with its metrics.
+    held : HeldOutPredictions
         Predictions of the test rows.
-    scorer
-        The bundle, to ask of later rows.
+    baselines : Baselines
+        Predictions of the test rows by the baselines.
+    predictor : BundlePredictor
+        The bundle, to predict the out-of-time rows.
+
+    Returns
+    -------
+    str
+        The card.
 
     References
     ----------
@@ -47,54 +58,59 @@ def model_card(
     sections = {
         "Purpose": purpose(dataset, manifest),
         "Data": data(dataset, manifest),
-        "Left out": left_out(dataset),
+        "Excluded columns": left_out(dataset),
         "Metrics": metrics(manifest, held),
-        "Slices": slices(dataset, manifest, held, baselines),
+        "Subgroups": subgroups(dataset, manifest, held, baselines),
         "Calibration": calibrated(dataset, held),
         "Out-of-time set": out_of_time(dataset, manifest, predictor),
-        "Limits": [f"- {one}" for one in limitations(dataset, manifest, held)],
-        "What the training took": took(manifest),
-        "The same again": ["\n\n".join(again(manifest.family, manifest.provenance))],
-        "Origin": [origin(manifest.provenance)],
+        "Limitations": [f"- {one}" for one in limitations(dataset, manifest, held)],
+        "Compute": compute(manifest),
+        "Reproduce": ["\n\n".join(reproduce(manifest.family, manifest.provenance))],
+        "Provenance": [origin(manifest.provenance)],
     }
     parts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items() if lines]
     return "\n\n".join([f"# Model card: {manifest.family}", *parts]) + "\n"
 
 
 def purpose(dataset: Dataset, manifest: Manifest) -> list[str]:
-    """What it answers, and how the answer is chosen."""
+    """Describe what the model predicts, and how a class is chosen."""
     column = dataset.contract.columns[manifest.target]
     about = column.description.strip()
     about += "." if about and about[-1] not in ".!?" else ""
-    told = [f"It predicts {code(manifest.target)}. {about}".strip()]
+    lines = [f"The model predicts {code(manifest.target)}. {about}".strip()]
     if manifest.threshold is not None:
-        told.append(
-            f"It answers {code(manifest.classes[1])} from a probability of "
-            f"{manifest.threshold:.3f}, where F1 on the validation rows is best."
+        lines.append(
+            f"It predicts {code(manifest.classes[1])} from a probability of "
+            f"{manifest.threshold:.3f}, which maximizes F1 on the validation rows."
         )
     elif manifest.weights and len(set(manifest.weights)) > 1:
-        told.append(
-            "Its answer is the class whose probability, times a weight that favours rare ones, "
-            "is largest: that made the mean F1 on the validation rows best."
+        lines.append(
+            "The predicted class has the largest product of probability and class weight. The "
+            "weights favor rare classes and maximize macro F1 on the validation rows."
         )
-    told.append("It is meant for rows that come about as these did; for others, judge it first.")
-    return told
+    lines.append("Use it for rows collected like these. Evaluate it first on any others.")
+    return lines
 
 
 def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
-    """All metrics, beside those of what needs no model."""
+    """Compare all metrics with those of the baselines."""
     found, name = manifest.metrics, manifest.metrics["primary"]
     low, high = found["interval"]
-    beside = {"model": found["test"], f"{code(found['column']['name'])} alone": found["column"]}
+    beside = {
+        "model": found["test"],
+        f"single-feature baseline ({code(found['column']['name'])})": found["column"],
+    }
     if "naive" in found:
-        beside["a season ago"] = found["naive"]
-    beside["ignoring the input"] = found["baseline"]
+        beside["seasonal naive forecast"] = found["naive"]
+    beside["dummy baseline"] = found["baseline"]
     rows = [[one, *(number(values[one]) for values in beside.values())] for one in found["test"]]
     return [
-        f"On {len(held.target):,} test rows, {name} is {number(found['test'][name])}, between "
-        f"{number(low)} and {number(high)} with 95 % confidence (bootstrap of the test rows: it "
-        "covers which rows were judged, not which the model was fitted on). "
-        f"On the validation rows, which chose it, it was {number(found['validation'])}.",
+        f"On {len(held.target):,} test rows, {name} is {number(found['test'][name])} (95% CI "
+        f"{number(low)}–{number(high)}, bootstrap of the test rows: it does not cover the choice "
+        "of the training rows). "
+        f"On the validation rows, which chose the model, it is {number(found['validation'])}. The "
+        "test rows also decide in the promotion gate, so after many promotions this score is "
+        "slightly optimistic.",
         "",
         *table(["metric", *beside], rows),
         "",
@@ -105,9 +121,9 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
 
 
 def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
-    """Put the metrics of the families of one training, the best first, into a card."""
+    """Put the metrics of the model types of one training, the best first, into a card."""
     if len(models) == 1:
-        return card.replace(ALONE, "No other family was trained with it.", 1)
+        return card.replace(ALONE, "No other model type was trained with it.", 1)
     name = next(iter(models.values()))["primary"]
     rows = [
         [
@@ -118,19 +134,19 @@ def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
         ]
         for family, found in models.items()
     ]
-    heads = ["family", f"validation {name}", f"test {name}", "95 % interval"]
+    heads = ["model type", f"validation {name}", f"test {name}", "95% CI"]
     lines = [
-        "The same rows judged the families that were trained with it:",
+        "Model types trained with it, evaluated on the same rows:",
         "",
         *table(heads, rows),
     ]
     return card.replace(ALONE, "\n".join(lines), 1)
 
 
-def slices(
+def subgroups(
     dataset: Dataset, manifest: Manifest, held: HeldOutPredictions, baselines: Baselines
 ) -> list[str]:
-    """The worst slices of the test rows."""
+    """List the lowest-performing subgroups of the test rows."""
     columns = list(baselines.columns)[:SLICED]
     count, worst = worst_slices(dataset, held, baselines.dummy, columns)
     least = f"at least {LEAST_ROWS} test rows" + (
@@ -150,19 +166,19 @@ def slices(
         for one in worst
     ]
     name = manifest.metrics["primary"]
-    heads = ["slice", "rows", name, "95 % interval", "ignoring the input", "skill"]
+    heads = ["subgroup", "rows", name, "95% CI", "dummy baseline", "skill"]
     return [
-        f"The worst of {count} slices with {least}: frequent values of categories and quarters of "
-        "numbers, a column at a time. The skill is how far the score is on the way from ignoring "
-        "the input to 1, since a slice's score is low already where the task is hard. Of many "
-        "slices the worst looks worse than it is: chance has helped to choose it.",
+        f"The lowest-performing of {count} subgroups with {least}: frequent values of categories "
+        "and quartiles of numbers, one column at a time. Skill is how far the score is from the "
+        "dummy baseline (0) to a perfect score (1), since a score is low where the task is hard. "
+        "The lowest of many subgroups looks worse than it is: chance helps to choose it.",
         "",
         *table(heads, rows),
     ]
 
 
 def calibrated(dataset: Dataset, held: HeldOutPredictions) -> list[str]:
-    """What was said, beside what came true."""
+    """Compare predicted probabilities with observed frequencies."""
     share = bool(dataset.classes)
     show = percent if share else number
     if not share:
@@ -170,38 +186,40 @@ def calibrated(dataset: Dataset, held: HeldOutPredictions) -> list[str]:
     elif len(dataset.classes) == 2:
         what = f"Probabilities of {code(dataset.classes[1])}"
     else:
-        what = "Probabilities of the likeliest class"
+        what = "Probabilities of the predicted class"
     rows = [
         [f"{one.rows:,}", show(one.said), show(one.true), " to ".join(map(show, one.interval))]
         for one in calibration(held)
     ]
-    heads = ["test rows", "said", "came true" if share else "was", "95 % interval"]
+    predicted = "mean predicted probability" if share else "mean prediction"
+    observed = "observed frequency" if share else "observed mean"
+    heads = ["test rows", predicted, observed, "95% CI"]
     return [f"{what}, from the lowest to the highest:", "", *table(heads, rows)]
 
 
 def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor) -> list[str]:
-    """How the model does on the rows after the test rows."""
+    """Evaluate the model on the rows after the test rows."""
     held = predict_out_of_time(dataset, predictor)
     if held is None:
         return []
     name = manifest.metrics["primary"]
     low, high = interval(held)
     return [
-        f"{len(held.rows):,} rows were neither learned from nor chosen by, nor are they among the "
-        f"test rows. On them {name} is {number(held.score())}, between {number(low)} and "
-        f"{number(high)}; on the test rows it is {number(manifest.metrics['test'][name])}. "
-        "`make monitor PART=out_of_time` tells which columns have moved."
+        f"{len(held.rows):,} rows are in no other part. On them {name} is "
+        f"{number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows it is "
+        f"{number(manifest.metrics['test'][name])}. `make monitor PART=out_of_time` shows which "
+        "columns have drifted."
     ]
 
 
-def took(manifest: Manifest) -> list[str]:
-    """Time, energy and price of the training."""
+def compute(manifest: Manifest) -> list[str]:
+    """Report time and energy of the training."""
     seconds, busy = manifest.metrics["fit_seconds"], manifest.metrics["cpu_seconds"]
-    told = [
-        f"All fits together took {seconds:.1f} s, and {busy:.1f} s of CPU time, on a machine with "
-        f"{os.cpu_count()} cores: about {busy * WATTS / 3600:.2g} Wh. That is an estimate, from "
-        f"{WATTS} W for a busy core; a GPU, memory and whatever else ran are not in it."
+    lines = [
+        f"All fits took {seconds:.1f} s ({busy:.1f} s of CPU time) on a machine with "
+        f"{os.cpu_count()} cores: about {busy * WATTS / 3600:.2g} Wh. This estimate assumes "
+        f"{WATTS} W for a busy core and leaves out GPU, memory and other processes."
     ]
     if JOB:
-        told.append("The machine was rented: `make leaderboard` tells what it has cost.")
-    return told
+        lines.append("The machine was rented: `make leaderboard` shows its cost.")
+    return lines

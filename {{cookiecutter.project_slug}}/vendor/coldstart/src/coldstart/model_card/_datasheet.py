@@ -1,4 +1,4 @@
-"""What a model card says of the data: where it is from, how it was split, what was left out.
+"""The data section of a model card: source, split, excluded columns.
 
 References
 ----------
@@ -20,38 +20,38 @@ PAGES = ("data/raw/README.md", "data/README.md")
 
 
 def data(dataset: Dataset, manifest: Manifest) -> list[str]:
-    """Where the rows are from, how they were split, and what the model reads."""
+    """Describe the source of the rows, their split, and the features."""
     contract, chosen = dataset.contract, manifest.provenance["settings"]["data"]
     files = [chosen["table"], *(join["file"] for join in chosen["joins"])]
     pages = " and ".join(f"`{page}`" for page in PAGES if Path(page).is_file())
-    about = f" What they are: {pages} in the project." if pages else ""
-    told = [f"{len(dataset.table):,} rows from {', '.join(map(code, files))}.{about}", ""]
+    about = f" Description: {pages}." if pages else ""
+    lines = [f"{len(dataset.table):,} rows from {', '.join(map(code, files))}.{about}", ""]
     time, group = contract.names("time"), contract.names("group")
     if time:
-        how = f"by {code(time[0])}: later rows judge what was fitted on earlier ones"
+        how = f"by {code(time[0])}: later rows evaluate what was fitted on earlier ones"
     elif group:
         how = f"at random, with all rows of one {code(group[0])} on the same side"
     else:
         how = "at random, with copies of a row on the same side"
     if len(dataset.splits) > 1:
-        told.append(
-            f"They are few, so they were split {len(dataset.splits)} times ({how}). In each round "
-            "a model was fitted without the rows that judge it; the scores are the means of the "
-            "repetitions. The model here was then fitted on all rows."
+        lines.append(
+            f"They are few, so cross-validation splits them {len(dataset.splits)} times ({how}). "
+            "In each split, a model is fitted without the rows that evaluate it. Scores are means "
+            "of the repetitions. The final model is fitted on all rows."
         )
     else:
-        told += [
-            f"They are split {how}. The model was chosen on the validation rows, then fitted on "
-            "train and validation, and judged once on the test rows.",
+        lines += [
+            f"They are split {how}. The model was chosen on the validation rows, fitted on "
+            "training and validation rows, and evaluated on the test rows.",
             "",
             *parts(dataset),
         ]
     features = ", ".join(map(code, contract.features))
-    return [*told, "", f"{len(contract.features)} features: {features}."]
+    return [*lines, "", f"{len(contract.features)} features: {features}."]
 
 
 def parts(dataset: Dataset) -> list[str]:
-    """The one split, in a table."""
+    """Return the single split as a table."""
     time, classes = dataset.contract.names("time"), dataset.classes
     rows = []
     for name, part in dataset.splits[0].parts().items():
@@ -70,7 +70,7 @@ def parts(dataset: Dataset) -> list[str]:
 
 
 def left_out(dataset: Dataset) -> list[str]:
-    """Columns that the model is not shown, and why."""
+    """List the columns that are not features, and why."""
     return [
         f"- {code(name)} ({column.role}): "
         f"{column.reason or column.description or 'no reason given'}"

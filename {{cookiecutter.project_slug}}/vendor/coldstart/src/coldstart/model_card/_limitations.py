@@ -1,4 +1,4 @@
-"""What a model's run itself shows against relying on it."""
+"""Limitations of a model that its own run shows."""
 
 from __future__ import annotations
 
@@ -17,41 +17,39 @@ RARE = 0.05  # share of a class
 
 
 def limitations(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) -> list[str]:
-    """Sentences, each of which is true of this run.
-
-    Parameters
-    ----------
-    held
-        Predictions of the test rows.
-    """
+    """Return the limitations that hold for this run, one sentence each."""
     contract, metrics, name = dataset.contract, manifest.metrics, manifest.metrics["primary"]
     low = metrics["interval"][0]
-    said = ["It tells what goes with the target in these rows, and not what causes it."]
+    said = ["The model shows associations in these rows, not causes."]
     if low <= metrics["baseline"][name]:
-        said.append("On the test rows it is not better, beyond noise, than ignoring the input.")
+        said.append("On the test rows it is not significantly better than the dummy baseline.")
     elif low <= metrics["column"][name]:
         column = code(metrics["column"]["name"])
-        said.append(f"It is not better, beyond noise, than {column} alone.")
+        said.append(f"It is not significantly better than the single-feature baseline ({column}).")
     if len(held.target) < FEW:
-        said.append(f"{len(held.target)} rows judge it: take the score as a hint.")
+        said.append(
+            f"Only {len(held.target)} rows evaluate it: treat the score as a rough estimate."
+        )
     elif len(dataset.classes) == 2 and (few := rarer(held.target)) < FEW:
-        said.append(f"The rarer class has {few} test rows: take the score as a hint.")
+        said.append(f"The rarer class has {few} test rows: treat the score as a rough estimate.")
     if time := contract.names("time"):
-        last = str(dataset.table[time[0]].dt.date().max())
-        said.append(f"The rows end on {last}: of what has changed since, it knows nothing.")
+        last = dataset.table[time[0]][dataset.fitting_rows].dt.date().max()
+        said.append(f"The rows it was fitted on end on {last}. Later changes are unknown to it.")
     else:
         said.append(
-            "No column tells when a row is from, so that the test rows are no later than the "
-            "others: whether it lasts, they cannot show."
+            "No column holds the time of a row, so the test rows are not later than the others. "
+            "They cannot show whether the score lasts."
         )
     if len(dataset.table) == manifest.provenance["settings"]["training_rows"]:
-        said.append("The rows are a random sample of more (`training_rows` in config.yaml).")
+        said.append(
+            "The rows are a random sample of a larger table (`training_rows` in config.yaml)."
+        )
     gaps = {column: missing(dataset.table[column]) for column in contract.features}
     often = {column: gap for column, gap in gaps.items() if gap >= OFTEN}
     if often:
         named = ", ".join(f"{code(column)} ({percent(gap)})" for column, gap in often.items())
         said.append(
-            f"Often missing: {named}. Where they come to be missing for another reason, it may err."
+            f"Often missing: {named}. Predictions may be wrong where the reason for gaps changes."
         )
     if dataset.classes:
         shares = np.bincount(held.target, minlength=len(dataset.classes)) / len(held.target)

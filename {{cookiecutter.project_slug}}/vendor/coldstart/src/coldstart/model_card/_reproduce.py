@@ -51,28 +51,25 @@ def command(family: str, provenance: dict[str, Any]) -> str:
     return line if commit == "none" else f"git checkout {commit} && {line}"
 
 
-def again(family: str, provenance: dict[str, Any]) -> list[str]:
-    """Paragraphs on how to make a model again, and what stands against it."""
-    told = [f"```\n{command(family, provenance)}\n```"]
+def reproduce(family: str, provenance: dict[str, Any]) -> list[str]:
+    """Return paragraphs on how to reproduce a model, and what prevents it."""
+    lines = [f"```\n{command(family, provenance)}\n```"]
     if provenance["git_commit"] == "none":
-        told.append("It was trained outside of git: nothing tells whether the code has changed.")
+        lines.append("It was trained outside of git, so changes of the code are not recorded.")
     elif provenance["git_dirty"]:
-        told.append(
-            "It was trained with changes that were not committed, so that the commit alone does "
-            "not give the same."
-        )
+        lines.append("It was trained with uncommitted changes, so the commit alone is not enough.")
     data = provenance["settings"]["data"]["table"]
     if git("ls-files", "--", data) == "":
-        told.append(f"`{data}` is not in git: a fresh clone needs the same data first.")
-    told.append(
-        f"The prepared table is the same if its SHA-256 is `{provenance['data']}`; the new card "
+        lines.append(f"`{data}` is not in git: a fresh clone needs the same data first.")
+    lines.append(
+        f"The prepared table is the same if its SHA-256 is `{provenance['data']}`. The new card "
         "then shows the same metrics."
     )
-    return told
+    return lines
 
 
 def origin(provenance: dict[str, Any]) -> str:
-    """Run, commit, time and versions."""
+    """Return the run, the commit, the time and the versions."""
     commit = f"git commit `{provenance['git_commit']}`"
     if provenance["git_commit"] == "none":
         commit = "outside of git"

@@ -17,10 +17,10 @@ from coldstart.train._summary import SHOWN, number
 
 TEXT = Path(__file__).with_name("questions.md")
 SECTIONS = {
-    "limits": "Limits",
-    "slices": "Slices",
-    "compute_section": "What the training took",
-    "reproduce_section": "The same again",
+    "limits": "Limitations",
+    "slices": "Subgroups",
+    "compute_section": "Compute",
+    "reproduce_section": "Reproduce",
 }
 """Titles of the model card's sections, by their names in the text."""
 MANY_GAPS = 0.2  # share of missing values from which a column is named

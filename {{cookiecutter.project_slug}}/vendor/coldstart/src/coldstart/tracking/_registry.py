@@ -204,9 +204,7 @@ def promotion_blockers(new: BundlePredictor, dataset: Dataset) -> list[str]:
     if provenance["data"] != dataset.digest:
         against.append("it was trained on other data than is prepared now (make train)")
     if metrics["interval"][0] <= metrics["baseline"][metrics["primary"]]:
-        against.append(
-            "on the test rows it does not beat, beyond noise, a model that ignores its input"
-        )
+        against.append("on the test rows it is not significantly better than the dummy baseline")
     return against
 
 
@@ -241,7 +239,7 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
             for predictor in (new, old)
         )
     low, high = interval(mine, theirs)
-    gain = f"{name} {low:+.4f} to {high:+.4f} against the champion's, with 95 % confidence"
+    gain = f"{name} {low:+.4f} to {high:+.4f} compared with the champion (95% CI)"
     if low > 0:
         return True, gain
     if high < 0:
@@ -253,7 +251,7 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
     times = [one_row_time(predictor, encode(predictor.contract, one)) for predictor in (new, old)]
     if times[0] / times[1] <= MIN_RATIO:
         return True, f"as good ({gain}) and {times[1] / times[0]:.1f} times faster"
-    return False, f"it is not better beyond noise ({gain}), nor smaller or faster"
+    return False, f"it is not significantly better ({gain}), nor smaller or faster"
 
 
 def compare_apart(new: BundlePredictor, old: BundlePredictor, name: str) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""What a model is held against: ignoring the input, a single column, the value a season ago."""
+"""Baselines: a dummy, the best single feature, the seasonal naive forecast."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Slice:
     rows
         Their places among the test rows, shape (n,).
     score
-        The primary metric of the model, and `dummy` of ignoring the input.
+        The primary metric of the model, and `dummy` that of the dummy baseline.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Slice:
 
     @property
     def skill(self) -> float:
-        """How far the score is on the way from ignoring the input to the best there is, which is 1.
+        """How far the score is from the dummy baseline (0) to a perfect score (1).
 
         Scores alone cannot be compared: where a class is rare, or the values are close together,
         any model's is low.

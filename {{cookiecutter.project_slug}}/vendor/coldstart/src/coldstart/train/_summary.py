@@ -1,4 +1,4 @@
-"""What a training tells the person: the models side by side, and what to make of it."""
+"""The summary of a training: models and baselines side by side, and what the scores mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
 
 
 def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """A table of the models and what they are held against, line by line, the headings first.
+    """Return a table of models and baselines, line by line, the headings first.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
     first = next(iter(models.values()))
     name = first["primary"]
     others = [other for other in SHOWN if other in first["test"] and other != name]
-    heads = ["validation", f"test {SHOWN[name]}", "95 % interval"]
+    heads = ["validation", f"test {SHOWN[name]}", "95% CI"]
     rows = [["", *heads, *(SHOWN[other] for other in others), "fit"]]
     for title, metrics in models.items():
         low, high = metrics["interval"]
@@ -42,15 +42,15 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
                 title,
                 number(metrics["validation"]),
                 number(metrics["test"][name]),
-                f"{number(low)} to {number(high)}",
+                f"{number(low)}–{number(high)}",
                 *(number(metrics["test"][other]) for other in others),
                 f"{metrics['fit_seconds']:.1f} s",
             ]
         )
-    held = {f"{first['column']['name']} alone": first["column"]}
+    held = {f"single feature ({first['column']['name']})": first["column"]}
     if "naive" in first:
-        held["the value a season ago"] = first["naive"]
-    held["ignoring the input"] = first["baseline"]
+        held["seasonal naive forecast"] = first["naive"]
+    held["dummy baseline"] = first["baseline"]
     for title, found in held.items():
         rows.append(
             [title, "", number(found[name]), "", *(number(found[other]) for other in others), ""]
@@ -96,30 +96,32 @@ def number(value: float) -> str:
 
 
 def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
-    """What the best model's score is worth."""
+    """Return lines on what the best model's score is worth."""
     metrics = next(iter(models.values()))
     name, (low, high) = metrics["primary"], metrics["interval"]
     rows = len(baselines.dummy.target)
     lines = []
     if all(each["interval"][0] <= each["baseline"][name] for each in models.values()):
         lines.append(
-            "no signal: no model beats, beyond noise, one that ignores its input; these columns "
-            "do not tell the target, or the rows are too few"
+            "no signal: no model is significantly better than the dummy baseline; these columns "
+            "do not predict the target, or the rows are too few"
         )
     elif metrics["test"][name] <= metrics["column"][name]:
-        lines.append(f"{metrics['column']['name']} alone says as much as the best model")
+        lines.append(
+            f"the single-feature baseline ({metrics['column']['name']}) is as good as the best model"
+        )
     if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
-        lines.append("the value a season ago is as good a forecast as the best model")
+        lines.append("the seasonal naive forecast is as good as the best model")
     if rows < FEW:
         lines.append(
-            f"{rows} rows: the interval is {number(low)} to {number(high)}; "
-            "treat the score as a hint"
+            f"{rows} rows: the 95% CI is {number(low)}–{number(high)}; "
+            "treat the score as a rough estimate"
         )
     return lines
 
 
 def suspicion(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
-    """Say where a score is too good to be true, and which columns to look at."""
+    """Return a line if a score is too good to be true, with the columns to look at."""
     metrics = next(iter(models.values()))
     found = {
         name: metrics["test"][name]
@@ -134,6 +136,6 @@ def suspicion(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[s
         f"{column} ({score:.3f})" for column, score in list(baselines.columns.items())[:3]
     )
     return [
-        f"too good to be true? {name} is {value:.4f}. Does a column know the outcome? "
-        f"The best alone: {columns}"
+        f"too good to be true? {name} is {value:.4f}. Check for a leak; the best single "
+        f"features: {columns}"
     ]

@@ -37,10 +37,10 @@ def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: st
     print(f"{family}, the best of {len(done)} trials: {settings_in_a_line(found)}")
     for part, (new, own) in (("validation", validated), ("test", tested)):
         low, high = interval(new, own, settings.seed)
-        verdict = "better" if low > 0 else "worse" if high < 0 else "nothing beyond noise"
+        verdict = "better" if low > 0 else "worse" if high < 0 else "no significant difference"
         print(
-            f"{part:>10}: {name} {new.score():.4f}, with its own settings {own.score():.4f}: "
-            f"{low:+.4f} to {high:+.4f} with 95 % confidence, {verdict}"
+            f"{part:>10}: {name} {new.score():.4f}, with the defaults {own.score():.4f}: "
+            f"95% CI of the difference {low:+.4f} to {high:+.4f}, {verdict}"
         )
         if part == "validation":
             keep = low > 0
@@ -48,7 +48,7 @@ def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: st
         write(family, found)
         print(f"{CONFIG}: written under tuned; make train uses them, without those lines the own")
     else:
-        print(f"{CONFIG} stays as it is: on the validation rows nothing was better beyond noise")
+        print(f"{CONFIG} stays as it is: nothing was significantly better on the validation rows")
 
 
 def settings_in_a_line(found: dict[str, Any]) -> str:
