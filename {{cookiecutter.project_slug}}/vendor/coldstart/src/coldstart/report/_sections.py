@@ -39,9 +39,10 @@ def data_section(dataset: Dataset, champion: Manifest) -> str:
     ]
     target = contract.columns[contract.target]
     about = " ".join(target.description.split()).rstrip(".")
+    about = f": {about[0].lower()}{about[1:]}" if about else ""
     sentences = [
-        f"{len(dataset.table):,} rows from {listed(files)}, with {len(contract.features)} features.",
-        f"The target is {code(contract.target)}{f': {about[0].lower()}{about[1:]}' if about else ''} "
+        f"{len(dataset.table):,} rows from {listed(files)} with {len(contract.features)} features.",
+        f"The target is {code(contract.target)}{about} "
         f"({distribution(dataset)}).",
         split_sentence(dataset),
     ]
@@ -116,7 +117,7 @@ def example_section(contract: Contract) -> str:
     kind = "the class, with the probability of each" if contract.classifies else "a number"
     return "\n".join(
         [
-            f"While it serves, this request returns a prediction of {code(contract.target)}: {kind}.",
+            f"While it serves, this request predicts {code(contract.target)}: {kind}.",
             "",
             "```sh",
             "curl -s http://127.0.0.1:8000/predict -H 'Content-Type: application/json' \\",

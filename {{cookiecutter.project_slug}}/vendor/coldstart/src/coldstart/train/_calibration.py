@@ -51,7 +51,7 @@ def calibration(held: HeldOutPredictions) -> list[Bin]:
 
 
 def mean_of(values: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Mean, and its 95% confidence interval: Wilson's for a share, which may be 0 or 1, else a bootstrap."""
+    """Return a mean and its 95% confidence interval: Wilson's for a share, else a bootstrap."""
     if values.dtype == bool:
         share = binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="wilson")
         return float(values.mean()), (float(share.low), float(share.high))

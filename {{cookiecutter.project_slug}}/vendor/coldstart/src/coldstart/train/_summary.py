@@ -108,7 +108,7 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
         )
     elif metrics["test"][name] <= metrics["column"][name]:
         lines.append(
-            f"the single-feature baseline ({metrics['column']['name']}) is as good as the best model"
+            f"the single-feature baseline ({metrics['column']['name']}) does as well as the model"
         )
     if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
         lines.append("the seasonal naive forecast is as good as the best model")
