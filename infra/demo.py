@@ -1,6 +1,6 @@
-"""The demo: bake the template, train on its real data, and ask the API a question.
+"""The demo: generate a project, train on real data, and request a prediction.
 
-Everything it starts it also stops, unless it is told to keep it.
+It stops every process that it starts, unless `--keep` is given.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def main() -> int:
     keep = parser.parse_args().keep
 
     begin = time.perf_counter()
-    project = bake()
-    say(f"baked into {project}")
-    baked = time.perf_counter()
+    project = generate()
+    say(f"generated {project}")
+    generated = time.perf_counter()
     run("make", "setup", folder=project)
     installed = time.perf_counter()
     run("make", "train", folder=project)
@@ -42,31 +42,31 @@ def main() -> int:
         servers.append(start("make", "serve", f"PORT={port}", folder=project))
         api = f"http://127.0.0.1:{port}"
         wait(f"{api}/health/ready", servers[-1])
-        question = get(f"{api}/openapi.json")["components"]["schemas"]["Rows"]["examples"][0]
-        answer = get(f"{api}/predict", question)
-        answered = time.perf_counter()
-        say("a prediction", indent(question), "is answered with", indent(answer))
+        rows = get(f"{api}/openapi.json")["components"]["schemas"]["Rows"]["examples"][0]
+        prediction = get(f"{api}/predict", rows)
+        predicted = time.perf_counter()
+        say("request", indent(rows), "response", indent(prediction))
 
         port = free_port(5001)
         servers.append(start("make", "ui", f"PORT={port}", folder=project))
         mlflow = f"http://127.0.0.1:{port}"
         wait(f"{mlflow}/health", servers[-1])
         run("make", "leaderboard", folder=project)
-        seconds = answered - begin
+        seconds = predicted - begin
         say(
-            f"from the template to an answer: {seconds:.0f} s, "
-            f"{seconds - (installed - baked):.0f} s of it without the environment",
-            f"the demo page   {api}/",
-            f"the API's page  {api}/docs",
-            f"MLflow's page   {mlflow}",
-            f"the project     {project}",
+            f"from the template to a prediction: {seconds:.0f} s, "
+            f"{seconds - (installed - generated):.0f} s without the environment",
+            f"demo page   {api}/",
+            f"API docs    {api}/docs",
+            f"MLflow      {mlflow}",
+            f"project     {project}",
         )
         if keep:
             pids = " ".join(str(server.pid) for server in servers)
-            say(f"the pages stay up; to stop them: kill {pids}")
+            say(f"the servers keep running; to stop them: kill {pids}")
             servers.clear()
         else:
-            say("the pages were stopped; to keep them up: make demo KEEP=1")
+            say("the servers were stopped; to keep them running: make demo KEEP=1")
     finally:
         for server in servers:
             server.terminate()
@@ -75,8 +75,8 @@ def main() -> int:
     return 0
 
 
-def bake() -> Path:
-    """Bake the template with its defaults; what an earlier demo left makes room."""
+def generate() -> Path:
+    """Generate a project with the default answers, in place of an earlier demo's."""
     if FOLDER.exists():
         shutil.rmtree(FOLDER)
     cookiecutter = Path(sys.executable).with_name("cookiecutter")
@@ -89,13 +89,13 @@ def bake() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The process's environment, without what belongs to the template's own make."""
+    """Return the process's environment without what belongs to the template's own make."""
     ours = ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def run(*command: str, folder: Path) -> None:
-    """Run a command, showing it and what it prints."""
+    """Print a command, and run it."""
     say(f"$ {' '.join(command)}")
     done = subprocess.run(command, cwd=folder, env=environment(), check=False)
     if done.returncode:
@@ -103,7 +103,7 @@ def run(*command: str, folder: Path) -> None:
 
 
 def start(*command: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a command in the background; what it prints goes to a file beside the project."""
+    """Start a command in the background; its output goes to a file beside the project."""
     say(f"$ {' '.join(command)} &")
     with (FOLDER / f"{command[1]}.log").open("wb") as log:
         return subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
@@ -122,7 +122,7 @@ def free_port(wanted: int) -> int:
 
 
 def wait(url: str, server: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    """Wait until a server answers."""
+    """Wait until a server responds."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end and server.poll() is None:
         try:
@@ -131,11 +131,11 @@ def wait(url: str, server: subprocess.Popen[bytes], seconds: float = 120) -> Non
             time.sleep(0.1)
         else:
             return
-    sys.exit(f"error: {url} does not answer; see {FOLDER}/*.log")
+    sys.exit(f"error: {url} does not respond; see {FOLDER}/*.log")
 
 
 def get(url: str, body: Any = None) -> Any:
-    """Get JSON, or post some and get the answer."""
+    """Get JSON, or post some and get the response."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as response:
@@ -143,12 +143,12 @@ def get(url: str, body: Any = None) -> Any:
 
 
 def indent(value: Any) -> str:
-    """JSON for people."""
+    """Return JSON with line breaks."""
     return json.dumps(value, indent=2)
 
 
 def say(*lines: str) -> None:
-    """Print lines, set off from what other programs print."""
+    """Print lines, with an empty one before them."""
     print("", *lines, sep="\n", flush=True)
 
 

@@ -19,7 +19,7 @@ PAGE: ViewportSize = {"width": 980, "height": 930}  # in two columns: the form, 
 SHARPER = 1.2  # pixels of the picture for each of the README's
 
 LEFT_OUT = (
-    r"^(baked into|making |WARNING|installing |the project|the pages stay)",
+    r"^(generated |making |WARNING|installing |project |the servers keep)",
     r"^(neural: global batch| {20}|phase_of_flt alone|ignoring the input|\w+, version)",
     r"^\s*$",
 )
@@ -39,19 +39,21 @@ img { flex: 1; object-fit: cover; object-position: top; min-width: 0; }
 def main() -> None:
     """Run the demo, and take the picture of it."""
     command = ["make", "--no-print-directory", "demo", "KEEP=1"]
-    told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    printed = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     try:
-        take(told)
+        take(printed)
     finally:
-        for pid in told.rpartition("to stop them: kill ")[2].split():
+        for pid in printed.rpartition("to stop them: kill ")[2].split():
             os.kill(int(pid), signal.SIGTERM)
     print(f"picture: {PICTURE.relative_to(ROOT)}, {PICTURE.stat().st_size / 1000:.0f} kB")
 
 
-def take(told: str) -> None:
-    """Take the picture of what the demo told, whose page is still up."""
-    url = re.search(r"^the demo page +(\S+)", told, re.M)
-    assert url, told
+def take(printed: str) -> None:
+    """Take the picture of what the demo printed; its page must be up."""
+    url = re.search(r"^demo page +(\S+)", printed, re.M)
+    assert url, printed
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
@@ -62,14 +64,14 @@ def take(told: str) -> None:
             viewport={"width": 1180, "height": 652}, device_scale_factor=SHARPER
         )
         shown.set_content(
-            f'{FRAME}<pre>{terminal(told)}</pre><img src="data:image/png;base64,{page}">'
+            f'{FRAME}<pre>{terminal(printed)}</pre><img src="data:image/png;base64,{page}">'
         )
         shown.screenshot(path=PICTURE)
         browser.close()
 
 
 def page_at(browser: Browser, url: str) -> bytes:
-    """Return a screenshot of the demo page, with a row that it was tested on filled in."""
+    """Return a screenshot of the demo page, filled in with a row of the test set."""
     page = browser.new_page(viewport=PAGE, device_scale_factor=SHARPER)
     page.goto(url)
     page.locator(".moved li").first.wait_for()
@@ -79,12 +81,12 @@ def page_at(browser: Browser, url: str) -> bytes:
     return page.screenshot()
 
 
-def terminal(told: str) -> str:
-    """What the demo told as HTML, without the lines for which there is no room."""
+def terminal(printed: str) -> str:
+    """Return what the demo printed as HTML, without the lines for which there is no room."""
     left_out = re.compile("|".join(LEFT_OUT))
-    told = re.sub(r"a prediction\n.*?(?=is answered with)", "a prediction ", told, flags=re.S)
-    told = re.sub(r"\$ make leaderboard\n.*?(?=the demo page)", "", told, flags=re.S)
-    lines = ["$ make demo", *(line for line in told.splitlines() if not left_out.search(line))]
+    printed = re.sub(r"^request\n.*?(?=^response)", "", printed, flags=re.S | re.M)
+    printed = re.sub(r"\$ make leaderboard\n.*?(?=^demo page)", "", printed, flags=re.S | re.M)
+    lines = ["$ make demo", *(line for line in printed.splitlines() if not left_out.search(line))]
     return "\n".join(re.sub(r"^(\$ .*)", r"<b>\1</b>", html.escape(line)) for line in lines)
 
 

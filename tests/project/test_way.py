@@ -23,8 +23,8 @@ NETWORK = re.compile(r"(?i)(https?|all|no)_proxy|ssl_|pip_|uv_|\w+_ca_bundle")
 @pytest.fixture(scope="module")
 def way() -> list[str]:
     """The README's commands: a block's lines, without what they are said to do."""
-    section = (ROOT / "README.md").read_text().split("\n## Use it\n")[1].split("\n## ")[0]
-    block = re.search(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    first_screen = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## ")[0]
+    block = re.search(r"^```\n(.*?)^```", first_screen, re.MULTILINE | re.DOTALL)
     assert block
     return [line.split("#")[0].strip() for line in block[1].splitlines()]
 
