@@ -20,38 +20,60 @@ PROGRAMS = ROOT / "tests" / "bench" / "programs"
 BENCH = [sys.executable, str(ROOT / "tests" / "bench" / "bench.py")]
 
 
+NEEDS_WRK = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt install wrk")
+
+
+def run_bench(project: BakedProject, page: Path, *options: str) -> str:
+    """Run the benchmark with as little of everything as there can be, and return its tables."""
+    command = [*BENCH, "--quick", "--project", str(project.path), "--write", str(page), *options]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "**The core of a worker** (measured)" in page.read_text()
+    return done.stdout
+
+
+def assert_serving_and_tables(printed: str) -> None:
+    """Check the tables of the API beside an empty endpoint, and of large files."""
+    assert re.search(
+        r"requests lost, 4 x capacity +\| <= 0 +\| 0 ", printed.partition("Targets")[2]
+    )
+    assert "boosting, 13 features" in printed
+    assert re.search(r"\| 1 row, concurrency 16 +\| this project ", printed)
+    for workers in ("this project, 2 workers", "FastAPI, empty, 2 workers"):
+        assert re.search(rf"\| 32 rows, concurrency 64 +\| {workers} ", printed)
+    for who in ("prepare", "predict", "polars", "pandas"):
+        for kind in ("csv", "parquet"):
+            assert re.search(rf"\| 20,000 +\| {kind} +\| {who} ", printed)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt-get install wrk")
+@NEEDS_WRK
+def test_the_benchmark_measures_the_api_and_large_tables(
+    trained: BakedProject, tmp_path: Path
+) -> None:
+    # Without the rivals, whose packages are many; the weekly run has all of it.
+    options = ("--parts", "serving", "scale", "--rivals")
+    assert_serving_and_tables(run_bench(trained, tmp_path / "scale.md", *options))
+
+
+@pytest.mark.slow
+@pytest.mark.weekly
+@NEEDS_WRK
 def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     trained: BakedProject, tmp_path: Path
 ) -> None:
-    page = tmp_path / "scale.md"
-    done = subprocess.run(
-        [*BENCH, "--quick", "--project", str(trained.path), "--write", str(page)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    targets = done.stdout.partition("Targets")[2]
+    printed = run_bench(trained, tmp_path / "scale.md")
+    assert_serving_and_tables(printed)
+    targets = printed.partition("Targets")[2]
     assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1
-    assert re.search(r"requests lost, 4 x capacity +\| <= 0 +\| 0 ", targets)
-    assert "boosting, 13 features" in done.stdout
     for server in (
-        "this project",
         *("mlflow serve, pipeline", "mlflow serve, our graph"),
         *("BentoML, our graph", "BentoML, batching", "LitServe, our graph", "LitServe, batching"),
     ):
-        assert re.search(rf"\| 1 row, concurrency 16 +\| {server} ", done.stdout)
-    for workers in ("this project, 2 workers", "FastAPI, empty, 2 workers"):
-        assert re.search(rf"\| 32 rows, concurrency 64 +\| {workers} ", done.stdout)
-    assert "**The core of a worker** (measured)" in page.read_text()
-    assert "bare PyTorch" in done.stdout
-    assert "Weak scaling" in done.stdout or "Two machines: not measured" in done.stdout
-    assert re.search(r"\| 40,000 +\| streamed +\| 3\d,\d{3} ", done.stdout)
-    for who in ("prepare", "predict", "polars", "pandas"):
-        for kind in ("csv", "parquet"):
-            assert re.search(rf"\| 20,000 +\| {kind} +\| {who} ", done.stdout)
+        assert re.search(rf"\| 1 row, concurrency 16 +\| {server} ", printed)
+    assert "bare PyTorch" in printed
+    assert "Weak scaling" in printed or "Two machines: not measured" in printed
+    assert re.search(r"\| 40,000 +\| streamed +\| 3\d,\d{3} ", printed)
 
 
 def test_without_wrk_it_says_what_to_install() -> None:
