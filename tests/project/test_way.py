@@ -1,4 +1,4 @@
-"""The way in, as the README has it: from nothing to the first prediction."""
+"""The way in, as in the README: from nothing to the first prediction."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_question_has_an_answer_and_is_put_in_words() -> None:
 
 @pytest.mark.slow
 def test_three_commands_lead_from_nothing_to_a_prediction(way: list[str], tmp_path: Path) -> None:
-    """In a home without anything: no settings, no name in git, only Enter for an answer."""
+    """Go the way in an empty home: no settings, no name in git, only Enter for an answer."""
     assert len(way) <= MOST
     home, tools = tmp_path / "home", tmp_path / "tools"
     home.mkdir()
@@ -69,10 +69,12 @@ def test_three_commands_lead_from_nothing_to_a_prediction(way: list[str], tmp_pa
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    asked, said, _ = done.stdout.splitlines()[-3:]
-    row = json.loads(asked.removeprefix("asked: "))
+    request, prediction, _ = done.stdout.splitlines()[-3:]
+    row = json.loads(request.removeprefix("request: "))
     assert row["phase_of_flt"] == "Climb"
-    assert re.fullmatch(r"\w+, version \d+: effect is (true|false) \(probability 0\.\d+\)", said)
+    assert re.fullmatch(
+        r"\w+, version \d+: effect is (true|false) \(probability 0\.\d+\)", prediction
+    )
     # Each command says which is next.
     steps = [way[1], way[2]]
     printed = done.stdout.partition("data: 19,302 rows")[0]
