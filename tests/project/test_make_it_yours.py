@@ -124,4 +124,6 @@ def test_the_page_leads_from_the_demo_to_a_model_on_own_data(tmp_path: Path) -> 
     assert "late" in card
     for leak in ("voucher", "rating"):
         assert re.search(rf"^  {leak}:\n(    .*\n)*?    role: ignore$", contract, re.MULTILINE)
-    assert "answers late" in (project / "README.md").read_text(encoding="utf-8")
+    page = (project / "README.md").read_text(encoding="utf-8")
+    assert "The target is `late`" in page
+    assert "bird" not in page.lower()
