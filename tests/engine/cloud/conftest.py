@@ -24,7 +24,7 @@ COLUMNS = {
 CONFIG = {
     "data": {"table": "data/raw/houses.csv"},
     "split": {"cross_validate_below": 0},
-    "neural": {"epochs": 60, "patience": 60, "batch_size": 32, "checkpoint_seconds": 0},
+    "neural": {"epochs": 24, "patience": 24, "batch_size": 32, "checkpoint_seconds": 0},
     "models": ["neural"],
 }
 BUSY = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
@@ -38,7 +38,7 @@ class Quiet(WSGIRequestHandler):
 
 
 class Bucket:
-    """moto's S3, which answers 503 while `busy`."""
+    """moto's S3, which responds with 503 while `busy`."""
 
     def __init__(self) -> None:
         self.busy = False
@@ -77,17 +77,23 @@ def store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> St
     return Store(f"s3://jobs/{tmp_path.name}")
 
 
+def write_project(folder: Path) -> Path:
+    """Write a project about houses and their prices, for which a network takes a few seconds."""
+    Path(folder, "data/raw").mkdir(parents=True)
+    rows = "\n".join(f"{i % 97},{i % 89},{i % 97 // 3 * 50 + i % 89 // 20}" for i in range(1200))
+    (folder / "data/raw/houses.csv").write_text("size,age,price\n" + rows)
+    contract = {"columns": COLUMNS}
+    (folder / "schema.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Houses and their prices; the network takes a few seconds for them."""
-    folder = tmp_path / "home"
-    Path(folder, "data/raw").mkdir(parents=True)
+    """The project about houses, as the working directory."""
+    folder = write_project(tmp_path / "home")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    rows = "\n".join(f"{i % 97},{i % 89},{i % 97 // 3 * 50 + i % 89 // 20}" for i in range(1200))
-    Path("data/raw/houses.csv").write_text("size,age,price\n" + rows)
-    Path("schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
-    Path("config.yaml").write_text(yaml.safe_dump(CONFIG))
     return folder
 
 

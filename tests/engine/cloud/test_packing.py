@@ -1,4 +1,4 @@
-"""What goes to a machine, and what never does."""
+"""What is uploaded for a job, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARCHIVE = Path("inputs.tar.gz")
 
 
 def packed(**settings: str) -> list[str]:
-    """Names in the archive."""
+    """Return the names in the archive."""
     packing.pack(build(PROJECT, Train, [f"--{k}={v}" for k, v in settings.items()]), ARCHIVE, 10001)
     with tarfile.open(ARCHIVE) as tar:
         assert {entry.uid for entry in tar} == {10001}
@@ -27,19 +27,19 @@ def packed(**settings: str) -> list[str]:
 
 
 def refused() -> str:
-    """What is told of a folder that may not go."""
+    """Return why a folder is not uploaded."""
     with pytest.raises(UserError) as error:
         packing.pack(build(PROJECT, Train, []), ARCHIVE)
     return str(error.value)
 
 
-def test_only_what_a_training_reads_goes(project: Path) -> None:
+def test_only_what_a_training_reads_is_uploaded(project: Path) -> None:
     for name in (".env", "keys.txt", "notes.txt", "data/raw/other.csv"):
         Path(name).write_text("secret")
     assert packed() == ["config.yaml", "data/raw/houses.csv", "schema.yaml"]
 
 
-def test_the_settings_of_the_moment_go_without_the_tracking_stores_address(
+def test_the_settings_are_uploaded_without_the_tracking_stores_address(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:password@store.example")
@@ -50,7 +50,7 @@ def test_the_settings_of_the_moment_go_without_the_tracking_stores_address(
     assert "password" not in str(config)
 
 
-def test_of_a_table_in_an_object_store_only_the_address_goes(project: Path) -> None:
+def test_of_a_table_in_an_object_store_only_the_address_is_uploaded(project: Path) -> None:
     address = "s3://bucket/data/*.parquet"
     assert packed(**{"data.table": address}) == ["config.yaml", "schema.yaml"]
     with tarfile.open(ARCHIVE) as tar:
@@ -65,8 +65,10 @@ def test_the_same_inputs_make_the_same_archive(project: Path) -> None:
     assert checksum(ARCHIVE) == first
 
 
-def test_code_goes_without_what_is_made_of_it_and_without_secrets(project: Path) -> None:
+def test_the_code_and_the_engine_are_uploaded_without_caches_and_secrets(project: Path) -> None:
     Path("src/houses/__pycache__").mkdir(parents=True)
+    Path("vendor/coldstart/src").mkdir(parents=True)
+    Path("vendor/coldstart/src/engine.py").write_text("1")
     for name in ("main.py", "draft.py", "__pycache__/main.pyc"):
         Path("src/houses", name).write_text("1")
     for name in ("pyproject.toml", "constraints.txt", "notes.txt"):
@@ -74,13 +76,16 @@ def test_code_goes_without_what_is_made_of_it_and_without_secrets(project: Path)
     Path(".skyignore").write_text("draft.py\n")
     packing.pack_code(ARCHIVE)
     with tarfile.open(ARCHIVE) as tar:
-        assert tar.getnames() == ["constraints.txt", "pyproject.toml", "src/houses/main.py"]
+        assert tar.getnames() == [
+            *("constraints.txt", "pyproject.toml"),
+            *("src/houses/main.py", "vendor/coldstart/src/engine.py"),
+        ]
     Path("src/houses/.env").write_text("1")
     with pytest.raises(UserError, match=r"src/houses/\.env looks like a secret"):
         packing.pack_code(ARCHIVE)
 
 
-def test_a_folder_goes_without_what_skyignore_names(project: Path) -> None:
+def test_a_folder_is_uploaded_without_what_skyignore_lists(project: Path) -> None:
     Path("data/raw/draft.csv").write_text("size,age,price\n")
     Path("data/raw/deep").mkdir()
     Path("data/raw/deep/draft.csv").write_text("size,age,price\n")
@@ -99,19 +104,19 @@ def test_a_folder_goes_without_what_skyignore_names(project: Path) -> None:
         ("notes.csv", f"x\n{'-' * 5}BEGIN OPENSSH PRIVATE KEY-----\n"),
     ],
 )
-def test_a_secret_among_the_data_stays_here(project: Path, name: str, content: str) -> None:
+def test_a_secret_among_the_data_is_refused(project: Path, name: str, content: str) -> None:
     Path("data/raw", name).write_text(content)
     config = yaml.safe_load(Path("config.yaml").read_text()) | {"data": {"table": "data/raw"}}
     Path("config.yaml").write_text(yaml.safe_dump(config))
-    told = "looks like a secret, and stays here: name it in .skyignore"
-    assert refused() == f"data/raw/{name} {told}"
+    message = "looks like a secret and is not uploaded: list it in .skyignore"
+    assert refused() == f"data/raw/{name} {message}"
     assert not ARCHIVE.exists()
 
 
-def test_very_many_files_and_what_is_elsewhere_are_refused(
+def test_too_many_files_and_files_outside_of_the_project_are_refused(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "MANY", 3)
+    monkeypatch.setattr(packing, "MAX_FILES", 3)
     for number in range(5):
         Path(f"data/raw/{number}.csv").write_text("size,age,price\n")
     config = yaml.safe_load(Path("config.yaml").read_text())

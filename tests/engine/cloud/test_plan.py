@@ -1,7 +1,9 @@
-"""What a job may cost is told and held against the budget; what SkyPilot is given for it."""
+"""The plan of a job, its cost and its budget; and the task that SkyPilot gets for it."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 import shutil
 import subprocess
@@ -12,89 +14,149 @@ from typing import Any
 import pytest
 import yaml
 
-from coldstart.cli._cloud import LaunchRequest, TrainOn
+from coldstart.cli._commands import Train
 from coldstart.cli._main import build
-from coldstart.cloud import _plan as plan
 from coldstart.cloud._job import Job
-from coldstart.cloud._plan import Offer, Plan
-from coldstart.cloud.on_sky import _choices as choices
+from coldstart.cloud._launchers import find_launcher
+from coldstart.cloud._plan import Offer, Plan, check_price, confirm_plan, format_plan
+from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud.skypilot import _environment as skypilot
+from coldstart.cloud.skypilot import _launcher as launcher
+from coldstart.cloud.skypilot import _task as tasks
 from coldstart.errors import UserError
-from engine.support import PROJECT, TEMPLATE
+from engine.support import PROJECT, TEMPLATE, main
 
 JOB = Job("abcdef01" + "0" * 24, "houses", ["train", "--models", '["tree"]'], 2_000_000_000)
-DIGEST = "ghcr.io/me/houses@sha256:1234"
-INPUTS = "s3://mine/inputs/1.tar.gz"
+INPUTS, CODE = "s3://mine/inputs/1.tar.gz", "https://store.example/code?key=1"
 
 
 @pytest.fixture
 def task(project: Path) -> dict[str, Any]:
     """The project's own infra/train.sky.yaml, filled in."""
-    own = (TEMPLATE / choices.FILE).read_text()
-    choices.FILE.parent.mkdir()
-    own = re.sub("IMAGE: .*", "IMAGE: ghcr.io/me/houses", own)
-    choices.FILE.write_text(re.sub("STORE: .*", "STORE: s3://mine/", own))
-    return choices.read()
+    tasks.FILE.parent.mkdir()
+    template = (TEMPLATE / tasks.FILE).read_text()
+    tasks.FILE.write_text(re.sub("STORE: .*", "STORE: s3://mine/", template))
+    return tasks.read_task()
 
 
-def asked(*arguments: str) -> LaunchRequest:
-    """What the command line says."""
-    command = build(PROJECT, TrainOn, ["--on", "aws", *arguments])
-    assert isinstance(command, LaunchRequest)
-    return command
+def request(**changes: Any) -> LaunchRequest:
+    """Return a request, as the command line makes it."""
+    return LaunchRequest(build(PROJECT, Train, []), **({"on": "aws"} | changes))
 
 
-def test_the_most_is_the_dearest_machine_that_may_come_times_machines_and_hours() -> None:
-    planned = Plan(Offer("cheap", 0.2), 2, 1.5, "image", 0.45, [Offer("other", 0.3)])
-    assert planned.most == pytest.approx(2 * 0.45 * 1.5)
-    told = plan.tell(planned)
-    assert "2 x cheap: 0.2000 USD an hour" in told
-    assert "at most     1.35 USD (2 x 0.4500 x 1.5 h)" in told
-    assert "next best   other: 0.3000 USD an hour" in told
-    plan.agree(planned, 1.36, True)
-    with pytest.raises(UserError, match=r"may cost 1.35 USD, and the budget is 1: HOURS=1.1 fits"):
-        plan.agree(planned, 1.0, True)
+def test_the_most_is_the_most_expensive_machine_times_machines_and_hours() -> None:
+    plan = Plan(Offer("cheap", 0.2), 2, 1.5, "image", 0.45, [Offer("other", 0.3)])
+    assert plan.max_cost == pytest.approx(2 * 0.45 * 1.5)
+    text = format_plan(plan)
+    assert "2 x cheap: 0.2000 USD an hour" in text
+    assert "at most     1.35 USD (2 x 0.4500 x 1.5 h)" in text
+    assert "next best   other: 0.3000 USD an hour" in text
+    confirm_plan(plan, 1.36, True)
+    message = r"may cost 1.35 USD, and the budget is 1 USD: HOURS=1.11 fits, or a cheaper machine"
+    with pytest.raises(UserError, match=message):
+        confirm_plan(plan, 1.0, True)
 
 
-def test_what_has_no_price_fits_no_budget_and_is_asked_about_all_the_same() -> None:
-    planned = Plan(Offer("Kubernetes", None), 1, 2, "image")
-    assert planned.most is None
+@pytest.mark.parametrize("price", [3.0, 0.07, 7.3, 98.32, 0.9876])
+@pytest.mark.parametrize("budget", [0.5, 1.0, 5.0, 20.0])
+def test_the_hours_that_are_advised_are_accepted(price: float, budget: float) -> None:
+    plan = Plan(Offer("machine", price), 3, 1000.0, "image")
+    with pytest.raises(UserError) as refused:
+        confirm_plan(plan, budget, True)
+    if advised := re.search(r"HOURS=([\d.]+) fits", str(refused.value)):
+        hours = float(advised[1])
+        confirm_plan(dataclasses.replace(plan, hours=hours), budget, True)
+        assert hours > budget / price / 3 - 0.02
+    else:
+        assert budget / price / 3 < 0.01
+
+
+def test_without_a_price_no_budget_fits_and_a_confirmation_is_needed() -> None:
+    plan = Plan(Offer("Kubernetes", None), 1, 2, "image")
+    assert plan.max_cost is None
+    check_price(plan)
     with pytest.raises(UserError, match="needs a price"):
-        plan.agree(planned, 5.0, True)
-    with pytest.raises(UserError, match="YES=1 says yes"):
-        plan.agree(planned, None, False)
+        confirm_plan(plan, 5.0, True)
+    with pytest.raises(UserError, match="YES=1 confirms"):
+        confirm_plan(plan, None, False)
 
 
-def test_the_command_line_wins_over_the_file(task: dict[str, Any]) -> None:
-    assert choices.chosen(task, asked())["resources"]["use_spot"] is True
-    given = ["--gpu", "L4:2", "--no-spot", "--nodes", "2", "--dollars", "6", "--hours", "3"]
-    found = choices.chosen(task, asked(*given))
+@pytest.mark.parametrize("price", [0.0, -1.0, math.nan])
+def test_a_price_that_is_not_positive_is_refused(price: float) -> None:
+    for plan in (
+        Plan(Offer("vast", price), 1, 24, "code", 2.0),
+        Plan(Offer("aws", 1.0), 1, 24, "code", price),
+        Plan(Offer("k8s", None), 1, 24, "code", None, [Offer("vast", price)]),
+    ):
+        with pytest.raises(UserError, match="USD an hour, which cannot be right"):
+            check_price(plan)
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, price: float) -> None:
+    """Let SkyPilot offer one machine, without asking it."""
+    offer = {"machine": "Vast 8x_H200", "gpus": "H200:8", "price": price, "highest": price}
+    monkeypatch.setattr(launcher.shutil, "which", lambda program: program)
+    monkeypatch.setattr(skypilot, "ensure_installed", lambda: None)
+    monkeypatch.setattr(skypilot, "clouds", lambda: ["vast"])
+    monkeypatch.setattr(skypilot, "call", lambda *_: {"offers": [offer], "spot": True})
+
+
+def test_a_spot_price_of_zero_in_the_catalog_does_not_fit_every_budget(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered(monkeypatch, 0.0)
+    command = ["train-on", "--on", "vast", "--gpu", "H200:8", "--hours", "24", "--dollars", "0.01"]
+    for more in (["--yes"], ["--dry-run"]):
+        assert main([*command, *more]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "Vast 8x_H200 would cost 0.00 USD an hour, which cannot be right" in line
+
+
+def test_a_plan_warns_that_skypilot_copies_credentials_before_it_asks(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered(monkeypatch, 2.0)
+    for on in ("vast", "aws", "slurm", "kubernetes", "sky"):
+        assert main(["train-on", "--on", on, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        assert "warning     SkyPilot copies the credentials of all clouds" in out
+        assert "at most     4.00 USD" in out
+
+
+def test_a_job_is_not_longer_than_the_link_to_its_code(task: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="HOURS=168 is too long: on aws a job may take 167 h"):
+        find_launcher("aws").plan(request(hours=168))
+
+
+def test_the_command_line_overrides_the_file(task: dict[str, Any]) -> None:
+    assert tasks.apply_request(task, request())["resources"]["use_spot"] is True
+    given = {"gpu": "L4:2", "spot": False, "nodes": 2, "dollars": 6.0, "hours": 3.0}
+    found = tasks.apply_request(task, request(**given))
     assert found["num_nodes"] == 2
     resources = found["resources"]
     assert (resources["infra"], resources["accelerators"]) == ("aws", "L4:2")
     assert resources["use_spot"] is False
     assert resources["max_hourly_cost"] == 1.0  # 6 dollars over 3 hours of 2 machines
-    assert "accelerators" not in choices.chosen(task, asked("--gpu", "none"))["resources"]
-    assert "infra" not in choices.chosen(task, asked("--on", "sky"))["resources"]
+    assert "accelerators" not in tasks.apply_request(task, request(gpu="none"))["resources"]
+    assert "infra" not in tasks.apply_request(task, request(on="sky"))["resources"]
 
 
-def test_where_docker_cannot_run_skypilot_starts_the_image(task: dict[str, Any]) -> None:
-    assert "image_id" not in choices.chosen(task, asked())["resources"]
-    rent = asked("--on", "runpod")
-    found = choices.compose(choices.chosen(task, rent), rent, JOB, DIGEST, INPUTS)
-    assert found["resources"]["image_id"] == f"docker:{DIGEST}"
+def test_all_machines_get_the_code_and_no_image(task: dict[str, Any]) -> None:
+    for on in ("aws", "runpod", "kubernetes"):
+        wanted = request(on=on)
+        found = tasks.compose(tasks.apply_request(task, wanted), wanted, JOB, INPUTS, CODE)
+        assert found["secrets"] == {"CODE": CODE}
+        assert "image_id" not in found["resources"]
+        assert "config" not in found
+        assert CODE not in yaml.safe_dump({**found, "secrets": None})
 
 
-def test_nodes_of_slurm_get_the_code_and_a_limit_that_slurm_keeps(task: dict[str, Any]) -> None:
-    text = choices.FILE.read_text().replace("ghcr.io/me/", "ghcr.io/YOU/")
-    choices.FILE.write_text(text)
-    assert choices.read("slurm/cluster") == choices.read("slurm")  # no registry is needed
+def test_nodes_of_slurm_get_a_limit_that_slurm_enforces(task: dict[str, Any]) -> None:
     task["config"] = {"slurm": {"sbatch_options": {"account": "me", "time": "9-0"}}}
-    rent = asked("--on", "slurm")
+    wanted = request(on="slurm")
     job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + 630))
-    found = choices.compose(choices.chosen(task, rent), rent, job, "", INPUTS, "https://s?key=1")
-    assert found["secrets"] == {"CODE": "https://s?key=1"}
+    found = tasks.compose(tasks.apply_request(task, wanted), wanted, job, INPUTS, CODE)
     assert found["config"] == {"slurm": {"sbatch_options": {"account": "me", "time": 10}}}
-    assert "image_id" not in found["resources"]
 
 
 def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
@@ -102,8 +164,9 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush")
-    rent = asked()
-    found = choices.compose(choices.chosen(task, rent), rent, JOB, DIGEST, INPUTS)
+    monkeypatch.setenv("TORCH", "cu126")
+    wanted = request()
+    found = tasks.compose(tasks.apply_request(task, wanted), wanted, JOB, INPUTS, CODE)
     assert found["name"] == "houses-abcdef01"
     assert found["resources"]["labels"] == {
         "train-project": "houses",
@@ -112,41 +175,41 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     }
     envs = found["envs"]
     assert envs["STORE"] == f"s3://mine/jobs/{JOB.id}"
-    assert (envs["IMAGE"], envs["INPUTS"], envs["DEADLINE"]) == (DIGEST, INPUTS, "2000000000")
+    assert (envs["INPUTS"], envs["DEADLINE"]) == (INPUTS, "2000000000")
     assert envs["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
-    assert found["secrets"] == {"MLFLOW_TRACKING_PASSWORD": "hush"}
-    assert "--env MLFLOW_TRACKING_PASSWORD" in envs["PASSED"]
+    assert envs["TORCH"] == "cu126"
+    assert found["secrets"] == {"MLFLOW_TRACKING_PASSWORD": "hush", "CODE": CODE}
     assert "hush" not in yaml.safe_dump({**found, "secrets": None})
 
 
 @pytest.mark.parametrize("own", ["HOME", "SKY_RUNTIME_DIR"])
 @pytest.mark.parametrize("line", ["setup", "run"])
-def test_each_script_first_tells_the_machine_when_to_end_itself(
+def test_each_script_first_sets_the_end_of_its_machine(
     task: dict[str, Any], line: str, own: str, tmp_path: Path
 ) -> None:
     # On Slurm the home is one for all nodes, and what is a node's own lies elsewhere.
     places = {"HOME": "/nowhere", own: str(tmp_path)}
-    rent = asked()
-    chosen = choices.chosen({**task, "setup": "echo work", "run": "echo work; false"}, rent)
+    wanted = request()
+    chosen = tasks.apply_request({**task, "setup": "echo work", "run": "echo work; false"}, wanted)
 
     def ran(seconds: float) -> tuple[int, list[str]]:
         job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + seconds))
-        script = choices.compose(chosen, rent, job, DIGEST, INPUTS)[line]
+        script = tasks.compose(chosen, wanted, job, INPUTS, CODE)[line]
         done = subprocess.run(
             ["bash", "-c", script], env={**places, "PATH": str(tmp_path)},
             capture_output=True, text=True, cwd=tmp_path,
         )  # fmt: skip
-        said = tmp_path / "said"
-        lines = [*(said.read_text().split() if said.exists() else []), *done.stdout.split()]
-        said.unlink(missing_ok=True)
+        calls = tmp_path / "calls"
+        lines = [*(calls.read_text().split() if calls.exists() else []), *done.stdout.split()]
+        calls.unlink(missing_ok=True)
         return done.returncode, lines
 
-    # What SkyPilot has put on a machine: its Python, which here writes down what it is told.
+    # What SkyPilot has put on a machine: its Python, which here writes its arguments down.
     (tmp_path / ".sky").mkdir()
     (tmp_path / ".sky/python_path").write_text(f"{tmp_path}/python")
-    tell = 'case "$2" in *set_autostop*NONE*True*) ;; *) exit 9;; esac; '
-    tell += "minutes=${2#*set_autostop(}; echo ${minutes%%,*} >> said"
-    (tmp_path / "python").write_text(f"#!/bin/bash\n{tell}\n")
+    record = 'case "$2" in *set_autostop*NONE*True*) ;; *) exit 9;; esac; '
+    record += "minutes=${2#*set_autostop(}; echo ${minutes%%,*} >> calls"
+    (tmp_path / "python").write_text(f"#!/bin/bash\n{record}\n")
     (tmp_path / "python").chmod(0o755)
     for program in ("bash", "cat", "date", "env"):
         (tmp_path / program).symlink_to(str(shutil.which(program)))
@@ -154,11 +217,11 @@ def test_each_script_first_tells_the_machine_when_to_end_itself(
     code, lines = ran(601)
     if line == "setup":
         assert (code, lines) == (0, ["10", "work"])
-    else:  # after the work, whatever came of it, the machine is of no use
+    else:  # after the work, failed or not, the machine is not needed
         assert (code, lines) == (1, ["10", "3", "work"])
     code, lines = ran(-5)
     assert code == 1
-    assert lines[0] == "3"  # for SkyPilot to hear of it
+    assert lines[0] == "3"  # for SkyPilot to see the result
     assert "work" not in lines
     (tmp_path / "python").write_text("#!/bin/bash\nexit 1\n")
     code, lines = ran(601)
@@ -166,20 +229,19 @@ def test_each_script_first_tells_the_machine_when_to_end_itself(
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
-        (("ghcr.io/me/", "ghcr.io/YOU/"), "put your registry into envs.IMAGE"),
         (("s3://mine", "s3://YOU"), "put your bucket into envs.STORE"),
-        (("ghcr.io/me/houses", "ghcr.io/me/houses:1"), "without a version"),
         (("envs:", "envs: ]"), "is not YAML"),
         (("s3://mine/", "s3://mine/\n  MORE: null"), "envs.MORE is null, and not in the env"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_in_a_line(
-    task: dict[str, Any], change: tuple[str, str], complaint: str
+def test_a_mistake_in_the_file_is_reported_in_a_line(
+    task: dict[str, Any], change: tuple[str, str], message: str
 ) -> None:
-    choices.FILE.write_text(choices.FILE.read_text().replace(*change))
-    with pytest.raises(UserError, match=re.escape(complaint)) as error:
-        choices.read()
-    assert str(error.value).startswith(f"{choices.FILE}")
+    tasks.FILE.write_text(tasks.FILE.read_text().replace(*change))
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        tasks.read_task()
+    assert str(error.value).startswith(f"{tasks.FILE}")
     assert len(str(error.value).splitlines()) == 1
+

@@ -1,4 +1,4 @@
-"""Snapshots: whole or not there."""
+"""Snapshots: complete or not visible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coldstart.cloud._snapshots import LISTS, OBJECTS, Snapshots
-from coldstart.cloud._store import Store, TakenError, document
+from coldstart.cloud._store import Store, TakenError, read_json
 
 
 def write(folder: Path, **files: str) -> None:
@@ -36,18 +36,18 @@ def elsewhere(store: Store, tmp_path: Path) -> tuple[dict[str, str], Snapshots]:
     return read(folder), snapshots
 
 
-def test_another_machine_gets_what_the_last_one_had(store: Store, tmp_path: Path) -> None:
+def test_another_machine_restores_what_the_last_one_had(store: Store, tmp_path: Path) -> None:
     here = Snapshots(store, tmp_path)
     assert here.restore() == {}
     write(tmp_path, search="1", fit="2")
-    assert here.take({"lives": []})
+    assert here.take({"machines": []})
     write(tmp_path, fit="3")
     (tmp_path / "checkpoints/search.ckpt").unlink()
-    assert here.take({"lives": []})
+    assert here.take({"machines": []})
     assert elsewhere(store, tmp_path)[0] == {"fit": "3"}
 
 
-def test_a_snapshot_that_was_cut_off_is_never_seen(store: Store, tmp_path: Path) -> None:
+def test_an_interrupted_snapshot_is_not_restored(store: Store, tmp_path: Path) -> None:
     here = Snapshots(store, tmp_path)
     write(tmp_path, fit="whole")
     here.take({})
@@ -58,7 +58,7 @@ def test_a_snapshot_that_was_cut_off_is_never_seen(store: Store, tmp_path: Path)
             here.take({})
     found, there = elsewhere(store, tmp_path)
     assert found == {"fit": "whole"}
-    # What it had brought is nobody's, and goes with the next one.
+    # Its objects belong to no list, and are deleted with the next snapshot.
     write(tmp_path / "elsewhere", fit="after")
     there.take({})
     assert len(store.names(OBJECTS)) == 2
@@ -77,7 +77,7 @@ def cut_off_at(store: Store, start: str) -> object:
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "list"])
-def test_a_corrupt_snapshot_is_passed_over_for_the_one_before(
+def test_instead_of_a_corrupt_snapshot_the_one_before_is_restored(
     store: Store, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = Snapshots(store, tmp_path)
@@ -85,7 +85,7 @@ def test_a_corrupt_snapshot_is_passed_over_for_the_one_before(
         write(tmp_path, fit=content)
         here.take({})
     newest = store.names(LISTS)[-1]
-    (digest,) = document(store, newest)["files"].values()
+    (digest,) = read_json(store, newest)["files"].values()
     if damage == "changed":
         store.put(OBJECTS + digest, b"third?")
     elif damage == "gone":
@@ -94,13 +94,13 @@ def test_a_corrupt_snapshot_is_passed_over_for_the_one_before(
         store.put(newest, b'{"files": {')
     found, there = elsewhere(store, tmp_path)
     assert found == {"fit": "second"}
-    assert "snapshot 3 is not whole" in capsys.readouterr().err
+    assert "snapshot 3 is not complete" in capsys.readouterr().err
     write(tmp_path / "elsewhere", fit="fourth")
     there.take({})
     assert elsewhere(store, tmp_path)[0] == {"fit": "fourth"}
 
 
-def test_only_two_are_kept_and_no_object_that_neither_needs(store: Store, tmp_path: Path) -> None:
+def test_two_snapshots_are_kept_and_the_objects_that_they_need(store: Store, tmp_path: Path) -> None:
     here = Snapshots(store, tmp_path)
     for number in range(6):
         write(tmp_path, fit=str(number), search="same")
@@ -109,7 +109,7 @@ def test_only_two_are_kept_and_no_object_that_neither_needs(store: Store, tmp_pa
     assert len(store.names(OBJECTS)) == 3
 
 
-def test_a_machine_that_was_given_up_finds_that_another_has_taken_over(
+def test_a_machine_that_was_replaced_notices_it(
     store: Store, tmp_path: Path
 ) -> None:
     here = Snapshots(store, tmp_path)
@@ -124,7 +124,7 @@ def test_a_machine_that_was_given_up_finds_that_another_has_taken_over(
     assert elsewhere(store, tmp_path)[0] == {"fit": "new"}
 
 
-def test_a_database_that_is_written_to_meanwhile_is_whole_in_each_snapshot(
+def test_a_database_that_is_written_to_is_consistent_in_each_snapshot(
     store: Store, tmp_path: Path
 ) -> None:
     here, done = Snapshots(store, tmp_path), threading.Event()
@@ -134,7 +134,8 @@ def test_a_database_that_is_written_to_meanwhile_is_whole_in_each_snapshot(
             for number in range(10_000):
                 with database:
                     database.execute("insert into pairs values (?, ?)", (number, "x" * 500))
-                if done.is_set():
+                # A copy begins anew whenever somebody has written meanwhile.
+                if done.wait(0.005):
                     return
 
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:

@@ -25,8 +25,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from coldstart.cloud.aws import _ending as ending
 from coldstart.cloud.aws import _stack as stack
+from coldstart.cloud.aws import _termination as termination
 from engine.support import TEMPLATE as PROJECT_TEMPLATE
 
 TEMPLATE = PROJECT_TEMPLATE / "infra/aws/account.yaml"
@@ -277,10 +277,10 @@ def aws(moto: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     Path("infra/aws/account.yaml").write_text(TEMPLATE.read_text())
     made = Aws(moto)
     monkeypatch.setenv("AWS_ENDPOINT_URL", made.address)
-    monkeypatch.setattr(ending, "PAUSE", 0.05)
-    monkeypatch.setattr(ending, "PATIENCE", 2.0)
-    monkeypatch.setattr(stack, "PAUSE", 0.05)
-    monkeypatch.setattr(stack, "PATIENCE", 10.0)
+    monkeypatch.setattr(termination, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(termination, "TIMEOUT", 2.0)
+    monkeypatch.setattr(stack, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(stack, "TIMEOUT", 10.0)
     boto3.setup_default_session()
     yield made
     made.close()

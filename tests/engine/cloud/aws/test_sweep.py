@@ -19,7 +19,7 @@ ALIVE = ("pending", "running", "stopping", "stopped")
 
 
 def sweep(*arguments: str) -> int:
-    prices.per_hour.cache_clear()
+    prices.price_per_hour.cache_clear()
     return main(["cloud-sweep", *arguments])
 
 
@@ -108,7 +108,7 @@ def test_what_is_past_is_ended_in_every_region_and_what_is_not_ours_is_never_tou
     (line,) = {line for line in out.splitlines() if past[THERE] in line}
     for part in (THERE, "running", "g6.xlarge", "$0.805/h", JOB, "60 min past its deadline"):
         assert part in line
-    assert "YES=1 says yes" in out
+    assert "YES=1 confirms" in out
     assert OTHERS not in out
     assert sum(kept in out for kept in stays) == 1
     assert sweep("--yes") == 0
@@ -249,7 +249,7 @@ def test_what_is_ours_by_its_tag_but_used_by_others_is_left_alone(
     out = capsys.readouterr().out
     for what in (f"volume {disk}", f"address {number}"):
         assert f"{what}: not ended: " in out
-    assert out.count("uses it: left alone") == 2
+    assert out.count("uses it; not changed") == 2
     assert disk in disks(aws)
     assert len(ec2.describe_addresses()["Addresses"]) == 1
     assert alive(aws) == {others}
@@ -260,7 +260,7 @@ def test_a_machine_that_does_not_end_is_not_called_ended(aws: Aws, capsys: Captu
     empty = "<TerminateInstancesResponse><instancesSet/></TerminateInstancesResponse>"
     aws.instead["TerminateInstances"] = lambda region, asked: empty
     assert sweep("--yes") == 1
-    assert f"{stuck}: not ended: it is running still" in capsys.readouterr().out
+    assert f"{stuck}: not ended: it is still running" in capsys.readouterr().out
 
 
 def test_it_needs_credentials_and_nothing_else(
@@ -278,4 +278,4 @@ def test_it_needs_credentials_and_nothing_else(
     boto3.setup_default_session()
     assert sweep("--yes") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "error: no credentials for AWS: aws configure, or set AWS_PROFILE"
+    assert line == "error: no credentials for AWS: run aws configure, or set AWS_PROFILE"

@@ -1,4 +1,4 @@
-"""What a preflight finds out: a list of small checks, each of which tells what it saw."""
+"""Diagnostics: small checks, each of which returns a finding, and how findings are printed."""
 
 from __future__ import annotations
 
@@ -10,64 +10,95 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
-SKEW = 60  # seconds; tracked times and deadlines are set by one clock, and read by another
+# Seconds. Start times and deadlines are written by one clock and read by another.
+MAX_CLOCK_SKEW = 60
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes
     ----------
-    mend
-        The command or the page that mends it; printed on a line of its own, to be copied.
-    last
-        Whether nothing after it can be looked at.
+    subject : str
+        What was checked.
+    state : {'ok', 'note', 'wrong'}
+        ``note`` stops nothing. ``wrong`` stops a command, exposes a secret, or keeps a machine
+        from ending itself.
+    message : str
+        What was found.
+    hint : str
+        Command or page that fixes it. It is printed on a line of its own, ready to be copied.
+    last : bool
+        Whether the checks that follow cannot run.
     """
 
-    about: str
+    subject: str
     state: Literal["ok", "note", "wrong"]
-    said: str
-    mend: str = ""
+    message: str
+    hint: str = ""
     last: bool = False
 
     def __str__(self) -> str:
-        mend = f"\n       {self.mend}" if self.mend else ""
-        return f"{self.state:5}  {self.about}: {self.said}{mend}"
+        hint = f"\n       {self.hint}" if self.hint else ""
+        return f"{self.state:5}  {self.subject}: {self.message}{hint}"
 
 
-def ok(about: str, said: str) -> Finding:
-    """What is as it should be."""
-    return Finding(about, "ok", said)
+def ok(subject: str, message: str) -> Finding:
+    """Return a finding that needs no action."""
+    return Finding(subject, "ok", message)
 
 
-def note(about: str, said: str, mend: str = "") -> Finding:
-    """What a person should know, and what stops nothing."""
-    return Finding(about, "note", said, mend)
+def note(subject: str, message: str, hint: str = "") -> Finding:
+    """Return a finding that is worth knowing and stops nothing."""
+    return Finding(subject, "note", message, hint)
 
 
-def wrong(about: str, said: str, mend: str) -> Finding:
-    """What must be mended: it stops a command, opens a secret or keeps a machine from ending."""
-    return Finding(about, "wrong", said, mend)
+def wrong(subject: str, message: str, hint: str) -> Finding:
+    """Return a finding that must be fixed."""
+    return Finding(subject, "wrong", message, hint)
 
 
-def clock(date: str, whose: str) -> Finding:
-    """Compare this machine's clock with that of the `Date` in an answer over HTTP."""
-    off = time.time() - parsedate_to_datetime(date).timestamp()
-    if abs(off) > SKEW:
-        said = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {whose}"
-        mend = SET_CLOCK.get(sys.platform, "sudo timedatectl set-ntp true")
-        return wrong("clock", said, mend)
-    return ok("clock", f"agrees with {whose} within a minute")
+def check_clock(date: str, owner: str) -> Finding:
+    """Compare the clock of this computer with that of a server.
+
+    Parameters
+    ----------
+    date : str
+        The `Date` header of a response.
+    owner : str
+        Whose clock that is, in the possessive: ``AWS'``.
+
+    Returns
+    -------
+    Finding
+        Wrong if the clocks differ by more than a minute.
+    """
+    offset = time.time() - parsedate_to_datetime(date).timestamp()
+    if abs(offset) > MAX_CLOCK_SKEW:
+        message = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} {owner}"
+        return wrong("clock", message, SET_CLOCK.get(sys.platform, "sudo timedatectl set-ntp true"))
+    return ok("clock", f"agrees with {owner} within a minute")
 
 
-def examine(checks: Iterable[Callable[[], Finding]]) -> int:
-    """Run checks, print what each finds, and return the exit code: 1 if something is wrong."""
+def run_checks(checks: Iterable[Callable[[], Finding]]) -> int:
+    """Run checks and print their findings.
+
+    Parameters
+    ----------
+    checks : iterable of callable
+        Functions that return a `Finding`.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if something is wrong, else 0.
+    """
     code = 0
     for check in checks:
-        found = check()
-        print(found, flush=True)
-        code = max(code, int(found.state == "wrong"))
-        if found.last:
+        finding = check()
+        print(finding, flush=True)
+        code = max(code, int(finding.state == "wrong"))
+        if finding.last:
             break
     return code

@@ -1,4 +1,4 @@
-"""One command at a time: locks that the system releases however the process ends."""
+"""One command at a time: a lock that the system releases however the process ends."""
 
 from __future__ import annotations
 
@@ -11,33 +11,30 @@ from filelock import FileLock, Timeout
 from coldstart.errors import UserError
 
 LOCK = Path(".lock")
-BUSY = "waiting for the other command that is running in this folder"
+BUSY = "another command is running in this folder"
 
 
 @contextlib.contextmanager
-def lock(path: Path = LOCK, wait: str | None = None) -> Iterator[None]:
-    """Hold a lock; by default on the project.
+def lock(wait: bool = False) -> Iterator[None]:
+    """Hold the lock of the project in this folder.
 
     Parameters
     ----------
-    path : Path
-        The lock's own file, which is created.
-    wait : str, optional
-        What to print while another command holds it; by default, do not wait.
+    wait : bool, default=False
+        Whether to wait while another command holds it.
 
     Raises
     ------
     UserError
-        If another command holds it, and `wait` is not given.
+        If another command holds it, and `wait` is False.
     """
-    held = FileLock(path)
+    file = FileLock(LOCK)
     try:
-        acquired = held.acquire(blocking=False)
+        held = file.acquire(blocking=False)
     except Timeout:
-        if wait is None:
-            reason = "another command is at work in this folder: wait for its end"
-            raise UserError(reason) from None
-        print(wait, flush=True)
-        acquired = held.acquire()
-    with acquired:
+        if not wait:
+            raise UserError(f"{BUSY}; wait until it ends") from None
+        print(f"waiting: {BUSY}", flush=True)
+        held = file.acquire()
+    with held:
         yield

@@ -1,4 +1,4 @@
-"""The commands that rent machines, and see to it that none is left."""
+"""The commands that train on other machines, and see to it that none is left."""
 
 from __future__ import annotations
 
@@ -6,84 +6,114 @@ from pydantic import Field
 
 from coldstart.cli._commands import Command
 from coldstart.cloud._request import LaunchRequest
-from coldstart.cloud._sweep_request import SweepRequest
 
 
-class TrainOn(Command, LaunchRequest):
-    """Train on a rented machine; what it makes comes home as if it had been trained here."""
+class TrainOn(Command):
+    """Train on another machine, and download the results as if it had been trained here."""
+
+    on: str = Field(description="docker, ssh://me@host, slurm, aws, gcp, lambda, runpod, ...")
+    gpu: str | None = Field(None, description="such as L4:1; by default that of train.sky.yaml")
+    spot: bool | None = Field(None, description="cheaper machines that may be taken away")
+    nodes: int = Field(1, gt=0, description="machines that share one training")
+    dollars: float | None = Field(None, gt=0, description="the most that it may cost")
+    hours: float = Field(2.0, gt=0, description="after which it is stopped")
+    price: float | None = Field(
+        None, gt=0, description="US dollars an hour, where the provider publishes none"
+    )
+    detach: bool = Field(False, description="return once the job has started")
+    dry_run: bool = Field(False, description="print the plan and its cost only")
+    yes: bool = Field(False, description="start without a confirmation")
 
     def run(self) -> int:
-        """Do it."""
+        """Train, and return the exit code of the training."""
         from coldstart.cloud._launching import launch
 
-        return launch(self, ["train"])
+        request = LaunchRequest(
+            settings=self,
+            on=self.on,
+            gpu=self.gpu,
+            spot=self.spot,
+            nodes=self.nodes,
+            dollars=self.dollars,
+            hours=self.hours,
+            price=self.price,
+            detach=self.detach,
+            dry_run=self.dry_run,
+            yes=self.yes,
+        )
+        return launch(request, ["train"])
 
 
 class Cloud(Command):
-    """Tell which jobs run, and what they have cost so far, as the providers know it."""
+    """Print the jobs in progress and their cost so far, as the providers know them."""
 
     def run(self) -> None:
-        """Do it."""
-        from coldstart.cloud._status import overview
+        """Print them."""
+        from coldstart.cloud._status import print_status
 
-        overview(self)
+        print_status(self)
 
 
 class CloudFollow(Command):
-    """Go on with a job from here: show its log, and bring its results home."""
+    """Follow a job from here: print its log, and download its results."""
 
     job: str | None = Field(None, description="beginning of its id; the newest by default")
 
     def run(self) -> int:
-        """Do it."""
+        """Follow it, and return its exit code."""
         from coldstart.cloud._launching import pick_up
 
         return pick_up(self, self.job)
 
 
 class CloudStop(Command):
-    """End a job, and take away everything that was made for it."""
+    """Stop a job, and remove everything that was made for it."""
 
     job: str | None = Field(None, description="beginning of its id; the newest by default")
-    all: bool = Field(False, description="all jobs of this project that are under way")
+    all: bool = Field(False, description="all jobs of this project that are in progress")
 
     def run(self) -> None:
-        """Do it."""
+        """Stop it."""
         from coldstart.cloud._status import stop
 
         stop(self, self.job, self.all)
 
 
-class CloudSweep(Command, SweepRequest):
+class CloudSweep(Command):
     """List what this project has on AWS, and end what is past its deadline."""
 
+    everything: bool = Field(False, description="end all of it, whatever its deadline")
+    dry_run: bool = Field(False, description="only list")
+    yes: bool = Field(False, description="end without a confirmation")
+    project_name: str | None = Field(None, description="another project: the value of the tag")
+
     def run(self) -> int:
-        """Do it."""
+        """Sweep, and return 1 if something past its deadline is left."""
         from coldstart.cloud.aws._sweep import sweep
 
-        return sweep(self)
+        return sweep(self.project_name, self.everything, self.dry_run, self.yes)
 
 
 class CloudBootstrap(Command):
-    """Make or update what renting on AWS needs, from infra/aws/account.yaml."""
+    """Create or update what training on AWS needs, from infra/aws/account.yaml."""
 
-    email: str | None = Field(None, description="who is told when the budget is spent")
-    dollars: float | None = Field(None, gt=0, description="a month, of the whole account")
+    email: str | None = Field(None, description="receives an alert as the budget is used up")
+    dollars: float | None = Field(None, gt=0, description="budget a month, of the whole account")
 
     def run(self) -> None:
-        """Do it."""
+        """Create it."""
         from coldstart.cloud.aws._account import bootstrap
 
         bootstrap(self.email, self.dollars)
 
 
 class CloudDestroy(Command):
-    """Remove what cloud-bootstrap has made."""
+    """Remove what cloud-bootstrap created."""
 
-    yes: bool = Field(False, description="do not ask")
+    yes: bool = Field(False, description="remove without a confirmation")
 
     def run(self) -> None:
-        """Do it."""
+        """Remove it."""
         from coldstart.cloud.aws._account import destroy
 
         destroy(self.yes)

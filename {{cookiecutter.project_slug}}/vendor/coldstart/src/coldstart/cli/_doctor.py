@@ -1,17 +1,22 @@
-"""The preflight's command."""
+"""The command that runs diagnostics."""
 
 from __future__ import annotations
 
+from pydantic import Field
 
 from coldstart.cli._commands import Command
-from coldstart.doctor._request import DoctorRequest
 
 
-class Doctor(Command, DoctorRequest):
-    """Look for what would stop this project here or elsewhere, and tell what mends it."""
+class Doctor(Command):
+    """Check what would stop this project here or on a provider, and print what fixes it."""
+
+    on: str | None = Field(None, description="provider to check as well: aws")
+    gpu: str | None = Field(None, description="GPUs of one machine there, such as L4:1")
+    spot: bool = Field(False, description="whether spot machines are wanted there")
+    nodes: int = Field(1, gt=0, description="machines there")
 
     def run(self) -> int:
-        """Do it."""
-        from coldstart.doctor._checks import doctor
+        """Run the checks, and return 1 if something must be fixed."""
+        from coldstart.doctor import run_doctor
 
-        return doctor(self)
+        return run_doctor(self, self.on, self.gpu, self.spot, self.nodes)

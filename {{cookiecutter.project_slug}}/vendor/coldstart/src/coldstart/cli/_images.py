@@ -1,4 +1,4 @@
-"""The command that builds an image."""
+"""The command that builds images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from coldstart.cli._commands import Command
 class Image(Command):
     """Build the container image that serves the champion, or the one that trains."""
 
-    alone = True  # the champion must not change while it is packed
+    alone = True  # the champion must not change while it is copied
 
     target: Literal["serve", "train"] = "serve"
     base: str | None = Field(None, description="another base image than the Dockerfile's")
 
     def run(self) -> None:
-        """Do it."""
-        from coldstart.images._building import build_serve, build_train
+        """Build it."""
+        from coldstart.images import build_serve, build_train
 
         build_serve(self.base) if self.target == "serve" else build_train(self.base)

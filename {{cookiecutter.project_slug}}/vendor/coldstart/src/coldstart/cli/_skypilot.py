@@ -11,14 +11,19 @@ from coldstart.cli._commands import Command
 
 
 class Sky(Command):
-    """Run SkyPilot's own command, as the other commands of this project run it."""
+    """Run SkyPilot's own command, with this project's settings of it."""
 
     ask: str = Field("check", description="such as 'jobs queue', 'status --refresh', 'api stop'")
 
     def run(self) -> None:
-        """Do it."""
-        from coldstart.cloud.skypilot._environment import FOLDER, PROGRAM, ensure, variables
+        """Replace this process by SkyPilot's."""
+        from coldstart.cloud.skypilot._environment import (
+            COMMAND,
+            FOLDER,
+            ensure_installed,
+            environment,
+        )
 
-        ensure()
-        program = FOLDER / PROGRAM
-        os.execve(program, [str(program), *shlex.split(self.ask)], variables())
+        ensure_installed()
+        program = FOLDER / COMMAND
+        os.execve(program, [str(program), *shlex.split(self.ask)], environment())

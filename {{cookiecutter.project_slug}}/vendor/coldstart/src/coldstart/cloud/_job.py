@@ -1,50 +1,54 @@
-"""A job: one command of the package on a rented machine."""
+"""A job: one command of the project on another machine, and the labels of all that it makes."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from coldstart.cloud import _labels as labels
-from coldstart.config._settings import Settings
 from coldstart import _provenance as provenance
+from coldstart.config._settings import Settings
+
+PROJECT = "train-project"
+JOB = "train-job"
+DEADLINE = "train-deadline"  # seconds since 1970: all providers allow digits in labels
+
+
+def project_name() -> str:
+    """Return the name of the project in this folder, from pyproject.toml."""
+    content = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    return str(content["project"]["name"])
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a place is asked to run.
+    """A command of the project on another machine.
 
     Attributes
     ----------
-    id
-        Of its run in MLflow.
-    project
-        Name of the project, which labels everything that the job makes.
-    command
-        Of the package, with its options.
-    deadline
-        Seconds since 1970 after which nothing of it may run.
-    group
-        Id of the jobs that it belongs to, if there are others.
+    id : str
+        Id of the job's run in MLflow.
+    project : str
+        Name of the project, which labels all that the job makes.
+    command : list of str
+        Command of the project, with its options.
+    deadline : int
+        Seconds since 1970 after which nothing of the job may run.
     """
 
     id: str
     project: str
     command: list[str]
     deadline: int
-    group: str = ""
 
     def labels(self) -> dict[str, str]:
-        """What everything carries that is made for the job; all clouds allow these letters."""
-        return {
-            labels.PROJECT: self.project,
-            labels.JOB: self.id,
-            labels.DEADLINE: str(self.deadline),
-        }
+        """Return the labels of all that is made for the job, in letters that all clouds allow."""
+        return {PROJECT: self.project, JOB: self.id, DEADLINE: str(self.deadline)}
 
     def environment(self) -> dict[str, str]:
-        """What the worker is told, without secrets."""
+        """Return the environment variables of the worker, without secrets."""
         found = provenance.revision()
         return {
             "TRAINING_JOB": self.id,
@@ -54,29 +58,17 @@ class Job:
         }
 
 
-@dataclass(frozen=True)
-class Group:
-    """Jobs that belong together: the same command, on several machines that share what they find.
-
-    Attributes
-    ----------
-    then
-        A command of the package, for this computer, when they have come home or were stopped.
-    """
-
-    id: str
-    machines: int
-    then: list[str]
-
-
 def reachable_from_elsewhere(uri: str) -> bool:
-    """Whether a tracking store may be asked by another machine."""
+    """Return whether other machines may reach a tracking store."""
     host = urlsplit(uri).hostname or ""
     return uri.startswith("http") and host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
 def tracking_environment(settings: Settings) -> dict[str, str]:
-    """Variables by which a machine reaches the tracking store, secrets among them; or none."""
+    """Return the variables by which a machine reaches the tracking store, secrets included.
+
+    There are none for a store that is a file or on this computer.
+    """
     if not reachable_from_elsewhere(settings.tracking_uri):
         return {}
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")

@@ -1,84 +1,105 @@
-"""Places where a job can run: each is a package beside this one, with a `Launcher` in its place.py."""
+"""Launchers: where a job can run, and what each provider must be able to do."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 from coldstart.cloud._job import Job
 from coldstart.cloud._plan import Plan
 from coldstart.cloud._request import LaunchRequest
-from coldstart.cloud._store import Store
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a provider says of a machine, or of several of one job.
+    """A machine, or several of one job, as a provider describes it.
 
     Attributes
     ----------
-    job
+    job : str
         Id of the job, from the labels, or the beginning of it.
-    state
-        In the provider's words.
-    since
+    description : str
+        Provider and type.
+    state : str
+        State in the provider's words.
+    since : float
         Seconds since 1970 when it began to cost.
-    price
-        Dollars an hour of all of it, if known.
+    price : float, optional
+        US dollars an hour of all of it, if it is known.
     """
 
     job: str
-    where: str
+    description: str
     state: str
     since: float
     price: float | None = None
 
-    def of(self, job: str) -> bool:
-        """Whether it is a job's."""
+    def belongs_to(self, job: str) -> bool:
+        """Return whether it is a machine of a job."""
         return bool(self.job) and job.startswith(self.job)
 
 
 class Launcher(Protocol):
-    """Where a job can run. What stands behind it knows the job by its labels, not by our memory."""
+    """Where a job can run.
 
-    def plan(self, asked: LaunchRequest) -> Plan:
-        """Tell what the job would take; nothing is changed, and nothing costs."""
+    A launcher finds a job by its labels. It keeps nothing in memory between commands.
+    """
 
-    def prepare(self, asked: LaunchRequest) -> None:
-        """Make what the job needs and what does not cost yet: the image."""
+    def plan(self, request: LaunchRequest) -> Plan:
+        """Return what the job would take. Nothing is changed, and nothing costs money."""
 
-    def start(self, asked: LaunchRequest, job: Job) -> None:
-        """Hand the job over; from then on it needs this process no more."""
+    def prepare(self, request: LaunchRequest) -> None:
+        """Make what the job needs and what does not cost by the hour: an image, an upload."""
+
+    def start(self, request: LaunchRequest, job: Job) -> None:
+        """Start the job. From then on it does not need this process."""
 
     def follow(self, job: str) -> None:
-        """Show the job's log until it ends; may be interrupted, and called again."""
+        """Print the job's log until it ends. May be interrupted, and called again."""
 
-    def results(self, job: str, into: Path) -> dict[str, Any]:
-        """Bring what `snapshots.KEPT` names into a folder, and what the worker tells of itself.
+    def download(self, job: str, folder: Path) -> dict[str, Any]:
+        """Download what `snapshots.KEPT` names, and return the worker's status.
 
-        It is empty if the job has come to nothing.
+        The status is empty if the job has left nothing.
         """
 
-    def shared(self, group: str) -> Store | None:
-        """The folder in the store that jobs of a group share; None where a file is all there is."""
-
     def cost(self, job: str) -> float | None:
-        """Dollars that it has cost, if that is known."""
+        """Return the US dollars that the job has cost, if that is known."""
 
     def stop(self, job: str) -> None:
-        """End the job if it runs, and take away all that was made for it."""
+        """End the job if it runs, and remove all that was made for it."""
 
     def machines(self, project: str) -> list[Machine]:
-        """What there is of all jobs of a project, asked of the provider."""
+        """Return the machines of all jobs of a project, as the provider knows them."""
 
 
 def find_launcher(on: str) -> Launcher:
-    """Make the place of that name: `docker`, `ssh://me@host`, or what SkyPilot knows."""
+    """Return the launcher for a provider.
+
+    Another package brings one by the entry point group ``coldstart.launchers``: a callable of the
+    name that `ON=` gives. Its name is what stands before a ``/`` or a ``:`` there.
+
+    Parameters
+    ----------
+    on : str
+        ``docker``, ``ssh://me@host``, ``tcp://host:2376``, or a provider that SkyPilot knows.
+
+    Returns
+    -------
+    Launcher
+        The launcher.
+    """
+    name = on.partition("/")[0].partition(":")[0]
+    for entry in entry_points(group="coldstart.launchers", name=name):
+        make: Callable[[str], Launcher] = entry.load()
+        return make(on)
     if on == "docker" or on.startswith(("ssh://", "tcp://")):
-        from coldstart.cloud.on_docker._launcher import Docker
+        from coldstart.cloud.on_docker._launcher import DockerLauncher
 
-        return Docker("local" if on == "docker" else on)
-    from coldstart.cloud.on_sky._launcher import Sky
+        return DockerLauncher("local" if on == "docker" else on)
+    from coldstart.cloud.skypilot._launcher import SkyPilotLauncher
 
-    return Sky(on)
+    return SkyPilotLauncher(on)

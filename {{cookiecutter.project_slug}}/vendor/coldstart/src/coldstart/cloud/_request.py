@@ -1,27 +1,51 @@
-"""What a person asks of a command on a rented machine."""
+"""What is requested of `make train ON=...`."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from dataclasses import dataclass
 
 from coldstart.config._settings import Settings
 
 
-class LaunchRequest(Settings):
-    """Run a command of this project on a rented machine."""
+@dataclass(frozen=True)
+class LaunchRequest:
+    """A training on another machine: what to train, where, and what it may cost.
 
-    on: str = Field(description="docker, ssh://me@host, slurm, aws, gcp, lambda, runpod, ...")
-    gpu: str | None = Field(None, description="such as L4:1; by default that of train.sky.yaml")
-    spot: bool | None = Field(None, description="cheaper machines that may be taken away")
-    nodes: int = Field(1, gt=0, description="machines that share one training")
-    dollars: float | None = Field(None, gt=0, description="the most that it may cost")
-    hours: float = Field(2.0, gt=0, description="after which it is stopped, whatever it does")
-    price: float | None = Field(None, ge=0, description="dollars an hour, where nobody else knows")
-    detach: bool = Field(False, description="do not wait for the end")
-    dry_run: bool = Field(False, description="tell what would be done, and what it costs")
-    yes: bool = Field(False, description="do not ask before money is spent")
+    Parameters
+    ----------
+    settings : Settings
+        Settings of the training, of this moment.
+    on : str
+        The provider: ``docker``, ``ssh://me@host``, ``aws``, ``slurm``, ...
+    gpu : str, optional
+        GPUs of one machine, such as ``L4:1``, or ``none``. By default what
+        infra/train.sky.yaml names.
+    spot : bool, optional
+        Whether to take spot machines. By default what infra/train.sky.yaml says.
+    nodes : int, default=1
+        Machines that share the training.
+    dollars : float, optional
+        The most that it may cost, in US dollars.
+    hours : float, default=2
+        Hours after which it is stopped.
+    price : float, optional
+        US dollars an hour of one machine, where the provider does not publish a price.
+    detach : bool, default=False
+        Whether to return once the job has started.
+    dry_run : bool, default=False
+        Whether to print the plan only.
+    yes : bool, default=False
+        Whether to start without a confirmation.
+    """
 
-    @property
-    def rented(self) -> int:
-        """How many machines are paid for at a time."""
-        return self.nodes
+    settings: Settings
+    on: str
+    gpu: str | None = None
+    spot: bool | None = None
+    nodes: int = 1
+    dollars: float | None = None
+    hours: float = 2.0
+    price: float | None = None
+    detach: bool = False
+    dry_run: bool = False
+    yes: bool = False

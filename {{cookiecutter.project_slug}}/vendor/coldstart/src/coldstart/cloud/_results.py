@@ -1,7 +1,7 @@
-"""Bringing results home: runs that a machine tracked for itself become runs of the local MLflow.
+"""Results of a job: runs that a machine tracked for itself become runs of the local MLflow.
 
-Each step can be done again: a run that came home is known by the tag `machine.run`, and MLflow
-drops points of a metric that it has. So it may be interrupted anywhere, and called once more.
+Each step can be repeated: a run that was copied is known by its tag `machine.run`, and MLflow
+ignores points of a metric that it has. So this may be interrupted anywhere, and called again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from coldstart.bundle._bundle import verify_bundle, write_checksums
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.cloud._jobs import experiment_of
-from coldstart.cloud._snapshots import SHARED
-from coldstart.cloud.worker import HOME, LOG
+from coldstart.cloud._job_runs import experiment_of
+from coldstart.cloud.worker import LOCAL_STORE, LOG
 from coldstart.config._settings import CHECKPOINTS, Settings
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import prepare
@@ -30,54 +29,60 @@ from coldstart.tracking import _registry as registry
 from coldstart.tracking._challenger import Candidate, choose_challenger
 from coldstart.tracking._mlflow import log_bundle
 
-SOURCE, WHOLE = "machine.run", "machine.run.whole"
-AT_ONCE = 100  # params or tags that MLflow takes in one call; of metrics a thousand
+SOURCE, COMPLETE = "machine.run", "machine.run.complete"
+# Parameters or tags that MLflow takes in one call; of metrics it takes ten times as many.
+BATCH = 100
 
 
-def bring(
+def sync(
     client: MlflowClient,
     settings: Settings,
     folder: Path,
-    about: dict[str, Any],
+    status: dict[str, Any],
     job: str,
     cost: float | None,
 ) -> None:
-    """Bring the runs of a job home, and tell what it has cost.
+    """Copy the runs of a job to the local MLflow, and log what it has cost.
 
     Parameters
     ----------
-    folder
+    client : MlflowClient
+        The local tracking store.
+    settings : Settings
+        Settings of the project.
+    folder : Path
         Holds what `snapshots.KEPT` names.
-    about
-        What the worker tells of itself: see `worker.py`.
+    status : dict
+        Status of the worker: see `worker.py`.
+    job : str
+        Id of the job.
+    cost : float, optional
+        US dollars that the job has cost.
     """
-    if about.get("tracking") == HOME and (folder / "mlflow.db").is_file():
-        bring_runs(client, settings, folder, job)
-    elif about.get("code") == 0 and about.get("tracking") != HOME:
-        # The machine has told everything, and chosen.
+    if status.get("tracking") == LOCAL_STORE and (folder / "mlflow.db").is_file():
+        copy_runs(client, settings, folder, job)
+    elif status.get("code") == 0 and status.get("tracking") != LOCAL_STORE:
+        # The machine has tracked its runs in the same store, and chosen the challenger there.
         for alias in (registry.CHALLENGER, registry.CHAMPION):
             registry.pull(client, settings, alias)
-    if about.get("code") != 0 and (folder / CHECKPOINTS).is_dir():
+    if status.get("code") != 0 and (folder / CHECKPOINTS).is_dir():
         shutil.copytree(folder / CHECKPOINTS, CHECKPOINTS, dirs_exist_ok=True)
-        print(f"{CHECKPOINTS}: the same training goes on from what it had come to")
-    if (folder / SHARED).is_dir():
-        shutil.copytree(folder / SHARED, SHARED, dirs_exist_ok=True)
+        print(f"{CHECKPOINTS}: downloaded; the same training resumes from there")
     if (folder / LOG).is_file():
         client.log_artifact(job, str(folder / LOG))
-    lives = about.get("lives", [])
-    client.log_metric(job, "machines", len(lives))
+    client.log_metric(job, "machines", len(status.get("machines", [])))
     if cost is not None:
         log_cost(client, settings, job, cost)
-        print(f"it has cost {cost:.2f} USD")
+        print(f"cost: {cost:.2f} USD")
 
 
-def bring_runs(client: MlflowClient, settings: Settings, folder: Path, job: str) -> None:
-    """Bring all runs that a machine has tracked, and choose among the models as at home."""
-    there = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    experiments = [one.experiment_id for one in there.search_experiments()]
+def copy_runs(client: MlflowClient, settings: Settings, folder: Path, job: str) -> None:
+    """Copy all runs that a machine has tracked, and choose the challenger among their models."""
+    remote = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiments = [one.experiment_id for one in remote.search_experiments()]
     trained = []
-    for run in reversed(there.search_runs(experiments, max_results=1000)):
-        if model := bring_run(client, settings, there, run, folder, job):
+    for run in reversed(remote.search_runs(experiments, max_results=1000)):
+        if model := copy_run(client, settings, remote, run, folder, job):
             trained.append(model)
     if not trained:
         return
@@ -85,15 +90,15 @@ def bring_runs(client: MlflowClient, settings: Settings, folder: Path, job: str)
         choose_challenger(client, settings, prepare(settings), trained)
 
 
-def bring_run(
+def copy_run(
     client: MlflowClient,
     settings: Settings,
-    there: MlflowClient,
+    remote: MlflowClient,
     source: Run,
     folder: Path,
     job: str,
 ) -> Candidate | None:
-    """Bring one run; return its model, if it has one."""
+    """Copy one run, and return its model if it has one."""
     experiment = experiment_of(client, settings)
     known = client.search_runs([experiment], f"tags.`{SOURCE}` = '{source.info.run_id}'")
     tags = {**source.data.tags, SOURCE: source.info.run_id, MLFLOW_PARENT_RUN_ID: job}
@@ -101,15 +106,15 @@ def bring_run(
         experiment, source.info.start_time, tags, source.info.run_name
     )  # fmt: skip
     run_id = run.info.run_id
-    bundle = bundle_of(there, source, folder)
-    if WHOLE not in run.data.tags:
-        copy_data(client, there, source, run_id)
-        client.log_artifacts(run_id, str(beside(folder, source.info.artifact_uri)))
+    bundle = bundle_of(remote, source, folder)
+    if COMPLETE not in run.data.tags:
+        copy_data(client, remote, source, run_id)
+        client.log_artifacts(run_id, str(locate(folder, source.info.artifact_uri)))
         if bundle:
             register(client, settings, run_id, bundle)
         status = source.info.status if bundle else "FAILED"
         client.set_terminated(run_id, status, source.info.end_time)
-        client.set_tag(run_id, WHOLE, "yes")
+        client.set_tag(run_id, COMPLETE, "yes")
     if not bundle:
         return None
     (version,) = client.search_model_versions(f"run_id = '{run_id}'")
@@ -118,21 +123,21 @@ def bring_run(
     return Candidate(manifest.family, str(version.version), manifest.metrics)
 
 
-def copy_data(client: MlflowClient, there: MlflowClient, source: Run, run_id: str) -> None:
-    """Copy parameters, the whole course of each metric, and what tells of the data."""
+def copy_data(client: MlflowClient, remote: MlflowClient, source: Run, run_id: str) -> None:
+    """Copy parameters, all points of each metric, and the description of the data."""
     params = [Param(key, value) for key, value in source.data.params.items()]
-    for start in range(0, len(params), AT_ONCE):
-        client.log_batch(run_id, params=params[start : start + AT_ONCE])
+    for start in range(0, len(params), BATCH):
+        client.log_batch(run_id, params=params[start : start + BATCH])
     for key in source.data.metrics:
-        points = there.get_metric_history(source.info.run_id, key)
-        for start in range(0, len(points), 10 * AT_ONCE):
-            client.log_batch(run_id, metrics=points[start : start + 10 * AT_ONCE])
+        points = remote.get_metric_history(source.info.run_id, key)
+        for start in range(0, len(points), 10 * BATCH):
+            client.log_batch(run_id, metrics=points[start : start + 10 * BATCH])
     if source.inputs and source.inputs.dataset_inputs:
         client.log_inputs(run_id, source.inputs.dataset_inputs)
 
 
 def register(client: MlflowClient, settings: Settings, run_id: str, bundle: Path) -> None:
-    """Log a model again under the run at home, and register it."""
+    """Log a model again under the local run, and register it."""
     if client.search_model_versions(f"run_id = '{run_id}'"):
         return
     manifest = verify_bundle(bundle)
@@ -141,33 +146,33 @@ def register(client: MlflowClient, settings: Settings, run_id: str, bundle: Path
     example = EncodedFeatures(given.get("numbers", empty), given.get("strings", empty))
     manifest.provenance["run_id"] = run_id
     with tempfile.TemporaryDirectory() as at, mlflow.start_run(run_id):
-        own = Path(at, "bundle")
-        own.mkdir()
+        copied = Path(at, "bundle")
+        copied.mkdir()
         for name in manifest.files:
-            shutil.copy(bundle / name, own)
-        write_checksums(own, manifest)
-        uri = log_bundle(own, example, BundlePredictor(own))
+            shutil.copy(bundle / name, copied)
+        write_checksums(copied, manifest)
+        uri = log_bundle(copied, example, BundlePredictor(copied))
         registry.register(client, settings, uri, run_id)
 
 
-def bundle_of(there: MlflowClient, run: Run, folder: Path) -> Path | None:
-    """Where the bundle of a run lies, if it came to one."""
+def bundle_of(remote: MlflowClient, run: Run, folder: Path) -> Path | None:
+    """Return the folder of a run's bundle, or None if the run was not finished."""
     models = run.outputs.model_outputs if run.outputs else []
     if run.info.status != "FINISHED" or not models:
         return None
-    model = there.get_logged_model(models[-1].model_id)
-    return beside(folder, model.artifact_location)
+    model = remote.get_logged_model(models[-1].model_id)
+    return locate(folder, model.artifact_location)
 
 
-def beside(folder: Path, address: str) -> Path:
-    """Where in the folder lies what was at an address of the machine."""
+def locate(folder: Path, address: str) -> Path:
+    """Return where something lies in the folder that had an address on the machine."""
     return folder / "mlruns" / address.rpartition("/mlruns/")[2]
 
 
 def log_cost(client: MlflowClient, settings: Settings, job: str, cost: float) -> None:
-    """Log the job's cost, and of its models each a share by the time that they took."""
+    """Log the cost of a job, and shares of it for its models, by the time that they took."""
     client.log_metric(job, "cost_usd", cost)
-    of_job = f"tags.`mlflow.parentRunId` = '{job}'"
+    of_job = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{job}'"
     runs = client.search_runs([experiment_of(client, settings)], of_job)
     seconds = {run.info.run_id: run.data.metrics.get("fit_seconds", 0.0) for run in runs}
     for run_id, took in seconds.items():

@@ -1,10 +1,10 @@
-"""Snapshots of a training's state: whole or not there, whatever happens to the machine.
+"""Snapshots of a training's state, each of which is complete or not visible.
 
     objects/<SHA-256>            contents of files, each once
     snapshots/<number>.json      names of the files and their SHA-256; written last
 
-A snapshot that was cut off has no list, so it is never seen. One whose files are not what the
-list says is passed over for the one before it.
+A snapshot that was interrupted has no list, so no machine reads it. If a file is missing or has
+another checksum than its list says, the snapshot before it is used.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coldstart.bundle._bundle import checksum
-from coldstart.cloud._store import Store, document
+from coldstart.cloud._store import Store, read_json
 from coldstart.config._settings import CHECKPOINTS
 
-SHARED = Path("shared")  # what jobs that belong together share, where there is no store for it
-KEPT = (CHECKPOINTS.name, SHARED.name, "mlflow.db", "mlruns", "training.log")
-"""What of the working folder is worth keeping: all else is made anew from it and the data."""
+KEPT = (CHECKPOINTS.name, "mlflow.db", "mlruns", "training.log")
+"""What of the working folder is kept. All else can be made again from it and the data."""
 LISTS, OBJECTS = "snapshots/", "objects/"
 
 
-class Frozen(NamedTuple):
-    """A file as it is now, under a name that nothing else writes."""
+class FrozenFile(NamedTuple):
+    """A file in its present state, under a name that no other program writes."""
 
     name: str
     path: Path
@@ -37,20 +36,33 @@ class Frozen(NamedTuple):
 
 
 class Snapshots:
-    """The snapshots of one job, and one machine that writes them.
+    """The snapshots of one job, and the machine that writes them.
 
-    Of two machines that both believe to be the job's, the one that is late finds its next number
-    taken (`TakenError`), and knows that it has to stop.
+    If two machines work on a job, the later one finds its next number taken (`TakenError`) and
+    stops.
+
+    Parameters
+    ----------
+    store : Store
+        The job's folder in the object store.
+    folder : Path
+        Working folder of the training.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.folder = store, folder
         self.number = 0
-        self.there: set[str] = set()  # objects that are in the store
-        self.known: dict[tuple[int, int, int], str] = {}  # checksums of files that are as they were
+        self.stored: set[str] = set()  # objects that are in the store
+        self.checksums: dict[tuple[int, int, int], str] = {}  # of files, by their state
 
     def restore(self) -> dict[str, Any]:
-        """Bring the newest whole snapshot into the folder, and return what was written with it."""
+        """Download the newest complete snapshot into the folder.
+
+        Returns
+        -------
+        dict
+            The worker's status that was stored with it; empty if there is no snapshot.
+        """
         for name in reversed(self.store.names(LISTS)):
             self.number = max(self.number, number_of(name))
             try:
@@ -60,63 +72,68 @@ class Snapshots:
                 for path, digest in found["files"].items():
                     self.fetch(digest, unfinished / path)
             except (KeyError, ValueError) as error:
-                print(f"snapshot {number_of(name)} is not whole: {error}", file=sys.stderr)
+                print(f"snapshot {number_of(name)} is not complete: {error}", file=sys.stderr)
                 self.store.delete([name])
                 continue
             for kept in KEPT:
-                there = self.folder / kept
-                shutil.rmtree(there) if there.is_dir() else there.unlink(missing_ok=True)
+                path = self.folder / kept
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
                 if (unfinished / kept).exists():
-                    (unfinished / kept).rename(there)
+                    (unfinished / kept).rename(path)
             shutil.rmtree(unfinished, ignore_errors=True)
-            self.there = set(found["files"].values())
-            return dict(found["about"])
+            self.stored = set(found["files"].values())
+            return dict(found["status"])
         return {}
 
     def fetch(self, digest: str, path: Path) -> None:
-        """Bring one object.
+        """Download one object.
 
         Raises
         ------
         KeyError
-            If it is not there.
+            If it does not exist.
         ValueError
-            If it is another one than its name says.
+            If its checksum is not the one in its name.
         """
         self.store.fetch(OBJECTS + digest, path)
         if checksum(path) != digest:
-            raise ValueError(f"an object is not what its name says: {digest[:12]}")
+            raise ValueError(f"object {digest[:12]} has another checksum than its name says")
 
-    def take(self, about: dict[str, Any]) -> bool:
-        """Write a snapshot; return False if a file was written to meanwhile, so that it was not.
+    def take(self, status: dict[str, Any]) -> bool:
+        """Write a snapshot.
 
         Parameters
         ----------
-        about
-            What is to be known of it: see `worker.py`.
+        status : dict
+            Status of the worker, stored with it: see `worker.py`.
+
+        Returns
+        -------
+        bool
+            False if a file changed meanwhile, so that no snapshot was written.
 
         Raises
         ------
         TakenError
             If another machine has taken over.
         """
-        aside = self.folder / ".frozen"
+        copies = self.folder / ".frozen"
         try:
-            return self.write(freeze(self.folder, aside), about)
+            return self.write(freeze(self.folder, copies), status)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(copies, ignore_errors=True)
 
-    def write(self, frozen: list[Frozen], about: dict[str, Any]) -> bool:
-        """Write what is new, and last the list."""
+    def write(self, frozen: list[FrozenFile], status: dict[str, Any]) -> bool:
+        """Write objects that are new, and the list last."""
         files = {}
         for file in frozen:
-            digest = self.known.get(file.state) or checksum(file.path)
-            self.known[file.state] = files[file.name] = digest
-        new = {"about": about, "files": files}
+            digest = self.checksums.get(file.state) or checksum(file.path)
+            self.checksums[file.state] = files[file.name] = digest
+        new = {"status": status, "files": files}
         for file in frozen:
-            if (digest := files[file.name]) not in self.there:
+            if (digest := files[file.name]) not in self.stored:
                 self.store.put(OBJECTS + digest, file.path)
-                self.there.add(digest)
+                self.stored.add(digest)
         if any(state_of(file.path) != file.state for file in frozen):
             return False
         name = f"{LISTS}{self.number + 1:06}.json"
@@ -128,26 +145,26 @@ class Snapshots:
     def prune(self) -> None:
         """Delete what neither the newest snapshot nor the one before it needs."""
         lists = self.store.names(LISTS)
-        # Lists go first: one whose objects are gone would be no snapshot.
+        # Lists first: a list without its objects would be a broken snapshot.
         self.store.delete(lists[:-2])
         used = set()
         for name in lists[-2:]:
-            used |= set(document(self.store, name)["files"].values())
-        self.there &= used
+            used |= set(read_json(self.store, name)["files"].values())
+        self.stored &= used
         unused = [name for name in self.store.names(OBJECTS) if name[len(OBJECTS) :] not in used]
         self.store.delete(unused)
 
 
-def newest(store: Store) -> dict[str, Any]:
-    """What was written with the newest snapshot; nothing if there is none."""
+def newest_status(store: Store) -> dict[str, Any]:
+    """Return the worker's status in the newest snapshot; empty if there is none."""
     names = store.names(LISTS)
-    return dict(document(store, names[-1])["about"]) if names else {}
+    return dict(read_json(store, names[-1])["status"]) if names else {}
 
 
-def freeze(folder: Path, into: Path) -> list[Frozen]:
+def freeze(folder: Path, into: Path) -> list[FrozenFile]:
     """Give each file that is kept a second name, under which it stays when it is replaced.
 
-    The database, which is written in place, is copied by its own means.
+    The database is written in place, so it is copied through SQLite.
     """
     shutil.rmtree(into, ignore_errors=True)
     paths = [path for kept in KEPT for path in [folder / kept, *(folder / kept).rglob("*")]]
@@ -163,24 +180,24 @@ def freeze(folder: Path, into: Path) -> list[Frozen]:
                 copy_database(path, copied)
             else:
                 os.link(path, copied)
-        except FileNotFoundError:  # it was there a moment ago
+        except FileNotFoundError:  # it was replaced or deleted just now
             continue
-        frozen.append(Frozen(name, copied, state_of(copied)))
+        frozen.append(FrozenFile(name, copied, state_of(copied)))
     return frozen
 
 
 def copy_database(path: Path, copied: Path) -> None:
-    """Copy a SQLite database as it was at one moment."""
+    """Copy a SQLite database in a consistent state."""
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copied)) as target:
         source.backup(target)
 
 
 def state_of(path: Path) -> tuple[int, int, int]:
-    """What changes when a file is written: its number, size and time."""
+    """Return what changes when a file is written: its inode, size and time."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def number_of(name: str) -> int:
-    """Number of a snapshot, from the name of its list."""
+    """Return the number of a snapshot, from the name of its list."""
     return int(Path(name).stem)

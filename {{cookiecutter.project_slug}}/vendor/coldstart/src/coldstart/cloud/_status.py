@@ -1,4 +1,4 @@
-"""What runs, as the providers know it; and ending it."""
+"""Jobs in progress, as the providers know them, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -7,46 +7,68 @@ import time
 
 from mlflow import MlflowClient
 
-from coldstart.cloud import _jobs as jobs
-from coldstart.cloud import _labels as labels
+from coldstart.cloud import _job_runs as job_runs
+from coldstart.cloud._job import project_name
 from coldstart.cloud._launchers import Machine, find_launcher
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 from coldstart.tracking import _mlflow as tracking
 
 
-def overview(settings: Settings) -> None:
-    """Print a line for each machine that there is, and for each job that has none."""
+def print_status(settings: Settings) -> None:
+    """Print a line for each machine, and for each job without one.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings of the project.
+    """
     client = tracking.connect(settings)
-    machines, asked = ask(client, settings)
+    machines, asked = find_machines(client, settings)
     for machine in sorted(machines, key=lambda one: one.since):
         hours = (time.time() - machine.since) / 3600
         cost = "" if machine.price is None else f", {hours * machine.price:.2f} USD so far"
-        told = f"{machine.where}: {machine.state}, for {hours:.1f} h{cost}"
-        print(f"job {machine.job[:8]}  {told}")
-    for run in jobs.unfinished(client, settings):
-        if not any(machine.of(run.info.run_id) for machine in machines):
-            place = run.data.tags[jobs.PLACE]
-            print(f"job {run.info.run_id[:8]}  {place}: no machine; its results are not home yet")
+        print(
+            f"job {machine.job[:8]}  {machine.description}: {machine.state}, "
+            f"for {hours:.1f} h{cost}"
+        )
+    for run in job_runs.unfinished(client, settings):
+        if not any(machine.belongs_to(run.info.run_id) for machine in machines):
+            provider = run.data.tags[job_runs.PROVIDER]
+            print(
+                f"job {run.info.run_id[:8]}  {provider}: no machine; "
+                "make cloud-follow downloads its results"
+            )
     if not machines:
-        print(f"nothing runs: asked {', '.join(asked)}")
+        print(f"no machine is running: looked at {', '.join(asked)}")
 
 
-def ask(client: MlflowClient, settings: Settings) -> tuple[list[Machine], list[str]]:
-    """Ask all places that the project's jobs have ever been at, and this machine's engine."""
-    places = sorted({"docker", *jobs.places(client, settings)})
+def find_machines(client: MlflowClient, settings: Settings) -> tuple[list[Machine], list[str]]:
+    """Return machines, and the providers that were asked for them.
+
+    These are all that jobs of the project have run on, and the Docker engine of this computer.
+    """
     machines, asked = [], []
-    for on in places:
+    for on in sorted({"docker", *job_runs.providers(client, settings)}):
         try:
-            machines += find_launcher(on).machines(labels.project())
+            machines += find_launcher(on).machines(project_name())
             asked.append(on)
         except UserError as error:
-            print(f"{on} is not asked: {error}", file=sys.stderr)
+            print(f"{on} could not be asked: {error}", file=sys.stderr)
     return machines, asked
 
 
-def stop(settings: Settings, wanted: str | None, everything: bool) -> None:
-    """End one job or all, and say in MLflow that they were stopped.
+def stop(settings: Settings, prefix: str | None, everything: bool) -> None:
+    """Stop one job or all, and record it in MLflow.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings of the project.
+    prefix : str, optional
+        Beginning of the job's id. By default the newest job is meant.
+    everything : bool
+        Whether to stop all jobs in progress.
 
     Raises
     ------
@@ -55,13 +77,10 @@ def stop(settings: Settings, wanted: str | None, everything: bool) -> None:
     """
     client = tracking.connect(settings)
     if everything:
-        found = jobs.unfinished(client, settings)
+        found = job_runs.unfinished(client, settings)
     else:
-        run = jobs.find(client, settings, wanted)
-        found = [run] if wanted else jobs.with_others(client, settings, run)
+        found = [job_runs.find(client, settings, prefix)]
     for run in found:
-        find_launcher(run.data.tags[jobs.PLACE]).stop(run.info.run_id)
-        jobs.end(client, run.info.run_id, None)
-        print(f"job {run.info.run_id[:8]} is stopped, and nothing of it is left")
-    for then in {run.data.tags[jobs.THEN] for run in found if jobs.THEN in run.data.tags}:
-        jobs.afterwards(then)
+        find_launcher(run.data.tags[job_runs.PROVIDER]).stop(run.info.run_id)
+        job_runs.end(client, run.info.run_id, None)
+        print(f"job {run.info.run_id[:8]}: stopped; nothing of it is left")

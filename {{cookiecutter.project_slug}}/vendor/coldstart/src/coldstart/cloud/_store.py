@@ -1,4 +1,4 @@
-"""The object store of a job: what a machine and the person's laptop both reach."""
+"""The object store of a job, which this computer and the machine both reach."""
 
 from __future__ import annotations
 
@@ -15,57 +15,60 @@ from botocore.exceptions import ConnectionError as NotConnectedError
 
 from coldstart.errors import UserError
 
-# Who can wait for a store that is busy asks again: see `worker.py`.
+# A worker that can wait for a busy store tries again by itself: see `worker.py`.
 CONFIG = Config(retries={"max_attempts": 3, "mode": "standard"}, connect_timeout=10)
-AT_ONCE = 1000  # keys that S3 deletes in one request
+DELETE_BATCH = 1000  # keys that S3 deletes in one request
 
 
 class BusyError(UserError):
-    """The store does not answer now; it may in a while."""
+    """The store does not respond now, but may in a while."""
 
 
 class TakenError(Exception):
-    """Somebody else has written this key before."""
+    """The key exists already."""
 
 
 class Store:
-    """Objects below `s3://bucket/prefix`; AWS_ENDPOINT_URL says where, if not at AWS.
+    """Objects below a prefix of an S3 bucket. AWS_ENDPOINT_URL names a store that is not AWS'.
 
-    Raises
-    ------
-    UserError
-        In every method, if the store refuses; `BusyError` if it does not answer.
+    Every method raises `UserError` if the store refuses a request, and `BusyError` if it does not
+    respond.
+
+    Parameters
+    ----------
+    address : str
+        ``s3://BUCKET/PREFIX``.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
         if not address.startswith("s3://"):
-            raise UserError(f"{address!r} is no object store: s3://BUCKET/FOLDER")
+            raise UserError(f"{address!r} is not a valid object store: s3://BUCKET/FOLDER")
         self.bucket, _, self.prefix = self.address.removeprefix("s3://").partition("/")
         region = None if os.environ.get("AWS_DEFAULT_REGION") else "us-east-1"
         self.client = boto3.Session().client("s3", config=CONFIG, region_name=region)
 
     def key(self, name: str) -> str:
-        """The whole key of a name below the prefix."""
+        """Return the whole key of a name below the prefix."""
         return f"{self.prefix}/{name}".lstrip("/")
 
-    def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Call a method of boto3's client."""
+    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Call a method of the boto3 client."""
         try:
-            return dict(getattr(self.client, what)(Bucket=self.bucket, **arguments) or {})
+            return dict(getattr(self.client, method)(Bucket=self.bucket, **arguments) or {})
         except ClientError as error:
-            found = error.response.get("Error", {})
-            code = str(found.get("Code", ""))
+            details = error.response.get("Error", {})
+            code = str(details.get("Code", ""))
             if code in ("404", "NoSuchKey"):
                 raise KeyError(arguments.get("Key")) from None
             if code in ("412", "PreconditionFailed"):
                 raise TakenError(arguments.get("Key")) from None
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            # 409: another one is just writing the same key, and may fail.
+            # 409: another machine is writing the same key, and may fail.
             kind = BusyError if status >= 500 or status == 409 else UserError
-            raise kind(f"{self.address}: {code}: {found.get('Message', '')}") from None
+            raise kind(f"{self.address}: {code}: {details.get('Message', '')}") from None
         except (HTTPClientError, NotConnectedError) as error:
-            raise BusyError(f"{self.address} does not answer: {error}") from None
+            raise BusyError(f"{self.address} does not respond: {error}") from None
         except BotoCoreError as error:
             raise UserError(f"{self.address}: {error}") from None
 
@@ -74,77 +77,83 @@ class Store:
         name: str,
         body: bytes | Path,
         first: bool = False,
-        told: Callable[[int], object] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> None:
-        """Write an object whole.
+        """Write an object.
 
         Parameters
         ----------
-        told
-            Called with the bytes of a file that have just gone.
+        name : str
+            Name below the prefix.
+        body : bytes or Path
+            The content, or a file that holds it.
+        first : bool, default=False
+            Whether the key must not exist yet.
+        progress : callable, optional
+            Called with the number of bytes of a file that were just sent.
 
         Raises
         ------
         TakenError
-            If it is there already, and this was to be the first.
+            If the key exists, and `first` is True.
         """
         condition = {"IfNoneMatch": "*"} if first else {}
         if isinstance(body, bytes):
-            self.ask("put_object", Key=self.key(name), Body=body, **condition)
+            self.call("put_object", Key=self.key(name), Body=body, **condition)
             return
         with body.open("rb") as file:
-            self.ask("upload_fileobj", Key=self.key(name), Fileobj=file, Callback=told)
+            self.call("upload_fileobj", Key=self.key(name), Fileobj=file, Callback=progress)
 
     def get(self, name: str) -> bytes:
-        """Read an object.
+        """Return the content of an object.
 
         Raises
         ------
         KeyError
-            If there is none.
+            If it does not exist.
         """
-        body: bytes = self.ask("get_object", Key=self.key(name))["Body"].read()
+        body: bytes = self.call("get_object", Key=self.key(name))["Body"].read()
         return body
 
     def fetch(self, name: str, path: Path) -> None:
-        """Write an object into a file.
+        """Download an object into a file.
 
         Raises
         ------
         KeyError
-            If there is none.
+            If it does not exist.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.ask("download_file", Key=self.key(name), Filename=str(path))
+        self.call("download_file", Key=self.key(name), Filename=str(path))
 
     def link(self, name: str, seconds: int) -> str:
-        """An address by which whoever knows it reads an object for a while."""
-        asked = {"Bucket": self.bucket, "Key": self.key(name)}
+        """Return an address that gives read access to an object for a while, without a key."""
+        target = {"Bucket": self.bucket, "Key": self.key(name)}
         try:
-            return str(self.client.generate_presigned_url("get_object", asked, seconds))
+            return str(self.client.generate_presigned_url("get_object", target, seconds))
         except BotoCoreError as error:
             raise UserError(f"{self.address}: {error}") from None
 
     def names(self, start: str) -> list[str]:
-        """Names that begin so, sorted."""
+        """Return names that begin with `start`, sorted."""
         found: list[str] = []
         more: dict[str, Any] = {}
         while True:
-            page = self.ask("list_objects_v2", Prefix=self.key(start), **more)
+            page = self.call("list_objects_v2", Prefix=self.key(start), **more)
             found += [entry["Key"] for entry in page.get("Contents", ())]
             if not page.get("IsTruncated"):
                 return sorted(key.removeprefix(self.key("")) for key in found)
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def delete(self, names: list[str]) -> None:
-        """Delete objects; those that are not there are no trouble."""
-        for start in range(0, len(names), AT_ONCE):
-            keys = [{"Key": self.key(name)} for name in names[start : start + AT_ONCE]]
-            self.ask("delete_objects", Delete={"Objects": keys, "Quiet": True})
+        """Delete objects. Names that do not exist are ignored."""
+        for start in range(0, len(names), DELETE_BATCH):
+            keys = [{"Key": self.key(name)} for name in names[start : start + DELETE_BATCH]]
+            self.call("delete_objects", Delete={"Objects": keys, "Quiet": True})
 
 
-def document(store: Store, name: str) -> Any:
-    """Read JSON, or None where there is none."""
+def read_json(store: Store, name: str) -> Any:
+    """Return the content of a JSON object, or None if it does not exist."""
     try:
         return json.loads(store.get(name))
     except KeyError:

@@ -1,11 +1,16 @@
-"""What runs on a rented machine: a training, kept safe from the machine's end.
+"""The worker: what runs on a machine, and keeps a training safe from the machine's end.
 
-It brings the data and the newest snapshot from the object store, trains, and takes a snapshot
-every few seconds and at the end. It ends when the training does, when it is told to (SIGTERM), and
-at the deadline, whatever the training is doing. Without a store, as in a container that is not
-lost with its machine, there are no snapshots, and all else is the same.
+`python -m coldstart.cloud.worker PACKAGE COMMAND` downloads the data and the newest snapshot from
+the object store, trains, and takes a snapshot every few seconds and at the end. It ends when the
+training does, on SIGTERM, and at the deadline. Without a store, as in a container of a Docker host,
+there are no snapshots, and all else is the same.
 
-The environment says what to do: see `job.py`.
+Environment variables say what to do: see `Job.environment`. The worker's status is a dictionary:
+
+    machines    one entry for each machine that has worked on the job: name, start, end
+    tracking    where the runs are tracked
+    code        exit code, once there is one
+    reason      why the job failed, if the provider knows more than the exit code
 """
 
 from __future__ import annotations
@@ -29,18 +34,22 @@ from coldstart.cloud._snapshots import Snapshots
 from coldstart.cloud._store import BusyError, Store, TakenError
 from coldstart.errors import UserError, no_room
 
-LOG, ABOUT = Path("training.log"), Path("about.json")
-HOME = "sqlite:///mlflow.db"
-STOPPED, TOO_LATE = 143, 124  # exit codes: as after SIGTERM, and as `timeout` has it
-LOST, TRIES = 1, 3  # exit code of torchrun when a rank has ended, and how often it is started
-PORTS = 20000, 10000  # the first, and how many: another's job may be on the same machines
-PAUSE, WAIT = 0.2, 3.0  # seconds
-EVERY = 30.0  # seconds from a snapshot to the next
-RESULTS = 60  # seconds before the machine's end that belong to bringing away what there is
+LOG, STATUS = Path("training.log"), Path("status.json")
+LOCAL_STORE = "sqlite:///mlflow.db"
+# Exit codes: as after SIGTERM, and as `timeout` has it.
+STOPPED, OUT_OF_TIME = 143, 124
+# Exit code of torchrun when a rank has ended, and how often the training is started.
+LOST_RANK, MAX_STARTS = 1, 3
+# The first port for ranks to meet at, and how many: jobs may share machines.
+PORTS = 20000, 10000
+POLL_SECONDS, RETRY_SECONDS = 0.2, 3.0
+SNAPSHOT_SECONDS = 30.0
+# Seconds before the machine's end that are left for uploading results.
+RESERVE = 60
 
 
 class Worker:
-    """One life of a job on one machine.
+    """A job on one machine.
 
     Parameters
     ----------
@@ -50,66 +59,73 @@ class Worker:
 
     def __init__(self, arguments: list[str]) -> None:
         self.arguments = arguments
-        self.deadline = float(os.environ["DEADLINE"]) - RESULTS
-        self.every = float(os.environ.get("SNAPSHOT_SECONDS", EVERY))
-        self.first = os.environ.get("SKYPILOT_NODE_RANK", "0") == "0"  # of the job's machines
+        self.deadline = float(os.environ["DEADLINE"]) - RESERVE
+        self.interval = float(os.environ.get("SNAPSHOT_SECONDS", SNAPSHOT_SECONDS))
+        self.is_first = os.environ.get("SKYPILOT_NODE_RANK", "0") == "0"  # of the job's machines
         self.stopped = False
-        self.about: dict[str, Any] = {"lives": []}
+        self.status: dict[str, Any] = {"machines": []}
         self.snapshots: Snapshots | None = None
 
     def run(self) -> int:
-        """Train, and return the exit code that says how it ended."""
+        """Train.
+
+        Returns
+        -------
+        int
+            Exit code of the training, or why it was ended.
+        """
         signal.signal(signal.SIGTERM, self.stop)
         if address := os.environ.get("STORE"):
-            self.patiently(lambda: self.fetch(Store(address)))
-        elif ABOUT.is_file():  # the same container was started again
-            self.about = json.loads(ABOUT.read_text())
-        self.about["lives"].append({"machine": os.uname().nodename, "start": time.time()})
-        if self.about.get("code") == 0:
-            return 0  # it was done, and only its machine did not know
-        self.about.pop("code", None)  # as when the last machine was told to end
+            self.retry_while_busy(lambda: self.fetch(Store(address)))
+        elif STATUS.is_file():  # the same container was started again
+            self.status = json.loads(STATUS.read_text())
+        self.status["machines"].append({"name": os.uname().nodename, "start": time.time()})
+        if self.status.get("code") == 0:
+            return 0  # it was done, and its machine was lost before SkyPilot heard of it
+        self.status.pop("code", None)  # of the machine before, which was told to end
         try:
-            self.patiently(self.keep)  # whatever comes, it is known that this machine was there
+            # First of all, so that the job knows of this machine, whatever becomes of it.
+            self.retry_while_busy(self.save)
             code = self.train()
-            self.about["code"] = code
-            self.patiently(self.keep)
+            self.status["code"] = code
+            self.retry_while_busy(self.save)
             return code
         except TakenError:
             print("error: another machine has taken over", file=sys.stderr)
             return STOPPED
 
     def stop(self, *_: Any) -> None:
-        """Remember that the machine is about to go."""
+        """Note that the machine is about to end."""
         self.stopped = True
 
     def fetch(self, store: Store) -> None:
-        """Bring the data, and the state that the last machine left."""
+        """Download the data, and the state that the last machine has left."""
         archive = Path("inputs.tar.gz")
         inputs, _, name = os.environ["INPUTS"].rpartition("/")
         Store(inputs).fetch(name, archive)
         unpack(archive, Path())
         archive.unlink()
         snapshots = Snapshots(store, Path())
-        if about := snapshots.restore():
-            self.about = about
-            print(f"going on from snapshot {snapshots.number}", flush=True)
-        if self.first:  # the others have nothing to keep
+        if status := snapshots.restore():
+            self.status = status
+            print(f"resuming from snapshot {snapshots.number}", flush=True)
+        if self.is_first:  # the others have nothing to keep
             self.snapshots = snapshots
 
     def train(self) -> int:
-        """Run the training, and once more if one of several ranks was lost."""
-        where, options = tracked(self.about)
+        """Run the training, and start it again if one of several ranks was lost."""
+        where, options = choose_tracking(self.status)
         launcher = torchrun()
         if launcher:
             print(f"{os.uname().nodename} takes part", flush=True)
-        for _ in range(TRIES if launcher else 1):
-            code = self.try_once([*launcher, "-m", *self.arguments, *options], where)
-            if code != LOST:
+        for _ in range(MAX_STARTS if launcher else 1):
+            code = self.train_once([*launcher, "-m", *self.arguments, *options], where)
+            if code != LOST_RANK:
                 break
         return code
 
-    def try_once(self, arguments: list[str], where: dict[str, str]) -> int:
-        """Run the training as a process of its own, and watch over it."""
+    def train_once(self, arguments: list[str], where: dict[str, str]) -> int:
+        """Run the training as a process of its own, and watch it."""
         command = [sys.executable, *arguments]
         child = subprocess.Popen(
             command,
@@ -119,34 +135,34 @@ class Worker:
             start_new_session=True,
         )
         try:
-            threading.Thread(target=copy, args=(child,)).start()
+            threading.Thread(target=copy_output, args=(child,)).start()
             return self.watch(child)
         finally:
-            # A checkpoint is never half written, and there may be no time to lose.
+            # Checkpoints are replaced as a whole, and there may be no time to lose.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
 
     def watch(self, child: subprocess.Popen[bytes]) -> int:
-        """Wait for the end, whatever brings it, and take snapshots meanwhile."""
-        kept = time.monotonic()
+        """Wait for the end of the training, and take snapshots meanwhile."""
+        saved = time.monotonic()
         while (code := child.poll()) is None:
             if self.stopped:
                 return STOPPED
             if time.time() > self.deadline:
-                print("error: out of time: HOURS=... allows more", flush=True)
-                return TOO_LATE
-            if time.monotonic() - kept > self.every:
+                print("error: out of time; HOURS=... allows more", flush=True)
+                return OUT_OF_TIME
+            if time.monotonic() - saved > self.interval:
                 try:
-                    self.keep()
-                except (UserError, OSError) as error:  # it may have gone by the next one
-                    print(f"no snapshot: {error}", file=sys.stderr, flush=True)
-                kept = time.monotonic()
-            time.sleep(PAUSE)
+                    self.save()
+                except (UserError, OSError) as error:  # the next one may succeed
+                    print(f"warning: no snapshot: {error}", file=sys.stderr, flush=True)
+                saved = time.monotonic()
+            time.sleep(POLL_SECONDS)
         return code
 
-    def patiently(self, step: Callable[[], object]) -> None:
-        """Take a step, again and again while the store does not answer and there is time.
+    def retry_while_busy(self, step: Callable[[], object]) -> None:
+        """Take a step, and repeat it while the store does not respond and there is time.
 
         Raises
         ------
@@ -161,27 +177,27 @@ class Worker:
                 if self.stopped or time.time() > self.deadline:
                     raise
                 print(f"trying again: {error}", file=sys.stderr, flush=True)
-            time.sleep(WAIT)
+            time.sleep(RETRY_SECONDS)
 
-    def keep(self) -> None:
-        """Take a snapshot; there may be none, if the files are being written to.
+    def save(self) -> None:
+        """Take a snapshot. There is none if files are being written to.
 
         Raises
         ------
         UserError
-            If the store does not take it.
+            If the store does not accept it.
         """
-        self.about["lives"][-1]["end"] = time.time()
+        self.status["machines"][-1]["end"] = time.time()
         if self.snapshots:
-            self.snapshots.take(self.about)
+            self.snapshots.take(self.status)
         else:
-            ABOUT.write_text(json.dumps(self.about))
+            STATUS.write_text(json.dumps(self.status))
 
 
 def torchrun() -> list[str]:
-    """How the ranks are started, where there are more than one.
+    """Return the arguments that start several ranks, from SkyPilot's variables.
 
-    SkyPilot tells it; on one machine with one GPU or none, nothing is needed.
+    They are empty on one machine with one GPU or none.
     """
     addresses = os.environ.get("SKYPILOT_NODE_IPS", "").split()
     nodes, ranks = max(1, len(addresses)), os.environ.get("SKYPILOT_NUM_GPUS_PER_NODE", "0")
@@ -192,40 +208,49 @@ def torchrun() -> list[str]:
         *("--node-rank", os.environ.get("SKYPILOT_NODE_RANK", "0")),
         *("--nproc-per-node", str(max(1, int(ranks)))),
         *("--master-addr", addresses[0] if addresses else "127.0.0.1"),
-        *("--master-port", str(port(os.environ.get("TRAINING_JOB", "0")))),
+        *("--master-port", str(rendezvous_port(os.environ.get("TRAINING_JOB", "0")))),
     ]
 
 
-def port(job: str) -> int:
-    """Where the ranks of a job meet, by its id."""
+def rendezvous_port(job: str) -> int:
+    """Return the port at which the ranks of a job meet."""
     first, count = PORTS
     return first + int(job[:8], 16) % count
 
 
-def tracked(about: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Where the training tracks: the person's own store if it answers here, else the folder.
+def choose_tracking(status: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Choose where the training tracks its runs.
 
-    What the job's first machine found holds for all that follow, since one training is one run.
+    It is the project's own store if that responds here, else a file in the working folder. What
+    the job's first machine has chosen holds for all that follow, since one training is one run.
+
+    Parameters
+    ----------
+    status : dict
+        Status of the worker. The choice is added to it.
 
     Returns
     -------
     dict
-        Variables for the training.
-    list
-        Options for it: what goes home is chosen from there.
+        Environment variables of the training.
+    list of str
+        Options of the training. With a file, the challenger is chosen on the other computer.
     """
     store = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if "tracking" not in about:
-        about["tracking"] = store if store and answers(store) else HOME
-        if store and about["tracking"] == HOME:
-            print(f"{store} does not answer here: the runs come home with the model", flush=True)
-    if about["tracking"] == HOME:
-        return {"MLFLOW_TRACKING_URI": HOME}, ["--no-choose"]
-    return {"MLFLOW_TRACKING_URI": about["tracking"]}, []
+    if "tracking" not in status:
+        status["tracking"] = store if store and responds(store) else LOCAL_STORE
+        if store and status["tracking"] == LOCAL_STORE:
+            print(
+                f"warning: {store} does not respond here; the runs are downloaded with the model",
+                flush=True,
+            )
+    if status["tracking"] == LOCAL_STORE:
+        return {"MLFLOW_TRACKING_URI": LOCAL_STORE}, ["--no-choose"]
+    return {"MLFLOW_TRACKING_URI": status["tracking"]}, []
 
 
-def answers(address: str) -> bool:
-    """Whether there is a server, whatever it answers."""
+def responds(address: str) -> bool:
+    """Return whether a server responds, whatever the response is."""
     try:
         with urlopen(f"{address.rstrip('/')}/health", timeout=20):
             return True
@@ -235,14 +260,14 @@ def answers(address: str) -> bool:
         return False
 
 
-def copy(child: subprocess.Popen[bytes]) -> None:
-    """Tell what a process says, and write it down as well, as long as there is room."""
+def copy_output(child: subprocess.Popen[bytes]) -> None:
+    """Print what a process prints, and write it to the log while there is room."""
     assert child.stdout
     with LOG.open("ab", buffering=0) as log:
         for line in child.stdout:
             sys.stdout.buffer.write(line)
             sys.stdout.flush()
-            with contextlib.suppress(OSError):  # who is not read must wait
+            with contextlib.suppress(OSError):  # a process whose output is not read would wait
                 log.write(line)
 
 
@@ -255,5 +280,5 @@ if __name__ == "__main__":
     except OSError as error:
         if (reason := no_room(error)) is None:
             raise
-        print(f"error: {reason}; resources.disk_size in infra/train.sky.yaml", file=sys.stderr)
+        print(f"error: {reason}; see resources.disk_size in infra/train.sky.yaml", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""Keys where no file can be brought: their hashes go by a variable of the environment."""
+"""API keys without a file: their hashes are passed in an environment variable."""
 
 from __future__ import annotations
 
@@ -9,37 +9,44 @@ from pathlib import Path
 from coldstart.errors import UserError
 from coldstart.serve._access import read_keys
 
-VARIABLE = "API_KEYS"  # what the file of keys holds: hashes, and no key
+VARIABLE = "API_KEYS"  # content of the file of keys: hashes, and no key
 
 
-def packed(keys: Path | None, room: int) -> dict[str, str]:
-    """Variables that bring the hashes; none, and a warning, if everybody may ask.
+def pack_keys(keys: Path | None, max_bytes: int) -> dict[str, str]:
+    """Return the variable that holds the hashes of keys. Without keys, print a warning.
 
     Parameters
     ----------
-    room
-        Bytes that there are for them.
+    keys : Path, optional
+        The file of keys.
+    max_bytes : int
+        The most that the hashes may take.
+
+    Returns
+    -------
+    dict
+        The variable; empty without keys.
 
     Raises
     ------
     UserError
-        If they cannot be read, or are too many.
+        If the file cannot be read, or there are too many keys.
     """
     if not keys:
         print(
-            "WARNING: the URL is open to everybody, and no key is needed: "
-            "make key NAME=..., then serving.keys in config.yaml",
+            "WARNING: anyone who has the URL can use the API without a key. To require keys, run "
+            "make key NAME=..., and set serving.keys in config.yaml",
             file=sys.stderr,
         )
         return {}
-    hashes = "".join(f"{who} {key}\n" for who, key in read_keys(keys).items())
-    if len(hashes.encode()) > room:
-        raise UserError(f"{keys} has more keys than there is room for, {room} bytes: remove some")
+    hashes = "".join(f"{name} {key}\n" for name, key in read_keys(keys).items())
+    if len(hashes.encode()) > max_bytes:
+        raise UserError(f"{keys} has too many keys: {max_bytes} bytes at most; remove some")
     return {VARIABLE: hashes}
 
 
-def unpacked(folder: Path) -> Path | None:
-    """Write the file of hashes that a variable has brought, if one has."""
+def unpack_keys(folder: Path) -> Path | None:
+    """Write the hashes in the variable to a file, and return it; None without the variable."""
     if not (hashes := os.environ.get(VARIABLE)):
         return None
     file = folder / "keys.txt"

@@ -1,4 +1,4 @@
-"""The question that a new version must answer before it takes over."""
+"""The smoke test of a new version: a prediction that must match the bundle's."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION
 
 
-def check(version: str, post: Callable[[str], tuple[int, str]], asks_for_key: bool) -> None:
-    """Let a version answer the contract's example, and compare its answer with the bundle's.
+def check_prediction(version: str, post: Callable[[str], tuple[int, str]], needs_key: bool) -> None:
+    """Request a prediction for the contract's example, and compare it with the bundle's.
 
     Parameters
     ----------
-    post
-        Posts a body to its `/predict`, and returns the status and the answer.
-    asks_for_key
-        It may refuse: the key is not known here, only its hash. It has scored a row to be ready.
+    version : str
+        Version of the model.
+    post : callable
+        Posts a body to the version's `/predict`, and returns status and body of the response.
+    needs_key : bool
+        Whether it may refuse the request. Only hashes of keys are known here. It has predicted a
+        row before it was ready.
 
     Raises
     ------
     UserError
-        If it gives no answer, or another.
+        If it returns no prediction, or another one.
     """
     predictor = BundlePredictor(CHAMPION)
     row = predictor.contract.example()
-    code, said = post(json.dumps({"rows": [row]}))
-    if code == 401 and asks_for_key:
+    code, body = post(json.dumps({"rows": [row]}))
+    if code == 401 and needs_key:
         return
     if code != 200:
-        raise UserError(f"version {version} does not answer the example: {code} {said[:200]}")
+        raise UserError(f"version {version} does not predict the example: {code} {body[:200]}")
     kinds = {name: column.request_type() for name, column in predictor.contract.features.items()}
     typed = {
         name: TypeAdapter(kinds[name]).validate_json(json.dumps(row[name]))  # as a request is read
@@ -43,26 +46,28 @@ def check(version: str, post: Callable[[str], tuple[int, str]], asks_for_key: bo
     }
     (expected,) = predictor.score([typed])
     # After a rollback the champion here is another model.
-    if predictor.number == version and not agrees(said, numbers(expected)):
-        raise UserError(f"version {version} answers otherwise than its bundle: {said[:200]}")
+    if predictor.number == version and not matches(body, numbers(expected)):
+        raise UserError(f"version {version} predicts otherwise than its bundle: {body[:200]}")
 
 
-def agrees(said: str, expected: list[float]) -> bool:
-    """Whether an answer holds one prediction, of these numbers.
+def matches(body: str, expected: list[float]) -> bool:
+    """Return whether a response holds one prediction, with the expected numbers.
 
-    Their last digits may differ: rows of several requests are scored together, and on another
+    The last digits may differ: rows of several requests are predicted together, and on another
     processor.
     """
     try:
-        (answer,) = json.loads(said)["predictions"]
+        (prediction,) = json.loads(body)["predictions"]
         return all(
             math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-            for one, other in zip(numbers(answer), expected, strict=True)
+            for one, other in zip(numbers(prediction), expected, strict=True)
         )
     except (ValueError, KeyError, TypeError):
         return False
 
 
-def numbers(answer: dict[str, Any]) -> list[float]:
-    """What was computed, without what follows from it."""
-    return [answer["value"]] if "value" in answer else [*answer["probabilities"].values()]
+def numbers(prediction: dict[str, Any]) -> list[float]:
+    """Return the computed numbers of a prediction."""
+    if "value" in prediction:
+        return [prediction["value"]]
+    return [*prediction["probabilities"].values()]

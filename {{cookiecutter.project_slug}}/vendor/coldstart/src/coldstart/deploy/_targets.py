@@ -1,51 +1,88 @@
-"""Places to deploy to: each is a package beside this one, with a `DeployTarget` in `on_NAME/place.py`."""
+"""Targets of a deployment: what each must be able to do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from coldstart.deploy._request import DeployRequest
+from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 
 TARGETS = {"docker": "coldstart.deploy.on_docker", "aws": "coldstart.deploy.on_aws"}
 
 
-class DeployTarget(Protocol):
-    """Where an API can be put. What a person can choose about it is in infra/deploy/NAME.yaml.
+@dataclass(frozen=True)
+class DeployRequest:
+    """A deployment of the champion's API.
 
-    Each method prints what it does, and raises UserError where it cannot; what
-    served before goes on serving then.
+    Parameters
+    ----------
+    settings : Settings
+        Settings of the project.
+    host : str, optional
+        Address of the Docker host. By default what infra/deploy/docker.yaml says.
+    port : int, optional
+        Port of the API there. By default what infra/deploy/docker.yaml says.
+    dry_run : bool, default=False
+        Whether to print what would be done, and what it costs, only.
     """
 
-    def __init__(self, asked: DeployRequest) -> None:
-        """Read the choices; nothing is changed yet."""
+    settings: Settings
+    host: str | None = None
+    port: int | None = None
+    dry_run: bool = False
+
+
+class DeployTarget(Protocol):
+    """Where the API can be deployed. What users can choose is in infra/deploy/NAME.yaml.
+
+    Each method prints what it does, and raises `UserError` if it fails. The version that served
+    before continues to serve then.
+    """
+
+    def __init__(self, request: DeployRequest) -> None:
+        """Read the choices. Nothing is changed yet."""
 
     def deploy(self) -> None:
-        """Put the champion there; again, to bring a new one."""
+        """Deploy the champion, or replace the version that is deployed."""
 
     def status(self) -> None:
-        """Tell which version answers, where, and since when."""
+        """Print which version is deployed, where, and since when."""
 
     def rollback(self) -> None:
-        """Bring back what was there before."""
+        """Serve the version before this one again."""
 
     def fetch(self) -> None:
-        """Bring the predictions that were kept there, for `make monitor`."""
+        """Download the prediction log, for `make monitor`."""
 
     def down(self) -> None:
-        """Take away everything that `deploy` has made."""
+        """Remove everything that `deploy` has made."""
 
 
-def find_target(name: str, asked: DeployRequest) -> DeployTarget:
-    """Make the place of that name.
+def find_target(name: str, request: DeployRequest) -> DeployTarget:
+    """Return a target of deployments.
+
+    Another package brings one by the entry point group ``coldstart.deploy``.
+
+    Parameters
+    ----------
+    name : str
+        Its name: ``docker``, ``aws``, or that of an entry point.
+    request : DeployRequest
+        What to deploy.
+
+    Returns
+    -------
+    DeployTarget
+        The target.
 
     Raises
     ------
     UserError
-        If there is none.
+        If there is none of that name.
     """
     others = {one.name: one.load for one in entry_points(group="coldstart.deploy")}
     names = sorted([*TARGETS, *others])
@@ -55,4 +92,4 @@ def find_target(name: str, asked: DeployRequest) -> DeployTarget:
         kind: Callable[[DeployRequest], DeployTarget] = others[name]()
     else:
         kind = import_module(TARGETS[name]).DeployTarget
-    return kind(asked)
+    return kind(request)

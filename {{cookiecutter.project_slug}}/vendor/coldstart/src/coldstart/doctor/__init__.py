@@ -1,1 +1,5 @@
-"""Checks of this machine, or of a place to train."""
+"""Diagnostics of this computer, and of a provider that trains or serves."""
+
+from coldstart.doctor._checks import find_checks, run_doctor
+
+__all__ = ["find_checks", "run_doctor"]

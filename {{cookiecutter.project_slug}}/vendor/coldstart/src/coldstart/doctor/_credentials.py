@@ -1,4 +1,4 @@
-"""Checks of secrets: that git does not keep them, and others on this machine cannot read them."""
+"""Checks of secrets: git does not keep them, and other users cannot read them."""
 
 from __future__ import annotations
 
@@ -20,51 +20,51 @@ KEYS = (".aws/credentials", ".mlflow/credentials", ".netrc", ".ssh/id_*", ".sky/
 
 
 def env_file() -> Finding:
-    """Whether git leaves `.env` alone."""
-    about = str(ENV)
+    """Check that git ignores `.env`."""
+    subject = str(ENV)
     if not ENV.exists():
-        return ok(about, "there is none, which is fine")
+        return ok(subject, "there is none, and none is needed")
     if not shutil.which("git") or not succeeds("git", "rev-parse", "--is-inside-work-tree"):
-        return ok(about, "not under git")
-    if succeeds("git", "ls-files", "--error-unmatch", about):
-        said = "git keeps it, and whoever gets the repository reads it: its passwords need changing"
-        return wrong(about, said, "git rm --cached .env && echo .env >> .gitignore")
-    if not succeeds("git", "check-ignore", "--quiet", about):
-        return wrong(about, "the next git add --all keeps it", "echo .env >> .gitignore")
-    return ok(about, "git does not keep it")
+        return ok(subject, "not under git")
+    if succeeds("git", "ls-files", "--error-unmatch", subject):
+        message = "it is in the git repository for others to read: change its passwords"
+        return wrong(subject, message, "git rm --cached .env && echo .env >> .gitignore")
+    if not succeeds("git", "check-ignore", "--quiet", subject):
+        return wrong(subject, "the next git add --all adds it", "echo .env >> .gitignore")
+    return ok(subject, "git ignores it")
 
 
 def config_file() -> Finding:
-    """Whether config.yaml, which git keeps, is without the tracking store's password."""
-    about = str(CONFIG)
+    """Check that config.yaml, which is in git, holds no password of the tracking store."""
+    subject = str(CONFIG)
     settings = yaml.safe_load(CONFIG.read_text("utf-8"))
     if urlsplit(settings.get("tracking_uri", "")).password:
-        mend = "move tracking_uri to .env, as MLFLOW_TRACKING_URI=..."
-        return wrong(about, "tracking_uri has a password in it, and git keeps this file", mend)
-    return ok(about, "no password in it")
+        hint = "move tracking_uri to .env, as MLFLOW_TRACKING_URI=..."
+        return wrong(subject, "tracking_uri holds a password, and this file is in git", hint)
+    return ok(subject, "holds no password")
 
 
 def succeeds(*command: str) -> bool:
-    """Whether a command ends well."""
+    """Return whether a command exits with 0."""
     return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def key_files() -> Finding:
-    """Whether other users of this machine can read a file with passwords or keys."""
-    about = "key files"
+    """Check that other users cannot read files with passwords or keys."""
+    subject = "key files"
     found = [ENV, *(path for pattern in KEYS for path in sorted(Path.home().glob(pattern)))]
     found = [path for path in found if path.is_file() and path.suffix != ".pub"]
     if os.name == "nt":
-        return ok(about, "kept by Windows' own rules")
-    open_to_others = [path for path in found if readable(path)]
-    if open_to_others:
-        names = shlex.join(map(str, open_to_others))
-        return wrong(about, f"others on this machine can read {names}", f"chmod 600 {names}")
-    return ok(about, f"{len(found)} found, none of which others can read")
+        return ok(subject, "not checked on Windows, which has rules of its own")
+    exposed = [path for path in found if is_readable_by_others(path)]
+    if exposed:
+        names = shlex.join(map(str, exposed))
+        return wrong(subject, f"other users can read {names}", f"chmod 600 {names}")
+    return ok(subject, f"{len(found)} found; other users cannot read them")
 
 
-def readable(path: Path) -> bool:
-    """Whether others may read a file, and enter every folder that it lies in."""
+def is_readable_by_others(path: Path) -> bool:
+    """Return whether others may read a file, and enter all folders that lead to it."""
     path = path.resolve()
     enter = all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
     return enter and bool(path.stat().st_mode & stat.S_IROTH)

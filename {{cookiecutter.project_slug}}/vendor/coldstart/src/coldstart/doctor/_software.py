@@ -1,4 +1,4 @@
-"""Checks of programs: Python and its packages, git, Docker, and torch against the GPU's driver."""
+"""Checks of software: Python and its packages, git, Docker, and torch for the GPU's driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from coldstart._diagnostics import Finding, note, ok, wrong
 from coldstart._provenance import ENGINE
 
-SHOWN = 3  # packages that are named
+LISTED = 3  # packages that a finding names
 # The oldest driver for each major version of CUDA, from NVIDIA's table of minor-version
 # compatibility: https://docs.nvidia.com/deploy/cuda-compatibility/
 DRIVERS = {11: 450, 12: 525, 13: 580}
@@ -32,46 +32,47 @@ GIT = {
 
 
 def python() -> Finding:
-    """Whether the environment's Python is one that the project is for."""
+    """Check that the project supports the environment's version of Python."""
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
-    wanted, have = SpecifierSet(project["requires-python"]), platform.python_version()
-    if not wanted.contains(have, prereleases=True):
-        mend = "rm -r .venv && make setup PYTHON=python3.12 (or another that suits)"
-        return wrong("python", f"{have}, and the project wants {wanted}", mend)
+    supported, have = SpecifierSet(project["requires-python"]), platform.python_version()
+    if not supported.contains(have, prereleases=True):
+        hint = "rm -r .venv && make setup PYTHON=python3.12 (or another that fits)"
+        return wrong("python", f"{have}, and the project needs {supported}", hint)
     return ok("python", have)
 
 
 def environment() -> Finding:
-    """Whether all packages are there, in the versions of constraints.txt."""
-    about, mend = "environment", "python3 infra/environment.py"
-    pins = list(requirements(Path("constraints.txt").read_text("utf-8")))
-    missing = sorted({one.name for one in needed() if not installed(one.name)})
+    """Check that all packages are installed, in the versions of constraints.txt."""
+    hint = "python3 infra/environment.py"
+    pins = list(read_requirements(Path("constraints.txt").read_text("utf-8")))
+    missing = sorted({one.name for one in needed_packages() if not installed(one.name)})
     if missing:
-        return wrong(about, f"missing: {some(missing)}", mend)
+        return wrong("environment", f"missing: {shorten(missing)}", hint)
     others = [
         f"{one.name} {have} instead of {one.specifier}"
         for one in pins
         if (have := installed(one.name)) and not one.specifier.contains(have, prereleases=True)
     ]
     if others:
-        return wrong(about, f"not as constraints.txt says: {some(others)}", mend)
-    return ok(about, "as constraints.txt says")
+        return wrong("environment", f"differs from constraints.txt: {shorten(others)}", hint)
+    return ok("environment", "as in constraints.txt")
 
 
-def needed() -> Iterator[Requirement]:
+def needed_packages() -> Iterator[Requirement]:
     """Yield what infra/environment.py installs: the project's packages, and the engine's."""
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     listed = [*project["dependencies"], *extras["train"], *extras["dev"]]
-    for one in requirements("\n".join(listed)):
-        yield one
+    for one in read_requirements("\n".join(listed)):
+        if one.name != project["name"]:  # which names its own extras
+            yield one
         if one.name == ENGINE and installed(ENGINE):
             for extra in one.extras or {""}:
-                yield from requirements("\n".join(requires(ENGINE) or []), extra)
+                yield from read_requirements("\n".join(requires(ENGINE) or []), extra)
 
 
-def requirements(text: str, extra: str = "") -> Iterator[Requirement]:
-    """Read requirements, one a line, without those of other machines and other extras."""
+def read_requirements(text: str, extra: str = "") -> Iterator[Requirement]:
+    """Yield requirements, one a line, that hold for this platform and extra."""
     for line in text.splitlines():
         if written := line.partition("#")[0].strip():
             one = Requirement(written)
@@ -80,92 +81,91 @@ def requirements(text: str, extra: str = "") -> Iterator[Requirement]:
 
 
 def installed(name: str) -> str | None:
-    """Version of a package, or None without it."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def some(names: list[str]) -> str:
-    """The first of them, and how many more."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+def shorten(names: list[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def git() -> Finding:
-    """Whether runs will know their commit, and commits their author."""
-    about = "git"
+    """Check that runs record their commit, and that commits have an author."""
     if not shutil.which("git"):
-        mend = next((GIT[tool] for tool in GIT if shutil.which(tool)), "https://git-scm.com")
-        return note(about, "not installed: runs will not tell which code made them", mend)
+        hint = next((GIT[tool] for tool in GIT if shutil.which(tool)), "https://git-scm.com")
+        return note("git", "not installed: runs do not record their code", hint)
     if run("git", "rev-parse", "--is-inside-work-tree").returncode:
-        mend = 'git init && git add --all && git commit -m "First commit"'
-        return note(about, "this folder has no repository: runs will not tell their code", mend)
-    # Without guesses from the names of this machine and its user, which git would warn about.
+        hint = 'git init && git add --all && git commit -m "First commit"'
+        return note("git", "this folder has no repository: runs do not record their code", hint)
+    # Without guesses from the names of this computer and its user, which git would warn about.
     author = run("git", "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")
     if author.returncode:
-        mend = 'git config --global user.name "Ann" && git config --global user.email ann@mail.org'
-        return wrong(about, "your name or address is not set, and commits need both", mend)
-    return ok(about, f"commits are by {author.stdout.rpartition('>')[0]}>")
+        hint = 'git config --global user.name "Ann" && git config --global user.email ann@mail.org'
+        return wrong("git", "your name or address is not set, and commits need both", hint)
+    return ok("git", f"commits are by {author.stdout.rpartition('>')[0]}>")
 
 
-def docker(needed: bool) -> Finding:
-    """Whether docker can build images; what is on this machine alone can do without."""
-    about, state = "docker", wrong if needed else note
+def docker() -> Finding:
+    """Check that Docker can build images. Without it the other commands work."""
     if not shutil.which("docker"):
-        said = "not installed: make image and make deploy need it"
-        return state(about, said, "https://docs.docker.com/get-docker")
+        message = "not installed: make image, make deploy and make train ON=docker need it"
+        return note("docker", message, "https://docs.docker.com/get-docker")
     start = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
     try:
         done = run("docker", "version", timeout=30)
     except subprocess.TimeoutExpired:
         restart = start.replace("start", "restart")
-        return state(about, "its engine does not answer for 30 s", restart)
+        return note("docker", "its engine does not respond for 30 s", restart)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["it prints nothing"])[-1]
         if "permission denied" in reason:
-            mend = 'sudo usermod -aG docker "$USER", then log in again'
-            return state(about, "you may not use its engine", mend)
-        return state(about, f"its engine does not answer ({reason})", start)
-    return ok(about, "its engine answers")
+            hint = 'sudo usermod -aG docker "$USER", then log in again'
+            return note("docker", "you may not use its engine", hint)
+        return note("docker", f"its engine does not respond ({reason})", start)
+    return ok("docker", "its engine responds")
 
 
 def gpu() -> Finding:
-    """Whether torch is built for the GPU that is there, and its driver new enough for that."""
-    about = "gpu"
+    """Check that torch is built for the GPU, and that its driver is new enough for that."""
     if not shutil.which("nvidia-smi"):
         if any(map(is_gpu, PCI.glob("*"))):
-            said = "one of NVIDIA's is here, and its driver is not: the CPU would train"
-            return wrong(about, said, "https://www.nvidia.com/drivers")
-        return ok(about, "none of NVIDIA's")
-    asked = run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    if asked.returncode or "," not in asked.stdout:
-        reason = (asked.stdout + asked.stderr).strip().splitlines() or ["it says nothing"]
-        mend = "sudo reboot; if that does not help, https://www.nvidia.com/drivers"
-        return wrong(about, f"its driver does not answer ({reason[0]})", mend)
-    name, driver = asked.stdout.splitlines()[0].rsplit(", ", 1)
+            message = "there is an NVIDIA GPU without a driver: training would use the CPU"
+            return wrong("gpu", message, "https://www.nvidia.com/drivers")
+        return ok("gpu", "no NVIDIA GPU")
+    query = run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    if query.returncode or "," not in query.stdout:
+        reason = (query.stdout + query.stderr).strip().splitlines() or ["it prints nothing"]
+        hint = "sudo reboot; if that does not help, https://www.nvidia.com/drivers"
+        return wrong("gpu", f"its driver does not respond ({reason[0]})", hint)
+    name, driver = query.stdout.splitlines()[0].rsplit(", ", 1)
     import torch  # takes seconds
 
     cuda = torch.version.cuda
     if not cuda:
-        return wrong(about, f"{name} would not be used: torch is built for the CPU", REBUILD)
-    least = DRIVERS.get(int(cuda.split(".")[0]), 0)
-    if int(driver.split(".")[0]) < least:
-        said = f"driver {driver} is too old for torch, built for CUDA {cuda}: {least} or newer"
-        return wrong(about, said, f"{REBUILD} (takes a build that suits it), or renew the driver")
+        return wrong("gpu", f"{name} would not be used: torch is built for the CPU", REBUILD)
+    oldest = DRIVERS.get(int(cuda.split(".")[0]), 0)
+    if int(driver.split(".")[0]) < oldest:
+        message = f"driver {driver} is too old for torch with CUDA {cuda}: {oldest} or newer"
+        return wrong(
+            "gpu", message, f"{REBUILD} (installs a build that fits), or update the driver"
+        )
     if not torch.cuda.is_available():
-        mend = '.venv/bin/python -c "import torch; torch.cuda.init()" says why'
-        return wrong(about, f"torch does not reach {name}", mend)
-    return ok(about, f"{name}, driver {driver}, torch built for CUDA {cuda}")
+        hint = '.venv/bin/python -c "import torch; torch.cuda.init()" prints the reason'
+        return wrong("gpu", f"torch does not reach {name}", hint)
+    return ok("gpu", f"{name}, driver {driver}, torch with CUDA {cuda}")
 
 
 def is_gpu(device: Path) -> bool:
-    """Whether a PCI device is a display or 3D controller of NVIDIA's."""
+    """Return whether a PCI device is a display or 3D controller of NVIDIA's."""
     vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
     return vendor == NVIDIA and kind.startswith("0x03")
 
 
 def run(*command: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program, and keep what it prints."""
+    """Run a program, and capture what it prints."""
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)

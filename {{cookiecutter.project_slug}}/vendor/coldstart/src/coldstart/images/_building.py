@@ -1,4 +1,4 @@
-"""Building an image, with the docker command line: the SDK cannot build with BuildKit."""
+"""Building images, with the docker command line: Docker's SDK cannot build with BuildKit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import tomllib
 from pathlib import Path
 
 from coldstart._progress import StageTimer
+from coldstart._provenance import git
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.errors import UserError
 from coldstart.images._hosts import reach
-from coldstart.images._smoke import answers, tag
-from coldstart._provenance import git
+from coldstart.images._smoke import add_tag, smoke_test
 
 CHAMPION = Path("bundles/champion")
-TOLD = 30  # lines of a build that failed
+PRINTED_LINES = 30  # of a build that failed
 
 log = logging.getLogger(__name__)
 
-# Where pip and uv keep what a person has set; the first that is there counts.
+# Where pip and uv keep the user's settings. The first file that exists counts.
 SETTINGS = {
     "pip.conf": ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
     "uv.toml": ("~/.config/uv/uv.toml", "/etc/uv/uv.toml"),
@@ -35,60 +35,83 @@ VARIABLES = {
 
 
 def build_serve(base: str | None) -> None:
-    """Build the champion's API, try it, and call it the latest if it answers.
+    """Build the champion's API, test it, and tag it as the latest image.
+
+    Parameters
+    ----------
+    base : str, optional
+        Another base image than the Dockerfile's.
 
     Raises
     ------
     UserError
-        If there is no champion, no engine, or the image fails to build or to answer.
+        If there is no champion or no engine, or if the image cannot be built or does not respond.
     """
     verify_bundle(CHAMPION)
     version = registered_version(CHAMPION).get("version", "unregistered")
-    image = f"{name()}:{version}"
+    image = f"{image_name()}:{version}"
     build("serve", image, base, VERSION=version)
-    size, seconds = answers(image)
-    tag(image, "latest")
-    print(f"{image} (and {name()}:latest): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
+    size, seconds = smoke_test(image)
+    add_tag(image, "latest")
+    latest = f"{image_name()}:latest"
+    print(f"{image} (and {latest}): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
 
 
 def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str:
-    """Build the whole environment; TORCH chooses torch's build as in `make setup`.
+    """Build the training environment. TORCH chooses the build of torch, as for `make setup`.
 
     Parameters
     ----------
-    gpu
-        Whether PyPI's build of torch, which brings CUDA, is the default.
+    base : str, optional
+        Another base image than the Dockerfile's.
+    host : str, default='local'
+        Address of the engine that builds the image.
+    gpu : bool, default=False
+        Whether torch with CUDA, from PyPI, is the default.
 
     Returns
     -------
     str
-        The image's name.
+        Name of the image.
 
     Raises
     ------
     UserError
-        If there is no engine, or the image fails to build.
+        If there is no engine, or the image cannot be built.
     """
-    image = f"{name()}:train"
+    image = f"{image_name()}:train"
     build("train", image, base, host, TORCH=os.environ.get("TORCH", "pypi" if gpu else ""))
     return image
 
 
-def name() -> str:
-    """Return the project's name, which is the images' too."""
-    about = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    return str(about["project"]["name"])
+def image_name() -> str:
+    """Return the name of the images: the project's, from pyproject.toml."""
+    content = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    return str(content["project"]["name"])
 
 
 def build(target: str, image: str, base: str | None, host: str = "local", **arguments: str) -> None:
-    """Build one target of infra/Dockerfile, on the engine that is to have it.
+    """Build a stage of infra/Dockerfile.
+
+    Parameters
+    ----------
+    target : str
+        Name of the stage.
+    image : str
+        Name and tag of the image.
+    base : str, optional
+        Another base image than the Dockerfile's.
+    host : str, default='local'
+        Address of the engine that builds the image.
+    **arguments : str
+        Build arguments.
 
     Raises
     ------
     UserError
-        If docker is missing, no engine answers, or the build fails.
+        If docker is missing, no engine responds, or the build fails.
     """
-    engine = address(host)
+    engine = engine_environment(host)
     check_docker(engine)
     commit = git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     arguments["REVISION"] = commit or "unknown"
@@ -97,11 +120,11 @@ def build(target: str, image: str, base: str | None, host: str = "local", **argu
     command = ["docker", "build", "--file", "infra/Dockerfile", "--target", target, "--tag", image]
     for key, value in arguments.items():
         command += ["--build-arg", f"{key}={value}"]
-    for key, path in secrets().items():
+    for key, path in find_secrets().items():
         command += ["--secret", f"id={key},src={path}"]
-    # AWS Lambda takes no image that comes with an attestation.
+    # AWS Lambda accepts no image with an attestation.
     settings = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    # In a terminal BuildKit draws its progress; elsewhere it tells a line for each of many steps.
+    # In a terminal BuildKit draws its progress. Elsewhere it would print a line for each step.
     shown = sys.stderr.isatty() or log.isEnabledFor(logging.INFO)
     stages = StageTimer()
     done = subprocess.run(
@@ -113,13 +136,13 @@ def build(target: str, image: str, base: str | None, host: str = "local", **argu
         check=False,
     )
     if done.returncode:
-        print(*(done.stdout or "").splitlines()[-TOLD:], sep="\n", file=sys.stderr)
+        print(*(done.stdout or "").splitlines()[-PRINTED_LINES:], sep="\n", file=sys.stderr)
         raise UserError(f"{image} was not built: see above")
     stages.done(f"built {image}")
 
 
-def secrets() -> dict[str, Path]:
-    """Files that installing may need and no layer may hold, by the names the Dockerfile uses."""
+def find_secrets() -> dict[str, Path]:
+    """Return files that an installation may need and no layer may hold, by the secret's id."""
     found = {}
     for key, variable in VARIABLES.items():
         places = [os.environ.get(variable, ""), *SETTINGS.get(key, ())]
@@ -129,8 +152,8 @@ def secrets() -> dict[str, Path]:
     return found
 
 
-def address(host: str) -> dict[str, str]:
-    """Variables by which the docker command line asks a host's engine; by default its own."""
+def engine_environment(host: str) -> dict[str, str]:
+    """Return the variables by which the docker command line reaches an engine."""
     if host == "local":
         return {}
     secure = {"DOCKER_TLS_VERIFY": "1"} if host.startswith("tcp://") else {}
@@ -138,12 +161,12 @@ def address(host: str) -> dict[str, str]:
 
 
 def check_docker(engine: dict[str, str]) -> None:
-    """Tell what is missing before anything is done.
+    """Check that docker is installed and its engine responds.
 
     Raises
     ------
     UserError
-        If docker is not installed, or its engine does not answer.
+        If not.
     """
     if not shutil.which("docker"):
         raise UserError("docker is not installed: see https://docs.docker.com/get-docker")
@@ -151,5 +174,5 @@ def check_docker(engine: dict[str, str]) -> None:
         ["docker", "version"], env=os.environ | engine, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
-        raise UserError(f"docker's engine does not answer; start it, and try again ({reason[0]})")
+        reason = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
+        raise UserError(f"docker's engine does not respond; start it, and try again ({reason[0]})")

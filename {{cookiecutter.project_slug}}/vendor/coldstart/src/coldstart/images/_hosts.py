@@ -1,4 +1,4 @@
-"""Docker hosts: reaching one, and bringing images there."""
+"""Docker hosts: connecting to one, and copying images to it."""
 
 from __future__ import annotations
 
@@ -20,77 +20,89 @@ from docker.tls import TLSConfig
 from tqdm import tqdm
 
 from coldstart.errors import UserError
-from coldstart.images._smoke import engine
+from coldstart.images._smoke import local_engine
 
 
 def connect(host: str) -> docker.DockerClient:
-    """Connect to a host by its address; `local` is the engine that builds.
+    """Connect to the engine of a host.
+
+    Parameters
+    ----------
+    host : str
+        ``ssh://me@host``, ``tcp://host:2376``, or ``local`` for the engine that builds images.
+
+    Returns
+    -------
+    DockerClient
+        The client.
 
     Raises
     ------
     UserError
-        If no engine answers there.
+        If no engine responds there.
     """
     try:
         if host == "local":
-            client = engine()
+            client = local_engine()
         else:
             client = docker.DockerClient(base_url=reach(host), tls=tls(host))
         client.ping()
     except (DockerException, OSError) as error:
         reason = str(error).strip().splitlines()[-1][:200]
         raise UserError(
-            f"no Docker engine answers at {host}; start it, and try again ({reason})"
+            f"no Docker engine responds at {host}; start it, and try again ({reason})"
         ) from None
     return client
 
 
 @functools.cache
 def reach(host: str) -> str:
-    """The address by which a host's engine is reached from here, as long as this process runs."""
-    return tunnel(host) if host.startswith("ssh://") else host
+    """Return the address of a host's engine on this computer, valid while this process runs."""
+    return open_tunnel(host) if host.startswith("ssh://") else host
 
 
 def tls(host: str) -> TLSConfig | bool:
-    """Certificates for a host over TCP, from the folder in DOCKER_CERT_PATH.
+    """Return the certificates for a host over TCP, from the folder in DOCKER_CERT_PATH.
 
     Raises
     ------
     UserError
-        If there are none: whoever reaches an open engine is root on its host.
+        If there are none. An engine without TLS gives root access to everyone who reaches it.
     """
     if not host.startswith("tcp://"):
         return False
     folder = Path(os.environ.get("DOCKER_CERT_PATH", "~/.docker")).expanduser()
     names = [folder / name for name in ("ca.pem", "cert.pem", "key.pem")]
-    if absent := [str(path) for path in names if not path.is_file()]:
-        raise UserError(f"{host} needs TLS: there is no {absent[0]}; set DOCKER_CERT_PATH")
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests would prefer these to ours
+    if missing := [str(path) for path in names if not path.is_file()]:
+        raise UserError(f"{host} needs TLS: there is no {missing[0]}; set DOCKER_CERT_PATH")
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests would prefer these
         os.environ.pop(variable, None)
     authority, certificate, key = map(str, names)
     return TLSConfig(client_cert=(certificate, key), ca_cert=authority, verify=True)
 
 
-def tunnel(host: str) -> str:
-    """Forward a host's engine over ssh as long as this process runs; tell the address here.
+def open_tunnel(host: str) -> str:
+    """Forward a host's engine over ssh while this process runs, and return its address here.
 
-    The SDK has a way of its own, which breaks where a command is run in a container.
+    Docker's SDK can do that, too, but then running a command in a container fails.
 
     Raises
     ------
     UserError
-        If the host is not reached.
+        If the host cannot be reached.
     """
     ssh = ["ssh", "-o", "ConnectTimeout=10"]
-    ask = [*ssh, host, "echo ${DOCKER_HOST:-unix:///var/run/docker.sock}"]
-    asked = subprocess.run(ask, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if asked.returncode:
-        reason = (asked.stderr.strip().splitlines() or ["ssh failed"])[-1]
-        raise UserError(f"{host} is not reached: {reason}; does this work: ssh {host} docker ps")
+    query = [*ssh, host, "echo ${DOCKER_HOST:-unix:///var/run/docker.sock}"]
+    done = subprocess.run(query, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["ssh failed"])[-1]
+        raise UserError(
+            f"{host} cannot be reached: {reason}; see whether this works: ssh {host} docker ps"
+        )
     folder = tempfile.mkdtemp()
-    there, here = asked.stdout.strip().removeprefix("unix://"), f"{folder}/docker.sock"
-    forward = [*ssh, "-nNT", "-o", "ExitOnForwardFailure=yes", "-L", f"{here}:{there}", host]
-    # Ctrl-C is meant for this process alone.
+    remote, local = done.stdout.strip().removeprefix("unix://"), f"{folder}/docker.sock"
+    forward = [*ssh, "-nNT", "-o", "ExitOnForwardFailure=yes", "-L", f"{local}:{remote}", host]
+    # Ctrl-C is for this process alone.
     process = subprocess.Popen(forward, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end() -> None:
@@ -99,47 +111,56 @@ def tunnel(host: str) -> str:
         shutil.rmtree(folder)
 
     atexit.register(end)
-    while not Path(here).exists():
+    while not Path(local).exists():
         if process.poll() is not None:
-            raise UserError(f"{host} does not forward {there}: sshd's AllowStreamLocalForwarding")
+            raise UserError(f"{host} does not forward {remote}: sshd's AllowStreamLocalForwarding")
         time.sleep(0.05)
-    return f"unix://{here}"
+    return f"unix://{local}"
 
 
 def pull(address: str, image: str, client: docker.DockerClient) -> str:
-    """Have an image on the host that a registry has.
+    """Pull an image on a host.
 
-    The login that docker keeps here goes with the request, and stays nowhere on the host.
+    The login that docker has stored here goes with the request, and is not stored on the host.
 
     Parameters
     ----------
-    address
-        Of the image, by digest.
-    image
-        What it is called here, and then there.
+    address : str
+        Address of the image, by digest.
+    image : str
+        Name and tag for it on the host.
+    client : DockerClient
+        The host's engine.
 
     Returns
     -------
     str
-        The image's id.
+        Id of the image.
     """
     print(f"pulling {address}", flush=True)
-    with told(f"{address} could not be pulled by the host"):
+    with translate_errors(f"{address} could not be pulled by the host"):
         found = client.images.pull(address)
         found.tag(*image.split(":"))
         return str(found.id)
 
 
 def copy(image: str, client: docker.DockerClient) -> str:
-    """Have an image on the host that the local engine has.
+    """Copy an image from the local engine to a host, unless the host has it.
+
+    Parameters
+    ----------
+    image : str
+        Name and tag.
+    client : DockerClient
+        The host's engine.
 
     Returns
     -------
     str
-        The image's id.
+        Id of the image.
     """
-    local = engine().images.get(image)
-    with told(f"{image} could not be brought to the host"):
+    local = local_engine().images.get(image)
+    with translate_errors(f"{image} could not be copied to the host"):
         try:
             return str(client.images.get(local.id).id)
         except ImageNotFound:
@@ -157,24 +178,29 @@ def copy(image: str, client: docker.DockerClient) -> str:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Tell what the engine refuses in a line.
+def translate_errors(failure: str) -> Iterator[None]:
+    """Raise errors of the engine as `UserError` with one line of text.
+
+    Parameters
+    ----------
+    failure : str
+        What failed, for the user.
 
     Raises
     ------
     UserError
-        If it refuses something.
+        If the engine refuses a request, or does not respond.
     """
     try:
         yield
     except (APIError, ImageNotFound) as error:
-        raise UserError(f"{what}: {error.explanation or error}") from None
+        raise UserError(f"{failure}: {error.explanation or error}") from None
     except DockerException as error:
-        raise UserError(f"{what}: {error}") from None
+        raise UserError(f"{failure}: {error}") from None
 
 
 def run(container: Any, *command: str) -> str:
-    """Output of a command in a container; empty if it fails."""
+    """Return the output of a command in a container; empty if it fails."""
     with contextlib.suppress(APIError):  # it has ended
         code, output = container.exec_run(list(command))
         if code == 0:

@@ -1,1 +1,1 @@
-"""AWS: account, preflight, sweep."""
+"""AWS: the account, its diagnostics, and the sweep."""

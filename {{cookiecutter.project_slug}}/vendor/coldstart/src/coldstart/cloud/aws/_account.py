@@ -1,4 +1,4 @@
-"""What renting needs in the account: CloudFormation makes, updates and removes it as a whole."""
+"""What training on AWS needs in the account. CloudFormation makes and removes it as a whole."""
 
 from __future__ import annotations
 
@@ -6,96 +6,107 @@ import time
 from pathlib import Path
 from typing import Any
 
-from coldstart.cloud._confirm import agreed
-from coldstart.cloud._labels import PROJECT, project
+from coldstart._aws import tags_as_dict, translate_errors
+from coldstart.cloud._job import PROJECT, project_name
+from coldstart.cloud._plan import confirm
 from coldstart.cloud.aws._bucket import Bucket
-from coldstart.cloud.aws._calls import pairs, told
 from coldstart.cloud.aws._stack import Stack
-from coldstart.cloud.aws._sweep import find_all, line, regions
+from coldstart.cloud.aws._sweep import describe, find_all, regions
 from coldstart.errors import UserError
 
 TEMPLATE = Path("infra/aws/account.yaml")
-# Where in infra/train.sky.yaml or in SkyPilot's settings an output of the stack belongs.
-BELONGS = """\
+# Where the stack's outputs belong.
+INSTRUCTIONS = """\
 into infra/train.sky.yaml, below envs:
   STORE: {Store}
-  IMAGE: {Image}
 into infra/sky.config.yaml, SkyPilot's settings:
   aws:
     remote_identity: {Profile}
     enforce_tags: [volume]
-whoever launches, if not an administrator:
+for each user who launches and is not an administrator:
   aws iam attach-user-policy --policy-arn {Launcher} --user-name ..."""
 
 
-def profile_name(name: str) -> str:
-    """The machine's instance profile, as infra/aws/account.yaml calls it."""
-    return f"{name}-train"
+def profile_name(project: str) -> str:
+    """Return the name of the machines' instance profile, as infra/aws/account.yaml has it."""
+    return f"{project}-train"
 
 
-def find_stack(name: str) -> Stack:
-    """The project's stack, there or not.
+def find_stack(project: str) -> Stack:
+    """Return the project's stack, which may not exist.
 
     Raises
     ------
     UserError
-        If another's has its name.
+        If another stack has its name.
     """
-    stack = Stack(profile_name(name).replace("_", "-").replace(".", "-"))
+    stack = Stack(profile_name(project).replace("_", "-").replace(".", "-"))
     found = stack.find()
-    if found and pairs(found.get("Tags")).get(PROJECT) != name:
+    if found and tags_as_dict(found.get("Tags")).get(PROJECT) != project:
         raise UserError(
-            f"the stack {stack.name} is there already, without a tag {PROJECT}={name}: it was not "
-            "made by make cloud-bootstrap; give the project another name (pyproject.toml)"
+            f"a stack {stack.name} exists without the tag {PROJECT}={project}: make "
+            "cloud-bootstrap did not create it. Give the project another name (pyproject.toml)"
         )
     return stack
 
 
 def bootstrap(email: str | None, dollars: float | None) -> None:
-    """Make or update the stack, and print what of it is to be written where.
+    """Create or update the stack, and print where its outputs belong.
+
+    Parameters
+    ----------
+    email : str, optional
+        Address for alerts of the budget. Needed the first time.
+    dollars : float, optional
+        Budget in US dollars a month.
 
     Raises
     ------
     UserError
-        If the alarm's address is missing, or AWS refuses something.
+        If the address is missing, or AWS refuses something.
     """
-    name = project()
+    project = project_name()
     if not TEMPLATE.is_file():
-        raise UserError(f"{TEMPLATE} is missing, which says what is made: git checkout {TEMPLATE}")
-    with told():
-        stack = find_stack(name)
-        if stack.is_wreck():
-            print(f"{stack.name}: what an earlier attempt has left is removed first")
+        raise UserError(f"{TEMPLATE} is missing: git checkout {TEMPLATE}")
+    with translate_errors():
+        stack = find_stack(project)
+        if stack.is_broken():
+            print(f"{stack.name}: removing what a failed attempt has left")
             stack.delete()
-        given: dict[str, Any] = {"Project": name, "Email": email, "Budget": dollars}
+        parameters: dict[str, Any] = {"Project": project, "Email": email, "Budget": dollars}
         if not stack.find() and not email:
-            raise UserError("whom should the alarm tell when the budget is spent? EMAIL=me@x")
-        stack.apply(TEMPLATE.read_text(encoding="utf-8"), given, {PROJECT: name})
-        print(BELONGS.format(**stack.outputs()))
+            raise UserError("the budget needs an address for its alerts: EMAIL=me@example.org")
+        stack.apply(TEMPLATE.read_text(encoding="utf-8"), parameters, {PROJECT: project})
+        print(INSTRUCTIONS.format(**stack.outputs()))
     if email:
-        print(f"{email} gets an e-mail at 50, 80 and 100 % of the budget of the whole account")
+        print(f"{email} receives an alert at 50%, 80% and 100% of the budget of the whole account")
 
 
 def destroy(yes: bool) -> None:
-    """Remove the stack and what is in its bucket, once nothing runs that needs it.
+    """Remove the stack and the content of its bucket, unless machines need it.
+
+    Parameters
+    ----------
+    yes : bool
+        Whether it was confirmed before.
 
     Raises
     ------
     UserError
-        If machines of this project are there, the answer is not yes, or AWS refuses something.
+        If machines of this project are running, the answer is not yes, or AWS refuses something.
     """
-    name = project()
-    with told():
-        stack = find_stack(name)
+    project = project_name()
+    with translate_errors():
+        stack = find_stack(project)
         if not stack.find():
-            print(f"{stack.name}: not there")
+            print(f"{stack.name}: does not exist")
             return
-        refuse_while_used(name)
+        refuse_while_used(project)
         store = stack.outputs().get("Store", "").removeprefix("s3://").partition("/")[0]
         bucket = Bucket(store) if store else None
         objects, size = bucket.content() if bucket else (0, 0)
         held = f" and {objects} objects ({size / 1e6:.1f} MB) in s3://{store}" if objects else ""
-        if not agreed(yes, f"remove the stack {stack.name} with roles, images, budget{held}?"):
+        if not confirm(f"Remove the stack {stack.name} with its roles and budget{held}?", yes):
             raise UserError("nothing was removed")
         if bucket:
             bucket.empty()
@@ -103,19 +114,19 @@ def destroy(yes: bool) -> None:
     print(f"{stack.name}: removed")
 
 
-def refuse_while_used(name: str) -> None:
-    """See that no machine is there: without its role it could not end itself.
+def refuse_while_used(project: str) -> None:
+    """Refuse while a machine is running: without its role it could not end itself.
 
     Raises
     ------
     UserError
         If one is, or a region could not be asked.
     """
-    found, deaf = find_all(regions(), name)
+    found, failed = find_all(regions(), project)
     for one in found:
-        print(line(one, time.time()))
+        print(describe(one, time.time()))
     if found:
         raise UserError("these need what would be removed: make cloud-sweep ALL=1 ends them")
-    if deaf:
-        region, why = next(iter(deaf.items()))
-        raise UserError(f"{region} could not be asked whether machines are there: {why}")
+    if failed:
+        region, reason = next(iter(failed.items()))
+        raise UserError(f"{region} could not be asked for machines: {reason}")

@@ -1,4 +1,4 @@
-"""The bucket of jobs: what is in it, and emptying it."""
+"""The bucket of jobs: what it holds, and emptying it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,48 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from coldstart.cloud.aws._calls import client, code, pages
+from coldstart._aws import client, error_code, pages
 from coldstart.errors import UserError
 
-AT_ONCE = 1000  # keys that one call may delete
+DELETE_BATCH = 1000  # keys that one call can delete
 
 
 class Bucket:
-    """A bucket, which may be gone already."""
+    """A bucket, which may not exist.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.client = name, client("s3")
 
     def content(self) -> tuple[int, int]:
-        """How many objects it holds, and their bytes."""
+        """Return the number of its objects, and their size in bytes."""
         sizes = [one["Size"] for one in self._list("list_objects_v2", "Contents")]
         return len(sizes), sum(sizes)
 
     def empty(self) -> None:
-        """Delete all objects, whatever versions there are, and uploads that were cut off.
+        """Delete all objects, all their versions, and uploads that were interrupted.
 
         Raises
         ------
         UserError
-            If some cannot be deleted.
+            If one cannot be deleted.
         """
         kinds = ("Versions", "DeleteMarkers")
-        doomed = [one for kind in kinds for one in self._list("list_object_versions", kind)]
-        keys = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in doomed]
-        for start in range(0, len(keys), AT_ONCE):
-            asked = {"Objects": keys[start : start + AT_ONCE], "Quiet": True}
-            done = self.client.delete_objects(Bucket=self.name, Delete=asked)
+        objects = [one for kind in kinds for one in self._list("list_object_versions", kind)]
+        keys = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in objects]
+        for start in range(0, len(keys), DELETE_BATCH):
+            batch = {"Objects": keys[start : start + DELETE_BATCH], "Quiet": True}
+            done = self.client.delete_objects(Bucket=self.name, Delete=batch)
             for failed in done.get("Errors", ()):
                 raise UserError(f"s3://{self.name}/{failed['Key']}: {failed['Message']}")
-            print(f"s3://{self.name}: {min(start + AT_ONCE, len(keys))} of {len(keys)} deleted")
+            print(
+                f"s3://{self.name}: deleted {min(start + DELETE_BATCH, len(keys))} of {len(keys)}"
+            )
         for upload in list(self._list("list_multipart_uploads", "Uploads")):
             self.client.abort_multipart_upload(
                 Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"]
@@ -51,5 +59,5 @@ class Bucket:
             for page in pages(self.client, operation, Bucket=self.name):
                 yield from page.get(what, ())
         except ClientError as error:
-            if code(error) != "NoSuchBucket":
+            if error_code(error) != "NoSuchBucket":
                 raise

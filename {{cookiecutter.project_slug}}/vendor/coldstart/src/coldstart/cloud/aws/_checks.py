@@ -1,130 +1,182 @@
-"""The preflight on AWS: each function looks at one thing, and says what mends it."""
+"""Diagnostics of AWS: each function checks one thing, and names what fixes it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from coldstart._diagnostics import Finding, note, ok, wrong
-from coldstart._diagnostics import clock as compare
-from coldstart.cloud._labels import project
-from coldstart.cloud.aws import _choices as choices
-from coldstart.cloud.aws._calls import client, code, reason
-from coldstart.cloud.aws._context import DENIED, Asked, Context
+from coldstart._aws import client, error_code, explain_error
+from coldstart._diagnostics import Finding, check_clock, note, ok, wrong
+from coldstart.cloud._job import project_name
+from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, TASK, Context, read_store
+from coldstart.cloud.aws._permissions import end_itself, launch, spot_role
 from coldstart.cloud.aws._quota import quota
-from coldstart.cloud.aws._rights import end_itself, launch, spot_role
-from coldstart.cloud.aws._sources import image, store
 
 Check = Callable[[Context], Finding]
 
 
-def checks(asked: Asked) -> list[Callable[[], Finding]]:
-    """What is looked at, in the order in which one thing needs another."""
-    here = Context(asked, project(), choices.read())
-    wanted: list[Check] = [region, clock, identity, switched_on, network, quota, store, image]
-    wanted += [spot_role] if asked.spot else []
-    wanted += [end_itself, launch]
-    return [partial(guarded(check), here) for check in wanted]
+def aws_checks(gpu: str | None, spot: bool, nodes: int) -> list[Callable[[], Finding]]:
+    """Return the checks of AWS, in the order in which one needs the result of another.
+
+    Parameters
+    ----------
+    gpu : str, optional
+        GPUs of one machine, such as ``L4:1``.
+    spot : bool
+        Whether spot machines are wanted.
+    nodes : int
+        Number of machines.
+
+    Returns
+    -------
+    list of callable
+        Functions that return a `Finding`.
+    """
+    context = Context(project_name(), read_store(), gpu, spot, nodes)
+    checks: list[Check] = [region, clock, identity, region_enabled, network, quota, store]
+    checks += [spot_role] if spot else []
+    checks += [end_itself, launch]
+    return [partial(report_refusals(check), context) for check in checks]
 
 
-def guarded(check: Check) -> Check:
-    """Let a check that AWS refuses to answer be a finding as well."""
+def report_refusals(check: Check) -> Check:
+    """Return a check for which an error of AWS is a finding, too."""
 
     @wraps(check)
-    def guard(here: Context) -> Finding:
-        about = check.__name__.replace("_", " ")
+    def guarded(context: Context) -> Finding:
+        subject = check.__name__.replace("_", " ")
         try:
-            return check(here)
+            return check(context)
         except ClientError as error:
-            if code(error) in DENIED:
-                said = f"you may not ask: {error.operation_name} is refused"
-                return wrong(about, said, here.launcher())
-            return wrong(about, reason(error), "try again")
+            if error_code(error) in DENIED:
+                message = f"{error.operation_name} is refused to you"
+                return wrong(subject, message, context.attach_launcher())
+            return wrong(subject, explain_error(error), "run this again")
         except BotoCoreError as error:
-            return wrong(about, reason(error), "is the network there?")
+            return wrong(subject, explain_error(error), "see whether the network is up")
 
-    return guard
+    return guarded
 
 
-def region(here: Context) -> Finding:
-    """Whether AWS' settings name a region."""
+def region(context: Context) -> Finding:
+    """Check that the AWS settings name a region."""
     name = boto3.Session().region_name
     if not name:
-        mend = "aws configure, or set AWS_DEFAULT_REGION"
-        return Finding("region", "wrong", "none is set", mend, last=True)
-    here.region = name
+        hint = "aws configure, or set AWS_DEFAULT_REGION"
+        return Finding("region", "wrong", "none is set", hint, last=True)
+    context.region = name
     return ok("region", name)
 
 
-def clock(here: Context) -> Finding:
-    """Whether this machine's clock is AWS' own: a deadline is a time on both."""
+def clock(context: Context) -> Finding:
+    """Compare the clock with that of AWS: a deadline is a time on both."""
     try:
         headers = client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
     except NoCredentialsError:
         return note("clock", "not compared: there are no credentials")
-    except ClientError as error:  # a clock that is far off is refused, and the answer tells it
+    except ClientError as error:  # a clock that is far off is refused, with the right time
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     if "date" not in headers:
-        return note("clock", "not compared: AWS told no time")
-    return compare(headers["date"], "AWS'")
+        return note("clock", "not compared: the response of AWS holds no time")
+    return check_clock(headers["date"], "AWS'")
 
 
-def identity(here: Context) -> Finding:
-    """Whose the credentials are, and whether AWS takes them."""
+def identity(context: Context) -> Finding:
+    """Check that AWS accepts the credentials."""
     try:
-        who = client("sts").get_caller_identity()
+        caller = client("sts").get_caller_identity()
     except (ClientError, BotoCoreError) as error:
-        mend = "aws configure, aws sso login, or set AWS_PROFILE"
-        said = "there are none" if isinstance(error, NoCredentialsError) else reason(error)
-        return Finding("credentials", "wrong", said, mend, last=True)
-    here.account, here.partition = who["Account"], who["Arn"].split(":")[1]
-    if who["Arn"].endswith(":root"):
-        return note("credentials", f"account {here.account}, as root", "a user of IAM is safer")
-    return ok("credentials", f"account {here.account}, {who['Arn'].rpartition(':')[2]}")
+        hint = "aws configure, aws sso login, or set AWS_PROFILE"
+        missing = isinstance(error, NoCredentialsError)
+        message = "there are none" if missing else explain_error(error)
+        return Finding("credentials", "wrong", message, hint, last=True)
+    context.account, context.partition = caller["Account"], caller["Arn"].split(":")[1]
+    if caller["Arn"].endswith(":root"):
+        return note("credentials", f"account {context.account}, as root", "an IAM user is safer")
+    return ok("credentials", f"account {context.account}, {caller['Arn'].rpartition(':')[2]}")
 
 
-def switched_on(here: Context) -> Finding:
-    """Whether the account uses the region."""
-    there = client("ec2").describe_regions(AllRegions=True)["Regions"]
-    states = {one["RegionName"]: one.get("OptInStatus") for one in there}
-    if here.region not in states:
-        return wrong("region", f"there is no {here.region}", "aws configure")
-    if states[here.region] == "not-opted-in":
-        mend = f"aws account enable-region --region-name {here.region}"
-        return wrong("region", f"{here.region} is not switched on", mend)
-    return ok("region", f"{here.region} is switched on")
+def region_enabled(context: Context) -> Finding:
+    """Check that the region is enabled in the account."""
+    found = client("ec2").describe_regions(AllRegions=True)["Regions"]
+    states = {one["RegionName"]: one.get("OptInStatus") for one in found}
+    if context.region not in states:
+        return wrong("region", f"there is no region {context.region}", "aws configure")
+    if states[context.region] == "not-opted-in":
+        hint = f"aws account enable-region --region-name {context.region}"
+        return wrong("region", f"{context.region} is not enabled", hint)
+    return ok("region", f"{context.region} is enabled")
 
 
-def network(here: Context) -> Finding:
-    """Whether there is a network that SkyPilot takes: the default one, reachable from outside."""
-    about, ec2 = "network", client("ec2")
+def network(context: Context) -> Finding:
+    """Check the network that SkyPilot uses: the default VPC, with a route to the internet."""
+    ec2 = client("ec2")
     default = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not default:
-        mend = f"aws ec2 create-default-vpc --region {here.region}"
-        return wrong(about, f"{here.region} has no default VPC", mend)
+        hint = f"aws ec2 create-default-vpc --region {context.region}"
+        return wrong("network", f"{context.region} has no default VPC", hint)
     within = [{"Name": "vpc-id", "Values": [default[0]["VpcId"]]}]
     subnets = ec2.describe_subnets(Filters=within)["Subnets"]
     tables = ec2.describe_route_tables(Filters=within)["RouteTables"]
-    public = [one for one in subnets if leads_out(one["SubnetId"], tables)]
+    public = [one for one in subnets if is_public(one["SubnetId"], tables)]
     if not public:
-        said = f"no subnet of {default[0]['VpcId']} has a way out (a route to an internet gateway)"
-        mend = "https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html"
-        return wrong(about, said, mend)
+        message = f"no subnet of {default[0]['VpcId']} has a route to an internet gateway"
+        hint = "https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html"
+        return wrong("network", message, hint)
     zones = sorted({one["AvailabilityZone"] for one in public})
-    return ok(about, f"{default[0]['VpcId']} is open in {', '.join(zones)}")
+    return ok("network", f"{default[0]['VpcId']} is public in {', '.join(zones)}")
 
 
-def leads_out(subnet: str, tables: list[dict[str, Any]]) -> bool:
-    """Whether a subnet's own table of routes, or else the main one, has an internet gateway."""
+def is_public(subnet: str, tables: list[dict[str, Any]]) -> bool:
+    """Return whether a subnet's route table, or else the main one, has an internet gateway."""
 
-    def holds(table: dict[str, Any], key: str, value: Any) -> bool:
+    def is_associated(table: dict[str, Any], key: str, value: Any) -> bool:
         return any(one.get(key) == value for one in table.get("Associations", ()))
 
-    own = [one for one in tables if holds(one, "SubnetId", subnet)]
-    own = own or [one for one in tables if holds(one, "Main", True)]
-    routes = [route for table in own for route in table.get("Routes", ())]
+    used = [one for one in tables if is_associated(one, "SubnetId", subnet)]
+    used = used or [one for one in tables if is_associated(one, "Main", True)]
+    routes = [route for table in used for route in table.get("Routes", ())]
     return any(str(route.get("GatewayId", "")).startswith("igw-") for route in routes)
+
+
+def store(context: Context) -> Finding:
+    """Check that the bucket exists, is in the machines' region, and can be written to."""
+    if not context.store:
+        return wrong("store", f"{TASK} names no STORE", f"{BOOTSTRAP} creates and prints one")
+    found = re.fullmatch(r"s3://([^/]+)/?(.*)", context.store)
+    if not found:
+        message = f"STORE: {context.store!r} is not a valid s3://bucket/prefix"
+        return wrong("store", message, f"correct it in {TASK}")
+    bucket, prefix = found.groups()
+    s3 = client("s3")
+    try:
+        headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
+    except ClientError as error:
+        if error_code(error) in ("404", "NoSuchBucket"):
+            return wrong("store", f"there is no bucket {bucket}", BOOTSTRAP)
+        if error_code(error) not in ("301", "PermanentRedirect", "400"):
+            message = f"you have no access to {bucket} ({error_code(error)})"
+            return wrong("store", message, context.attach_launcher())
+        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+    location = headers.get("x-amz-bucket-region", context.region)
+    if location != context.region:
+        message = (
+            f"{bucket} is in {location}, machines would be in {context.region}: "
+            "AWS bills the traffic between them"
+        )
+        hint = f"AWS_DEFAULT_REGION={location}, or another bucket in {TASK}"
+        return wrong("store", message, hint)
+    key = f"{prefix.rstrip('/')}/doctor-{uuid4().hex}".lstrip("/")
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+        s3.delete_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        message = f"{context.store} cannot be written to ({error_code(error)})"
+        return wrong("store", message, context.attach_launcher())
+    return ok("store", f"{context.store} exists and can be written to")

@@ -1,4 +1,4 @@
-"""What a machine costs an hour, by AWS' own price list; unknown where it cannot be asked."""
+"""Prices of instances, from AWS' own price list."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ from functools import cache
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from coldstart.cloud.aws._calls import client
+from coldstart._aws import client
 
-LIST = "us-east-1"  # the list of all regions is kept in few
+PRICE_LIST_REGION = "us-east-1"  # few regions have the price list, which is of all regions
 
 
 @cache
-def per_hour(region: str, kind: str, zone: str, spot: bool) -> float | None:
-    """Dollars an hour for a type of instance with Linux, or None.
+def price_per_hour(region: str, kind: str, zone: str, spot: bool) -> float | None:
+    """Return the price of a type of instance with Linux.
 
     Parameters
     ----------
-    zone
-        Where it runs: spot prices are of a zone, and this is the one now.
+    region : str
+        AWS region.
+    kind : str
+        Type of instance, such as ``g6.xlarge``.
+    zone : str
+        Availability zone. Spot prices differ between zones.
+    spot : bool
+        Whether it is a spot instance.
+
+    Returns
+    -------
+    float or None
+        US dollars an hour, at present; None if the price list could not be read.
     """
     try:
         return spot_price(region, kind, zone) if spot else list_price(region, kind)
@@ -28,7 +39,7 @@ def per_hour(region: str, kind: str, zone: str, spot: bool) -> float | None:
 
 
 def spot_price(region: str, kind: str, zone: str) -> float:
-    """What a zone asks for a spot machine now."""
+    """Return the present price of a spot instance in a zone."""
     answer = client("ec2", region).describe_spot_price_history(
         InstanceTypes=[kind],
         AvailabilityZone=zone,
@@ -39,7 +50,7 @@ def spot_price(region: str, kind: str, zone: str) -> float:
 
 
 def list_price(region: str, kind: str) -> float:
-    """What the price list says."""
+    """Return the on-demand price from the price list."""
     wanted = {
         "instanceType": kind,
         "regionCode": region,
@@ -48,7 +59,7 @@ def list_price(region: str, kind: str) -> float:
         "preInstalledSw": "NA",
         "capacitystatus": "Used",
     }
-    answer = client("pricing", LIST).get_products(
+    answer = client("pricing", PRICE_LIST_REGION).get_products(
         ServiceCode="AmazonEC2",
         Filters=[{"Type": "TERM_MATCH", "Field": f, "Value": v} for f, v in wanted.items()],
     )

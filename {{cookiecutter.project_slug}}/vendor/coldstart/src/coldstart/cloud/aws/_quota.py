@@ -1,4 +1,4 @@
-"""The check of how many processors of a kind the account may have, which is how AWS counts GPUs."""
+"""The check of the account's quota of vCPUs, by which AWS limits GPUs, too."""
 
 from __future__ import annotations
 
@@ -9,49 +9,52 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from coldstart._aws import client, error_code, pages
 from coldstart._diagnostics import Finding, ok, wrong
-from coldstart.cloud.aws._calls import client, code, pages
 from coldstart.cloud.aws._context import Context
 
-# Quotas of EC2 by family: on demand, and spot. A new account has none of the GPUs'.
+# Quotas of EC2 by family: on demand, and spot. In a new account those of GPUs are zero.
 CODES = {
     "g": ("L-DB2E81BA", "L-3819A6DF"),  # G and VT
     "p": ("L-417A185B", "L-7212CCBC"),  # P; spot: up to P4
     "standard": ("L-1216C47A", "L-34B43A08"),
 }
 NEWER_P_SPOT = "L-C4BD4855"  # P5 and later
-CPUS = 4  # what a machine without a GPU should have
+VCPUS = 4  # of a machine without a GPU
 
 
-def quota(here: Context) -> Finding:
-    """Whether the account may have as many processors as the machines have."""
-    about, family, cpus, what = "quota", "standard", CPUS, "machines without a GPU"
-    if here.asked.gpu:
-        name, count = parse(here.asked.gpu)
-        fitting = sorted(with_gpu(client("ec2"), name, count))
+def quota(context: Context) -> Finding:
+    """Check that the quota of the account covers the vCPUs of the machines."""
+    family, vcpus, what = "standard", VCPUS, "machines without a GPU"
+    if context.gpu:
+        name, count = parse_gpu(context.gpu)
+        fitting = sorted(types_with_gpu(client("ec2"), name, count))
         if not fitting:
-            said = f"{here.region} has no machine with {count} {name}"
-            return wrong(about, said, "another region (AWS_DEFAULT_REGION) or another GPU=")
-        cpus, here.gpu_type = fitting[0]
-        family, what = here.gpu_type[0], f"{here.gpu_type} with {count} {name}"
-    needed = cpus * here.asked.nodes
-    number = CODES.get(family, CODES["standard"])[here.asked.spot]
-    if here.asked.spot and family == "p" and int(re.sub(r"\D.*", "", here.gpu_type[1:])) > 4:
-        number = NEWER_P_SPOT
-    allowed = value(number)
-    kind = "on spot" if here.asked.spot else "on demand"
+            message = f"{context.region} has no machine with {count} {name}"
+            return wrong("quota", message, "another region (AWS_DEFAULT_REGION) or another GPU=")
+        vcpus, context.gpu_type = fitting[0]
+        family, what = context.gpu_type[0], f"{context.gpu_type} with {count} {name}"
+    needed = vcpus * context.nodes
+    code = CODES.get(family, CODES["standard"])[context.spot]
+    if context.spot and family == "p" and int(re.sub(r"\D.*", "", context.gpu_type[1:])) > 4:
+        code = NEWER_P_SPOT
+    allowed = read_quota(code)
+    kind = "on spot" if context.spot else "on demand"
     if allowed < needed:
-        said = f"{what} needs {needed} vCPUs {kind} in {here.region}, the account may have "
-        mend = (
-            "aws service-quotas request-service-quota-increase --service-code ec2 "
-            f"--quota-code {number} --desired-value {needed} --region {here.region} (takes a day)"
+        message = (
+            f"{what} needs {needed} vCPUs {kind} in {context.region}, "
+            f"the account's quota is {allowed:.0f}"
         )
-        return wrong(about, f"{said}{allowed:.0f}", mend)
-    return ok(about, f"{allowed:.0f} vCPUs {kind}, {needed} are needed for {what}")
+        hint = (
+            "aws service-quotas request-service-quota-increase --service-code ec2 "
+            f"--quota-code {code} --desired-value {needed} --region {context.region} (takes a day)"
+        )
+        return wrong("quota", message, hint)
+    return ok("quota", f"{allowed:.0f} vCPUs {kind}, {needed} are needed for {what}")
 
 
-def parse(gpu: str) -> tuple[str, int]:
-    """Name and number of a choice such as `L4:1`, `A100-80GB:8` or `T4`."""
+def parse_gpu(gpu: str) -> tuple[str, int]:
+    """Return name and number of a request such as `L4:1`, `A100-80GB:8` or `T4`."""
     name, _, count = gpu.partition(":")
     try:
         return name, max(1, math.ceil(float(count or 1)))
@@ -59,10 +62,10 @@ def parse(gpu: str) -> tuple[str, int]:
         return name, 1
 
 
-def with_gpu(ec2: Any, name: str, count: int) -> Iterator[tuple[int, str]]:
-    """Processors and name of each type that a region has with so many of a GPU.
+def types_with_gpu(ec2: Any, name: str, count: int) -> Iterator[tuple[int, str]]:
+    """Yield vCPUs and name of each type of instance with at least that many of a GPU.
 
-    A name may end in the GPU's memory, as SkyPilot's do.
+    The GPU's name may end in its memory, as in SkyPilot's catalog.
     """
     plain, _, memory = name.upper().partition("-")
     least = int(re.sub(r"\D", "", memory) or 0) * 1000
@@ -77,13 +80,13 @@ def with_gpu(ec2: Any, name: str, count: int) -> Iterator[tuple[int, str]]:
                     yield one["VCpuInfo"]["DefaultVCpus"], one["InstanceType"]
 
 
-def value(number: str) -> float:
-    """How much a quota allows: the account's own, or what AWS gives everybody."""
+def read_quota(code: str) -> float:
+    """Return the value of a quota: the account's own, or AWS' default."""
     quotas = client("service-quotas")
-    asked = {"ServiceCode": "ec2", "QuotaCode": number}
+    which = {"ServiceCode": "ec2", "QuotaCode": code}
     try:
-        return float(quotas.get_service_quota(**asked)["Quota"]["Value"])
+        return float(quotas.get_service_quota(**which)["Quota"]["Value"])
     except ClientError as error:
-        if code(error) != "NoSuchResourceException":
+        if error_code(error) != "NoSuchResourceException":
             raise
-        return float(quotas.get_aws_default_service_quota(**asked)["Quota"]["Value"])
+        return float(quotas.get_aws_default_service_quota(**which)["Quota"]["Value"])

@@ -1,4 +1,4 @@
-"""A stack of CloudFormation's: applied, waited for with its progress shown, removed."""
+"""A CloudFormation stack: create or update it, print its progress, delete it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,38 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from coldstart.cloud.aws._calls import client, pages
+from coldstart._aws import client, pages
 from coldstart.errors import UserError
 
-PATIENCE = 1800.0  # seconds until AWS has made, changed or removed it
-PAUSE = 3.0  # seconds
-# A stack in one of these can only be deleted.
-WRECKS = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "REVIEW_IN_PROGRESS",
-          "DELETE_FAILED")  # fmt: skip
-GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+TIMEOUT = 1800.0  # seconds until AWS has created, updated or deleted it
+POLL_SECONDS = 3.0
+# A stack in one of these states can only be deleted.
+BROKEN = (
+    "ROLLBACK_COMPLETE",
+    "ROLLBACK_FAILED",
+    "CREATE_FAILED",
+    "REVIEW_IN_PROGRESS",
+    "DELETE_FAILED",
+)
+COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+STARTED = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 
 class Stack:
-    """A stack of a name, there or not, in the region that AWS' own settings name."""
+    """A stack in the region of the AWS settings, which may not exist.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.client = name, client("cloudformation")
-        self.told = set[str]()  # events that were printed, or that were there before
+        self.printed = set[str]()  # ids of events that were printed, or that are old
 
     def find(self) -> dict[str, Any] | None:
-        """What AWS says of it, or None."""
+        """Return AWS' description of it, or None if it does not exist."""
         try:
             (found,) = self.client.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
@@ -35,28 +47,32 @@ class Stack:
             raise
         return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
 
-    def is_wreck(self) -> bool:
-        """Whether an attempt has failed and left what can only be deleted."""
+    def is_broken(self) -> bool:
+        """Return whether an attempt has failed, and left what can only be deleted."""
         found = self.find()
-        return found is not None and found["StackStatus"] in WRECKS
+        return found is not None and found["StackStatus"] in BROKEN
 
     def outputs(self) -> dict[str, str]:
-        """What it tells of itself."""
+        """Return its outputs."""
         outputs = (self.find() or {}).get("Outputs", ())
         return {one["OutputKey"]: one["OutputValue"] for one in outputs}
 
     def apply(self, template: str, given: dict[str, Any], tags: dict[str, str]) -> None:
-        """Make it, or change it to be as the template says.
+        """Create it, or update it to be as the template says.
 
         Parameters
         ----------
-        given
-            Parameters; for None what was given before stays, and else the template's default.
+        template : str
+            The template in YAML.
+        given : dict
+            Parameters. None leaves the last value, or else the template's default.
+        tags : dict
+            Tags of the stack.
 
         Raises
         ------
         UserError
-            If AWS does not bring it about.
+            If AWS fails to do so.
         """
         found = self.wait()
         before = {one["ParameterKey"] for one in (found or {}).get("Parameters", ())}
@@ -67,91 +83,93 @@ class Stack:
             for key, value in given.items()
             if value is not None or key in before
         ]
-        asked = {
+        arguments = {
             "StackName": self.name,
             "TemplateBody": template,
             "Parameters": parameters,
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
-        self.told |= {event["EventId"] for event in self.events()}
+        self.printed |= {event["EventId"] for event in self.events()}
         try:
-            self.client.update_stack(**asked) if found else self.client.create_stack(**asked)
+            if found:
+                self.client.update_stack(**arguments)
+            else:
+                self.client.create_stack(**arguments)
         except ClientError as error:
             if "No updates are to be performed" not in str(error):
                 raise
-            print(f"{self.name}: is as it should be")
+            print(f"{self.name}: up to date")
             return
-        print(f"{self.name}: {'updating' if found else 'making'} it", flush=True)
+        print(f"{self.name}: {'updating' if found else 'creating'}", flush=True)
         made = self.wait()
-        if made is None or made["StackStatus"] not in GOOD:
-            raise UserError(f"the stack {self.name} was not brought about: {self.why(made)}")
+        if made is None or made["StackStatus"] not in COMPLETE:
+            verb = "updated" if found else "created"
+            raise UserError(f"the stack {self.name} was not {verb}: {self.first_failure(made)}")
         print(f"{self.name}: done")
 
     def delete(self) -> None:
-        """Remove it; it may be gone already.
+        """Delete it. It may not exist.
 
         Raises
         ------
         UserError
-            If AWS cannot.
+            If AWS fails to do so.
         """
         found = self.wait()
         if found is None:
             return
-        self.told |= {event["EventId"] for event in self.events()}
+        self.printed |= {event["EventId"] for event in self.events()}
         self.client.delete_stack(StackName=self.name)
         left = self.wait()
         if left is not None:
-            raise UserError(f"the stack {self.name} was not removed: {self.why(left)}")
+            raise UserError(f"the stack {self.name} was not removed: {self.first_failure(left)}")
 
     def wait(self) -> dict[str, Any] | None:
-        """Wait while AWS is at work on it, and tell of each part that is done.
+        """Wait while AWS is changing it, print the progress, and return its description.
 
         Raises
         ------
         UserError
             If it takes too long.
         """
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
             found = self.find()
             if found is None:
                 return None
-            self.tell()
+            self.print_events()
             status = found["StackStatus"]
-            if not status.endswith("_IN_PROGRESS") or status in WRECKS:
+            if not status.endswith("_IN_PROGRESS") or status in BROKEN:
                 return found
-            time.sleep(PAUSE)
-        raise UserError(f"the stack {self.name} is {status} still: see it in AWS' console")
+            time.sleep(POLL_SECONDS)
+        raise UserError(f"the stack {self.name} is still {status}: see the AWS console")
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened to it and its parts, the newest first."""
+        """Return what happened to it and its parts, the newest first."""
         if not self.find():
             return []
         found = pages(self.client, "describe_stack_events", StackName=self.name)
         return [event for page in found for event in page["StackEvents"]]
 
-    def tell(self) -> None:
-        """Print what happened since."""
+    def print_events(self) -> None:
+        """Print what happened since the last call."""
         for event in reversed(self.events()):
-            if event["EventId"] in self.told:
+            if event["EventId"] in self.printed:
                 continue
-            self.told.add(event["EventId"])
+            self.printed.add(event["EventId"])
             part, status = event["LogicalResourceId"], event["ResourceStatus"]
             if part != self.name and not status.endswith("_IN_PROGRESS"):
                 print(f"  {part}: {status.lower().replace('_', ' ')}", flush=True)
 
-    def why(self, found: dict[str, Any] | None) -> str:
-        """The first failure of the last attempt, as AWS words it."""
+    def first_failure(self, found: dict[str, Any] | None) -> str:
+        """Return the first failure of the last attempt, in AWS' words."""
         reasons = []
         for event in self.events():
-            said = " ".join(event.get("ResourceStatusReason", "").split())
-            if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in said:
-                reasons.append(f"{event['LogicalResourceId']}: {said}")
-            started = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS",
-                                                "DELETE_IN_PROGRESS")  # fmt: skip
-            if event["LogicalResourceId"] == self.name and started:
+            reason = " ".join(event.get("ResourceStatusReason", "").split())
+            if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:
+                reasons.append(f"{event['LogicalResourceId']}: {reason}")
+            if event["LogicalResourceId"] == self.name and event["ResourceStatus"] in STARTED:
                 break
         if reasons:
             return reasons[-1]

@@ -1,4 +1,4 @@
-"""The sweep: what this project has anywhere on AWS, and the end of what is past its deadline.
+"""The sweep: what a project has anywhere on AWS, and the end of what is past its deadline.
 
 It asks AWS alone. It needs no SkyPilot, no record of what was started, and no machine's help.
 """
@@ -12,137 +12,184 @@ from typing import TypeVar
 
 import boto3
 
-from coldstart.cloud._confirm import agreed
-from coldstart.cloud._labels import project
-from coldstart.cloud._sweep_request import SweepRequest
-from coldstart.cloud.aws._calls import client, told
-from coldstart.cloud.aws._ending import end
-from coldstart.cloud.aws._found import Found, find
+from coldstart._aws import client, translate_errors
+from coldstart.cloud._job import project_name
+from coldstart.cloud._plan import confirm
+from coldstart.cloud.aws._inventory import Resource, find
+from coldstart.cloud.aws._termination import end
 from coldstart.errors import UserError
 
-AT_ONCE = 8  # regions
-ANY = "us-east-1"  # knows the others, where no region is set
+CONCURRENCY = 8  # regions
+DEFAULT_REGION = "us-east-1"  # to list the others, where no region is set
 
 T = TypeVar("T")
 
 
-def sweep(asked: SweepRequest) -> int:
-    """List what is there, end what is past its deadline, and say what is left.
+def sweep(project: str | None, everything: bool, dry_run: bool, yes: bool) -> int:
+    """List what a project has on AWS, end what is past its deadline, and print what is left.
+
+    Parameters
+    ----------
+    project : str, optional
+        Name of the project; by default that of this folder.
+    everything : bool
+        Whether to end all of it, whatever its deadline.
+    dry_run : bool
+        Whether to list only.
+    yes : bool
+        Whether it was confirmed before.
 
     Returns
     -------
-    1 if something past its deadline is left, or a region could not be asked; else 0.
+    int
+        1 if something past its deadline is left, or a region could not be asked; else 0.
 
     Raises
     ------
     UserError
         If AWS cannot be asked at all.
     """
-    name, now = asked.project_name or project(), time.time()
-    found, deaf = find_all(regions(), name)
-    for region, why in deaf.items():
-        print(f"{region}: could not be asked: {why}")
+    name, now = project or project_name(), time.time()
+    found, failed_regions = find_all(regions(), name)
+    for region, reason in failed_regions.items():
+        print(f"{region}: could not be asked: {reason}")
     for one in found:
-        print(line(one, now))
-    past = [one for one in found if asked.everything or (one.over(now) or 0) > 0]
-    if not past:
-        what = f"; {len(found)} not past the deadline" if found else ""
-        print(f"{name}: nothing to end{what}")
-        return int(bool(deaf))
-    if asked.dry_run or not agreed(asked.yes, f"{name}: end {counted(past)}?"):
+        print(describe(one, now))
+    overdue = [one for one in found if everything or (one.overdue(now) or 0) > 0]
+    if not overdue:
+        rest = f"; {len(found)} not past the deadline" if found else ""
+        print(f"{name}: nothing to end{rest}")
+        return int(bool(failed_regions))
+    if dry_run or not confirm(f"End {count_kinds(overdue)} of {name}?", yes):
         return 1
-    failed, still = end_all(past, name)
-    for one in past:
-        kept = failed.get(one.id) or still.get(one.id)
-        print(f"{one.region}  {one.kind} {one.id}: {f'not ended: {kept}' if kept else 'ended'}")
-    return int(bool(failed or still or deaf))
+    failed, remaining = end_all(overdue, name)
+    for one in overdue:
+        left = failed.get(one.id) or remaining.get(one.id)
+        result = f"not ended: {left}" if left else "ended"
+        print(f"{one.region}  {one.kind} {one.id}: {result}")
+    return int(bool(failed or remaining or failed_regions))
 
 
 def regions() -> list[str]:
-    """All regions that the account has switched on.
+    """Return all regions that are enabled in the account.
 
     Raises
     ------
     UserError
         If AWS cannot be asked.
     """
-    here = boto3.Session().region_name or ANY
-    with told():
-        answer = client("ec2", here).describe_regions()
-    return sorted(one["RegionName"] for one in answer["Regions"])
+    here = boto3.Session().region_name or DEFAULT_REGION
+    with translate_errors():
+        found = client("ec2", here).describe_regions()["Regions"]
+    return sorted(one["RegionName"] for one in found)
 
 
-def find_all(where: Iterable[str], name: str) -> tuple[list[Found], dict[str, str]]:
-    """What is there, and the regions that could not be asked, with the reason."""
-    answers, deaf = in_each(where, lambda region: find(region, name))
-    return [one for region in sorted(answers) for one in answers[region]], deaf
+def find_all(where: Iterable[str], project: str) -> tuple[list[Resource], dict[str, str]]:
+    """Return a project's resources in regions.
+
+    Parameters
+    ----------
+    where : iterable of str
+        Regions.
+    project : str
+        Name of the project.
+
+    Returns
+    -------
+    list of Resource
+        What was found.
+    dict
+        Regions that could not be asked, with the reason.
+    """
+    results, failed = in_each(where, lambda region: find(region, project))
+    return [one for region in sorted(results) for one in results[region]], failed
 
 
-def end_all(past: list[Found], name: str) -> tuple[dict[str, str], dict[str, str]]:
-    """End things; return why some could not be, and what is there still in spite of it, by id."""
-    where = sorted({one.region for one in past})
-    answers, deaf = in_each(where, lambda at: end(at, [one for one in past if one.region == at]))
-    failed = {id: why for answer in answers.values() for id, why in answer.items()}
-    left, deafer = find_all(where, name)
-    still = {one.id: f"it is {one.state} still" for one in left}
-    for one in past:
-        if why := deaf.get(one.region) or deafer.get(one.region):
-            failed.setdefault(one.id, why)
-    return failed, {one.id: still[one.id] for one in past if one.id in still}
+def end_all(resources: list[Resource], project: str) -> tuple[dict[str, str], dict[str, str]]:
+    """End resources, and look for them again.
+
+    Parameters
+    ----------
+    resources : list of Resource
+        What to end.
+    project : str
+        Name of the project.
+
+    Returns
+    -------
+    dict
+        Why some could not be ended, by id.
+    dict
+        Those that exist in spite of it, with their state, by id.
+    """
+    where = sorted({one.region for one in resources})
+    results, unreachable = in_each(
+        where, lambda at: end(at, [one for one in resources if one.region == at])
+    )
+    failed = {id: reason for result in results.values() for id, reason in result.items()}
+    left, unlisted = find_all(where, project)
+    states = {one.id: f"it is still {one.state}" for one in left}
+    for one in resources:
+        if reason := unreachable.get(one.region) or unlisted.get(one.region):
+            failed.setdefault(one.id, reason)
+    return failed, {one.id: states[one.id] for one in resources if one.id in states}
 
 
 def in_each(where: Iterable[str], act: Callable[[str], T]) -> tuple[dict[str, T], dict[str, str]]:
-    """Do something in each region, several at once; one that fails keeps no other from it."""
+    """Call a function for each region, several at a time. One that fails stops no other."""
 
     def guarded(region: str) -> tuple[str, T | None, str]:
         try:
-            with told():
+            with translate_errors():
                 return region, act(region), ""
         except UserError as error:
             return region, None, str(error)
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(CONCURRENCY) as threads:
         done = list(threads.map(guarded, where))
-    answers = {region: answer for region, answer, why in done if answer is not None}
-    return answers, {region: why for region, answer, why in done if answer is None}
+    results = {region: result for region, result, _ in done if result is not None}
+    return results, {region: reason for region, result, reason in done if result is None}
 
 
-def line(one: Found, now: float) -> str:
-    """What there is to know of one thing."""
+def describe(one: Resource, now: float) -> str:
+    """Return what is known of a resource, in one line."""
     parts = [one.region, f"{one.kind} {one.id}", one.state]
     if one.type:
         parts.append(f"{one.type} spot" if one.spot else one.type)
     age = None if one.since is None else max(now - one.since, 0)
     if age is not None:
-        parts.append(f"for {span(age)}")
+        parts.append(f"for {format_time(age)}")
     if one.kind == "instance":
         price = one.price()
-        running = f"${price:.3f}/h" if price is not None else "price unknown"
+        cost = f"${price:.3f}/h" if price is not None else "price unknown"
         if price is not None and age is not None:
-            running += f", ${price * age / 3600:.2f} so far if it ran all the time"
-        parts.append(running if one.state in ("pending", "running") else "its disks bill")
+            cost += f", ${price * age / 3600:.2f} so far if it ran all the time"
+        parts.append(cost if one.state in ("pending", "running") else "its disks cost money")
     parts.append(f"job {one.job}" if one.job else "no job")
-    over = one.over(now)
-    if over is None:
+    overdue = one.overdue(now)
+    if overdue is None:
         parts.append("no deadline: ALL=1 ends it")
     else:
-        parts.append(f"{span(over)} past its deadline" if over > 0 else f"{span(-over)} to go")
+        late = f"{format_time(overdue)} past its deadline"
+        parts.append(late if overdue > 0 else f"{format_time(-overdue)} to its deadline")
         if one.deadline is None:
             parts[-1] += " (none is set: a day)"
     return "  ".join(parts)
 
 
-def span(seconds: float) -> str:
-    """A time as a person says it."""
+def format_time(seconds: float) -> str:
+    """Return a time in minutes, hours or days."""
     minutes = round(seconds / 60)
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
 
 
-def counted(things: list[Found]) -> str:
-    """How many of each kind."""
-    kinds = [one.kind for one in things]
-    words = [f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}" for kind in
-             dict.fromkeys(kinds)]  # fmt: skip
-    return ", ".join(words)
+def count_kinds(resources: list[Resource]) -> str:
+    """Return how many resources there are of each kind."""
+    kinds = [one.kind for one in resources]
+    counts = {kind: kinds.count(kind) for kind in kinds}
+    endings = {kind: "es" if kind.endswith("s") else "s" for kind in counts}
+    return ", ".join(
+        f"{count} {kind}{endings[kind] if count > 1 else ''}" for kind, count in counts.items()
+    )

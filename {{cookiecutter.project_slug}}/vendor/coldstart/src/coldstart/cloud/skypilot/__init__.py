@@ -1,1 +1,1 @@
-"""SkyPilot, in an environment of its own."""
+"""Training on machines that SkyPilot rents. SkyPilot has an environment of its own."""

@@ -1,4 +1,4 @@
-"""The function: its versions, the alias that says which of them is live, and its URL."""
+"""The Lambda function: its versions, the alias of the one that is live, and its URL."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from coldstart.deploy.on_aws._account import Account, code, expecting
-from coldstart.deploy.on_aws._image import Image
+from coldstart._aws import error_code
+from coldstart.deploy.on_aws._account import Account, ignore_errors
+from coldstart.deploy.on_aws._parts import Image
 from coldstart.errors import UserError
 
 LIVE = "live"
-BEFORE = "before "  # in the alias's description, with the version that was live before this one
-PATIENCE = 60  # seconds until a new role is known everywhere
+# In the alias's description, followed by the version that was live before this one.
+BEFORE = "before "
+TIMEOUT = 60  # seconds until a new role is known everywhere
 MISSING = "ResourceNotFoundException"
-# Who may ask: everybody, by the URL alone. Since October 2025 both of them are needed.
+# Permissions for everyone to use the URL. Since October 2025 both of them are needed.
 PUBLIC: dict[str, dict[str, Any]] = {
     "url": {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
     "invoke": {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
@@ -24,71 +26,82 @@ PUBLIC: dict[str, dict[str, Any]] = {
 
 
 class Function:
-    """The function of a project. What is published as a version does not change any more."""
+    """The function of a project. A published version does not change.
+
+    Parameters
+    ----------
+    account : Account
+        The account.
+    """
 
     def __init__(self, account: Account) -> None:
         self.account, self.client = account, account.functions
         self.name = f"function {account.name}"
-        self.about = {"FunctionName": account.name}
+        self.key = {"FunctionName": account.name}
 
     def find(self) -> dict[str, Any] | None:
-        with expecting(MISSING):
-            found = self.client.get_function(**self.about)
-            self.account.check(self.name, found.get("Tags", {}))
+        """Return AWS' description of it, or None."""
+        with ignore_errors(MISSING):
+            found = self.client.get_function(**self.key)
+            self.account.check_owner(self.name, found.get("Tags", {}))
             return dict(found)
         return None
 
     def publish(self, image: Image, settings: dict[str, Any], model: str) -> str:
-        """Have a version with that image and those settings.
+        """Publish a version with an image and settings.
 
         Parameters
         ----------
-        model
-            The model's own version, which the function's tells.
+        image : Image
+            The image.
+        settings : dict
+            Settings of the function.
+        model : str
+            Version of the model, which becomes the version's description.
 
         Returns
         -------
         str
-            Its number: that of the newest, if it is the same.
+            Number of the version. If nothing has changed, it is the newest one's.
 
         Raises
         ------
         UserError
-            If another deployment has come in between.
+            If another deployment interferes.
         """
         found = self.find()
         if found is None:
             self.create(image, settings)
         else:
-            self.wait("function_updated_v2")  # a deployment that was cut off may be under way
+            self.wait("function_updated_v2")  # an interrupted deployment may be in progress
             now = found["Configuration"]
             now.setdefault("Environment", {"Variables": dict[str, str]()})  # absent if empty
             if any(now[key] != value for key, value in settings.items()):
-                self.client.update_function_configuration(**self.about, **settings)
+                self.client.update_function_configuration(**self.key, **settings)
                 self.wait("function_updated_v2")
             if not self.runs(image, found):
                 self.client.update_function_code(
-                    **self.about, ImageUri=image.uri, Architectures=[image.architecture]
+                    **self.key, ImageUri=image.uri, Architectures=[image.architecture]
                 )
         self.wait("function_active_v2")
         self.wait("function_updated_v2")
         found = self.find()
         if found is None or not self.runs(image, found):
-            raise UserError("another deployment has come in between; try again")
+            raise UserError("another deployment interferes; try again")
         published = self.client.publish_version(
-            **self.about, CodeSha256=found["Configuration"]["CodeSha256"], Description=model
+            **self.key, CodeSha256=found["Configuration"]["CodeSha256"], Description=model
         )
         self.wait("published_version_active", Qualifier=published["Version"])
         return str(published["Version"])
 
     def create(self, image: Image, settings: dict[str, Any]) -> None:
-        """Make it; AWS refuses for some seconds, until the new role is known everywhere."""
-        limit = time.monotonic() + PATIENCE
+        """Create it. AWS refuses for some seconds, until the new role is known everywhere."""
+        limit = time.monotonic() + TIMEOUT
         while True:
             try:
-                with expecting("ResourceConflictException"):  # it is there already
+                with ignore_errors("ResourceConflictException"):
                     self.client.create_function(
-                        **self.about,
+                        **self.key,
                         PackageType="Image",
                         Code={"ImageUri": image.uri},
                         Architectures=[image.architecture],
@@ -96,7 +109,9 @@ class Function:
                         **settings,
                     )
             except ClientError as error:
-                unknown = code(error) == "InvalidParameterValueException" and "role" in str(error)
+                unknown = error_code(error) == "InvalidParameterValueException" and "role" in str(
+                    error
+                )
                 if not unknown or time.monotonic() > limit:
                     raise
                 time.sleep(1)
@@ -104,48 +119,50 @@ class Function:
                 return
 
     def runs(self, image: Image, found: dict[str, Any]) -> bool:
-        """Whether the newest state of the function has that image."""
+        """Return whether the function, in its newest state, has an image."""
         return str(found["Code"].get("ResolvedImageUri", "")).endswith(image.digest)
 
-    def throttle(self, at_once: int) -> None:
-        """Let so many instances run at most, if the account has so many to give."""
+    def throttle(self, instances: int) -> None:
+        """Limit how many instances run at a time, if the account has as many."""
         try:
-            self.client.put_function_concurrency(**self.about, ReservedConcurrentExecutions=at_once)
+            self.client.put_function_concurrency(**self.key, ReservedConcurrentExecutions=instances)
         except ClientError as error:
             if "UnreservedConcurrentExecution" not in str(error):
                 raise
             print(
-                f"note: this account cannot set {at_once} instances aside (new accounts run 10 in "
-                "all, which is a throttle too): the function goes without a throttle of its own"
+                f"note: this account cannot reserve {instances} instances, so the function has no "
+                "limit of its own (new accounts run 10 instances in all, which is a limit, too)"
             )
 
     def alias(self) -> dict[str, Any] | None:
-        """The alias, or None."""
-        with expecting(MISSING):
-            return dict(self.client.get_alias(**self.about, Name=LIVE))
+        """Return the alias, or None."""
+        with ignore_errors(MISSING):
+            return dict(self.client.get_alias(**self.key, Name=LIVE))
         return None
 
     def switch(self, version: str, alias: dict[str, Any] | None) -> None:
-        """Let a version be live, at once and for all requests.
+        """Send all requests to a version, from now on.
 
         Parameters
         ----------
-        alias
-            As it was when this deployment began; where it has changed since, AWS refuses.
+        version : str
+            Number of the version.
+        alias : dict, optional
+            The alias before this deployment. If it has changed since, AWS refuses.
 
         Raises
         ------
         UserError
-            If another deployment has made it meanwhile.
+            If another deployment has created it meanwhile.
         """
         if alias is None:
-            with expecting("ResourceConflictException"):
-                self.client.create_alias(**self.about, Name=LIVE, FunctionVersion=version)
+            with ignore_errors("ResourceConflictException"):
+                self.client.create_alias(**self.key, Name=LIVE, FunctionVersion=version)
             if (self.alias() or {}).get("FunctionVersion") != version:
-                raise UserError("another deployment has come in between; try again")
+                raise UserError("another deployment interferes; try again")
         elif alias["FunctionVersion"] != version:
             self.client.update_alias(
-                **self.about,
+                **self.key,
                 Name=LIVE,
                 FunctionVersion=version,
                 Description=BEFORE + alias["FunctionVersion"],
@@ -153,44 +170,47 @@ class Function:
             )
 
     def url(self) -> str | None:
-        """The URL of the alias, or None."""
-        with expecting(MISSING):
-            found = self.client.get_function_url_config(**self.about, Qualifier=LIVE)
+        """Return the URL of the alias, or None."""
+        with ignore_errors(MISSING):
+            found = self.client.get_function_url_config(**self.key, Qualifier=LIVE)
             return str(found["FunctionUrl"])
         return None
 
     def open(self) -> str:
-        """Have a URL that everybody may ask; return it."""
-        held = set()
-        with expecting(MISSING):
-            policy = self.client.get_policy(**self.about, Qualifier=LIVE)["Policy"]
-            held = {statement["Sid"] for statement in json.loads(policy)["Statement"]}
-        for name in PUBLIC.keys() - held:
-            with expecting("ResourceConflictException"):
+        """Make the URL public, and return it."""
+        granted = set()
+        with ignore_errors(MISSING):
+            policy = self.client.get_policy(**self.key, Qualifier=LIVE)["Policy"]
+            granted = {statement["Sid"] for statement in json.loads(policy)["Statement"]}
+        for name in PUBLIC.keys() - granted:
+            with ignore_errors("ResourceConflictException"):
                 self.client.add_permission(
-                    **self.about,
+                    **self.key,
                     Qualifier=LIVE,
                     StatementId=name,
                     Principal="*",
                     **PUBLIC[name],
                 )
         if self.url() is None:
-            with expecting("ResourceConflictException"):
-                self.client.create_function_url_config(
-                    **self.about, Qualifier=LIVE, AuthType="NONE"
-                )
+            with ignore_errors("ResourceConflictException"):
+                self.client.create_function_url_config(**self.key, Qualifier=LIVE, AuthType="NONE")
         url = self.url()
         assert url is not None
         return url
 
     def versions(self) -> list[dict[str, Any]]:
-        """What was published and is still there, the newest first."""
-        pages = self.client.get_paginator("list_versions_by_function").paginate(**self.about)
+        """Return the published versions that exist, the newest first."""
+        pages = self.client.get_paginator("list_versions_by_function").paginate(**self.key)
         found = [one for page in pages for one in page["Versions"] if one["Version"].isdecimal()]
         return sorted(found, key=lambda one: -int(one["Version"]))
 
-    def forget(self, keep: int) -> set[str]:
-        """Delete old versions, but what is live or was before.
+    def delete_old(self, keep: int) -> set[str]:
+        """Delete old versions, except the one that is live and the one before it.
+
+        Parameters
+        ----------
+        keep : int
+            How many of the newest versions are kept.
 
         Returns
         -------
@@ -198,36 +218,37 @@ class Function:
             Digests of the images that are still needed.
         """
         alias = self.alias() or {}
-        needed = {alias.get("FunctionVersion"), before(alias)}
+        needed = {alias.get("FunctionVersion"), version_before(alias)}
         digests = {self.digest("$LATEST")}
         for number, one in enumerate(self.versions()):
             if number < keep or one["Version"] in needed:
                 digests.add(self.digest(one["Version"]))
             else:
-                with expecting(MISSING):
-                    self.client.delete_function(**self.about, Qualifier=one["Version"])
+                with ignore_errors(MISSING):
+                    self.client.delete_function(**self.key, Qualifier=one["Version"])
         return digests
 
     def digest(self, version: str) -> str:
-        """Digest of a version's image."""
-        found = self.client.get_function(**self.about, Qualifier=version)
+        """Return the digest of a version's image."""
+        found = self.client.get_function(**self.key, Qualifier=version)
         return str(found["Code"].get("ResolvedImageUri", "")).rpartition("@")[2]
 
     def remove(self) -> None:
-        with expecting(MISSING):
-            self.client.delete_function_url_config(**self.about, Qualifier=LIVE)
-        with expecting(MISSING):
-            self.client.delete_alias(**self.about, Name=LIVE)
-        with expecting(MISSING):
-            self.client.delete_function(**self.about)
+        """Delete it with its alias and URL. It may not exist."""
+        with ignore_errors(MISSING):
+            self.client.delete_function_url_config(**self.key, Qualifier=LIVE)
+        with ignore_errors(MISSING):
+            self.client.delete_alias(**self.key, Name=LIVE)
+        with ignore_errors(MISSING):
+            self.client.delete_function(**self.key)
 
     def wait(self, until: str, **which: str) -> None:
-        """Wait until the function has come so far."""
+        """Wait until the function has reached a state, as boto3's waiters name them."""
         waiter = self.client.get_waiter(until)
-        waiter.wait(**self.about, **which, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+        waiter.wait(**self.key, **which, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
 
 
-def before(alias: dict[str, Any]) -> str | None:
-    """Version that was live before the one that is."""
-    said = str(alias.get("Description", ""))
-    return said.removeprefix(BEFORE) if said.startswith(BEFORE) else None
+def version_before(alias: dict[str, Any]) -> str | None:
+    """Return the version that was live before the present one, or None."""
+    description = str(alias.get("Description", ""))
+    return description.removeprefix(BEFORE) if description.startswith(BEFORE) else None

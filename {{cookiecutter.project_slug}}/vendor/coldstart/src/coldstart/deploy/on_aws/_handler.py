@@ -1,8 +1,8 @@
-"""What runs in Lambda: each event of the function's URL becomes a request to the API.
+"""What runs in AWS Lambda: each event of the function's URL becomes a request to the API.
 
-An instance answers one request at a time, is frozen until the next, and may end at any time. So
-nothing goes on in the background here: the bundle's folder is not watched, no predictions are
-kept, and what /metrics tells is of the one instance that answers.
+An instance handles one request at a time, is frozen until the next one, and may end at any time.
+So nothing runs in the background here: the bundle's folder is not watched, no predictions are
+logged, and /metrics counts for one instance only.
 """
 
 from __future__ import annotations
@@ -19,29 +19,39 @@ from mangum import Mangum
 
 from coldstart._project import Project
 from coldstart.config._settings import PredictionLogSettings, Settings
-from coldstart.deploy._keys import unpacked
+from coldstart.deploy._keys import unpack_keys
 from coldstart.serve._server import start
 
-MOST = 6_291_556  # bytes of an answer that Lambda hands on
+MAX_BYTES = 6_291_556  # of a response that Lambda passes on
 
 
 def open_api() -> Mangum:
     """Load the champion, once for each instance.
 
+    COLDSTART_PROJECT, which the image sets, is the object reference of the `Project`.
+
+    Returns
+    -------
+    Mangum
+        The API as a handler of events.
+
     Raises
     ------
     UserError
-        If it cannot be used; Lambda then tells so to whoever asks.
+        If the bundle cannot be used. Lambda returns the message to the client.
     """
-    # The image says which project it serves.
     module, _, name = os.environ["COLDSTART_PROJECT"].partition(":")
     project: Project = getattr(import_module(module), name)
-    choice = Settings.load(project).serving
-    keys = unpacked(Path(tempfile.gettempdir()))  # nothing else can be written to
-    # The image holds the champion alone, and an instance that is frozen sends nothing.
-    changes = {"keys": keys, "record": PredictionLogSettings(), "canary": 0.0, "shadow": False, "telemetry": False}
-    app = start(project, Path("bundles/champion"), choice.model_copy(update=changes))
-    logging.getLogger("mangum").setLevel(logging.WARNING)  # the API tells of requests itself
+    settings = Settings.load(project).serving
+    changes = {
+        "keys": unpack_keys(Path(tempfile.gettempdir())),  # no other folder is writable
+        "record": PredictionLogSettings(),
+        "canary": 0.0,  # the image holds the champion only
+        "shadow": False,
+        "telemetry": False,  # an instance that is frozen sends nothing
+    }
+    app = start(project, Path("bundles/champion"), settings.model_copy(update=changes))
+    logging.getLogger("mangum").setLevel(logging.WARNING)  # the API logs requests itself
     return Mangum(app, lifespan="off")
 
 
@@ -49,10 +59,10 @@ api = open_api()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer an event with what Lambda sends as an HTTP response (payload format 2.0)."""
-    answer = api(event, context)
-    if len(json.dumps(answer)) > MOST:
-        said = {"detail": "the answer is longer than Lambda can send (6 MB): send fewer rows"}
-        about = {"content-type": "application/json"}
-        return {"statusCode": 413, "headers": about, "body": json.dumps(said)}
-    return answer
+    """Return the response to an event, in Lambda's payload format 2.0."""
+    response = api(event, context)
+    if len(json.dumps(response)) > MAX_BYTES:
+        error = {"detail": "the response is longer than Lambda can send (6 MB): send fewer rows"}
+        headers = {"content-type": "application/json"}
+        return {"statusCode": 413, "headers": headers, "body": json.dumps(error)}
+    return response

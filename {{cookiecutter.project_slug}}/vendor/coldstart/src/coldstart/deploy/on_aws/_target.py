@@ -1,4 +1,4 @@
-"""The steps of a deployment to Lambda, each of which may fail and be done again."""
+"""Deployment to AWS Lambda, in steps each of which may fail and be repeated."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from urllib.request import urlopen
 import yaml
 from pydantic import Field, ValidationError
 
+from coldstart._aws import translate_errors
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.config._settings import Section
-from coldstart.deploy._keys import packed
-from coldstart.deploy._request import DeployRequest
-from coldstart.deploy._smoke import check
-from coldstart.deploy.on_aws._account import Account, NotOursError, told
-from coldstart.deploy.on_aws._cost import table
-from coldstart.deploy.on_aws._function import Function, before
-from coldstart.deploy.on_aws._image import bring
-from coldstart.deploy.on_aws._parts import Log, Part, Repository, Role
-from coldstart.deploy.on_aws._request import ask
+from coldstart.deploy._keys import pack_keys
+from coldstart.deploy._smoke import check_prediction
+from coldstart.deploy._targets import DeployRequest
+from coldstart.deploy.on_aws._account import Account, ForeignError
+from coldstart.deploy.on_aws._cost import format_costs
+from coldstart.deploy.on_aws._function import Function, version_before
+from coldstart.deploy.on_aws._invoke import invoke
+from coldstart.deploy.on_aws._parts import Log, Part, Repository, Role, push_image
 from coldstart.errors import UserError, describe
-from coldstart.images._building import CHAMPION, name
+from coldstart.images._building import CHAMPION, image_name
 
 CHOICES = Path("infra/deploy/aws.yaml")
-ROOM = 3_500  # bytes for keys; Lambda's environment has 4 KB
-PATIENCE = 60  # seconds until a new URL is known everywhere
+KEY_BYTES = 3_500  # for hashes of keys; Lambda's environment has 4 KB
+TIMEOUT = 60  # seconds until a new URL is known everywhere
 # What a repository, a function and a role, whose name has the region as well, may be called.
-NAME, SHORTEST, LONGEST = r"[a-z0-9]+([_-][a-z0-9]+)*", 2, 44
-# What CloudWatch can keep a log for, up to a year.
+NAME, MIN_LENGTH, MAX_LENGTH = r"[a-z0-9]+([_-][a-z0-9]+)*", 2, 44
+# How long CloudWatch can keep a log, up to a year.
 Days = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
 
 
 class Choices(Section):
-    """What infra/deploy/aws.yaml holds."""
+    """Content of infra/deploy/aws.yaml."""
 
     memory: int = Field(1024, ge=128, le=10_240)
     timeout: int = Field(40, ge=1, le=900)
@@ -50,10 +50,16 @@ class Choices(Section):
 
 
 class DeployTarget:
-    """AWS Lambda: a function, whose alias `live` says which version the URL asks."""
+    """AWS Lambda: a function, whose alias `live` names the version that the URL serves.
 
-    def __init__(self, asked: DeployRequest) -> None:
-        if asked.host or asked.port:
+    Parameters
+    ----------
+    request : DeployRequest
+        What to deploy.
+    """
+
+    def __init__(self, request: DeployRequest) -> None:
+        if request.host or request.port:
             raise UserError("ON=aws takes no HOST and no PORT: AWS chooses the URL")
         try:
             content = yaml.safe_load(CHOICES.read_text()) if CHOICES.is_file() else {}
@@ -62,17 +68,18 @@ class DeployTarget:
             raise UserError(f"{CHOICES}: {describe(error, Choices.model_fields)}") from None
         except yaml.YAMLError as error:
             raise UserError(f"{CHOICES} is not YAML: {' '.join(str(error).split())}") from None
-        self.asked, self.name = asked, name()
-        if not re.fullmatch(NAME, self.name) or not SHORTEST <= len(self.name) <= LONGEST:
+        self.request, self.name = request, image_name()
+        self.keys = request.settings.serving.keys
+        if not re.fullmatch(NAME, self.name) or not MIN_LENGTH <= len(self.name) <= MAX_LENGTH:
             raise UserError(
-                f"{self.name!r} cannot be a name at AWS: {SHORTEST} to {LONGEST} small letters and "
-                "digits, with single hyphens between them (pyproject.toml)"
+                f"{self.name!r} is not a valid name at AWS: {MIN_LENGTH} to {MAX_LENGTH} lowercase "
+                "letters and digits, with single hyphens between them (pyproject.toml)"
             )
-        if not asked.dry_run:
+        if not request.dry_run:
             self.connect()
 
     def connect(self) -> None:
-        """Meet the account; nothing in it is asked for yet."""
+        """Make the clients of the account. Nothing is requested yet."""
         self.account = Account(self.name)
         self.log = Log(self.account, self.choices.log_days)
         self.role = Role(self.account)
@@ -80,23 +87,23 @@ class DeployTarget:
         self.function = Function(self.account)
 
     def parts(self) -> list[Part]:
-        """All that a deployment makes, in the order in which it can be removed."""
+        """Return all that a deployment makes, in the order in which it can be removed."""
         return [self.function, self.role, self.log, self.repository]
 
     def deploy(self) -> None:
-        """Publish the champion beside the version that is live, try it, and let it be live."""
+        """Publish the champion beside the live version, test it, and make it live."""
         version = registered_version(CHAMPION).get("version", "unregistered")
-        if self.asked.dry_run:
-            self.plan(version)
+        if self.request.dry_run:
+            self.print_plan(version)
             return
         verify_bundle(CHAMPION)
-        environment = packed(self.asked.serving.keys, ROOM)
-        with told():
+        environment = pack_keys(self.keys, KEY_BYTES)
+        with translate_errors():
             for part in self.parts():
-                part.find()  # so that nothing is made where something cannot be
+                part.find()  # to create nothing if one of them belongs to another
             log = self.log.ensure()
             role = self.role.ensure(log)
-            image = bring(self.account, self.repository.ensure(), version)
+            image = push_image(self.account, self.repository.ensure(), version)
             alias = self.function.alias()
             settings = {
                 "MemorySize": self.choices.memory,
@@ -109,32 +116,32 @@ class DeployTarget:
             self.check(new, version)
             self.function.switch(new, alias)
             url = self.function.open()
-            self.repository.forget(self.function.forget(self.choices.keep))
-        answers(url)
-        print(f"version {version} answers at {url}")
+            self.repository.delete_unused(self.function.delete_old(self.choices.keep))
+        wait_for_url(url)
+        print(f"version {version} serves at {url}")
 
     def rollback(self) -> None:
-        """Let the version that was live before be live again."""
-        with told():
+        """Make the version before the live one live again."""
+        with translate_errors():
             alias = (self.function.find() and self.function.alias()) or {}
-            old = before(alias)
+            old = version_before(alias)
             if old is None:
-                raise UserError("there is nothing to go back to: make deploy brings the champion")
+                raise UserError("there is no version before this one; make deploy brings one")
             versions = self.function.versions()
             found = [one["Description"] for one in versions if one["Version"] == old]
             if not found:
                 raise UserError(
-                    f"the function's version {old}, which was live before, is gone: "
-                    "make deploy brings the champion"
+                    f"the function's version {old}, which was live before, was deleted: "
+                    "make deploy publishes the champion"
                 )
             (model,) = found
             self.check(old, model)
             self.function.switch(old, alias)
-            print(f"version {model} answers at {self.function.url()} again")
+            print(f"version {model} serves at {self.function.url()} again")
 
     def status(self) -> None:
-        """Tell what is there."""
-        with told():
+        """Print the published versions."""
+        with translate_errors():
             if self.function.find() is None:
                 print(f"{self.name} is not deployed in {self.account.region}")
                 return
@@ -142,76 +149,76 @@ class DeployTarget:
             for one in self.function.versions():
                 at = dt.datetime.fromisoformat(one["LastModified"]).isoformat(" ", "seconds")
                 live = one["Version"] == alias.get("FunctionVersion")
-                does = f"answers at {self.function.url()}" if live else "published"
-                if one["Version"] == before(alias):
-                    does = "for ROLLBACK=1"
+                state = f"serves at {self.function.url()}" if live else "published"
+                if one["Version"] == version_before(alias):
+                    state = "for ROLLBACK=1"
                 model, number = one["Description"], one["Version"]
-                print(f"version {model} of {at}, the function's {number}: {does}")
+                print(f"version {model} of {at}, the function's {number}: {state}")
 
     def fetch(self) -> None:
-        """Tell that there is nothing."""
-        raise UserError("on Lambda no predictions are kept: an instance has no disk that stays")
+        """Refuse: there is no prediction log."""
+        raise UserError("Lambda keeps no prediction log: an instance has no disk that lasts")
 
     def down(self) -> None:
         """Remove all that a deployment has made."""
-        with told():
+        with translate_errors():
             for part in self.parts():
                 try:
-                    there = part.find() is not None
-                    part.remove() if there else None
-                except NotOursError as error:
-                    print(f"left alone: {error}", file=sys.stderr)
+                    exists = part.find() is not None
+                    part.remove() if exists else None
+                except ForeignError as error:
+                    print(f"not changed: {error}", file=sys.stderr)
                 else:
-                    print(f"{part.name}: {'removed' if there else 'not there'}")
+                    print(f"{part.name}: {'removed' if exists else 'does not exist'}")
         print(f"nothing that make deploy made for {self.name} is left in {self.account.region}")
 
     def check(self, number: str, version: str) -> None:
-        """Ask a version of the function.
+        """Test a version of the function.
 
         Raises
         ------
         UserError
-            If it does not answer as the bundle does.
+            If it is not ready, or does not predict as the bundle does.
         """
-        send = partial(ask, self.account.functions, self.name, number)
-        code, said = send("GET", "/health/ready")
-        if code != 200 or json.loads(said)["version"] != version:
-            raise UserError(f"version {version} is not ready: {code} {said[:200]}")
-        check(version, partial(send, "POST", "/predict"), bool(self.asked.serving.keys))
+        send = partial(invoke, self.account.functions, self.name, number)
+        code, body = send("GET", "/health/ready")
+        if code != 200 or json.loads(body)["version"] != version:
+            raise UserError(f"version {version} is not ready: {code} {body[:200]}")
+        check_prediction(version, partial(send, "POST", "/predict"), bool(self.keys))
 
-    def plan(self, version: str) -> None:
-        """Tell what a deployment would make, and what it costs. AWS is not asked."""
+    def print_plan(self, version: str) -> None:
+        """Print what a deployment would make, and what it costs. AWS is not asked."""
         chosen = self.choices
+        access = "for clients with a key" if self.keys else "without a key"
         print(
-            f"would put version {version} on AWS Lambda, in the region of AWS' settings:\n"
+            f"would deploy version {version} to AWS Lambda, in the region of the AWS settings:\n"
             f"  log group   /aws/lambda/{self.name}, kept for {chosen.log_days} days\n"
-            f"  role        {self.name}-REGION, which may write to that log and nothing else\n"
+            f"  role        {self.name}-REGION, which may write to that log group only\n"
             f"  repository  {self.name}, with the images of the last {chosen.keep} versions\n"
             f"  function    {self.name}, {chosen.memory} MB, {chosen.timeout} s, at most "
-            f"{chosen.throttle} at once\n"
-            f"  version     with the image, tried before the alias `live` moves to it\n"
-            f"  URL         of that alias, open to everybody"
-            f"{' who has a key' if self.asked.serving.keys else ', without a key'}\n"
-            f"{table(chosen.memory, chosen.throttle)}"
+            f"{chosen.throttle} instances\n"
+            f"  version     with the image, tested before the alias `live` moves to it\n"
+            f"  URL         of that alias, public, {access}\n"
+            f"{format_costs(chosen.memory, chosen.throttle)}"
         )
 
 
-def answers(url: str) -> None:
-    """Ask the URL, as everybody will.
+def wait_for_url(url: str) -> None:
+    """Wait until a URL responds.
 
     Raises
     ------
     UserError
-        If it does not answer.
+        If it does not.
     """
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + TIMEOUT
     while True:
         try:
             urlopen(f"{url.rstrip('/')}/health/ready", timeout=30).close()
         except OSError as error:
-            why: Any = f"{error.code} {error.reason}" if isinstance(error, HTTPError) else error
+            reason: Any = f"{error.code} {error.reason}" if isinstance(error, HTTPError) else error
             if time.monotonic() > limit:
-                raise UserError(f"it is deployed, but {url} does not answer: {why}") from None
+                raise UserError(f"deployed, but {url} does not respond: {reason}") from None
             time.sleep(1)
         else:
             return

@@ -1,17 +1,21 @@
-"""The container of a version: what it is given, and what it answers, asked from inside."""
+"""The container of a version: the files in it, and requests from inside."""
 
 from __future__ import annotations
 
 import io
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from coldstart.deploy.on_docker._front import PATIENCE
-from coldstart.errors import UserError
-from coldstart.images._hosts import run
+from docker.errors import NotFound
 
+from coldstart.deploy.on_docker._front import TIMEOUT
+from coldstart.errors import UserError
+from coldstart.images._hosts import run, translate_errors
+
+PREDICTION_LOG = "/app/state/served"
 READY = (
     "from urllib.request import urlopen; "
     "print(urlopen('http://127.0.0.1:8000/health/ready', timeout=5).read().decode())"
@@ -20,9 +24,9 @@ POST = """
 import sys
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
-asked = Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
+request = Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
 try:
-    print(200, urlopen(asked, timeout=10).read().decode())
+    print(200, urlopen(request, timeout=10).read().decode())
 except HTTPError as error:
     print(error.code, error.read().decode())
 """
@@ -31,12 +35,17 @@ except HTTPError as error:
 def wait_until_ready(container: Any) -> None:
     """Wait until the API in a container is ready.
 
+    Parameters
+    ----------
+    container : Container
+        A container that was started.
+
     Raises
     ------
     UserError
-        If it ends or takes too long; with what it said last.
+        If it ends or takes too long; with the last line that it printed.
     """
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + TIMEOUT
     while time.monotonic() < limit:
         container.reload()
         if container.status == "running" and run(container, "python", "-c", READY):
@@ -44,23 +53,79 @@ def wait_until_ready(container: Any) -> None:
         if container.status in ("exited", "restarting", "dead"):
             break
         time.sleep(0.1)
-    said = container.logs(tail=1).decode(errors="replace").strip() or "nothing"
-    raise UserError(f"version {container.labels['deploy.version']} does not answer: {said}")
+    last = container.logs(tail=1).decode(errors="replace").strip() or "it prints nothing"
+    raise UserError(f"version {container.labels['deploy.version']} does not respond: {last}")
 
 
-def ask(container: Any, url: str, body: str) -> tuple[int, str]:
-    """Post a body; return the status and the answer."""
-    code, _, said = run(container, "python", "-c", POST, url, body).partition(" ")
-    return int(code or 0), said
+def post(container: Any, url: str, body: str) -> tuple[int, str]:
+    """Post a body from inside a container.
+
+    Parameters
+    ----------
+    container : Container
+        A container that is running.
+    url : str
+        Where to.
+    body : str
+        JSON.
+
+    Returns
+    -------
+    tuple of int and str
+        Status and body of the response.
+    """
+    code, _, text = run(container, "python", "-c", POST, url, body).partition(" ")
+    return int(code or 0), text
 
 
-def archive(path: Path) -> bytes:
-    """Pack a file as the API's user may read it."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as packed:
-        about = packed.gettarinfo(path, path.name)
-        about.uid = about.gid = 10001
-        about.mode = 0o400
+def archive_of_file(path: Path) -> bytes:
+    """Return a tar archive of a file that the API's user may read."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tar.gettarinfo(path, path.name)
+        entry.uid = entry.gid = 10001
+        entry.mode = 0o400
         with path.open("rb") as content:
-            packed.addfile(about, content)
-    return file.getvalue()
+            tar.addfile(entry, content)
+    return archive.getvalue()
+
+
+def download_prediction_log(container: Any, folder: Path) -> int:
+    """Download files of the prediction log that are not here yet.
+
+    Parameters
+    ----------
+    container : Container
+        One of the host's containers. It may have ended.
+    folder : Path
+        Where they go.
+
+    Returns
+    -------
+    int
+        How many files were downloaded.
+    """
+    with tempfile.TemporaryFile() as packed:
+        with translate_errors(f"the prediction log of {container.name} could not be read"):
+            try:
+                pieces, _ = container.get_archive(PREDICTION_LOG)
+            except NotFound:
+                return 0
+            for piece in pieces:
+                packed.write(piece)
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as tar:
+            return sum(extract_new(tar, member, folder) for member in tar)
+
+
+def extract_new(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:
+    """Write one file as a whole, and return whether it was new."""
+    name = Path(member.name).name
+    content = tar.extractfile(member) if name.endswith(".parquet") else None
+    if content is None or name.startswith(".") or (folder / name).exists():
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{name}"
+    unfinished.write_bytes(content.read())
+    unfinished.replace(folder / name)
+    return True

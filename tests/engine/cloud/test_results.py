@@ -1,4 +1,4 @@
-"""Results come home once, wherever bringing them was interrupted."""
+"""Results are synced once, wherever syncing them was interrupted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from mlflow.entities import Run
 from coldstart.bundle._bundle import verify_bundle
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
-from coldstart.cloud import _jobs as jobs
-from coldstart.cloud import _results as home
-from coldstart.cloud.worker import HOME, LOG
+from coldstart.cloud import _job_runs as job_runs
+from coldstart.cloud import _results as results
+from coldstart.cloud.worker import LOCAL_STORE, LOG
 from coldstart.config._settings import Settings
 from coldstart.tracking._mlflow import connect
+from engine.cloud.conftest import write_project
 from engine.support import PACKAGE, PROJECT, main
 
 CALLS = (
@@ -38,48 +39,57 @@ CALLS = (
     "set_tag",
     "set_registered_model_alias",
 )
-ABOUT: dict[str, Any] = {"tracking": HOME, "code": 0, "lives": [{"start": 1.0, "end": 2.0}]}
+STATUS: dict[str, Any] = {
+    "tracking": LOCAL_STORE,
+    "code": 0,
+    "machines": [{"start": 1.0, "end": 2.0}],
+}
 
 
 class CutError(Exception):
     """The power went."""
 
 
-@pytest.fixture
-def results(project: Path, tmp_path: Path) -> Path:
-    """What a machine has kept of a training of two models."""
-    machine = tmp_path / "machine"
-    shutil.copytree(project, machine)
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Working folder of a machine that has trained two models. Tests must not change it."""
+    folder = write_project(tmp_path_factory.mktemp("machine") / "work")
     command = [sys.executable, "-m", PACKAGE, "train", "--models", '["tree", "linear"]']
-    here = {**os.environ, "MLFLOW_TRACKING_URI": HOME}
-    subprocess.run([*command, "--no-choose"], cwd=machine, env=here, check=True)
-    assert not (machine / "bundles/challenger").exists()
-    (machine / LOG).write_text("what it said\n")
-    return machine
+    here = {**os.environ, "MLFLOW_TRACKING_URI": LOCAL_STORE}
+    subprocess.run([*command, "--no-choose"], cwd=folder, env=here, check=True)
+    assert not (folder / "bundles/challenger").exists()
+    (folder / LOG).write_text("its log\n")
+    return folder
+
+
+@pytest.fixture
+def kept(project: Path, machine: Path, tmp_path: Path) -> Path:
+    """A copy of what the machine has kept, beside a project that has not trained."""
+    return shutil.copytree(machine, tmp_path / "machine")
 
 
 def settings() -> Settings:
-    """The project's, as the command line reads them."""
+    """Return the project's settings, as the command line reads them."""
     return build(PROJECT, Train, [])
 
 
 def runs(client: MlflowClient) -> dict[str, Run]:
-    """The models' runs at home, by family."""
-    found = client.search_runs([jobs.experiment_of(client, settings())], "tags.family LIKE '%'")
+    """Return the models' runs in the local store, by family."""
+    found = client.search_runs([job_runs.experiment_of(client, settings())], "tags.family LIKE '%'")
     families = {run.data.tags["family"]: run for run in found}
     assert len(families) == len(found)
     return families
 
 
-def test_runs_come_home_with_all_that_the_machine_tracked(
-    results: Path, capsys: pytest.CaptureFixture[str]
+def test_runs_are_synced_with_all_that_the_machine_tracked(
+    kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = connect(settings())
-    job = jobs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
-    home.bring(client, settings(), results, ABOUT, job.id, 1.5)
+    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    results.sync(client, settings(), kept, STATUS, job.id, 1.5)
     there = {
         run.data.tags["family"]: run
-        for run in MlflowClient(f"sqlite:///{results}/mlflow.db").search_runs(["1"])
+        for run in MlflowClient(f"sqlite:///{kept}/mlflow.db").search_runs(["1"])
     }
     found = runs(client)
     assert set(found) == set(there) == {"tree", "linear"}
@@ -96,8 +106,7 @@ def test_runs_come_home_with_all_that_the_machine_tracked(
         plots = client.list_artifacts(run.info.run_id, "plots")
         assert any(plot.path.endswith(".png") for plot in plots)
         assert run.data.tags["mlflow.parentRunId"] == job.id
-    said = mlflow.artifacts.load_text(f"runs:/{job.id}/{LOG}")
-    assert said == "what it said\n"
+    assert mlflow.artifacts.load_text(f"runs:/{job.id}/{LOG}") == "its log\n"
     costs = [run.data.metrics["cost_usd"] for run in found.values()]
     assert sum(costs) == pytest.approx(1.5)
     best = max(found.values(), key=lambda run: run.data.metrics["validation_r2"])
@@ -110,11 +119,11 @@ def test_runs_come_home_with_all_that_the_machine_tracked(
     assert len(Path("answers.csv").read_text().splitlines()) == 3
 
 
-def test_bringing_them_may_be_interrupted_at_any_call_and_done_again(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_syncing_may_be_interrupted_at_any_call_and_repeated(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(settings())
-    job = jobs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
     cuts = 0
     while True:
         left = cuts
@@ -134,7 +143,7 @@ def test_bringing_them_may_be_interrupted_at_any_call_and_done_again(
             for name in CALLS:
                 patch.setattr(MlflowClient, name, cut(getattr(MlflowClient, name)))
             try:
-                home.bring(client, settings(), results, ABOUT, job.id, 1.5)
+                results.sync(client, settings(), kept, STATUS, job.id, 1.5)
             except CutError:
                 cuts += 1
             else:
@@ -151,15 +160,15 @@ def test_bringing_them_may_be_interrupted_at_any_call_and_done_again(
     assert len(points) == 1
 
 
-def test_a_model_that_was_not_finished_comes_home_as_one_that_failed(
-    results: Path, capsys: pytest.CaptureFixture[str]
+def test_a_model_that_was_not_finished_is_synced_as_one_that_failed(
+    kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = MlflowClient(f"sqlite:///{results}/mlflow.db")
+    there = MlflowClient(f"sqlite:///{kept}/mlflow.db")
     (linear,) = there.search_runs(["1"], "tags.family = 'linear'")
     there.update_run(linear.info.run_id, status="RUNNING")
     client = connect(settings())
-    job = jobs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
-    home.bring(client, settings(), results, {**ABOUT, "code": 124}, job.id, None)
+    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    results.sync(client, settings(), kept, {**STATUS, "code": 124}, job.id, None)
     found = runs(client)
     assert found["linear"].info.status == "FAILED"
     assert found["tree"].info.status == "FINISHED"

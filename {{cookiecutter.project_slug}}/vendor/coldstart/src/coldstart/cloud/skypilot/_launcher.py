@@ -1,0 +1,231 @@
+"""Training on machines that SkyPilot rents: managed jobs, whose machines are replaced if lost."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from coldstart.bundle._bundle import checksum
+from coldstart.cloud._job import Job, project_name
+from coldstart.cloud._launchers import Machine
+from coldstart.cloud._packing import pack, pack_code
+from coldstart.cloud._plan import Offer, Plan
+from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud._snapshots import Snapshots, newest_status
+from coldstart.cloud._store import Store
+from coldstart.cloud.skypilot import _environment as skypilot
+from coldstart.cloud.skypilot import _task as tasks
+from coldstart.errors import UserError
+
+POLL_SECONDS = 3.0
+HOUR = 3600
+# S3 accepts links of a week at most. The link to the code outlives the job by an hour.
+MAX_HOURS = 7 * 24 - 1
+CREDENTIALS = (
+    "SkyPilot copies the credentials of all clouds that are configured on this computer to the "
+    "machine that it rents"
+)
+# How SkyPilot calls an end that is not a success.
+FAILURES = {
+    "FAILED": "the command ended with an error",
+    "FAILED_SETUP": "the machine could not be set up",
+    "FAILED_NO_RESOURCE": "no machine was available",
+}
+
+
+class SkyPilotLauncher:
+    """A provider that SkyPilot knows.
+
+    Parameters
+    ----------
+    on : str
+        The provider: ``aws``, ``aws/us-east-1``, ``slurm``, ...; ``sky`` for the cheapest of all.
+    """
+
+    def __init__(self, on: str) -> None:
+        self.on = on
+        self.task: dict[str, Any] = {}
+        self.inputs = self.code = ""
+
+    def plan(self, request: LaunchRequest) -> Plan:
+        """Let SkyPilot check the task, and return what it would rent."""
+        if request.hours > MAX_HOURS:
+            raise UserError(
+                f"HOURS={request.hours:g} is too long: on {self.on} a job may take {MAX_HOURS} h"
+            )
+        for program in ("rsync", "ssh"):
+            if not shutil.which(program):
+                raise UserError(
+                    f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
+                )
+        skypilot.ensure_installed()
+        self.task = tasks.apply_request(tasks.read_task(), request)
+        arguments = {
+            "config": {key: value for key, value in self.task.items() if key != "secrets"},
+            "clouds": skypilot.clouds(),
+            "spot_only": bool(request.spot),
+        }
+        try:
+            found = skypilot.call("plan", arguments)
+        except UserError as error:
+            raise UserError(f"{tasks.FILE}: {error}") from None
+        if not found["spot"]:
+            self.task["resources"]["use_spot"] = False
+        if isinstance(self.task["resources"].get("accelerators"), dict):
+            # Of a set, its controller may take a more expensive one first.
+            cheapest_first = list(dict.fromkeys(one["gpus"] for one in found["offers"]))
+            self.task["resources"]["accelerators"] = cheapest_first
+        first, *others = found["offers"]
+        highest = [one["highest"] for one in found["offers"] if one["highest"] is not None]
+        return Plan(
+            Offer(first["machine"], first["price"]),
+            request.nodes,
+            request.hours,
+            "an environment, made there by infra/environment.py",
+            max(highest, default=None),
+            [Offer(one["machine"], one["price"]) for one in others],
+            CREDENTIALS,
+        )
+
+    def prepare(self, request: LaunchRequest) -> None:
+        """Upload the inputs and the code, unless they are in the store."""
+        store = Store(f"{self.task['envs']['STORE']}/inputs")
+        inputs = upload(store, "data", lambda archive: pack(request.settings, archive))
+        self.inputs = f"{store.address}/{inputs}"
+        code = upload(store, "code", pack_code)
+        self.code = store.link(code, int((request.hours + 1) * HOUR))
+
+    def start(self, request: LaunchRequest, job: Job) -> None:
+        """Hand the job over to SkyPilot's controller."""
+        config = tasks.compose(self.task, request, job, self.inputs, self.code)
+        # SkyPilot's server continues with a launch that is interrupted here, and only a job that
+        # it knows can be canceled.
+        with delay_interrupt("canceling as soon as SkyPilot knows the job"):
+            skypilot.call("launch", {"config": config}, quiet=False)
+
+    def call(self, function: str, job: str, quiet: bool = True) -> Any:
+        """Call a function of SkyPilot about a job."""
+        name = {"name": tasks.task_name(project_name(), job)}
+        return skypilot.call(function, name, quiet)
+
+    def follow(self, job: str) -> None:
+        """Print the log until the job has ended, over all its machines.
+
+        Raises
+        ------
+        UserError
+            If SkyPilot does not know the job, and the job has not reported its end.
+        """
+        if newest_status(self.store(job)).get("code") == 0:
+            return  # whether or not SkyPilot has heard of it
+        skypilot.ensure_installed()
+        while (found := self.call("find", job)) is not None:
+            if found["ended"]:
+                return
+            self.call("follow", job, quiet=False)
+            time.sleep(POLL_SECONDS)
+        if "code" not in newest_status(self.store(job)):
+            raise UserError(
+                f"SkyPilot does not know job {job[:8]} on this computer. If it was started "
+                "elsewhere, run this again after its deadline, when its machine has ended"
+            )
+
+    def download(self, job: str, folder: Path) -> dict[str, Any]:
+        """Download the newest snapshot, and return its status with SkyPilot's reason."""
+        status = Snapshots(self.store(job), folder).restore()
+        found = self.call("find", job)
+        if found and found["status"] != "SUCCEEDED":
+            status.setdefault("code", 1)
+            failure = FAILURES.get(found["status"], found["status"].lower())
+            status["reason"] = f"{failure}: {found['reason'] or 'see above'}"
+        return status
+
+    def cost(self, job: str) -> float | None:
+        """Return the cost by SkyPilot's own records."""
+        found: float | None = self.call("cost", job)
+        return found
+
+    def stop(self, job: str) -> None:
+        """Cancel the job, wait until its machines have ended, and empty its folder in the store.
+
+        Raises
+        ------
+        UserError
+            If a machine of it is left.
+        """
+        skypilot.ensure_installed()
+        self.call("cancel", job)
+        if any(one.belongs_to(job) for one in self.machines(project_name())):
+            raise UserError(f"a machine of job {job[:8]} is still running: make cloud-sweep ALL=1")
+        store = self.store(job)
+        store.delete(store.names(""))
+
+    def store(self, job: str) -> Store:
+        """Return the job's folder in the object store."""
+        return Store(tasks.job_folder(tasks.read_task(), job))
+
+    def machines(self, project: str) -> list[Machine]:
+        """Return the machines of a project. AWS is asked itself, others through SkyPilot."""
+        if self.on.partition("/")[0] == "aws":
+            from coldstart.cloud.aws._sweep import find_all, regions
+
+            found, failed = find_all(regions(), project)
+            for region, reason in failed.items():
+                print(f"{region}: could not be asked: {reason}", file=sys.stderr)
+            instances = [one for one in found if one.kind == "instance"]
+            return [
+                Machine(
+                    one.job or "", f"{self.on}: {one.type}", one.state, one.since or 0, one.price()
+                )
+                for one in instances
+            ]
+        skypilot.ensure_installed()
+        return [Machine(**record) for record in skypilot.call("machines", {"name": project})]
+
+
+def upload(store: Store, what: str, pack: Callable[[Path], None]) -> str:
+    """Pack something and upload it, unless the store has it.
+
+    Returns
+    -------
+    str
+        Its name in the store.
+    """
+    with tempfile.TemporaryDirectory() as at:
+        pack(packed := Path(at, what))
+        archive = f"{checksum(packed)}.tar.gz"
+        size = packed.stat().st_size
+        if archive not in store.names(archive):
+            with tqdm(
+                desc=what, total=size, unit="B", unit_scale=True, disable=None, leave=False
+            ) as bar:
+                store.put(archive, packed, progress=bar.update)
+    return archive
+
+
+@contextmanager
+def delay_interrupt(message: str) -> Iterator[None]:
+    """Delay Ctrl-C until a step is complete, and print a message meanwhile."""
+    interrupted: list[bool] = []
+
+    def remember(*_: Any) -> None:
+        if not interrupted:
+            print(message, flush=True)
+        interrupted.append(True)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted:
+        raise KeyboardInterrupt
