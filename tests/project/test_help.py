@@ -95,7 +95,7 @@ def test_a_target_of_ones_own_is_listed(bake: Callable[..., BakedProject]) -> No
 
 def test_an_option_that_is_set_to_a_word_for_no_is_not_set(project: BakedProject) -> None:
     def command(value: str) -> str:
-        return project.make("--dry-run", "deploy", f"YES={value}").stdout
+        return project.make("--dry-run", "cloud-destroy", f"YES={value}").stdout
 
     assert "--yes" in command("1")
     for word in ("0", "n", "no", "No", "NO", "false", "False"):
