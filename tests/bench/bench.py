@@ -102,7 +102,12 @@ def parse() -> argparse.Namespace:
     add("--project", type=Path, metavar="DIR", help="baked project; made there if there is none")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (all)")
     add("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="beside whom (all)")
-    add("--write", type=Path, metavar="FILE", help="docs/reference/scale.md, from what serving was measured")
+    add(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="docs/reference/scale.md, from what serving was measured",
+    )
     add("--quick", action="store_true", help="as little of everything as there can be")
     add("--rounds", type=positive, help="how often each thing is measured (7)")
     add("--seconds", type=positive, help="how long one measurement of a server takes (1)")

@@ -1,4 +1,4 @@
-"""The baked project that is measured, and what is taken out of it to measure with."""
+"""The generated project that is measured, and what is taken out of it to measure with."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
+ENGINE = Path("vendor/coldstart/src")
 
 
 class UserError(Exception):
-    """Something that the person who runs the benchmark has to mend."""
+    """A mistake that you can fix, if you run the benchmark."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """A baked and trained project."""
+    """A generated and trained project."""
 
     folder: Path
 
@@ -34,7 +35,7 @@ class Project:
     @property
     def package(self) -> str:
         """Name of its package."""
-        return next(path.parent.name for path in self.folder.glob("src/*/serving"))
+        return next(path.parent.name for path in self.folder.glob("src/*/app.py"))
 
     @property
     def bundle(self) -> Path | None:
@@ -71,7 +72,7 @@ class Project:
 
 
 def find_project(folder: Path) -> Project:
-    """Take the project in a folder, and bake and train it where that is still to be done.
+    """Take the project in a folder, and generate and train it where that is still to be done.
 
     Raises
     ------
@@ -80,10 +81,12 @@ def find_project(folder: Path) -> Project:
     """
     project = Project(folder.resolve())
     if not folder.exists():
-        say(f"baking the default project into {folder}")
-        bake(project.folder)
-    elif not list(folder.glob("src/*/serving")):
-        raise UserError(f"{folder} is no baked project; name one, or a folder that does not exist")
+        say(f"generating the default project in {folder}")
+        generate(project.folder)
+    elif not list(folder.glob("src/*/app.py")):
+        raise UserError(
+            f"{folder} is not a generated project; name one, or a folder that does not exist"
+        )
     if project.bundle is None or not Path(project.python).exists():
         say("make train")
         # Its standard output is progress here: this program's holds the tables alone.
@@ -96,8 +99,8 @@ def find_project(folder: Path) -> Project:
     return project
 
 
-def bake(folder: Path) -> None:
-    """Bake the default project, to be the given folder."""
+def generate(folder: Path) -> None:
+    """Generate the default project, to be the given folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from environments import Rivals
 from load import CASES, KEY, Case
-from project import PROGRAMS, Project
+from project import ENGINE, PROGRAMS, Project
 
 COMMON = (Case(1, 1), Case(1, 16), Case(32, 16))  # of servers that are far from the fastest
 Probabilities = list[list[float]]
@@ -153,7 +153,9 @@ def rivals_variables(bench: Bench, batches: bool) -> dict[str, str]:
     found = {
         "BENCH_PACKAGE": bench.project.package,
         "BENCH_BUNDLE": str(bench.bundle),
-        "PYTHONPATH": os.pathsep.join([str(bench.project.folder / "src"), str(PROGRAMS)]),
+        "PYTHONPATH": os.pathsep.join(
+            map(str, [bench.project.folder / "src", bench.project.folder / ENGINE, PROGRAMS])
+        ),
     }
     return found | ({"BENCH_BATCHES": "1"} if batches else {})
 

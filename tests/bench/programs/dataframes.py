@@ -1,9 +1,9 @@
-"""Runs in the baked project: the pickled scikit-learn pipeline, as it is commonly served.
+"""Runs in the generated project: the pickled scikit-learn pipeline, as it is commonly served.
 
 Usage: python dataframes.py PACKAGE BUNDLE PIPELINE PORT
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped, untyped-decorator"
 
 import json
@@ -24,7 +24,7 @@ def create_app(package: str, bundle: Path, pickled: Path) -> FastAPI:
     classes = json.loads((bundle / "bundle.json").read_text())["classes"]
     pipeline = joblib.load(pickled)
     rows_type: Any
-    rows_type, predictions_type = wire.models(package, contract)
+    rows_type, predictions_type = wire.models(contract)
     app = FastAPI()
 
     # Not async: FastAPI's own advice for what keeps the processor busy for milliseconds.
@@ -45,12 +45,15 @@ def create_app(package: str, bundle: Path, pickled: Path) -> FastAPI:
 
 
 def frame(contract: Any, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as the pipeline was fitted on them: numbers first, then categories."""
+    """Return rows as the pipeline was fitted on them: numbers, derived columns, categories."""
     numbers, categories = contract.feature_names("numbers"), contract.feature_names("strings")
     table = pd.DataFrame(rows, columns=[*numbers, *categories])
-    table[numbers] = table[numbers].astype("float32")
+    table[numbers] = table[numbers].astype("float64")
     table[categories] = table[categories].fillna("__missing__")
-    return table
+    columns = {name: table[name].to_numpy() for name in table}
+    derived = {name: function(columns) for name, function in contract.derived.items()}
+    table = table.assign(**derived)[[*numbers, *derived, *categories]]
+    return table.astype(dict.fromkeys([*numbers, *derived], "float32"))
 
 
 if __name__ == "__main__":

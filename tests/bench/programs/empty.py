@@ -1,11 +1,11 @@
-"""Runs in the baked project: validates the body as its API does, and computes nothing.
+"""Runs in the generated project: validates the body as its API does, and computes nothing.
 
 Usage: python empty.py PACKAGE BUNDLE PORT WORKERS
 
 What FastAPI alone takes, and so the most that an API of a model in FastAPI can reach.
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped, untyped-decorator"
 
 import json
@@ -24,7 +24,7 @@ def create_app(package: str, bundle: Path) -> FastAPI:
     """Make the endpoint."""
     classes = json.loads((bundle / "bundle.json").read_text())["classes"]
     rows_type: Any
-    rows_type, predictions_type = wire.models(package, wire.load_contract(package, bundle))
+    rows_type, predictions_type = wire.models(wire.load_contract(package, bundle))
     share = 1 / len(classes)
     answer = {"label": classes[0], "probability": share}
     answer["probabilities"] = dict.fromkeys(classes, share)

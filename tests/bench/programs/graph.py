@@ -1,8 +1,8 @@
 """What the programs for BentoML and LitServe share: the body as pydantic models, and the graph.
 
-They run in an environment of their own and are told by BENCH_PACKAGE and BENCH_BUNDLE what to
-serve, as they load their program again in other processes. The contract is the baked project's,
-so that they accept and encode what its API does.
+They run in an environment of their own. BENCH_PACKAGE and BENCH_BUNDLE name what to serve, as they
+load their program again in other processes. The contract is the generated project's, so that they
+accept and encode what its API does.
 """
 
 # The environment that it runs in has these libraries, the template's has not.
@@ -18,11 +18,14 @@ from typing import Any
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, create_model
 
+from coldstart.contract import Contract, register_derived
+
 PACKAGE, BUNDLE = os.environ["BENCH_PACKAGE"], Path(os.environ["BENCH_BUNDLE"])
 BATCHES = bool(os.environ.get("BENCH_BATCHES"))
 MOST = 64  # requests in a batch: as many as are ever under way
 
-contract = import_module(f"{PACKAGE}.contract").Contract.load(BUNDLE / "schema.yaml")
+register_derived(import_module(f"{PACKAGE}.features").DERIVED)
+contract = Contract.load(BUNDLE / "schema.yaml")
 manifest = json.loads((BUNDLE / "bundle.json").read_text())
 fields: dict[str, Any] = {
     name: (column.request_type() | None, None) if column.nullable else (column.request_type(), ...)
@@ -38,7 +41,7 @@ class Rows(BaseModel):
 
 
 class Label(BaseModel):
-    """What is answered of a row."""
+    """The prediction of a row."""
 
     label: str
     probability: float
@@ -46,7 +49,7 @@ class Label(BaseModel):
 
 
 class Predictions(BaseModel):
-    """An answer."""
+    """A response."""
 
     predictions: list[Label]
 

@@ -1,4 +1,4 @@
-"""Runs in the baked project: writes what the servers are asked, and what is right.
+"""Runs in the generated project: writes bodies of requests, and the right predictions.
 
 Usage: python ingredients.py PACKAGE BUNDLE FOLDER
 
@@ -10,7 +10,7 @@ pipeline.joblib    the bundle's model as it was before its export, fitted on Dat
 pipeline           the same, as MLflow keeps it
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import json
@@ -24,7 +24,11 @@ import joblib
 import mlflow
 import numpy as np
 import pandas as pd
+import wire
 from dataframes import frame
+
+from coldstart.data._dataset import encode
+from coldstart.train import Context
 
 BODIES = {1: 256, 32: 64}  # rows in a body, and how many bodies differ
 LIBRARIES = ["fastapi", "uvicorn", "onnxruntime", "scikit-learn", "torch", "mlflow"]
@@ -32,36 +36,32 @@ LIBRARIES = ["fastapi", "uvicorn", "onnxruntime", "scikit-learn", "torch", "mlfl
 
 def main(package: str, bundle: Path, folder: Path) -> None:
     """Write them all, and print the model's family and the libraries' versions."""
-    preparation = import_module(f"{package}.preparation")
-    scorer = import_module(f"{package}.scoring").Scorer(bundle)
-    settings = import_module(f"{package}.settings").Settings()
-    prepared = preparation.load(settings)
-    contract = prepared.contract
-
-    division = prepared.rounds[0]
-    table = prepared.table[division.test].select(list(contract.features))
+    predictor, settings, dataset = wire.load_project(package, bundle)
+    contract = dataset.contract
+    table = dataset.table[dataset.test_rows].select(list(contract.features))
     for size, bodies in BODIES.items():
         drawn = table.sample(size * bodies, seed=size)
         parts = [drawn.slice(start, size) for start in range(0, len(drawn), size)]
-        encoded = [preparation.encode(contract, part) for part in parts]
+        encoded = [encode(contract, part) for part in parts]
         write(folder / f"api-{size}.jsonl", [{"rows": part.to_dicts()} for part in parts])
         write(folder / f"mlflow-{size}.jsonl", [{"inputs": as_lists(part)} for part in encoded])
         frames = [as_split(frame(contract, part.to_dicts())) for part in parts]
         write(folder / f"frames-{size}.jsonl", [{"dataframe_split": part} for part in frames])
-        write(folder / f"answers-{size}.jsonl", [scorer.predict(part).tolist() for part in encoded])
+        write(
+            folder / f"answers-{size}.jsonl", [predictor.predict(part).tolist() for part in encoded]
+        )
 
-    models = import_module(f"{package}.models")
-    family = scorer.manifest.family
-    fitted = np.concatenate([division.train, division.validation])
-    target, rows = prepared.target(fitted), prepared.table[fitted].to_dicts()
-    context = models.Context(
+    family = predictor.manifest.family
+    fitted = dataset.fitting_rows
+    target, rows = dataset.target(fitted), dataset.table[fitted].to_dicts()
+    context = Context(
         contract=contract,
         seed=settings.seed,
         neural=settings.neural,
         target=target,
         checkpoints=folder / "checkpoints",
     )
-    pipeline = models.FAMILIES[family](context)
+    pipeline = import_module(f"{package}.models").FAMILIES[family](context)
     pipeline.fit(frame(contract, rows), target)
     joblib.dump(pipeline, folder / "pipeline.joblib")
     mlflow.sklearn.save_model(

@@ -1,4 +1,4 @@
-"""Runs in the baked project: trains its network with its own loop and with a bare one.
+"""Runs in the generated project: trains its network with its own loop and with a bare one.
 
 Usage: python loops.py PACKAGE FOLDER ROUNDS EPOCHS
 
@@ -7,7 +7,7 @@ checkpoints. Both loops draw the same random numbers, so that the weights they e
 whether they did the same work.
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import json
@@ -23,17 +23,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the project's `train` 
 
 import numpy as np
 import torch
+import wire
+from mlflow import MlflowClient
 from torch import nn
+
+from coldstart.data import load
+from coldstart.nn import TrainingJob, _checkpoints
+from coldstart.nn._batches import InMemory
+from coldstart.nn._checkpointer import seed_step
+from coldstart.nn._job import launch
+from coldstart.tracking._mlflow import EpochLog
+from coldstart.train import Context
+from coldstart.train._features import as_frame
 
 
 def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
     """Train in turns, the order reversed each round."""
     job = make_job(package, folder, epochs)
     rows = len(job.train)
-    launch = import_module(f"{package}.network").launch
     network = import_module(f"{package}.network")
     rates: dict[str, list[float]] = {"project": [], "bare": []}
-    kept, shares = timed(package), []
+    kept, shares = timed(), []
     for turn in range(-1, rounds):  # the first round only warms up
         weights = {}
         for name in sorted(rates, reverse=turn % 2 == 0):
@@ -41,7 +51,9 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
                 path.unlink()
             kept.clear()
             began = time.perf_counter()
-            weights[name] = launch(job)[0] if name == "project" else bare(network, job)
+            weights[name] = (
+                launch(network.train_network, job)[0] if name == "project" else bare(network, job)
+            )
             took = time.perf_counter() - began
             if turn >= 0:
                 rates[name].append(rows * epochs / took)
@@ -56,9 +68,9 @@ def main(package: str, folder: Path, rounds: int, epochs: int) -> None:
     print(json.dumps(found | rates))
 
 
-def timed(package: str) -> list[float]:
+def timed() -> list[float]:
     """List that the seconds are added to that putting together and writing checkpoints takes."""
-    checkpoints, seconds = import_module(f"{package}.checkpoints"), []
+    seconds: list[float] = []
 
     def measure(function: Any) -> Any:
         def measured(*arguments: Any) -> Any:
@@ -70,48 +82,44 @@ def timed(package: str) -> list[float]:
         return measured
 
     for name in ("collect", "write"):
-        setattr(checkpoints, name, measure(getattr(checkpoints, name)))
+        setattr(_checkpoints, name, measure(getattr(_checkpoints, name)))
     return seconds
 
 
-def make_job(package: str, folder: Path, epochs: int) -> Any:
+def make_job(package: str, folder: Path, epochs: int) -> TrainingJob:
     """Training rows as the project's `fit` prepares them, tracked in a copy of its database."""
-    models, network = import_module(f"{package}.models"), import_module(f"{package}.network")
-    preparation = import_module(f"{package}.preparation")
-    features, tracking = import_module(f"{package}.features"), import_module(f"{package}.tracking")
-    settings = import_module(f"{package}.settings").Settings()
-    prepared = preparation.load(settings)
+    settings = wire.load_settings(package)
+    dataset = load(settings)
 
     shutil.copy("mlflow.db", folder)
     store = f"sqlite:///{folder / 'mlflow.db'}"
-    client = tracking.MlflowClient(store)
+    client = MlflowClient(store)
     experiment = client.get_experiment_by_name(settings.experiment)
     run = client.create_run(experiment.experiment_id)
-    report = tracking.EpochLog(store, run.info.run_id, "bench")
+    report = EpochLog(store, run.info.run_id, "bench")
 
-    division = prepared.rounds[0]
-    rows = np.concatenate([division.train, division.validation])
-    target = prepared.target(rows)
-    context = models.Context(
-        contract=prepared.contract,
+    rows = dataset.fitting_rows
+    target = dataset.target(rows)
+    context = Context(
+        contract=dataset.contract,
         seed=settings.seed,
         neural=settings.neural,
         target=target,
         checkpoints=folder,
         report=report,
     )
-    pipeline = models.FAMILIES["neural"](context)
-    encoded = pipeline[0].fit_transform(features.as_frame(prepared.features(rows)), target)
+    pipeline = import_module(f"{package}.models").FAMILIES["neural"](context)
+    encoded = pipeline[0].fit_transform(as_frame(dataset.features(rows)), target)
     inputs = torch.tensor(np.asarray(encoded, dtype=np.float32))
     n_numbers = inputs.shape[1] - pipeline[-1].n_categories
     cardinalities = [int(column.max()) + 1 for column in inputs.T[n_numbers:]]
-    return network.Job(
+    return TrainingJob(
         stage="fit",
-        shape=(n_numbers, cardinalities, len(prepared.classes)),
+        shape=(n_numbers, cardinalities, len(dataset.classes)),
         settings=settings.neural,
         seed=settings.seed,
         epochs=epochs,
-        train=import_module(f"{package}.batches").InMemory(inputs, torch.tensor(target)),
+        train=InMemory(inputs, torch.tensor(target)),
         held_out=None,
         checkpoint=folder / "loop.ckpt",
         report=report,
@@ -126,16 +134,19 @@ def bare(network: Any, job: Any) -> dict[str, torch.Tensor]:
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    loss_of = nn.CrossEntropyLoss()
+    loss_of, step = nn.CrossEntropyLoss(), 0
     for epoch in range(1, job.epochs + 1):
         generator = torch.Generator().manual_seed(job.seed + epoch)
         order = torch.randperm(len(inputs), generator=generator)
         for start in range(0, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]
-            network.seed_step(inputs.device, job.seed, epoch, start, 0)
+            seed_step(inputs.device, job.seed, epoch, start, 0)
+            network.set_learning_rate(optimizer, settings.learning_rate, step)
             optimizer.zero_grad()
             loss_of(model(inputs[batch]), targets[batch]).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), network.MAX_GRADIENT_NORM)
             optimizer.step()
+            step += 1
     weights: dict[str, torch.Tensor] = model.state_dict()
     return weights
 

@@ -1,4 +1,4 @@
-"""Runs in the baked project, started by torchrun: trains its network on one rank or several.
+"""Runs in the generated project, started by torchrun: trains its network on one rank or several.
 
 Usage: torchrun ... ranks.py PACKAGE FOLDER EPOCHS
 
@@ -7,7 +7,7 @@ prints as JSON, for the project's network and for a wide one, what each rank had
 of all: by the clock (the median epoch), and of CPU time.
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import json
@@ -22,27 +22,30 @@ from typing import Any
 
 import loops
 import torch
+import wire
+
+from coldstart.config._settings import rank_of
+from coldstart.nn import TrainingJob, _ranks
+from coldstart.nn._job import report_nothing
 
 WIDE = [1024, 1024]
 
 
 def main(package: str, folder: Path, epochs: int) -> int:
     """Train, or take part in it."""
-    ranks, network = import_module(f"{package}.ranks"), import_module(f"{package}.network")
-    rank, count = import_module(f"{package}.settings").rank_of()
-    neural = import_module(f"{package}.settings").Settings().neural
+    rank, count = rank_of()
+    neural = wire.load_settings(package).neural
     if rank:
-        code: int = ranks.follow(neural)
-        return code
+        return _ranks.run_worker(neural)
     job = loops.make_job(package, folder, epochs)
     rows, batch = len(job.train), neural.batch_size
     parts = (job.train.inputs, job.train.targets)
     train_rows = type(job.train)(*(torch.cat([part] * count) for part in parts))
-    job = job._replace(train=train_rows, report=network.untold)
+    job = job._replace(train=train_rows, report=report_nothing)
     found = []
     with ExitStack() as stack:
         if count > 1:
-            stack.enter_context(ranks.leading(neural))
+            stack.enter_context(_ranks.leading(neural))
         for hidden, times in ((neural.hidden, epochs), (WIDE, max(2, epochs // 10))):
             chosen = {"batch_size": count * batch, "hidden": hidden, "checkpoint_seconds": 1e6}
             settings = neural.model_copy(update=chosen)
@@ -53,7 +56,7 @@ def main(package: str, folder: Path, epochs: int) -> int:
     return 0
 
 
-def train(package: str, job: Any) -> tuple[int, float, float]:
+def train(package: str, job: TrainingJob) -> tuple[int, float, float]:
     """Train from the beginning.
 
     Returns
@@ -61,7 +64,6 @@ def train(package: str, job: Any) -> tuple[int, float, float]:
     int, float, float
         The number of parameters, the median epoch's s, and s of CPU time of all ranks and epochs.
     """
-    ranks = import_module(f"{package}.ranks")
     for path in job.checkpoint.parent.glob("loop*.ckpt"):
         path.unlink()
     ends: list[float] = []
@@ -69,7 +71,7 @@ def train(package: str, job: Any) -> tuple[int, float, float]:
     def report(stage: str, epoch: int, history: list[dict[str, float]]) -> None:
         ends.extend(metrics["timestamp"] for metrics in history)
 
-    weights, cpu = ranks.launch(
+    weights, cpu = _ranks.launch(
         job.settings, measured, (package, job._replace(report=report)), (package, job)
     )
     # The first epoch begins with what is only done once, and is not counted.
@@ -81,7 +83,7 @@ def measured(fabric: Any, given: tuple[str, Any]) -> tuple[dict[str, Any], float
     """Run the project's loop on this rank; return the weights, and all ranks' CPU time."""
     package, job = given
     began = time.process_time()
-    weights, _ = import_module(f"{package}.network").run(fabric, job)
+    weights, _ = import_module(f"{package}.network").train_network(fabric, job)
     cpu = torch.tensor(time.process_time() - began)
     return weights, float(fabric.all_reduce(cpu, reduce_op="sum"))
 

@@ -1,4 +1,4 @@
-"""Runs in the baked project: takes snapshots of a training as a rented machine does.
+"""Runs in the generated project: takes snapshots of a training as a rented machine does.
 
 Usage: python snapshots.py PACKAGE FOLDER ROUNDS
 
@@ -7,7 +7,7 @@ this machine, so that what it needs itself is in the time too. Prints, as JSON, 
 time that goes into snapshots, one value a round.
 """
 
-# The baked project's environment has these libraries, the template's has not all.
+# The generated project's environment has these libraries, the template's has not all.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import json
@@ -16,14 +16,17 @@ import os
 import shutil
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 import boto3
 from moto.server import ThreadedMotoServer
 
+from coldstart.cloud._snapshots import Snapshots
+from coldstart.cloud._store import Store
+from coldstart.cloud.worker import SNAPSHOT_SECONDS
 
-def main(package: str, folder: Path, rounds: int) -> None:
+
+def main(folder: Path, rounds: int) -> None:
     """Take them, each after another checkpoint."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(port=0, verbose=False)
@@ -36,24 +39,22 @@ def main(package: str, folder: Path, rounds: int) -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     boto3.client("s3").create_bucket(Bucket="bench")
-    cloud = f"{package}.limbs.cloud"
-    store = import_module(f"{cloud}.store").Store("s3://bench/job")
-    every = import_module(f"{cloud}.worker").EVERY
+    store = Store("s3://bench/job")
     work = folder / "work"
     (work / "checkpoints").mkdir(parents=True)
     shutil.copy("mlflow.db", work)
     shutil.copytree("mlruns", work / "mlruns")
-    snapshots = import_module(f"{cloud}.snapshots").Snapshots(store, work)
+    snapshots = Snapshots(store, work)
     shares = []
     for turn in range(-1, rounds):  # the first one brings all that is there already
         checkpoint = (folder / "newest.ckpt").read_bytes() + bytes([turn + 1])
         (work / "checkpoints/loop.ckpt").write_bytes(checkpoint)
         began = time.perf_counter()
         assert snapshots.take({"lives": []})
-        shares.append((time.perf_counter() - began) / every)
+        shares.append((time.perf_counter() - began) / SNAPSHOT_SECONDS)
     server.stop()
     print(json.dumps({"snapshots": shares[1:]}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[2]), int(sys.argv[3]))

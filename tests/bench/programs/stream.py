@@ -1,4 +1,4 @@
-"""Runs in the baked project: trains its network on a table, streamed or on a sample in memory.
+"""Runs in the generated project: trains its network on a table, streamed or on a sample in memory.
 
 Usage: python stream.py PACKAGE streamed|sampled FILE
 
@@ -7,7 +7,7 @@ second of the training loop, and s of what comes before it (preparing, and count
 stream) to the file, as JSON.
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import json
@@ -19,6 +19,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import wire
+
+from coldstart.data import prepare
+from coldstart.nn import _estimator
+from coldstart.train import Fitter
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the project's `train` does
 
 CHECKPOINTS = Path("checkpoints")
@@ -26,24 +32,23 @@ CHECKPOINTS = Path("checkpoints")
 
 def main(package: str, how: str, file: str) -> None:
     """Prepare and train once."""
-    rounds, neural = import_module(f"{package}.rounds"), import_module(f"{package}.neural")
-    preparation = import_module(f"{package}.preparation")
-    chosen = import_module(f"{package}.settings").Settings()
-    launch: Any = neural.launch
+    family = import_module(f"{package}.models").FAMILIES["neural"]
+    settings = wire.load_settings(package)
+    launch: Any = _estimator.launch
     trained: list[tuple[int, int, float]] = []
 
-    def timed(job: Any) -> Any:
+    def timed(loop: Any, job: Any) -> Any:
         began = time.perf_counter()
-        result = launch(job)
+        result = launch(loop, job)
         trained.append((len(job.train), job.epochs, time.perf_counter() - began))
         return result
 
-    neural.launch = timed  # type: ignore[attr-defined]
+    _estimator.launch = timed
     shutil.rmtree(CHECKPOINTS, ignore_errors=True)
     began = time.perf_counter()
-    prepared = preparation.prepare(chosen)
-    rows = rounds.known(prepared.rounds[0])
-    rounds.fit_family(chosen, prepared, "neural", rows, CHECKPOINTS, stream=how == "streamed")
+    dataset = prepare(settings)
+    fitter = Fitter(family, settings, dataset, checkpoints=CHECKPOINTS, stream=how == "streamed")
+    fitter.fit(dataset.fitting_rows)
     before = time.perf_counter() - began - sum(seconds for *_, seconds in trained)
     rows, epochs, seconds = trained[-1]  # it stops at no epoch before the last
     told = {"rows": rows, "rate": rows * epochs / seconds, "before": before}

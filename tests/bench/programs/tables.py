@@ -1,10 +1,10 @@
-"""Runs in the baked project: large tables, and what others need to read, clean and write one.
+"""Runs in the generated project: large tables, and what others need to read, clean and write one.
 
 Usage: python tables.py make ROWS FOLDER
        python tables.py polars|pandas TABLE OUT
 """
 
-# The baked project's environment has these libraries, the template's has not.
+# The generated project's environment has these libraries, the template's has not.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import sys
