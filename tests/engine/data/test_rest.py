@@ -173,7 +173,8 @@ def test_killed_midway_it_goes_on_and_nothing_is_lost_or_there_twice(
 
     # dlt wrote nothing beside it, not in the home directory either, and said nothing.
     assert not list(home.iterdir())
-    assert {path.name for path in tmp_path.iterdir()} == {"api.yaml", "config.yaml", "data", "home"}
+    expected = {".lock", "api.yaml", "config.yaml", "data", "home"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
     assert "dlt" not in done.stdout + done.stderr
 
 

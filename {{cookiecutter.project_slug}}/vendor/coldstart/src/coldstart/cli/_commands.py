@@ -13,7 +13,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from coldstart._collector import collector_paused
-from coldstart.bundle._bundle import current_bundle
 from coldstart.config._settings import UI_PORT, Settings
 from coldstart.errors import UserError
 
@@ -120,6 +119,7 @@ class Serve(Command):
         # while they have nothing to do.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         with collector_paused():
+            from coldstart.bundle._bundle import current_bundle  # its package loads onnxruntime
             from coldstart.serve._server import serve
 
         serve(self.project, self.bundle or current_bundle(), self.serving)
@@ -155,6 +155,8 @@ class Predict(Command):
                 "file and out go together: make predict FILE=in.csv OUT=out.csv "
                 "(--file in.csv --out out.csv); without both, an example is answered"
             )
+        from coldstart.bundle._bundle import current_bundle
+
         bundle = self.bundle or current_bundle()
         if self.file is None or self.out is None:
             from coldstart.serve._live_model import predict_example
