@@ -244,4 +244,3 @@ def test_a_mistake_in_the_file_is_reported_in_a_line(
         tasks.read_task()
     assert str(error.value).startswith(f"{tasks.FILE}")
     assert len(str(error.value).splitlines()) == 1
-

@@ -100,7 +100,9 @@ def test_instead_of_a_corrupt_snapshot_the_one_before_is_restored(
     assert elsewhere(store, tmp_path)[0] == {"fit": "fourth"}
 
 
-def test_two_snapshots_are_kept_and_the_objects_that_they_need(store: Store, tmp_path: Path) -> None:
+def test_two_snapshots_are_kept_and_the_objects_that_they_need(
+    store: Store, tmp_path: Path
+) -> None:
     here = Snapshots(store, tmp_path)
     for number in range(6):
         write(tmp_path, fit=str(number), search="same")
@@ -109,9 +111,7 @@ def test_two_snapshots_are_kept_and_the_objects_that_they_need(store: Store, tmp
     assert len(store.names(OBJECTS)) == 3
 
 
-def test_a_machine_that_was_replaced_notices_it(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_machine_that_was_replaced_notices_it(store: Store, tmp_path: Path) -> None:
     here = Snapshots(store, tmp_path)
     write(tmp_path, fit="old")
     here.take({})

@@ -166,7 +166,9 @@ def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
     client = connect(settings())
     job = job_runs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
     results.sync(client, settings(), brought, Snapshots(store, brought).restore(), job.id, None)
-    (run,) = client.search_runs([job_runs.experiment_of(client, settings())], "tags.family = 'neural'")
+    (run,) = client.search_runs(
+        [job_runs.experiment_of(client, settings())], "tags.family = 'neural'"
+    )
     assert run.info.status == "FAILED"
     later = Store(f"{store.address}-later")
     send_inputs(later, project)

@@ -35,8 +35,8 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.deploy.on_aws import _account as account
 from coldstart.deploy.on_aws import _cost as cost
 from coldstart.deploy.on_aws import _function as function
-from coldstart.deploy.on_aws import _request as request
-from coldstart.deploy.on_aws import _target as places
+from coldstart.deploy.on_aws import _invoke as invocation
+from coldstart.deploy.on_aws import _target as target
 from engine.support import PACKAGE, main
 
 pytestmark = pytest.mark.skipif(
@@ -180,7 +180,7 @@ class Lambda:
 
 def as_event(method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
     """A request as a function's URL hands it on: only text is left as it is."""
-    event = request.event(method, path)
+    event = invocation.make_event(method, path)
     event["headers"] = {name.lower().replace("_", "-"): text for name, text in headers.items()}
     text = event["headers"].get("content-type", "").startswith(("text/", "application/json"))
     event["body"] = body.decode() if text else base64.b64encode(body).decode()
@@ -269,7 +269,7 @@ class Cloud:
     def policy(self) -> list[dict[str, Any]]:
         """Who may ask for what is live."""
         client = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{self.moto}")
-        with account.expecting("ResourceNotFoundException"):
+        with account.ignore_errors("ResourceNotFoundException"):
             found = json.loads(client.get_policy(FunctionName=NAME, Qualifier="live")["Policy"])
             return list(found["Statement"])
         return []
@@ -353,7 +353,7 @@ def cloud(
     monkeypatch.setenv("HOME", str(project))
     made = Cloud(moto, instance)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{made.server.address}")
-    monkeypatch.setattr(places, "PATIENCE", 2)
+    monkeypatch.setattr(target, "TIMEOUT", 2)
     boto3.setup_default_session()
     yield made
     made.server.close()
@@ -441,8 +441,8 @@ def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_tr
 ) -> None:
     assert deploy() == 0
     out, err = capsys.readouterr()
-    url = out.splitlines()[-1].removeprefix("version 1 answers at ")
-    assert "open to everybody" in err
+    url = out.splitlines()[-1].removeprefix("version 1 serves at ")
+    assert "can use the API without a key" in err
     asked = Request(
         f"{url}predict", json.dumps({"rows": ROWS}).encode(), {"Content-Type": "application/json"}
     )
@@ -461,11 +461,11 @@ def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_tr
     assert made["throttle"] == 5
     assert made["function"]["Architectures"] == ["arm64"]
     assert deploy("--status") == 0
-    assert f"the function's 1: answers at {url}" in capsys.readouterr().out
+    assert f"the function's 1: serves at {url}" in capsys.readouterr().out
     assert deploy("--down") == 0
     assert left(cloud.moto) == []
     assert deploy("--down") == 0
-    assert "not there" in capsys.readouterr().out
+    assert "does not exist" in capsys.readouterr().out
     assert deploy("--status") == 0
     assert "is not deployed" in capsys.readouterr().out
 
@@ -538,18 +538,18 @@ def test_a_new_version_is_live_once_it_has_answered_and_goes_back(
     image("second")
     cloud.strange = json.dumps({"statusCode": 200, "body": '{"predictions": []}'}).encode()
     assert deploy() == 2
-    assert "answers otherwise than its bundle" in capsys.readouterr().err
+    assert "predicts otherwise than its bundle" in capsys.readouterr().err
     assert state(cloud.moto)["image"] == first
     cloud.strange = json.dumps({"statusCode": 500, "body": "no luck"}).encode()
     assert deploy() == 2
-    assert "does not answer the example: 500 no luck" in capsys.readouterr().err
+    assert "does not predict the example: 500 no luck" in capsys.readouterr().err
     cloud.strange = b""
     assert deploy() == 0
     second = state(cloud.moto)["image"]
     assert second != first
     for wanted in (first, second):
         assert deploy("--rollback") == 0
-        assert "answers at" in capsys.readouterr().out
+        assert "serves at" in capsys.readouterr().out
         assert state(cloud.moto)["image"] == wanted
 
 
@@ -565,7 +565,7 @@ def test_what_was_live_is_kept_and_older_versions_are_not(
     capsys.readouterr()
     assert deploy("--status") == 0
     third, second = capsys.readouterr().out.splitlines()
-    assert "the function's 3: answers at" in third
+    assert "the function's 3: serves at" in third
     assert "the function's 2: for ROLLBACK=1" in second
     made = state(cloud.moto)
     assert made["function"]["MemorySize"] == 512
@@ -618,7 +618,7 @@ def test_a_version_that_is_gone_cannot_be_gone_back_to(
     client.delete_function(FunctionName=NAME, Qualifier="1")
     capsys.readouterr()
     assert deploy("--rollback") == 2
-    assert "version 1, which was live before, is gone: make deploy" in capsys.readouterr().err
+    assert "version 1, which was live before, was deleted: make deploy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a", "My-Model", "my.model", "x" * 45, "a--b", "-a"])
@@ -628,7 +628,7 @@ def test_a_name_that_aws_cannot_use_is_told_before_anything_is_made(
     (project / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
     assert deploy() == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{name!r} cannot be a name at AWS" in line
+    assert f"{name!r} is not a valid name at AWS" in line
     assert left(cloud.moto) == []
 
 
@@ -643,7 +643,7 @@ def test_deploying_the_same_again_changes_nothing(
     assert deploy("--status") == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert deploy("--rollback") == 2
-    assert "nothing to go back to: make deploy" in capsys.readouterr().err
+    assert "no version before this one; make deploy" in capsys.readouterr().err
 
 
 def test_keys_come_as_hashes_and_are_asked_for(
@@ -690,9 +690,9 @@ def test_what_others_have_made_is_neither_used_nor_removed(
     assert deploy() == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"error: {what} ")
-    assert "was not made by make deploy" in line
+    assert "make deploy did not create it" in line
     assert deploy("--down") == 0
-    assert "left alone" in capsys.readouterr().err
+    assert "not changed" in capsys.readouterr().err
     assert left(cloud.moto) == before
 
 
@@ -701,7 +701,7 @@ def test_an_account_with_little_room_goes_without_a_throttle(
 ) -> None:
     monkeypatch.setenv("MOTO_LAMBDA_CONCURRENCY_QUOTA", "10")
     assert deploy() == 0
-    assert "note: this account cannot set 5 instances aside" in capsys.readouterr().out
+    assert "note: this account cannot reserve 5 instances" in capsys.readouterr().out
 
 
 def test_a_plan_needs_no_account_and_tells_the_cost(
@@ -729,8 +729,8 @@ def test_a_plan_needs_no_account_and_tells_the_cost(
     ("arguments", "removed", "complaint"),
     [
         (["--host", "local"], "", "ON=aws takes no HOST and no PORT"),
-        (["--status"], "AWS_ACCESS_KEY_ID", "no credentials for AWS: aws configure"),
-        (["--status"], "AWS_DEFAULT_REGION", "no region of AWS: aws configure"),
+        (["--status"], "AWS_ACCESS_KEY_ID", "no credentials for AWS: run aws configure"),
+        (["--status"], "AWS_DEFAULT_REGION", "no AWS region: run aws configure"),
     ],
 )
 def test_what_is_missing_is_told_in_a_line(
@@ -756,7 +756,7 @@ def test_a_url_that_does_not_answer_is_told(
 ) -> None:
     monkeypatch.setattr(function, "PUBLIC", {"url": function.PUBLIC["url"]})
     assert deploy() == 2
-    assert "does not answer: 403" in capsys.readouterr().err
+    assert "does not respond: 403" in capsys.readouterr().err
 
 
 def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champion: Path) -> None:

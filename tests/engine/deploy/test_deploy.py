@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from coldstart._locking import lock
 from engine.support import main
 
 
@@ -16,8 +17,8 @@ from engine.support import main
     ("arguments", "complaint"),
     [
         (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker"),
-        (["--status", "--down"], "one thing at a time: status or down"),
-        (["--down", "--dry-run"], "one thing at a time: down or dry-run"),
+        (["--status", "--down"], "one action at a time: status or down"),
+        (["--down", "--dry-run"], "one action at a time: down or dry-run"),
         (["--host", "tcp://127.0.0.1:1"], "needs TLS: there is no"),
         (["--port", "many"], "port"),
     ],
@@ -50,3 +51,15 @@ def test_a_mistake_in_its_choices_is_told_in_a_line(
     assert main(["deploy", "--status"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "prot" in line
+
+
+def test_two_commands_that_use_the_champion_do_not_run_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
+    monkeypatch.chdir(tmp_path)
+    with lock():
+        for command in ("deploy", "image"):
+            assert main([command]) == 2
+            said = capsys.readouterr().err
+            assert said == "error: another command is running in this folder; wait until it ends\n"

@@ -1,4 +1,4 @@
-"""The preflight of this machine: each finding is brought about, and what it advises mends it."""
+"""Diagnostics of this computer: each finding is caused, and its hint fixes it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def project(tmp_path: Path, monkeypatch: Patch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for name in (*AUTHOR, "GIT_CONFIG_GLOBAL", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    shutil.copy(TEMPLATE / "pyproject.toml", folder)
+    text = (TEMPLATE / "pyproject.toml").read_text()
+    for answer in ("project_slug", "__package"):
+        text = text.replace(f"{{{{cookiecutter.{answer}}}}}", PACKAGE)
+    (folder / "pyproject.toml").write_text(text)
     pin_what_is_installed()
     configure()
     shell("git init --quiet")
@@ -52,7 +55,9 @@ def project(tmp_path: Path, monkeypatch: Patch) -> Path:
 
 def pin_what_is_installed() -> None:
     """Write a constraints.txt that this environment agrees with."""
-    names = [one.name for one in software.requirements((TEMPLATE / "constraints.txt").read_text())]
+    names = [
+        one.name for one in software.read_requirements((TEMPLATE / "constraints.txt").read_text())
+    ]
     pins = [f"{name}=={have}" for name in names if (have := software.installed(name))]
     Path("constraints.txt").write_text("\n".join(pins))
 
@@ -63,13 +68,13 @@ def configure(**changed: object) -> None:
 
 
 def shell(command: str) -> None:
-    """Do what a finding advises."""
+    """Follow the hint of a finding."""
     subprocess.run(command, shell=True, check=True, capture_output=True)
 
 
 @pytest.fixture
 def ask(capsys: Capture) -> Ask:
-    """`ask()`: what was found, by what it is about, with what mends it after a semicolon."""
+    """`ask()`: findings by their subject, with the hint after a semicolon."""
 
     def found(*arguments: str) -> dict[str, str]:
         capsys.readouterr()
@@ -85,7 +90,7 @@ def ask(capsys: Capture) -> Ask:
 
 
 def programs(folder: Path, monkeypatch: Patch, **texts: str) -> None:
-    """Let these programs be all that there are: shell scripts of one line."""
+    """Let these programs be the only ones: shell scripts of one line."""
     folder.mkdir(exist_ok=True)
     for name, text in texts.items():
         program = folder / name.replace("_", "-")
@@ -94,7 +99,7 @@ def programs(folder: Path, monkeypatch: Patch, **texts: str) -> None:
     monkeypatch.setenv("PATH", str(folder))
 
 
-def test_each_finding_is_a_line_with_a_line_that_mends_it(ask: Ask, capsys: Capture) -> None:
+def test_each_finding_is_a_line_with_a_hint_below(ask: Ask, capsys: Capture) -> None:
     found = ask()
     assert list(found) == [
         *("python", "environment", "git", "docker", "gpu", "disk"),
@@ -105,14 +110,14 @@ def test_each_finding_is_a_line_with_a_line_that_mends_it(ask: Ask, capsys: Capt
     Path("constraints.txt").write_text("numpy==1.0\n")
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
-    assert "\nwrong  environment: not as" in printed
+    assert "\nwrong  environment: differs from" in printed
     assert "\n       python3 infra/environment.py\n" in printed
 
 
 def test_the_python_is_one_that_the_project_is_for(ask: Ask) -> None:
     text = Path("pyproject.toml").read_text()
     Path("pyproject.toml").write_text(text.replace('">=3.11"', '">=3.99"'))
-    assert "and the project wants >=3.99; rm -r .venv && make setup PYTHON=" in ask()["python"]
+    assert "and the project needs >=3.99; rm -r .venv && make setup PYTHON=" in ask()["python"]
 
 
 def test_packages_are_those_of_the_project(ask: Ask) -> None:
@@ -121,7 +126,7 @@ def test_packages_are_those_of_the_project(ask: Ask) -> None:
     )
     have = software.installed("numpy")
     assert ask()["environment"] == (
-        f"wrong not as constraints.txt says: numpy {have} instead of ==1.0; "
+        f"wrong differs from constraints.txt: numpy {have} instead of ==1.0; "
         "python3 infra/environment.py"
     )
     pin_what_is_installed()
@@ -146,51 +151,50 @@ def test_git_knows_the_code_and_its_author(ask: Ask, tmp_path: Path, monkeypatch
 
 
 @posix
-def test_what_is_not_installed_is_told_with_the_way_to_it(
+def test_a_missing_program_is_reported_with_the_way_to_install_it(
     ask: Ask, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     programs(tmp_path / "bin", monkeypatch)
     found = ask()
-    assert found["git"].endswith("will not tell which code made them; https://git-scm.com")
+    assert found["git"].endswith("runs do not record their code; https://git-scm.com")
     assert found["docker"].startswith("note not installed")
     assert found["docker"].endswith("https://docs.docker.com/get-docker")
     programs(tmp_path / "bin", monkeypatch, dnf="")
     assert ask()["git"].endswith("; sudo dnf install git")
-    assert software.docker(needed=True).state == "wrong"
 
 
 @posix
-def test_an_engine_that_does_not_answer_is_told(
+def test_an_engine_that_does_not_respond_is_reported(
     ask: Ask, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     programs(tmp_path / "bin", monkeypatch, docker="echo no route >&2; exit 1")
-    assert ask()["docker"].startswith("note its engine does not answer (no route); ")
+    assert ask()["docker"].startswith("note its engine does not respond (no route); ")
     programs(tmp_path / "bin", monkeypatch, docker="echo permission denied >&2; exit 1")
     assert "you may not use its engine; sudo usermod -aG docker" in ask()["docker"]
     programs(tmp_path / "bin", monkeypatch, docker="exit 0")
-    assert ask()["docker"] == "ok its engine answers"
+    assert ask()["docker"] == "ok its engine responds"
 
 
 @pytest.mark.skipif(not shutil.which("docker"), reason="docker is not installed")
-def test_dockers_own_program_tells_that_no_engine_answers(ask: Ask, monkeypatch: Patch) -> None:
+def test_dockers_own_program_reports_that_no_engine_responds(ask: Ask, monkeypatch: Patch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    assert ask()["docker"].startswith("note its engine does not answer (")
+    assert ask()["docker"].startswith("note its engine does not respond (")
 
 
 @posix
-def test_the_gpus_driver_must_be_there_and_suit_torch(
+def test_the_gpus_driver_must_be_installed_and_fit_torch(
     ask: Ask, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    """Driver and GPU are stood in for, as far as no GPU is here; what is told is the real thing."""
+    """Driver and GPU are simulated. The messages are the real ones."""
     device = tmp_path / "pci/0000:01:00.0"
     device.mkdir(parents=True)
     monkeypatch.setattr(software, "PCI", device.parent)
     (device / "vendor").write_text("0x10de\n")
     (device / "class").write_text("0x040300\n")  # its sound
     programs(tmp_path / "bin", monkeypatch)
-    assert ask()["gpu"] == "ok none of NVIDIA's"
+    assert ask()["gpu"] == "ok no NVIDIA GPU"
     (device / "class").write_text("0x030200\n")
-    assert ask()["gpu"].startswith("wrong one of NVIDIA's is here, and its driver is not")
+    assert ask()["gpu"].startswith("wrong there is an NVIDIA GPU without a driver")
 
     def driver(version: str) -> str:
         programs(tmp_path / "bin", monkeypatch, nvidia_smi=f"echo NVIDIA L4, {version}")
@@ -201,17 +205,17 @@ def test_the_gpus_driver_must_be_there_and_suit_torch(
     assert said in driver("580.65.06")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    said = "driver 535.10 is too old for torch, built for CUDA 13.0: 580 or newer; rm -r .venv"
+    said = "driver 535.10 is too old for torch with CUDA 13.0: 580 or newer; rm -r .venv"
     assert said in driver("535.10")
     assert driver("580.65.06").startswith("wrong torch does not reach NVIDIA L4; ")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert driver("580.65.06") == "ok NVIDIA L4, driver 580.65.06, torch built for CUDA 13.0"
+    assert driver("580.65.06") == "ok NVIDIA L4, driver 580.65.06, torch with CUDA 13.0"
     broken = "echo NVIDIA-SMI has failed because it could not reach the driver.; exit 9"
     programs(tmp_path / "bin", monkeypatch, nvidia_smi=broken)
-    assert "its driver does not answer (NVIDIA-SMI has failed" in ask()["gpu"]
+    assert "its driver does not respond (NVIDIA-SMI has failed" in ask()["gpu"]
 
 
-def test_a_full_disk_is_told(ask: Ask, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_a_full_disk_is_reported(ask: Ask, tmp_path: Path, monkeypatch: Patch) -> None:
     new_space = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
     try:
         subprocess.run([*new_space, "mount -t tmpfs none /mnt"], check=True, capture_output=True)
@@ -225,19 +229,21 @@ def test_a_full_disk_is_told(ask: Ask, tmp_path: Path, monkeypatch: Patch) -> No
     )
     done = subprocess.run([*new_space, script], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert "wrong  disk: 0.0 GB are free: a training may find it full\n       du -sh" in done.stdout
-    monkeypatch.setattr(machine, "LEAST", 0)
-    monkeypatch.setattr(machine, "ROOM", 10**9)
+    assert (
+        "wrong  disk: 0.0 GB are free: a training may fill the disk\n       du -sh" in done.stdout
+    )
+    monkeypatch.setattr(machine, "TRAINING_GB", 0)
+    monkeypatch.setattr(machine, "IMAGE_GB", 10**9)
     assert "an image with torch takes several; docker system prune" in ask()["disk"]
 
 
-def test_a_port_that_is_taken_is_told_with_one_that_is_free(ask: Ask) -> None:
+def test_a_port_in_use_is_reported_with_a_free_one(ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         configure(serving={"port": number})
         found = ask()[f"port {number}"]
         said, _, other = found.rpartition("PORT=")
-        assert said == "note in use; unless that is make serve, choose another; make serve "
+        assert said == "note in use; unless make serve uses it, choose another; make serve "
         assert ask("--serving.port", other)[f"port {other}"] == "ok free for make serve"
     assert ask()[f"port {number}"] == "ok free for make serve"
     configure(serving={"port": number, "host": "203.0.113.1"})
@@ -245,7 +251,7 @@ def test_a_port_that_is_taken_is_told_with_one_that_is_free(ask: Ask) -> None:
 
 
 @posix
-def test_a_port_of_the_administrators_is_told() -> None:
+def test_a_port_for_administrators_is_reported() -> None:
     less: list[str] = []
     if os.geteuid() == 0:  # who may do everything gives that right away
         less = ["setpriv", "--bounding-set", "-net_bind_service"]
@@ -253,34 +259,34 @@ def test_a_port_of_the_administrators_is_told() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "port 80: free" in done.stdout:
         pytest.skip("everybody may listen on port 80 here")
-    assert "wrong  port 80: only an administrator may listen there" in done.stdout, done.stderr
+    assert "wrong  port 80: only an administrator may listen on it" in done.stdout, done.stderr
     assert "make serve PORT=1024" in done.stdout
 
 
-def test_git_keeps_no_env_file(ask: Ask) -> None:
+def test_git_must_ignore_the_env_file(ask: Ask) -> None:
     Path(".env").touch()
     found = ask()[".env"]
-    assert found == "wrong the next git add --all keeps it; echo .env >> .gitignore"
+    assert found == "wrong the next git add --all adds it; echo .env >> .gitignore"
     shell("git add --all")
-    assert ask()[".env"].startswith("wrong git keeps it, and whoever gets the repository reads it")
+    assert ask()[".env"].startswith("wrong it is in the git repository for others to read")
     shell(ask()[".env"].partition("; ")[2])
-    assert ask()[".env"] == "ok git does not keep it"
+    assert ask()[".env"] == "ok git ignores it"
     assert Path(".env").exists()
     shutil.rmtree(".git")
     assert ask()[".env"] == "ok not under git"
 
 
-def test_a_password_in_config_yaml_is_told_and_not_printed(ask: Ask) -> None:
-    assert ask()["config.yaml"] == "ok no password in it"
+def test_a_password_in_config_yaml_is_reported_and_not_printed(ask: Ask) -> None:
+    assert ask()["config.yaml"] == "ok holds no password"
     configure(tracking_uri="postgresql://ann:secret@db.example.org/mlflow")
     assert ask()["config.yaml"] == (
-        "wrong tracking_uri has a password in it, and git keeps this file; "
+        "wrong tracking_uri holds a password, and this file is in git; "
         "move tracking_uri to .env, as MLFLOW_TRACKING_URI=..."
     )
 
 
 @posix
-def test_files_with_keys_are_read_by_their_owner_alone(ask: Ask, monkeypatch: Patch) -> None:
+def test_only_their_owner_may_read_files_with_keys(ask: Ask, monkeypatch: Patch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's is closed to others
         home = Path(folder)
         monkeypatch.setenv("HOME", folder)
@@ -288,13 +294,13 @@ def test_files_with_keys_are_read_by_their_owner_alone(ask: Ask, monkeypatch: Pa
             file = home / f".{name}"
             file.parent.mkdir(exist_ok=True)
             file.touch(0o644)
-        assert ask()["key files"] == "ok 2 found, none of which others can read"
+        assert ask()["key files"] == "ok 2 found; other users cannot read them"
         home.chmod(0o755)
         keys = f"{home}/.aws/credentials {home}/.ssh/id_ed25519"
-        said = f"wrong others on this machine can read {keys}; chmod 600 {keys}"
+        said = f"wrong other users can read {keys}; chmod 600 {keys}"
         assert ask()["key files"] == said
         shell(f"chmod 600 {keys}")
-        assert ask()["key files"] == "ok 2 found, none of which others can read"
+        assert ask()["key files"] == "ok 2 found; other users cannot read them"
 
 
 class Server(HTTPServer):
@@ -341,26 +347,26 @@ def test_the_clock_is_compared_with_the_tracking_servers(
         assert found["clock"].startswith("wrong 3")
         assert f"{said} {place}'s; sudo timedatectl set-ntp true" in found["clock"]
     server.off = None
-    assert ask()["clock"] == f"note not compared: {place} tells no time"
+    assert ask()["clock"] == f"note not compared: the response of {place} holds no time"
 
 
-def test_a_tracking_server_that_does_not_answer_is_told_without_its_password(
+def test_a_tracking_server_that_does_not_respond_is_reported_without_its_password(
     ask: Ask, monkeypatch: Patch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         place = f"127.0.0.1:{closed.getsockname()[1]}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@{place}")
     found = ask()["tracking"]
-    assert found.startswith(f"wrong {place} does not answer (ConnectionError); start it")
+    assert found.startswith(f"wrong {place} does not respond (ConnectionError); start it")
 
 
-def test_a_place_without_checks_is_a_mistake(capsys: Capture) -> None:
+def test_a_provider_without_checks_is_refused(capsys: Capture) -> None:
     assert main(["doctor", "--on", "mars"]) == 2
     assert "there are no checks for ON=mars; " in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
-def test_make_hands_over_what_is_asked() -> None:
+def test_make_passes_the_options_on() -> None:
     # The tests may have been started by make, too.
     outside = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     asked = ["make", "--dry-run", "doctor", "ON=aws", "GPU=L4:1", "SPOT=yes", "NODES=2"]

@@ -1,4 +1,4 @@
-"""Building images: what docker is asked, and what is told where it cannot be asked.
+"""Building images: what docker is asked to do, and the messages if it cannot.
 
 A program of the same name stands in for docker, so no engine is needed.
 """
@@ -6,14 +6,14 @@ A program of the same name stands in for docker, so no engine is needed.
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
-from multiprocessing import Process
 from pathlib import Path
 
 import pytest
 
-from coldstart.images._pushing import push
-from engine.support import main
+from engine.support import ENGINE, main
 
 Docker = Callable[[str], Path]
 
@@ -107,16 +107,30 @@ def test_settings_of_pip_and_certificates_are_given_as_secrets(
     assert "secret@" not in asked.read_text()
 
 
-def test_of_two_pushes_one_waits_for_the_other(
-    docker: Docker, capfd: pytest.CaptureFixture[str]
-) -> None:
-    asked = docker('case "$1" in push) sleep 0.5;; esac; echo \'[{"RepoDigests": ["here/it@1"]}]\'')
-    pushing = [Process(target=push, args=("it:train", "here/it:train")) for _ in range(2)]
-    for one in pushing:
-        one.start()
-    for one in pushing:
-        one.join(30)
-    assert [one.exitcode for one in pushing] == [0, 0]
-    words = [line for line in asked.read_text().splitlines() if line in ("tag", "push", "rm")]
-    assert words == ["tag", "push", "rm"] * 2
-    assert capfd.readouterr().out.count("waiting for another push") == 1
+def test_an_image_gets_the_engines_packages_and_the_projects_own(tmp_path: Path) -> None:
+    own = tmp_path / "pyproject.toml"
+    own.write_text(
+        "[project]\nname = 'mine'\n"
+        "dependencies = ['coldstart-ml[telemetry]', 'my-package>=2']\n"
+        "[project.optional-dependencies]\n"
+        "train = ['mine[extra]', 'coldstart-ml[all]', 'lightgbm']\nextra = ['xgboost']\n"
+    )
+    engine = tmp_path / "vendor/coldstart/pyproject.toml"
+    engine.parent.mkdir(parents=True)
+    engine.write_text((ENGINE / "pyproject.toml").read_text())
+    script = str(ENGINE / "src/coldstart/images/_requirements.py")
+
+    def packages(target: str) -> set[str]:
+        # Without an environment's packages, as in the Dockerfile.
+        command = [sys.executable, "-I", "-S", script, target]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        lines = done.stdout.splitlines()
+        assert len(lines) == len(set(lines))
+        return set(lines)
+
+    serve, train = packages("serve"), packages("train")
+    assert {"fastapi", "fastapi[opentelemetry]", "my-package>=2"} <= serve
+    assert not {"torch<2.14", "mlflow", "lightgbm", "xgboost"} & serve
+    assert {"torch<2.14", "mlflow", "boto3", "lightgbm", "xgboost"} <= train
+    assert serve <= train
+    assert not [line for line in train if line.startswith(("coldstart", "mine"))]

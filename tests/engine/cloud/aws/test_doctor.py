@@ -13,7 +13,7 @@ import yaml
 
 from coldstart.cloud.aws._permissions import SPOT_ROLE
 from coldstart.cloud.aws._stack import Stack
-from engine.cloud.aws.conftest import HERE, NAME, THERE, Aws
+from engine.cloud.aws.conftest import HERE, NAME, Aws
 from engine.support import main
 
 Capture = pytest.CaptureFixture[str]
