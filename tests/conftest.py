@@ -72,7 +72,7 @@ COMBINATIONS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class BakedProject:
+class GeneratedProject:
     """A project generated from the template."""
 
     path: Path
@@ -107,12 +107,12 @@ class BakedProject:
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def copy(self, path: Path, *left_out: str) -> BakedProject:
+    def copy(self, path: Path, *left_out: str) -> GeneratedProject:
         """Copy it, without what tools leave; the copy may be changed, and runs its own source."""
         ignored = shutil.ignore_patterns(".venv", ".*_cache", *left_out)
         shutil.copytree(self.path, path, ignore=ignored)
         make_environment(path)
-        return BakedProject(path)
+        return GeneratedProject(path)
 
     def files(self) -> set[str]:
         """Return the files that git keeps, or would, as paths relative to it."""
@@ -196,19 +196,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GeneratedProject]:
     """`once(name, make)`: a project that the processes of one run share; the first makes it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
 
-    def get(name: str, make: Callable[[], BakedProject]) -> BakedProject:
+    def get(name: str, make: Callable[[], GeneratedProject]) -> GeneratedProject:
         made = folder / name
         with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.exists():
                 made.write_text(str(make().path))
-        return BakedProject(Path(made.read_text()))
+        return GeneratedProject(Path(made.read_text()))
 
     return get
 
@@ -224,22 +224,22 @@ def _git_identity() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject]:
+def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GeneratedProject]:
     """`bake(**answers)`: generate a project in a folder of its own, without an environment."""
 
-    def make(**answers: str) -> BakedProject:
+    def make(**answers: str) -> GeneratedProject:
         folder = tmp_path_factory.mktemp("generated")
         path = cookiecutter(str(ROOT), no_input=True, output_dir=str(folder), extra_context=answers)
-        return BakedProject(Path(path))
+        return GeneratedProject(Path(path))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def installed(bake: Callable[..., BakedProject], once: Callable[..., Any]) -> BakedProject:
+def installed(bake: Callable[..., GeneratedProject], once: Callable[..., Any]) -> GeneratedProject:
     """The default project with an environment. Tests must not change its files."""
 
-    def make() -> BakedProject:
+    def make() -> GeneratedProject:
         project = bake()
         make_environment(project.path)
         # Copies bring the compiled modules along, and so does what runs at the same time.
@@ -247,24 +247,24 @@ def installed(bake: Callable[..., BakedProject], once: Callable[..., Any]) -> Ba
             assert compileall.compile_dir(project.path / folder, quiet=1)
         return project
 
-    project: BakedProject = once("installed", make)
+    project: GeneratedProject = once("installed", make)
     return project
 
 
 @pytest.fixture(scope="session")
-def trained(installed: BakedProject, once: Callable[..., Any]) -> BakedProject:
+def trained(installed: GeneratedProject, once: Callable[..., Any]) -> GeneratedProject:
     """The default project after `make train`. Tests must not change its files."""
 
-    def make() -> BakedProject:
+    def make() -> GeneratedProject:
         installed.make("train")
         return installed
 
-    project: BakedProject = once("trained", make)
+    project: GeneratedProject = once("trained", make)
     return project
 
 
 @pytest.fixture
-def copied(installed: BakedProject, tmp_path: Path) -> BakedProject:
+def copied(installed: GeneratedProject, tmp_path: Path) -> GeneratedProject:
     """A copy of the installed project that may be changed; it runs its own source."""
     return installed.copy(tmp_path / installed.path.name, *TRAINING)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject, clean_environment
+from conftest import ROOT, GeneratedProject, clean_environment
 
 PROGRAMS = ROOT / "tests" / "bench" / "programs"
 BENCH = [sys.executable, str(ROOT / "tests" / "bench" / "bench.py")]
@@ -23,7 +23,7 @@ BENCH = [sys.executable, str(ROOT / "tests" / "bench" / "bench.py")]
 NEEDS_WRK = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt install wrk")
 
 
-def run_bench(project: BakedProject, page: Path, *options: str) -> str:
+def run_bench(project: GeneratedProject, page: Path, *options: str) -> str:
     """Run the benchmark with as little of everything as there can be, and return its tables."""
     command = [*BENCH, "--quick", "--project", str(project.path), "--write", str(page), *options]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
@@ -49,7 +49,7 @@ def assert_serving_and_tables(printed: str) -> None:
 @pytest.mark.slow
 @NEEDS_WRK
 def test_the_benchmark_measures_the_api_and_large_tables(
-    trained: BakedProject, tmp_path: Path
+    trained: GeneratedProject, tmp_path: Path
 ) -> None:
     # Without the rivals, whose packages are many; the weekly run has all of it.
     options = ("--parts", "serving", "scale", "--rivals")
@@ -60,7 +60,7 @@ def test_the_benchmark_measures_the_api_and_large_tables(
 @pytest.mark.weekly
 @NEEDS_WRK
 def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
-    trained: BakedProject, tmp_path: Path
+    trained: GeneratedProject, tmp_path: Path
 ) -> None:
     printed = run_bench(trained, tmp_path / "scale.md")
     assert_serving_and_tables(printed)

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from conftest import BakedProject, ask, free_port
+from conftest import GeneratedProject, ask, free_port
 from test_images import ROWS, docker, engine
 from test_lambda import TOKEN, registry
 
@@ -71,8 +71,8 @@ class Load:
 
 @pytest.fixture(scope="module")
 def project(
-    trained: BakedProject, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BakedProject]:
+    trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GeneratedProject]:
     """A copy of the trained project, under a name of its own; afterwards nothing of it is left."""
     project = trained.copy(tmp_path_factory.mktemp("deployed") / trained.path.name)
     about = project.path / "pyproject.toml"
@@ -85,9 +85,9 @@ def project(
         docker("image", "rm", "--force", *set(made))
 
 
-def deploy(project: BakedProject, *arguments: Any, **env: str) -> Any:
+def deploy(project: GeneratedProject, *arguments: Any, **env: str) -> Any:
     """Run the command, from the copy's own sources."""
-    return project.command("deploy", *arguments, PYTHONPATH="src", **env)
+    return project.command("deploy", *arguments, **env)
 
 
 def left() -> str:
@@ -97,20 +97,20 @@ def left() -> str:
     return "".join([*listed, docker("volume", "ls", *mark)])
 
 
-def as_version(project: BakedProject, version: str) -> None:
+def as_version(project: GeneratedProject, version: str) -> None:
     """Call the champion another version."""
     path = project.path / "bundles/champion/version.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
 
 
 def test_versions_are_deployed_rolled_back_and_removed_and_no_request_fails(
-    project: BakedProject,
+    project: GeneratedProject,
 ) -> None:
     port = str(free_port())
     as_version(project, "1")
     done = deploy(project, "--port", port)
     assert done.returncode == 0, done.stderr
-    assert "version 1 answers at" in done.stdout
+    assert "version 1 serves at" in done.stdout
     url = f"http://127.0.0.1:{port}"
     assert ask(f"{url}/predict", ROWS)["model_version"] == "1"
 
@@ -125,7 +125,7 @@ def test_versions_are_deployed_rolled_back_and_removed_and_no_request_fails(
     assert "version 2" in status
     assert "for ROLLBACK=1" in status
 
-    broken = project.path / "src" / project.package / "serving" / "app.py"
+    broken = project.path / "src" / project.package / "app.py"
     sound = broken.read_text()
     broken.write_text(sound + "\nraise SystemExit('no luck')\n")
     as_version(project, "3")
@@ -147,10 +147,12 @@ def test_versions_are_deployed_rolled_back_and_removed_and_no_request_fails(
     assert left() == ""
 
 
-def test_settings_of_serving_hold_there_and_predictions_come_back(project: BakedProject) -> None:
+def test_settings_of_serving_hold_there_and_predictions_come_back(
+    project: GeneratedProject,
+) -> None:
     config, port = project.path / "config.yaml", str(free_port())
     before = config.read_text()
-    key = project.command("key", "--name", "ann", PYTHONPATH="src").stdout.strip()
+    key = project.command("key", "--name", "ann").stdout.strip()
     config.write_text(
         f"{before}\nserving:\n  keys: keys.txt\n  record: {{folder: served}}\n"
         "  canary: 0.5\n  shadow: true\n"
@@ -166,7 +168,7 @@ def test_settings_of_serving_hold_there_and_predictions_come_back(project: Baked
         done = deploy(project, "--port", port, "--down")
         assert done.returncode == 0, done.stderr
         (kept,) = (project.path / "served").glob("*.parquet")
-        assert f"1 new files of predictions in {kept.parent.name}" in done.stdout
+        assert f"1 new files of the prediction log in {kept.parent.name}" in done.stdout
         count = "import sys, polars; print(polars.read_parquet(sys.argv[1]).height)"
         assert project.run(project.python, "-c", count, kept).stdout.strip() == "6"
     finally:
@@ -176,7 +178,7 @@ def test_settings_of_serving_hold_there_and_predictions_come_back(project: Baked
 
 
 def test_an_engine_or_a_port_that_cannot_be_had_is_told_in_a_line(
-    project: BakedProject, tmp_path: Path
+    project: GeneratedProject, tmp_path: Path
 ) -> None:
     for host in (f"unix://{tmp_path}/none.sock", "ssh://nobody@127.0.0.1:1", "tcp://127.0.0.1:1"):
         done = deploy(project, "--host", host)
@@ -308,7 +310,7 @@ def run(*command: Any) -> str:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
 def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
-    project: BakedProject, tmp_path: Path
+    project: GeneratedProject, tmp_path: Path
 ) -> None:
     home = Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).parents[1] / f"far{os.getpid()}"
     home.mkdir()
@@ -344,7 +346,7 @@ def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
 def test_images_go_by_a_registry_with_the_persons_own_login(
-    project: BakedProject, tmp_path: Path, registry: str
+    project: GeneratedProject, tmp_path: Path, registry: str
 ) -> None:
     """The far engine's loopback has a registry of its own, with the images of ours."""
     home = Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).parents[1] / f"far{os.getpid()}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, BakedProject, clean_environment
+from conftest import ROOT, GeneratedProject, clean_environment
 from dirty.cases import CASES, HOPELESS, LEAKS, WRITTEN_OTHERWISE
 from dirty.sheets import customers
 
@@ -27,7 +27,7 @@ NAMES: dict[str, list[str]] = {
 
 
 @pytest.fixture(scope="session")
-def results(installed: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def results(installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What came out of every case, by its name."""
     folder = tmp_path_factory.mktemp("dirty")
     done = subprocess.run(

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, ask, clean_environment, free_port, wait_for
+from conftest import GeneratedProject, ask, clean_environment, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
 @pytest.fixture(scope="module")
-def url(trained: BakedProject) -> Iterator[str]:
+def url(trained: GeneratedProject) -> Iterator[str]:
     """The demo's API."""
     port = str(free_port())
     command = [str(trained.python), "-m", trained.package, "serve", "--serving.port", port]

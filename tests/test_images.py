@@ -1,4 +1,4 @@
-"""Container images of a baked project: built, run and asked, by a real Docker engine.
+"""Container images of a generated project: built and run by a real Docker engine.
 
 Sizes are asserted; times are printed, since they belong to the machine.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, ask, free_port
+from conftest import GeneratedProject, ask, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ class Built:
 
 
 def docker(*arguments: Any) -> str:
-    """Output of a docker command, which must succeed."""
+    """Return the output of a docker command, which must succeed."""
     command = ["docker", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -56,21 +56,21 @@ def docker(*arguments: Any) -> str:
 
 
 def inspect(name: str) -> Any:
-    """What docker tells of an image or a container."""
+    """Return what docker knows of an image or a container."""
     return json.loads(docker("inspect", name))[0]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def engine() -> None:
-    """Skip where no engine answers, or fail where NEED_DOCKER says that one must."""
+    """Skip where no engine responds, or fail where NEED_DOCKER says that one must."""
     done = subprocess.run(["docker", "version"], capture_output=True, check=False)
     if done.returncode:
         tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell("no Docker engine answers; infra/testbed/engine.sh starts one")
+        tell("no Docker engine responds; infra/testbed/engine.sh starts one")
 
 
 @pytest.fixture(scope="session")
-def built(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """`make image` of the trained project, with settings of pip that hold a secret."""
     own = Path("~/.config/pip/pip.conf").expanduser()
     settings = tmp_path_factory.mktemp("pip") / "pip.conf"
@@ -90,14 +90,14 @@ def built(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def changed(trained: BakedProject, tmp_path: Path) -> BakedProject:
+def changed(trained: GeneratedProject, tmp_path: Path) -> GeneratedProject:
     """A copy of the trained project that may be changed."""
     return trained.copy(tmp_path / trained.path.name)
 
 
 @dataclass(frozen=True)
 class Running:
-    """A container that answers."""
+    """A container that responds."""
 
     name: str
     url: str
@@ -105,21 +105,21 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(built: Built) -> Iterator[Running]:
-    """The image, run with no more rights than it needs."""
+    """The image, run with the least privileges that it needs."""
     port = free_port()
     start = time.monotonic()
     publish = ("--publish", f"127.0.0.1:{port}:8000")
     name = docker("run", "--detach", "--health-interval", "1s", *LOCKED, *publish, built.id)
     try:
         wait_for(f"http://127.0.0.1:{port}/health/ready")
-        print(f"the first answer came {time.monotonic() - start:.2f} s after docker run")
+        print(f"the first response came {time.monotonic() - start:.2f} s after docker run")
         yield Running(name, f"http://127.0.0.1:{port}")
     finally:
         docker("rm", "--force", name)
 
 
 def wait_for(url: str, seconds: float = 60) -> None:
-    """Wait until a server answers."""
+    """Wait until a server responds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -128,29 +128,30 @@ def wait_for(url: str, seconds: float = 60) -> None:
             time.sleep(0.02)
         else:
             return
-    pytest.fail(f"{url} did not answer in {seconds} s")
+    pytest.fail(f"{url} did not respond within {seconds} s")
 
 
 def python(image: str, script: str) -> Any:
-    """What a script prints as JSON in a container of the image."""
+    """Return what a script prints as JSON in a container of the image."""
     options = ("--rm", *LOCKED, "--entrypoint", "python")
     return json.loads(docker("run", *options, image, "-c", script))
 
 
-def test_it_answers_as_the_bundle_does_outside(trained: BakedProject, running: Running) -> None:
+def test_it_predicts_as_the_bundle_does_outside(
+    trained: GeneratedProject, running: Running
+) -> None:
     answer = ask(f"{running.url}/predict", ROWS)
     script = (
-        "import json, sys\nfrom pathlib import Path\n"
-        f"from {trained.package}.scoring import Scorer\n"
+        "import json, sys\nfrom pathlib import Path\nfrom coldstart import BundlePredictor\n"
         "rows = json.loads(sys.argv[1])['rows']\n"
-        "print(json.dumps(Scorer(Path('bundles/champion')).score(rows)))\n"
+        "print(json.dumps(BundlePredictor(Path('bundles/champion')).score(rows)))\n"
     )
     done = trained.run(trained.python, "-c", script, json.dumps(ROWS))
     assert answer["predictions"] == json.loads(done.stdout)
     assert ask(f"{running.url}/model")["version"] == answer["model_version"]
 
 
-def test_it_runs_as_nobody_in_particular_and_becomes_healthy(running: Running) -> None:
+def test_it_runs_as_a_non_root_user_and_becomes_healthy(running: Running) -> None:
     assert docker("exec", running.name, "python", "-c", "import os; print(os.getuid())") != "0"
     for _ in range(60):
         health = inspect(running.name)["State"]["Health"]
@@ -160,7 +161,7 @@ def test_it_runs_as_nobody_in_particular_and_becomes_healthy(running: Running) -
     assert health["Status"] == "healthy", health
 
 
-def test_it_ends_by_itself_when_it_is_told_to(built: Built) -> None:
+def test_it_ends_on_sigterm(built: Built) -> None:
     name = docker("run", "--detach", *LOCKED, built.id)
     try:
         for _ in range(600):
@@ -191,7 +192,7 @@ def test_it_holds_what_serving_needs_and_is_small(built: Built) -> None:
     assert above <= 200 * MIB
 
 
-def test_its_labels_tell_the_model_and_the_commit(trained: BakedProject, built: Built) -> None:
+def test_its_labels_name_the_model_and_the_commit(trained: GeneratedProject, built: Built) -> None:
     labels = inspect(built.id)["Config"]["Labels"]
     commit = trained.run("git", "rev-parse", "HEAD").stdout.strip()
     assert labels["org.opencontainers.image.version"] == built.version
@@ -216,7 +217,7 @@ def test_no_layer_holds_settings_data_or_history(built: Built, tmp_path: Path) -
     for kept_out in ("pip.conf", "uv.toml", ".crt", ".git", ".env", ".csv.gz", "mlflow.db"):
         assert not [name for name in names if name.endswith(kept_out)], kept_out
     assert not [name for name in names if name.startswith("app/data")]
-    assert not [name for name in names if name.startswith("app/src") and "/test_" in name]
+    assert not [name for name in names if "/test_" in name and "site-packages" not in name]
     assert built.secret not in docker("history", "--no-trunc", built.id)
 
 
@@ -227,13 +228,19 @@ def read(archive: tarfile.TarFile, name: str) -> Any:
     return file
 
 
-def test_a_change_of_the_code_installs_nothing_again(built: Built, changed: BakedProject) -> None:
-    with (changed.path / "src" / changed.package / "serving" / "app.py").open("a") as source:
-        source.write(f"\n# {uuid.uuid4()}\n")  # an engine that was used before has not seen it
+def test_a_change_of_the_code_installs_nothing_again(
+    built: Built, changed: GeneratedProject
+) -> None:
+    engine = changed.path / "vendor/coldstart/src/coldstart/serve/_app.py"
+    for path in (changed.path / "src" / changed.package / "app.py", engine):
+        with path.open("a") as source:
+            source.write(f"\n# {uuid.uuid4()}\n")  # which no engine has cached
+    with (changed.path / "pyproject.toml").open("a") as settings:
+        settings.write(f"\n# {uuid.uuid4()}\n")
     start = time.monotonic()
-    done = changed.command("image", "-v", PYTHONPATH="src", BUILDKIT_PROGRESS="plain")
+    done = changed.command("image", "-v", BUILDKIT_PROGRESS="plain")
     assert done.returncode == 0, done.stderr
-    print(f"rebuilt and tried in {time.monotonic() - start:.1f} s")
+    print(f"rebuilt and tested in {time.monotonic() - start:.1f} s")
     steps = dict[str, str]()
     for line in (done.stdout + done.stderr).splitlines():
         number, _, rest = line.partition(" ")
@@ -242,31 +249,35 @@ def test_a_change_of_the_code_installs_nothing_again(built: Built, changed: Bake
         elif rest == "CACHED":
             steps[number] += " CACHED"
     installing = [step for step in steps.values() if "pip --python" in step]
-    copying = [step for step in steps.values() if "COPY src src" in step]
+    copying = [
+        step
+        for step in steps.values()
+        if "COPY src" in step or "COPY vendor/coldstart/src " in step
+    ]
     assert [step.endswith("CACHED") for step in installing] == [True]
-    assert copying
+    assert len(copying) == 2
     assert not any(step.endswith("CACHED") for step in copying)
     commit = changed.run("git", "rev-parse", "HEAD").stdout.strip()
     labels = inspect("bird-strikes:latest")["Config"]["Labels"]
     assert labels["org.opencontainers.image.revision"] == f"{commit}-dirty"
 
 
-def test_an_image_that_does_not_answer_is_not_the_latest(
-    built: Built, changed: BakedProject
+def test_an_image_that_does_not_respond_is_not_tagged_as_the_latest(
+    built: Built, changed: GeneratedProject
 ) -> None:
     latest = inspect("bird-strikes:latest")["Id"]
-    serving = changed.path / "src" / changed.package / "serving" / "app.py"
-    serving.write_text(serving.read_text() + "\nraise SystemExit('no luck')\n")
-    done = changed.command("image", PYTHONPATH="src")
+    app = changed.path / "src" / changed.package / "app.py"
+    app.write_text(app.read_text() + "\nraise SystemExit('no luck')\n")
+    done = changed.command("image")
     assert done.returncode == 2
-    told = done.stderr.splitlines()[-1]
-    assert told.startswith("error: ")
-    assert "does not answer; it says: no luck" in told
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "does not respond; its last output: no luck" in line
     assert inspect("bird-strikes:latest")["Id"] == latest
 
 
-def test_compose_serves_it_with_few_rights(
-    built: Built, trained: BakedProject, request: pytest.FixtureRequest
+def test_compose_serves_it_with_least_privileges(
+    built: Built, trained: GeneratedProject, request: pytest.FixtureRequest
 ) -> None:
     if subprocess.run(
         ["docker", "compose", "version"], capture_output=True, check=False
@@ -292,7 +303,7 @@ def test_compose_serves_it_with_few_rights(
 
 
 def test_the_environment_in_an_image_trains_the_mounted_project(
-    built: Built, changed: BakedProject
+    built: Built, changed: GeneratedProject
 ) -> None:
     changed.make("image", "TARGET=train")
     shutil.rmtree(changed.path / "bundles")

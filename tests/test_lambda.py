@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, free_port
+from conftest import GeneratedProject, free_port
 from test_images import LOCKED, ROWS, docker, engine, inspect
 
 pytestmark = pytest.mark.slow
@@ -138,8 +139,8 @@ def host() -> str:
 
 @pytest.fixture(scope="module")
 def project(
-    trained: BakedProject, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BakedProject]:
+    trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GeneratedProject]:
     """A copy of the trained project, under a name of its own; afterwards nothing of it is left."""
     project = trained.copy(tmp_path_factory.mktemp("lambda") / trained.path.name)
     about = project.path / "pyproject.toml"
@@ -150,15 +151,14 @@ def project(
 
 
 @pytest.fixture(scope="module")
-def expected(project: BakedProject) -> Any:
-    """What the bundle's own scorer answers."""
+def expected(project: GeneratedProject) -> Any:
+    """Predictions of the bundle itself."""
     script = (
-        "import json, sys\nfrom pathlib import Path\n"
-        f"from {project.package}.scoring import Scorer\n"
+        "import json, sys\nfrom pathlib import Path\nfrom coldstart import BundlePredictor\n"
         "rows = json.loads(sys.argv[1])['rows']\n"
-        "print(json.dumps(Scorer(Path('bundles/champion')).score(rows)))\n"
+        "print(json.dumps(BundlePredictor(Path('bundles/champion')).score(rows)))\n"
     )
-    done = project.run(project.python, "-c", script, json.dumps(ROWS), PYTHONPATH="src")
+    done = project.run(project.python, "-c", script, json.dumps(ROWS))
     return json.loads(done.stdout)
 
 
@@ -260,10 +260,10 @@ class Account(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def moto(project: BakedProject) -> Iterator[int]:
+def moto(project: GeneratedProject) -> Iterator[int]:
     """The port of moto's server."""
     port = free_port()
-    program = project.python.with_name("moto_server")
+    program = Path(sys.executable).with_name("moto_server")
     environment = {**os.environ, "MOTO_LAMBDA_STUB_ECR": "false"}
     command = [str(program), "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as server:
@@ -316,8 +316,8 @@ def account(moto: int, registry: str) -> Iterator[Account]:
         docker("image", "rm", "--force", address)
 
 
-def test_the_image_is_pushed_by_digest_answers_and_is_removed(
-    project: BakedProject, account: Account, expected: Any, tmp_path: Path
+def test_the_image_is_pushed_by_digest_predicts_and_is_removed(
+    project: GeneratedProject, account: Account, expected: Any, tmp_path: Path
 ) -> None:
     own = tmp_path / "docker"
     shutil.copytree(os.environ.get("DOCKER_CONFIG", Path("~/.docker").expanduser()), own)
@@ -327,14 +327,13 @@ def test_the_image_is_pushed_by_digest_answers_and_is_removed(
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": REGION,
         "DOCKER_CONFIG": str(own),
-        "PYTHONPATH": "src",
     }
     start = time.monotonic()
     done = project.command("deploy", "--on", "aws", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     print(f"deployed in {time.monotonic() - start:.1f} s")
     assert f"{account.registry}/{NAME}@sha256:" in account.image
-    assert f"answers at http://127.0.0.1:{account.server_port}/url/" in done.stdout
+    assert f"serves at http://127.0.0.1:{account.server_port}/url/" in done.stdout
     said = own / "config.json"
     assert account.registry not in (said.read_text() if said.is_file() else "")
 
@@ -342,7 +341,7 @@ def test_the_image_is_pushed_by_digest_answers_and_is_removed(
     status, answer = instance.ask("POST", "/predict", "application/json", json.dumps(ROWS))
     assert (status, json.loads(answer)["predictions"]) == (200, expected)
     done = project.command("deploy", "--on", "aws", "--status", **settings)
-    assert "the function's 1: answers at" in done.stdout
+    assert "the function's 1: serves at" in done.stdout
     done = project.command("deploy", "--on", "aws", "--down", **settings)
     assert done.returncode == 0, done.stderr
     assert "repository lambda-birds: removed" in done.stdout
@@ -352,14 +351,14 @@ def test_the_image_is_pushed_by_digest_answers_and_is_removed(
 
 
 @pytest.fixture(scope="module")
-def instance(project: BakedProject) -> Iterator[Instance]:
+def instance(project: GeneratedProject) -> Iterator[Instance]:
     """The image that was deployed, under Lambda's interface."""
     image = f"{NAME}:lambda"
     build = (
-        f"from {project.package}.limbs.images.building import build\n"
+        "from coldstart.images._building import build\n"
         f"build('lambda', {image!r}, None, VERSION='1')"
     )
-    done = project.run(project.python, "-c", build, PYTHONPATH="src")
+    done = project.run(project.python, "-c", build)
     assert done.returncode == 0, done.stdout + done.stderr
     above = inspect(image)["Size"] - inspect("python:3.11-slim")["Size"]
     print(f"{above / MIB:.0f} MiB above the base image")
@@ -369,7 +368,7 @@ def instance(project: BakedProject) -> Iterator[Instance]:
     made.remove()
 
 
-def test_it_starts_cold_and_tells_that_it_is_ready(instance: Instance) -> None:
+def test_it_starts_cold_and_reports_that_it_is_ready(instance: Instance) -> None:
     about, said = instance.invoke(json.dumps(event("GET", "/health/ready", "", "")).encode())
     started = dt.datetime.fromisoformat(inspect(instance.container)["State"]["StartedAt"][:26])
     seconds = about["at"] - started.replace(tzinfo=dt.UTC).timestamp()
@@ -382,7 +381,7 @@ def test_it_starts_cold_and_tells_that_it_is_ready(instance: Instance) -> None:
     print(f"then {sorted(times)[10] * 1000:.1f} ms for two rows")
 
 
-def test_rows_and_files_are_answered_as_the_bundle_does_outside(
+def test_rows_and_files_are_predicted_as_the_bundle_does_outside(
     instance: Instance, expected: Any
 ) -> None:
     status, said = instance.ask("POST", "/predict", "application/json", json.dumps(ROWS))
@@ -400,7 +399,7 @@ def test_rows_and_files_are_answered_as_the_bundle_does_outside(
         assert json.loads(said)["detail"]
 
 
-def test_as_much_as_an_event_holds_is_answered_and_what_does_not_fit_is_told(
+def test_what_fits_into_an_event_is_predicted_and_more_is_refused(
     instance: Instance,
 ) -> None:
     names, row = list(ROWS["rows"][0]), ",".join(map(str, ROWS["rows"][0].values()))
@@ -413,7 +412,7 @@ def test_as_much_as_an_event_holds_is_answered_and_what_does_not_fit_is_told(
         assert status == 413 or len(said.splitlines()) == 1 + count
 
 
-def test_an_instance_that_was_frozen_goes_on(instance: Instance, expected: Any) -> None:
+def test_an_instance_that_was_frozen_continues(instance: Instance, expected: Any) -> None:
     for _ in range(2):
         docker("pause", instance.container)
         time.sleep(3)

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, TRAINING, BakedProject, ask, clean_environment, free_port, wait_for
+from conftest import ROOT, TRAINING, GeneratedProject, ask, clean_environment, free_port, wait_for
 from playwright.sync_api import Browser, Page, Request, expect
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ REWRITE = (
 )
 
 
-def add_plot(project: BakedProject, name: str) -> None:
+def add_plot(project: GeneratedProject, name: str) -> None:
     """Put a plot into the champion's bundle, with its checksum."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -62,7 +62,7 @@ def add_plot(project: BakedProject, name: str) -> None:
 
 
 @contextlib.contextmanager
-def serving(project: BakedProject, *arguments: str) -> Iterator[str]:
+def serving(project: GeneratedProject, *arguments: str) -> Iterator[str]:
     """Run `serve`, and yield its address."""
     port = free_port()
     command = [str(project.python), "-m", project.package, "serve", "--serving.port", str(port)]
@@ -76,7 +76,7 @@ def serving(project: BakedProject, *arguments: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def shown(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+def shown(trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> GeneratedProject:
     """A copy of the trained project whose bundle has a plot."""
     project = trained.copy(tmp_path_factory.mktemp("shown") / trained.path.name)
     add_plot(project, "a_plot.png")
@@ -84,7 +84,7 @@ def shown(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Ba
 
 
 @pytest.fixture(scope="module")
-def url(shown: BakedProject) -> Iterator[str]:
+def url(shown: GeneratedProject) -> Iterator[str]:
     """Its API's address."""
     with serving(shown) as address:
         yield address
@@ -361,7 +361,7 @@ KINDS = ["Ordinary household rubbish that nobody takes", "glass", "metal", "pape
 
 @pytest.mark.parametrize("task", ["classes", "quantity"])
 def test_many_classes_quantities_and_long_names_fit_a_phone(
-    task: str, opened: Callable[..., Opened], installed: BakedProject, tmp_path: Path
+    task: str, opened: Callable[..., Opened], installed: GeneratedProject, tmp_path: Path
 ) -> None:
     project = installed.copy(tmp_path / installed.path.name, *TRAINING)
     dice = random.Random(0)
@@ -422,7 +422,7 @@ def test_below_a_path_the_page_asks_for_nothing_elsewhere(
 
 
 def test_where_a_key_is_needed_the_page_has_a_field_for_it(
-    opened: Callable[..., Opened], shown: BakedProject, tmp_path: Path
+    opened: Callable[..., Opened], shown: GeneratedProject, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.txt"
     done = shown.command("key", "--name", "ann", "--file", str(keys), PYTHONPATH="src")
@@ -446,7 +446,7 @@ def test_where_a_key_is_needed_the_page_has_a_field_for_it(
 
 
 def test_a_page_that_is_open_shows_the_model_that_takes_over(
-    opened: Callable[..., Opened], trained: BakedProject, tmp_path: Path
+    opened: Callable[..., Opened], trained: GeneratedProject, tmp_path: Path
 ) -> None:
     project = trained.copy(tmp_path / trained.path.name)
     with serving(project) as address:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import BakedProject, ask
+from conftest import GeneratedProject, ask
 from playwright.sync_api import Browser, Page, expect
 from test_page import PATIENCE, PHONE, SCREENSHOTS, as_shown, every_view, field, serving, text
 
@@ -48,7 +48,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def written(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+def written(
+    trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory
+) -> GeneratedProject:
     """A copy of the trained project with its page."""
     project = trained.copy(tmp_path_factory.mktemp("written") / trained.path.name)
     (project.path / "STORY.md").write_text(STORY)
@@ -60,7 +62,7 @@ def written(trained: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def url(written: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(written: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page's address, below a path, as GitHub has it."""
     root = tmp_path_factory.mktemp("www")
     (root / "bird-strikes").symlink_to(written.path / "site")
@@ -72,7 +74,7 @@ def url(written: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def api(written: BakedProject) -> Iterator[str]:
+def api(written: GeneratedProject) -> Iterator[str]:
     """The address of the same model's API."""
     with serving(written) as address:
         yield address
@@ -143,7 +145,7 @@ def same(page: Page, about: dict[str, Any], answer: dict[str, Any]) -> None:
 
 @every_view
 def test_the_story_shows_its_text_the_pipeline_and_the_results(
-    opened: Callable[..., Page], written: BakedProject, size: tuple[int, int], scheme: str
+    opened: Callable[..., Page], written: GeneratedProject, size: tuple[int, int], scheme: str
 ) -> None:
     page = opened("", size, scheme)
     assert text(page, "h1") == "Bird strikes"
@@ -208,7 +210,7 @@ def test_an_example_and_a_change_of_it_are_predicted_as_the_api_does(
 
 @every_view
 def test_the_other_tab_has_the_card_and_the_plots(
-    opened: Callable[..., Page], written: BakedProject, size: tuple[int, int], scheme: str
+    opened: Callable[..., Page], written: GeneratedProject, size: tuple[int, int], scheme: str
 ) -> None:
     page = opened("demo.html#model", size, scheme)
     expect(page.locator("#card h3").first).to_be_visible()
@@ -219,7 +221,7 @@ def test_the_other_tab_has_the_card_and_the_plots(
     looked_at(page, "recorded-model")
 
 
-def test_the_page_is_light(written: BakedProject) -> None:
+def test_the_page_is_light(written: GeneratedProject) -> None:
     files = [path for path in (written.path / "site").rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files if path.suffix != ".png")
     print(f"{size} bytes without plots")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TRAINING, BakedProject, clean_environment, free_port
+from conftest import ROOT, TRAINING, GeneratedProject, clean_environment, free_port
 from test_images import docker, engine, inspect
 
 pytestmark = pytest.mark.slow
@@ -166,24 +166,26 @@ def ann(platform: Platform) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def project(installed: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+def project(
+    installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactory
+) -> GeneratedProject:
     """A copy of the installed project, with nothing trained."""
     return installed.copy(tmp_path_factory.mktemp("tracked") / installed.path.name, *TRAINING)
 
 
-def tell(project: BakedProject, login: dict[str, str]) -> Any:
+def tell(project: GeneratedProject, login: dict[str, str]) -> Any:
     """All that the platform knows."""
     done = project.run(project.python, "-c", TELL, **login)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def start(project: BakedProject, login: dict[str, str], **env: str) -> subprocess.Popen[str]:
+def start(project: GeneratedProject, login: dict[str, str], **env: str) -> subprocess.Popen[str]:
     """Begin a training of two families."""
     return subprocess.Popen(
         [project.python, "-m", project.package, *TRAIN],
         cwd=project.path,
-        env=clean_environment() | {"PYTHONPATH": "src", **login, **env},
+        env=clean_environment() | {**login, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -204,7 +206,7 @@ def status(url: str, login: dict[str, str] | None = None) -> int:
 
 
 def test_it_is_open_to_nobody_without_a_password_and_reached_from_this_machine_alone(
-    platform: Platform, project: BakedProject, ann: dict[str, str]
+    platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
     url = ann["MLFLOW_TRACKING_URI"]
     for path in ("", "api/2.0/mlflow/experiments/search?max_results=1", "graphql", "signup"):
@@ -257,7 +259,7 @@ def test_its_secrets_are_in_one_file_and_its_containers_have_few_rights(
 
 
 def test_a_training_goes_on_where_it_was_when_the_platform_was_killed_and_is_back(
-    platform: Platform, project: BakedProject, ann: dict[str, str]
+    platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
     training = start(project, ann)
     platform.wait_for_run("linear")
@@ -287,7 +289,7 @@ def test_a_training_goes_on_where_it_was_when_the_platform_was_killed_and_is_bac
 
 
 def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
-    platform: Platform, project: BakedProject, ann: dict[str, str]
+    platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
     before = tell(project, ann)
     training = start(project, ann, MLFLOW_HTTP_REQUEST_MAX_RETRIES="2")
@@ -305,7 +307,7 @@ def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
     for part in ("runs", "models", "versions"):
         assert before[part].items() <= after[part].items()
     assert len(after["versions"]) == len(before["versions"]) + 1  # that of the tree
-    again = project.command(*TRAIN, PYTHONPATH="src", **ann)
+    again = project.command(*TRAIN, **ann)
     assert again.returncode == 0, again.stderr
     told = tell(project, ann)
     assert told["runs"][left]["status"] == "FINISHED"
@@ -313,7 +315,7 @@ def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
 
 
 def test_another_user_reads_and_changes_nothing(
-    platform: Platform, project: BakedProject, ann: dict[str, str]
+    platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
     bob = dict(re.findall(r"(MLFLOW_\w+)=(\S+)", platform.done("user", "NAME=bob")))
     assert platform.refused("user", "NAME=bob") == (
@@ -321,7 +323,7 @@ def test_another_user_reads_and_changes_nothing(
     )
     done = project.command("pull", **bob)
     assert done.returncode == 0, done.stderr
-    done = project.command(*TRAIN, PYTHONPATH="src", **bob)
+    done = project.command(*TRAIN, **bob)
     assert done.returncode == 2
     assert "does not allow this user to do that" in done.stderr
     assert "Traceback" not in done.stderr
@@ -363,7 +365,7 @@ def test_what_is_no_whole_backup_is_refused_and_so_is_a_platform_in_use(
 
 
 def test_a_backup_that_was_made_during_a_training_brings_everything_back(
-    platform: Platform, project: BakedProject, ann: dict[str, str], tmp_path: Path
+    platform: Platform, project: GeneratedProject, ann: dict[str, str], tmp_path: Path
 ) -> None:
     project.make("pull", **ann)
     before = tell(project, ann)

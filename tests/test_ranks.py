@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject, clean_environment
+from conftest import ROOT, GeneratedProject, clean_environment
 
 sys.path.append(str(ROOT / "tests" / "bench"))
 from weak import ADDRESSES, PORT, machines
@@ -18,20 +18,22 @@ from weak import ADDRESSES, PORT, machines
 # `train`, where a rank is lost after 10 s instead of a minute, and the store first takes longer.
 PROGRAM = """
 import datetime, sys, time
-from PACKAGE import ranks, tracking
-from PACKAGE.__main__ import main
+from PACKAGE.__main__ import PROJECT
+from coldstart.cli import main
+from coldstart.nn import _ranks as ranks
+from coldstart.tracking import _mlflow as tracking
 
-report, told = tracking.EpochLog.__call__, []
+report, calls = tracking.EpochLog.__call__, []
 
 def slow(self, *arguments):
-    if not told:
+    if not calls:
         time.sleep(15)
-    told.append(arguments)
+    calls.append(arguments)
     report(self, *arguments)
 
 tracking.EpochLog.__call__ = slow
 ranks.LOST, ranks.BEAT = datetime.timedelta(seconds=10), 2
-sys.exit(main(["train", "--models", "neural"]))
+sys.exit(main(PROJECT, ["train", "--models", "neural"]))
 """
 
 
@@ -40,7 +42,7 @@ sys.exit(main(["train", "--models", "neural"]))
     os.geteuid() != 0 or not shutil.which("ip"), reason="namespaces need root and iproute2"
 )
 def test_a_slow_store_is_waited_for_and_a_machine_that_vanishes_is_not(
-    installed: BakedProject, tmp_path: Path
+    installed: GeneratedProject, tmp_path: Path
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("PACKAGE", installed.package))

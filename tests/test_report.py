@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject
+from conftest import GeneratedProject
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_report_fills_the_readme_in_with_the_champions_numbers(
-    trained: BakedProject, tmp_path: Path
+    trained: GeneratedProject, tmp_path: Path
 ) -> None:
     project = trained.copy(tmp_path / trained.path.name)
     page = project.path / "README.md"
@@ -42,11 +42,11 @@ def test_the_report_fills_the_readme_in_with_the_champions_numbers(
 
 
 def test_the_cards_command_gives_the_same_metrics_in_a_fresh_clone(
-    trained: BakedProject, tmp_path: Path
+    trained: GeneratedProject, tmp_path: Path
 ) -> None:
     card = (trained.path / "bundles/champion/MODEL_CARD.md").read_text()
     (command,) = re.findall(r"^```\n(.*make train MODEL=.*)\n```$", card, re.MULTILINE)
-    clone = BakedProject(tmp_path / trained.path.name)
+    clone = GeneratedProject(tmp_path / trained.path.name)
     cloned = trained.run("git", "clone", "--quiet", trained.path, clone.path)
     assert cloned.returncode == 0, cloned.stderr
     # The environment is the one that is there: to make it anew, files would have to be younger.

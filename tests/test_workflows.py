@@ -17,7 +17,7 @@ import pytest
 import yaml
 from boto3.session import Session
 from botocore import xform_name
-from conftest import ROOT, TEMPLATE, BakedProject, targets
+from conftest import ROOT, TEMPLATE, GeneratedProject, targets
 
 from coldstart import Settings
 from coldstart.config import ServingSettings
@@ -209,7 +209,7 @@ def test_what_breaks_with_the_newest_versions_is_told_in_one_issue(
 
 
 def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(
-    bake: Callable[..., BakedProject],
+    bake: Callable[..., GeneratedProject],
 ) -> None:
     project = bake()
     content = json.loads((project.path / ".devcontainer/devcontainer.json").read_text())
@@ -223,7 +223,7 @@ def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(
 
 
 def test_each_variable_of_the_env_example_is_read_by_something(
-    bake: Callable[..., BakedProject],
+    bake: Callable[..., GeneratedProject],
 ) -> None:
     project = bake()
     lines = (project.path / ".env.example").read_text().splitlines()
@@ -290,7 +290,7 @@ def test_the_role_of_the_deployment_may_do_what_it_does_and_little_else(tmp_path
 
 @pytest.mark.slow
 def test_a_commit_is_checked_by_the_projects_own_tools(
-    copied: BakedProject, tmp_path: Path
+    copied: GeneratedProject, tmp_path: Path
 ) -> None:
     home = {"PRE_COMMIT_HOME": str(tmp_path / "hooks")}
     program = Path(sys.executable).with_name("pre-commit")
@@ -311,7 +311,7 @@ def test_a_commit_is_checked_by_the_projects_own_tools(
 
 @pytest.mark.slow
 def test_the_newest_versions_are_found_and_then_installed_before_anything_else(
-    copied: BakedProject,
+    copied: GeneratedProject,
 ) -> None:
     assert "infra/environment.py" not in copied.make("--dry-run", "lint", "test").stdout
     copied.make("pins")

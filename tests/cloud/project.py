@@ -1,4 +1,4 @@
-"""A project whose person has an account at the testbed's provider."""
+"""A project, whose user has an account at the testbed's provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from conftest import BakedProject, clean_environment
+from conftest import GeneratedProject, clean_environment
 
 from .rented import Cloud
 
@@ -22,7 +22,9 @@ TASK = "infra/train.sky.yaml"
 class Started:
     """A command that was started, in a session of its own, and what it has said so far."""
 
-    def __init__(self, project: BakedProject, settings: dict[str, str], *arguments: str) -> None:
+    def __init__(
+        self, project: GeneratedProject, settings: dict[str, str], *arguments: str
+    ) -> None:
         self.process = subprocess.Popen(
             [project.python, "-m", project.package, *arguments],
             cwd=project.path,
@@ -73,11 +75,11 @@ class Started:
 
 
 class Rented:
-    """A baked project with an account at the provider."""
+    """A generated project, with an account at the provider."""
 
-    def __init__(self, project: BakedProject, cloud: Cloud) -> None:
+    def __init__(self, project: GeneratedProject, cloud: Cloud) -> None:
         self.project, self.cloud = project, cloud
-        self.settings = cloud.environment | {"PYTHONPATH": "src", "TORCH": ""}
+        self.settings = cloud.environment | {"TORCH": ""}
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the package; where it names SkyPilot's log, show the end of that."""
@@ -97,7 +99,7 @@ class Rented:
         return self.start("train-on", *asked, "--hours", str(hours), *arguments)
 
     def runs(self) -> list[dict[str, Any]]:
-        """What MLflow holds, the newest first."""
+        """Return the runs in MLflow, the newest first."""
         script = (
             "import json\nfrom mlflow import MlflowClient\n"
             "client = MlflowClient('sqlite:///mlflow.db')\n"
@@ -111,14 +113,14 @@ class Rented:
         return found
 
     def kept(self, folder: str = "jobs/") -> list[str]:
-        """Names in a folder of the bucket: by default in those of jobs."""
+        """Return names in a folder of the bucket, by default in that of jobs."""
         (bucket,) = self.cloud.client("s3").list_buckets(Prefix=NAME)["Buckets"] or [None]
         prefix = f"jobs/{folder}"
         found = self.cloud.client("s3").list_objects_v2(Bucket=bucket["Name"], Prefix=prefix)
         return [entry["Key"] for entry in found.get("Contents", ())]
 
     def machine(self, job: str) -> dict[str, Any]:
-        """A job's machine, if it has one that runs; else nothing."""
+        """Return a job's machine that runs, or an empty dictionary."""
         for one in self.cloud.instances():
             labels = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
             if labels.get("train-job", "").startswith(job) and one["State"]["Name"] == "running":
@@ -126,6 +128,6 @@ class Rented:
         return {}
 
     def works(self, job: str) -> bool:
-        """Whether a container runs on a job's machine."""
+        """Whether a job's command runs on its machine."""
         machine = self.machine(job)
-        return bool(machine and self.cloud.started(machine["InstanceId"]))
+        return bool(machine and self.cloud.runs_job(machine["InstanceId"]))

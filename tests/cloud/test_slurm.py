@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject, free_port
+from conftest import ROOT, GeneratedProject, free_port
 from test_images import docker
 from test_lambda import wait_for
 
@@ -83,7 +83,7 @@ def store(key: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def rented(trained: BakedProject, key: Path, store: str) -> Iterator[Rented]:
+def rented(trained: GeneratedProject, key: Path, store: str) -> Iterator[Rented]:
     """A copy of the trained project, of someone who has a key to the cluster and a bucket."""
     home, path = key.parent / "home", key.parent / trained.path.name
     project = trained.copy(path, ".sky", "mlruns", "mlflow.db", "bundles")

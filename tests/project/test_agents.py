@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, BakedProject
+from conftest import TEMPLATE, GeneratedProject
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ NOT_THERE = (".env", "keys.txt", "checkpoints/")
 """Files that a project has only if somebody makes them, or for as long as it trains."""
 
 
-def test_each_command_runs(trained: BakedProject, tmp_path: Path) -> None:
+def test_each_command_runs(trained: GeneratedProject, tmp_path: Path) -> None:
     project = trained.copy(tmp_path / trained.path.name)
     assert {"make prepare", "make train MODEL=linear", *ELSEWHERE} <= set(COMMANDS)
     for command in COMMANDS:
@@ -34,7 +34,7 @@ def test_each_command_runs(trained: BakedProject, tmp_path: Path) -> None:
             project.make(*command.split()[1:])
 
 
-def test_each_file_that_it_names_is_there(trained: BakedProject) -> None:
+def test_each_file_that_it_names_is_there(trained: GeneratedProject) -> None:
     text = re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
     folders = (trained.path, trained.path / "src" / trained.package)
     for name in re.findall(r"`([\w/.-]+(?:\.\w+|/))`", text):

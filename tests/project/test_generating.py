@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import COMBINATIONS, ROOT, TEMPLATE, BakedProject
+from conftest import COMBINATIONS, ROOT, TEMPLATE, GeneratedProject
 
 VENDOR = "vendor/"
 MOST_FILES = 48
@@ -20,12 +20,14 @@ MOST_FILES = 48
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=list(COMBINATIONS))
-def project(request: pytest.FixtureRequest, bake: Callable[..., BakedProject]) -> BakedProject:
+def project(
+    request: pytest.FixtureRequest, bake: Callable[..., GeneratedProject]
+) -> GeneratedProject:
     """A project of each combination of answers."""
     return bake(**request.param)
 
 
-def expected_files(project: BakedProject, license: str) -> set[str]:
+def expected_files(project: GeneratedProject, license: str) -> set[str]:
     """Return the template's files under their generated names."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -52,7 +54,7 @@ def test_it_asks_at_most_eight_questions_each_with_a_prompt() -> None:
 
 
 def test_the_generated_files_are_the_expected_ones(
-    project: BakedProject, request: pytest.FixtureRequest
+    project: GeneratedProject, request: pytest.FixtureRequest
 ) -> None:
     license = request.node.callspec.params["project"].get("license", "MIT")
     assert project.files() == expected_files(project, license)
@@ -67,7 +69,7 @@ def test_the_generated_files_are_the_expected_ones(
             assert (project.path / name).read_bytes() == (TEMPLATE / name).read_bytes(), name
 
 
-def test_no_brace_of_the_template_is_left_and_no_file_is_empty(project: BakedProject) -> None:
+def test_no_brace_of_the_template_is_left_and_no_file_is_empty(project: GeneratedProject) -> None:
     for name in project.files():
         if name.startswith(VENDOR):
             continue
@@ -81,7 +83,7 @@ def test_no_brace_of_the_template_is_left_and_no_file_is_empty(project: BakedPro
 
 
 def test_the_python_is_python_and_the_toml_holds_the_answers(
-    project: BakedProject, request: pytest.FixtureRequest
+    project: GeneratedProject, request: pytest.FixtureRequest
 ) -> None:
     answers = request.node.callspec.params["project"]
     for path in project.path.rglob("*.py"):
@@ -93,12 +95,12 @@ def test_the_python_is_python_and_the_toml_holds_the_answers(
         assert about["description"] == answers["description"]
 
 
-def test_beside_the_engine_there_are_about_forty_files(project: BakedProject) -> None:
+def test_beside_the_engine_there_are_about_forty_files(project: GeneratedProject) -> None:
     own = [name for name in project.files() if not name.startswith(VENDOR)]
     assert len(own) <= MOST_FILES, sorted(own)
 
 
-def test_the_first_commit_is_made_and_the_tree_is_clean(project: BakedProject) -> None:
+def test_the_first_commit_is_made_and_the_tree_is_clean(project: GeneratedProject) -> None:
     engine = tomllib.loads((project.path / "vendor/coldstart/pyproject.toml").read_text())
     message = f"Generate the project with coldstart {engine['project']['version']}"
     assert project.run("git", "log", "--format=%s").stdout.splitlines() == [message]

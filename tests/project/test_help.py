@@ -7,24 +7,24 @@ from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
-from conftest import BakedProject
+from conftest import GeneratedProject
 
 LINES, COLUMNS = 24, 80
 NO_OPTIONS = {"RUN", "RENT", "PYTHON", "V"}
 
 
 @pytest.fixture(scope="module")
-def project(bake: Callable[..., BakedProject]) -> BakedProject:
+def project(bake: Callable[..., GeneratedProject]) -> GeneratedProject:
     """A generated project that is not installed."""
     return bake()
 
 
-def makefile(project: BakedProject) -> str:
+def makefile(project: GeneratedProject) -> str:
     """Return the Makefile, with continued lines joined."""
     return (project.path / "Makefile").read_text().replace("\\\n", "")
 
 
-def recipes(project: BakedProject) -> dict[str, str]:
+def recipes(project: GeneratedProject) -> dict[str, str]:
     """Return the recipe of each target that has a description."""
     text = makefile(project)
     phony = set(" ".join(re.findall(r"^\.PHONY: (.*)", text, re.MULTILINE)).split())
@@ -36,7 +36,7 @@ def recipes(project: BakedProject) -> dict[str, str]:
     return dict(found)
 
 
-def screen(project: BakedProject) -> list[str]:
+def screen(project: GeneratedProject) -> list[str]:
     """Return the lines that `make help` prints."""
     return project.make("help").stdout.splitlines()
 
@@ -48,7 +48,7 @@ def shown(lines: list[str]) -> list[str]:
     return names + " ".join(lines[last:])[4:].split()
 
 
-def explained(project: BakedProject) -> dict[str, str]:
+def explained(project: GeneratedProject) -> dict[str, str]:
     """Return what `make help V=1` prints about each target."""
     found: dict[str, str] = defaultdict(str)
     name = ""
@@ -62,7 +62,7 @@ def explained(project: BakedProject) -> dict[str, str]:
     return found
 
 
-def test_help_fits_on_a_screen_and_has_every_target(project: BakedProject) -> None:
+def test_help_fits_on_a_screen_and_has_every_target(project: GeneratedProject) -> None:
     lines = screen(project)
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= COLUMNS
@@ -73,7 +73,7 @@ def test_help_fits_on_a_screen_and_has_every_target(project: BakedProject) -> No
     assert shown(lines)[: len(first)] == first
 
 
-def test_with_v_each_option_that_a_target_takes_is_explained(project: BakedProject) -> None:
+def test_with_v_each_option_that_a_target_takes_is_explained(project: GeneratedProject) -> None:
     printed = explained(project)
     assert set(printed) - {""} == set(recipes(project))
     (rent,) = re.findall(r"^RENT = (.*)", makefile(project), re.MULTILINE)
@@ -84,7 +84,7 @@ def test_with_v_each_option_that_a_target_takes_is_explained(project: BakedProje
             assert re.search(rf"\b{option}=", printed[name]), f"make {name} {option}="
 
 
-def test_a_target_of_ones_own_is_listed(bake: Callable[..., BakedProject]) -> None:
+def test_a_target_of_ones_own_is_listed(bake: Callable[..., GeneratedProject]) -> None:
     project = bake(project_slug="own")
     with (project.path / "Makefile").open("a") as file:
         file.write("\nmine: ## paint what I need; COLOUR=red\n\techo $(COLOUR)\n")
@@ -93,7 +93,7 @@ def test_a_target_of_ones_own_is_listed(bake: Callable[..., BakedProject]) -> No
     assert row in explained(project)["mine"]
 
 
-def test_an_option_that_is_set_to_a_word_for_no_is_not_set(project: BakedProject) -> None:
+def test_an_option_that_is_set_to_a_word_for_no_is_not_set(project: GeneratedProject) -> None:
     def command(value: str) -> str:
         return project.make("--dry-run", "cloud-destroy", f"YES={value}").stdout
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject
+from conftest import GeneratedProject
 
 pytestmark = pytest.mark.slow
 
@@ -20,14 +20,14 @@ UV = Path(sys.executable).with_name("uv")
 
 
 @pytest.fixture
-def project(bake: Callable[..., BakedProject], trained: BakedProject) -> BakedProject:
+def project(bake: Callable[..., GeneratedProject], trained: GeneratedProject) -> GeneratedProject:
     """A generated project without an environment, with the bundles of the trained one."""
     project = bake()
     shutil.copytree(trained.path / "bundles", project.path / "bundles", symlinks=True)
     return project
 
 
-def find_links(project: BakedProject) -> str:
+def find_links(project: GeneratedProject) -> str:
     """Return where infra/environment.py finds wheels, for uv, which reads no settings of pip."""
     script = (
         "import sys; sys.path.insert(0, 'infra'); import environment; from pathlib import Path; "
@@ -36,7 +36,7 @@ def find_links(project: BakedProject) -> str:
     return project.run(sys.executable, "-c", script).stdout.strip()
 
 
-def pin(project: BakedProject) -> None:
+def pin(project: GeneratedProject) -> None:
     """Have uv take the versions of constraints.txt: what is newest changes from day to day."""
     pins = (project.path / "constraints.txt").read_text().splitlines()
     table = f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n"
@@ -44,7 +44,7 @@ def pin(project: BakedProject) -> None:
         file.write(table)
 
 
-def test_uv_run_makes_an_environment_that_trains(project: BakedProject) -> None:
+def test_uv_run_makes_an_environment_that_trains(project: GeneratedProject) -> None:
     pin(project)
     # Where torch's own index cannot be reached, the wheel comes from a folder.
     folders = find_links(project)
@@ -64,7 +64,7 @@ def test_uv_run_makes_an_environment_that_trains(project: BakedProject) -> None:
     assert "uv.lock" not in project.files()
 
 
-def test_pip_installs_what_serving_needs(project: BakedProject) -> None:
+def test_pip_installs_what_serving_needs(project: GeneratedProject) -> None:
     subprocess.run([sys.executable, "-m", "venv", project.path / ".venv"], check=True)
     pip = [project.python, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt"]
     done = project.run(*pip, "./vendor/coldstart", "-e", ".")
@@ -79,7 +79,7 @@ def test_pip_installs_what_serving_needs(project: BakedProject) -> None:
 
 
 def test_setup_says_what_to_do_when_torchs_index_cannot_be_reached(
-    bake: Callable[..., BakedProject],
+    bake: Callable[..., GeneratedProject],
 ) -> None:
     project = bake()
     unreachable = {

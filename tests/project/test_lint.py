@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import COMBINATIONS, BakedProject
+from conftest import COMBINATIONS, GeneratedProject
 from overlay import make_environment
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", ["default", "longest name"])
-def test_a_project_passes_its_own_lint(name: str, bake: Callable[..., BakedProject]) -> None:
+def test_a_project_passes_its_own_lint(name: str, bake: Callable[..., GeneratedProject]) -> None:
     # Names change line lengths, and nothing else; the other combinations differ in texts.
     project = bake(**COMBINATIONS[name])
     make_environment(project.path)

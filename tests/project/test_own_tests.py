@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject
+from conftest import GeneratedProject
 
 pytestmark = pytest.mark.slow
 
@@ -33,14 +33,14 @@ def write_houses(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def summary(project: BakedProject) -> str:
+def summary(project: GeneratedProject) -> str:
     """Run the project's tests, which must pass, and return pytest's last line."""
     printed = project.make("test", **NESTED).stdout
     print(printed[-2000:])
     return next(line for line in reversed(printed.splitlines()) if " passed" in line)
 
 
-def test_a_project_passes_its_own_tests(copied: BakedProject) -> None:
+def test_a_project_passes_its_own_tests(copied: GeneratedProject) -> None:
     assert "skipped" not in summary(copied)
 
 
@@ -58,7 +58,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_project_passes_its_own_tests_and_lint_with_data_of_ones_own(
-    copied: BakedProject, address: str
+    copied: GeneratedProject, address: str
 ) -> None:
     copied.make("data", f"SOURCE={address}", "TARGET=price")
     copied.make("lint")

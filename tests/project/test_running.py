@@ -10,12 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject, ask, free_port, wait_for
+from conftest import GeneratedProject, ask, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
 
-def test_training_reaches_what_this_data_allows(trained: BakedProject) -> None:
+def test_training_reaches_what_this_data_allows(trained: GeneratedProject) -> None:
     script = (
         "import json, mlflow\n"
         "from mlflow import MlflowClient\n"
@@ -49,7 +49,7 @@ def test_training_reaches_what_this_data_allows(trained: BakedProject) -> None:
 
 
 def test_the_served_answer_is_the_models_and_the_files(
-    trained: BakedProject, tmp_path: Path
+    trained: GeneratedProject, tmp_path: Path
 ) -> None:
     port = free_port()
     server = subprocess.Popen(
@@ -82,7 +82,7 @@ def test_the_served_answer_is_the_models_and_the_files(
         server.wait(timeout=30)
 
 
-def test_runs_go_to_a_tracking_server_over_http(copied: BakedProject, tmp_path: Path) -> None:
+def test_runs_go_to_a_tracking_server_over_http(copied: GeneratedProject, tmp_path: Path) -> None:
     port = free_port()
     server = subprocess.Popen(
         [

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject
+from conftest import ROOT, GeneratedProject
 from overlay import make_environment
 from test_ways import commit_what_stands_here, run, tool
 
@@ -19,15 +19,15 @@ OLDER = "e3309ff164c38bd05862ed990aba2c10fd214a0c"
 """The last version that copied all code into the project."""
 
 
-def made_by_cruft(template: Path, folder: Path) -> BakedProject:
+def made_by_cruft(template: Path, folder: Path) -> GeneratedProject:
     """Generate a project as docs/how-to/update.md does."""
     run(folder, tool("cruft"), "create", template, "--no-input")
-    project = BakedProject(folder / "bird-strikes")
+    project = GeneratedProject(folder / "bird-strikes")
     commit(project, "Made by cruft")
     return project
 
 
-def commit(project: BakedProject, message: str) -> None:
+def commit(project: GeneratedProject, message: str) -> None:
     """Commit what stands in a project."""
     assert project.run("git", "add", "--all").returncode == 0
     assert project.run("git", "commit", "--quiet", "-m", message).returncode == 0
@@ -40,12 +40,12 @@ def edit(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after))
 
 
-def conflicts(project: BakedProject) -> set[str]:
+def conflicts(project: GeneratedProject) -> set[str]:
     """Return the files that hold both versions of a change."""
     return set(project.run("git", "diff", "--name-only", "--diff-filter=U").stdout.split())
 
 
-def update(project: BakedProject) -> None:
+def update(project: GeneratedProject) -> None:
     """Bring the template's newest version in."""
     assert project.run(tool("cruft"), "check").returncode == 1
     done = project.run(tool("cruft"), "update", "--skip-apply-ask")
@@ -53,7 +53,7 @@ def update(project: BakedProject) -> None:
     assert not list(project.path.rglob("*.rej"))
 
 
-def assert_prepares(project: BakedProject) -> str:
+def assert_prepares(project: GeneratedProject) -> str:
     """Read, validate and split the project's data with its own code, and return the output."""
     shutil.rmtree(project.path / ".venv", ignore_errors=True)
     make_environment(project.path)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject, ask, clean_environment, free_port, kept, wait_for
+from conftest import ROOT, GeneratedProject, ask, clean_environment, free_port, kept, wait_for
 from overlay import make_environment
 
 pytestmark = pytest.mark.slow
@@ -114,10 +114,10 @@ WAYS = [*FOLDERS, from_a_zip, from_a_git_address, by_cruft, by_an_update]
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.__name__ for way in WAYS])
 def test_a_project_predicts_however_it_was_generated(
-    way: Callable[[Path, Path], None], repository: Path, tmp_path: Path, trained: BakedProject
+    way: Callable[[Path, Path], None], repository: Path, tmp_path: Path, trained: GeneratedProject
 ) -> None:
     way(repository, tmp_path)
-    project = BakedProject(tmp_path / NAME)
+    project = GeneratedProject(tmp_path / NAME)
     engine = "{{cookiecutter.project_slug}}/vendor/coldstart"
     source = (ROOT if way in FOLDERS else repository) / engine
     for path in kept(ROOT / engine):

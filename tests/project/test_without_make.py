@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, BakedProject, ask, clean_environment, free_port, wait_for
+from conftest import ROOT, GeneratedProject, ask, clean_environment, free_port, wait_for
 from test_help import recipes
 
 PAGE = ROOT / "docs/how-to/run-without-make.md"
@@ -20,12 +20,12 @@ NEEDS_MAKE = {"pins"}
 
 
 @pytest.fixture(scope="module")
-def project(bake: Callable[..., BakedProject]) -> BakedProject:
+def project(bake: Callable[..., GeneratedProject]) -> GeneratedProject:
     """A generated project that is not installed."""
     return bake()
 
 
-def page(project: BakedProject) -> str:
+def page(project: GeneratedProject) -> str:
     """Return the page, for a project of this name."""
     return PAGE.read_text().replace("my_project", project.package)
 
@@ -35,7 +35,9 @@ def here(command: str) -> list[str]:
     return shlex.split(command.replace(WINDOWS, ".venv/bin/").replace("\\", "/"))
 
 
-def test_each_target_is_there_with_the_command_that_make_would_run(project: BakedProject) -> None:
+def test_each_target_is_there_with_the_command_that_make_would_run(
+    project: GeneratedProject,
+) -> None:
     rows = re.findall(r"^\| `make (.*?)` \| (.*) \|$", page(project), re.MULTILINE)
     assert {asked.split()[0] for asked, _ in rows} == set(recipes(project)) - NEEDS_MAKE
     assert all(f"`make {name}` needs" in page(project) for name in NEEDS_MAKE)
@@ -61,7 +63,7 @@ def test_each_target_is_there_with_the_command_that_make_would_run(project: Bake
 
 @pytest.mark.slow
 def test_from_nothing_to_a_served_prediction_by_the_packages_commands(
-    copied: BakedProject, tmp_path: Path
+    copied: GeneratedProject, tmp_path: Path
 ) -> None:
     project = copied
     tools = tmp_path / "bin"
