@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from conftest import ROOT, GeneratedProject
+from conftest import ROOT, TRAINING, GeneratedProject
 from test_images import engine
 
 from .project import NAME, TASK, Rented
