@@ -32,7 +32,7 @@ lint: .venv/ready ## check style, types and the engine's layers
 	@.venv/bin/ruff format --config pyproject.toml --check $(CODE)
 	@mkdir -p .venv/source && ln -sfn '../../$(TEMPLATE)/src/{{cookiecutter.__package}}' .venv/source/bird_strikes
 	@.venv/bin/mypy
-	@.venv/bin/mypy --cache-dir .mypy_cache/platform infra/platform
+	@.venv/bin/mypy --cache-dir .mypy_cache/platform infra/platform/*.py
 	@test ! -f '$(ENGINE)/.importlinter' || .venv/bin/lint-imports --config '$(ENGINE)/.importlinter'
 
 docs: .venv/ready ## build the documentation in .docs; a broken link is an error

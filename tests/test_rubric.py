@@ -1,4 +1,4 @@
-"""docs/explanation/readiness.md: each file, command and test that it names exists, and its points add up."""
+"""docs/explanation/readiness.md: what it names exists, and its points add up."""
 
 from __future__ import annotations
 

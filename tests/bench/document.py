@@ -1,4 +1,4 @@
-"""docs/reference/scale.md: what more requests need, worked out from what was measured of the API."""
+"""docs/reference/scale.md: what more requests need, derived from measurements of the API."""
 
 from __future__ import annotations
 
@@ -209,8 +209,9 @@ connection to the worker that takes it first, not to the idlest: few long connec
 unevenly.
 3. **What stands in front** (reasoned): TLS and the forwarding of {WANTED:,} requests a second are
 work for several cores of a proxy. New connections cost more than requests: keep them.
-4. **Counting by worker** (reasoned, from the code): `serving.per_minute` and `serving.max_concurrency` hold
-for each worker, so a client's limit grows with their number; limit it in the proxy instead.
+4. **Counting by worker** (reasoned, from the code): `serving.per_minute` and
+`serving.max_concurrency` hold for each worker, so a client's limit grows
+with their number; limit it in the proxy instead.
 5. **Large files** (reasoned, from the code): each worker answers two at a time, each in a process
 of its own beside the worker's; more get 503. Give them machines of their own.
 6. **Kept predictions** (reasoned, from the code): `serving.record` writes to one disk up to a limit

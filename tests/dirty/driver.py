@@ -116,7 +116,8 @@ def parts(dataset: Dataset, split: Split) -> dict[str, Any]:
     for name in contract.names("group"):
         found["shared_groups"] = len(set(table[name][seen]) & set(table[name][split.test]))
     for name in contract.names("time"):
-        found["in_order"] = bool(table[name][seen].max() <= table[name][split.test].min())
+        last: Any = table[name][seen].max()
+        found["in_order"] = bool(last <= table[name][split.test].min())
     return found
 
 

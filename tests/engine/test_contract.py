@@ -199,7 +199,7 @@ def test_a_type_of_column_can_be_added(
         encoded = contract.encode({"price": [1.5, None]}).numbers[:, 0]
         assert encoded[0] == 1.5
         assert np.isnan(encoded[1])
-        with pytest.raises(UserError, match="currenci.*is it currency"):
+        with pytest.raises(UserError, match=r"currenci.*is it currency"):
             load(write_project, tmp_path, **{**columns, "price": {"type": "money", "currenci": ""}})
     finally:
         TYPES[:] = before

@@ -75,7 +75,9 @@ def memory(api: Any) -> int:
 def test_beyond_what_can_be_answered_requests_are_refused_and_it_recovers(
     small_bundle: Path, served: Server
 ) -> None:
-    with served(small_bundle.parents[1], "--serving.max-concurrency", "4", stderr=subprocess.PIPE) as api:
+    with served(
+        small_bundle.parents[1], "--serving.max-concurrency", "4", stderr=subprocess.PIPE
+    ) as api:
         warm = Crowd(api, 4)
         time.sleep(1)
         warm.end()

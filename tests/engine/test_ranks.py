@@ -41,7 +41,8 @@ from coldstart.nn._batches import InMemory
 from coldstart.config._settings import NeuralSettings, rank_of
 from coldstart.nn._job import TrainingJob, report_nothing
 
-folder, epochs, settings = Path(sys.argv[1]), int(sys.argv[2]), NeuralSettings(**json.loads(sys.argv[3]))
+folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
+settings = NeuralSettings(**json.loads(sys.argv[3]))
 
 def train(fabric, job):
     weights, _ = network.train_network(fabric, job)

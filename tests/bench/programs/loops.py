@@ -8,7 +8,7 @@ whether they did the same work.
 """
 
 # The generated project's environment has these libraries, the template's has not.
-# mypy: disable-error-code="import-not-found, import-untyped"
+# mypy: ignore-errors
 
 import json
 import os

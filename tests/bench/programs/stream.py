@@ -8,7 +8,7 @@ stream) to the file, as JSON.
 """
 
 # The generated project's environment has these libraries, the template's has not.
-# mypy: disable-error-code="import-not-found, import-untyped"
+# mypy: ignore-errors
 
 import json
 import os

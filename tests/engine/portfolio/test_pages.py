@@ -1,4 +1,4 @@
-"""The portfolio page, of projects of their own: what is recorded, what is shown, what is refused."""
+"""The portfolio page of small projects: what is recorded, what is shown, what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's requests, of real models: contributions computed by hand, examples, keys, a new bundle."""
+"""The page's requests, of real models: contributions, examples, keys, a new bundle."""
 
 from __future__ import annotations
 

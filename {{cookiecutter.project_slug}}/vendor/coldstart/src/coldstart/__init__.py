@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from coldstart.data import Dataset
     from coldstart.errors import UserError
 
-__all__ = ["BundlePredictor", "Contract", "Dataset", "Project", "Settings", "StageTimer", "UserError"]
+__all__ = [
+    "BundlePredictor",
+    "Contract",
+    "Dataset",
+    "Project",
+    "Settings",
+    "StageTimer",
+    "UserError",
+]
 
 _WHERE = {
     "BundlePredictor": "coldstart.bundle",

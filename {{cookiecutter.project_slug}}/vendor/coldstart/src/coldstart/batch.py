@@ -138,8 +138,9 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
         else:
             if lag.lag_of not in present:
                 raise UserError(
-                    f"{file} has no column {lag.lag_of}, which the forecast is computed from. Put the "
-                    f"earlier rows above those to forecast, and leave {lag.lag_of} empty in those"
+                    f"{file} has no column {lag.lag_of}, which the forecast is computed from. "
+                    f"Put the earlier rows above those to forecast, and leave {lag.lag_of} "
+                    "empty in those"
                 )
             sources = [lag.lag_of, *contract.names("time"), *contract.names("series")]
             for source in map(str, sources):
@@ -152,5 +153,8 @@ def needed(contract: Contract, present: list[str], file: Path) -> dict[str, Base
         wanted = ", ".join(contract.features)
         raise UserError(f"{file} has none of the columns {wanted}; is its first line the header?")
     if absent:
-        print(f"{file} has no column {', '.join(absent)}: its values are taken as missing", file=sys.stderr)
+        print(
+            f"{file} has no column {', '.join(absent)}: its values are taken as missing",
+            file=sys.stderr,
+        )
     return columns

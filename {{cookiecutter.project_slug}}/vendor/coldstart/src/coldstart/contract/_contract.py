@@ -22,7 +22,7 @@ try:
 except ImportError:  # PyYAML without its library in C, which is ten times as fast
     from yaml import SafeLoader  # type: ignore[assignment]
 
-from coldstart.contract._derived import DerivedColumn, compute, registered
+from coldstart.contract._derived import DerivedColumn, NamedColumns, compute, registered
 from coldstart.contract.columns import (
     TYPES,
     BaseColumn,
@@ -281,10 +281,8 @@ class Contract(BaseModel):
         strings = np.array(columns["strings"], dtype=object)
         strings = strings.reshape(len(columns["strings"]), rows)
         if self.derived:
-            names = self.encoded_names
-            named = dict(zip(names["numbers"], numbers, strict=True))
-            named |= zip(names["strings"], strings, strict=True)
-            numbers = np.vstack([numbers, compute(self.derived, named, rows)])
+            named = NamedColumns(self._places, numbers, strings)
+            numbers = np.concatenate([numbers, compute(self.derived, named, rows)])
         np.maximum(numbers, -FLOAT32_MAX, out=numbers)  # np.clip takes twice as long
         np.minimum(numbers, FLOAT32_MAX, out=numbers)
         return EncodedFeatures(numbers.T.astype(np.float32), strings.T)
@@ -296,6 +294,15 @@ class Contract(BaseModel):
         for name, column in self.features.items():
             names[column.matrix] += column.encoded_names(name)
         return names
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[bool, int]]:
+        """For each encoded column whether it is in `strings`, and its row there."""
+        return {
+            name: (matrix == "strings", row)
+            for matrix, names in self.encoded_names.items()
+            for row, name in enumerate(names)
+        }
 
     def encoded_columns(self) -> list[str]:
         """Return the names of all encoded columns: numbers, derived columns, strings.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,34 @@ DerivedColumn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 """From named arrays of shape (n,), float64 with NaN for missing or strings, to one of numbers."""
 
 _functions: dict[str, DerivedColumn] = {}
+
+
+class NamedColumns(Mapping[str, np.ndarray]):
+    """Encoded columns by name, looked up when one is used: of most only a few are.
+
+    Parameters
+    ----------
+    places : mapping of str to tuple of bool and int
+        For each column whether it is in `strings`, and its row there.
+    numbers, strings : ndarray of shape (columns, n)
+        The encoded columns.
+    """
+
+    def __init__(
+        self, places: Mapping[str, tuple[bool, int]], numbers: np.ndarray, strings: np.ndarray
+    ) -> None:
+        self._places, self._matrices = places, (numbers, strings)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        matrix, row = self._places[name]
+        column: np.ndarray = self._matrices[matrix][row]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def register_derived(functions: Mapping[str, DerivedColumn]) -> None:

@@ -186,7 +186,7 @@ def check_target(target: pl.Series, contract: Contract) -> None:
 
 
 def strata(target: pl.Series, contract: Contract) -> np.ndarray:
-    """Number the classes, or the deciles of a numeric target."""
+    """Return the index of each row's class, or of its decile of a numeric target."""
     if contract.classifies:
         numbers: np.ndarray = target.cast(pl.String).rank("dense").to_numpy()
         return numbers
@@ -197,7 +197,9 @@ def strata(target: pl.Series, contract: Contract) -> np.ndarray:
 
 
 def split_units(table: pl.DataFrame, contract: Contract, coincidence: float) -> np.ndarray:
-    """Number the units that a split must not divide: groups, or copies of one row.
+    """Return the index of each row's unit, which a split must not divide.
+
+    Units are groups, or copies of one row.
 
     A table of a few columns with a few values each has many equal rows that are not copies. Keeping
     those together would make the parts differ from each other.

@@ -52,7 +52,7 @@ def register_boosting(*kinds: type) -> None:
 
 
 def _convert_lightgbm(scope: Any, operator: Any, container: Any) -> None:
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (
         convert_lightgbm,
     )
 
@@ -60,7 +60,7 @@ def _convert_lightgbm(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _convert_xgboost(scope: Any, operator: Any, container: Any) -> None:
-    from onnxmltools.convert.xgboost.operator_converters.XGBoost import (  # type: ignore[import-untyped]
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import (
         convert_xgboost,
     )
 

@@ -34,7 +34,7 @@ def limitations(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) 
         said.append(f"The rarer class has {few} test rows: treat the score as a rough estimate.")
     if time := contract.names("time"):
         last = dataset.table[time[0]][dataset.fitting_rows].dt.date().max()
-        said.append(f"The rows it was fitted on end on {last}. Later changes are unknown to it.")
+        said.append(f"The rows it was fitted on end on {last!s}. Later changes are unknown to it.")
     else:
         said.append(
             "No column holds the time of a row, so the test rows are not later than the others. "

@@ -104,7 +104,7 @@ class Outcomes:
             self.found.append(predicted.join(self.table, on=self.keys, maintain_order="left"))
 
     def joined(self, rows: int) -> pl.DataFrame:
-        """Return all predictions with a known outcome, and note how many of so many rows they are."""
+        """Return all predictions with a known outcome, and note their share of so many rows."""
         joined = pl.concat(self.found)
         if self.keys[0] not in joined.columns:
             return joined

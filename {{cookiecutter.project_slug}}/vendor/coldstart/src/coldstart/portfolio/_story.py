@@ -130,7 +130,7 @@ def plain_text(inline: Token) -> str:
 
 
 def pictures(path: Path, tokens: list[Token]) -> dict[Path, Path]:
-    """Return the picture files by their place in the page's folder, and let the tokens name that."""
+    """Return the picture files by their place in the page's folder, which the tokens then name."""
     found = {}
     for image in (one for token in tokens for one in token.children or [] if one.type == "image"):
         source = unquote(str(image.attrs["src"]))

@@ -84,7 +84,7 @@ def read_keys(path: Path) -> dict[str, str]:
 
 
 def digest(key: str) -> str:
-    """Return the SHA-256 of a key, hexadecimal. It has 256 random bits: no slower hash is needed."""
+    """Return the SHA-256 of a key. It has 256 random bits: no slower hash is needed."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

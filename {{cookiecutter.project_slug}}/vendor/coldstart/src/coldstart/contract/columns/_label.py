@@ -31,9 +31,9 @@ class Category(BaseColumn):
     matrix = "strings"
 
     type: Literal["category"]
-    categories: list[str] = []
+    categories: list[str] = Field([])
     unseen: Literal["allow", "refuse"] = "allow"
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field({})
 
     @model_validator(mode="after")
     def _labels_are_of_categories(self) -> Self:
@@ -82,9 +82,9 @@ class Boolean(BaseColumn):
     hint = "true_values and false_values"
 
     type: Literal["boolean"]
-    true_values: list[str] = ["true", "True", "TRUE", "yes", "Yes", "YES", "1"]
-    false_values: list[str] = ["false", "False", "FALSE", "no", "No", "NO", "0"]
-    labels: dict[str, str] = {}
+    true_values: list[str] = Field(["true", "True", "TRUE", "yes", "Yes", "YES", "1"])
+    false_values: list[str] = Field(["false", "False", "FALSE", "no", "No", "NO", "0"])
+    labels: dict[str, str] = Field({})
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -55,8 +55,8 @@ class Number(BaseColumn):
     maximum: float | None = None
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'", "_"] = ""
-    affixes: list[str] = []
-    multipliers: dict[str, float] = {}
+    affixes: list[str] = Field([])
+    multipliers: dict[str, float] = Field({})
     lag_of: str | None = None
     steps: int = Field(1, gt=0)
     season: int | None = Field(None, gt=0)

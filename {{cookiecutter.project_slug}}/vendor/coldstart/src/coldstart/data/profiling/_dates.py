@@ -117,7 +117,8 @@ def date_formats(texts: Sequence[str]) -> Dates:
             )
         if len(known) == 2:
             found.warnings.append(
-                "some dates have the day first and some the month: where both fit, the more frequent is used"
+                "some dates have the day first and some the month: where both fit, "
+                "the more frequent is used"
             )
         for first in sorted(known, key=lambda first: -sum(fits(firsts[written], first))):
             one, two = ("%d", "%m") if first else ("%m", "%d")

@@ -152,7 +152,8 @@ def print_summary(
     target_profile = found.profiles[found.target]
     findings = found.findings
     print(
-        f"\n{found.rows:,} rows, {len(found.profiles)} columns; target {target_profile.name}: {describe_target(target_profile)}"
+        f"\n{found.rows:,} rows, {len(found.profiles)} columns; "
+        f"target {target_profile.name}: {describe_target(target_profile)}"
     )
     if found.missing_target:
         print(
@@ -185,7 +186,8 @@ def print_summary(
     if best:
         strongest = ", ".join(f"{name} {score:.3f}" for name, score in best)
         print(
-            f"\nStrongest single features ({findings.metric}): {strongest}; together {findings.together:.3f}"
+            f"\nStrongest single features ({findings.metric}): {strongest}; "
+            f"together {findings.together:.3f}"
         )
     if kept:
         print(f"\n{len(kept)} columns of {settings.contract} are kept (FRESH=1 drafts them anew)")

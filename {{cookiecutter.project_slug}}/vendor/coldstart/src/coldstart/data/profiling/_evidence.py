@@ -89,7 +89,8 @@ def duplicates_target(context: LeakContext, name: str) -> str:
     if len(x) >= 50 and profile.distinct > 30 and not ordered and r > 0.5:
         order = abs(float(spearmanr(x, y).statistic))
         if order > COPY_CORRELATION:
-            return f"It puts the rows into the same order as {context.target_profile.name} (a logarithm, say)."
+            name = context.target_profile.name
+            return f"It puts the rows into the same order as {name} (a logarithm, say)."
     return ""
 
 
@@ -126,7 +127,8 @@ def filled_afterwards(context: LeakContext, name: str) -> tuple[str, float | Non
     if score >= (BY_MISSING if target.classifies else BY_MISSING_VALUE):
         if min(there, absent) < 10:
             return "", None
-        why = f"Whether it is filled in gives {context.target_profile.name} away ({target.metric} of that alone"
+        name = context.target_profile.name
+        why = f"Whether it is filled in gives {name} away ({target.metric} of that alone"
         return f"{why}: {score:.3f}), so it is filled in afterwards.", score
     if not target.classifies:
         return "", None
@@ -186,6 +188,6 @@ def contains_label(context: LeakContext, name: str, squeezed: pl.Series) -> str:
         return ""
     caught, word, right, label = max(seen)
     return (
-        f"It contains the answer: where it says {word!r}, {context.target_profile.name} is {label!r} in "
-        f"{right:.0%} of rows, and so it says in {caught:.0%} of those."
+        f"It contains the answer: where it says {word!r}, {context.target_profile.name} is "
+        f"{label!r} in {right:.0%} of rows, and so it says in {caught:.0%} of those."
     )

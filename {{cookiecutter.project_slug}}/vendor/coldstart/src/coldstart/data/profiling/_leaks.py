@@ -113,7 +113,9 @@ class LeakDetector:
         for name in suspects:
             score = self.found.alone[name]
             others = f"all other columns together reach {rest:.3f}"
-            comparable = self.profiles[name].type != "text" and rarest >= 8 and len(self.columns) > 1
+            comparable = (
+                self.profiles[name].type != "text" and rarest >= 8 and len(self.columns) > 1
+            )
             if comparable and (1 - rest) >= max(0.02, 8 * (1 - score)):
                 self.add_leak(name, f"Alone it is nearly perfect; {others}.")
                 for other in coarser[name]:

@@ -151,7 +151,8 @@ def split_by_group(found: TableProfile, key: ColumnProfile, why: str) -> None:
     key.settings = {"type": "category", "role": "group", "nullable": False, **missing}
     key.read()
     key.notes.append(
-        f"group: {why} ({key.distinct:,} in {len(key.raw):,} rows), so the split keeps them together"
+        f"group: {why} ({key.distinct:,} in {len(key.raw):,} rows), "
+        "so the split keeps them together"
     )
     found.split = f"by {key.name}: all rows of one are in the same part"
 

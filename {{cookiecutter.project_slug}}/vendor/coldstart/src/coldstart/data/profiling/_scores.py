@@ -91,7 +91,7 @@ class Target:
 
 
 def bins(profile: ColumnProfile, values: pl.Series) -> np.ndarray:
-    """Number the categories of a column, or the bins of its numbers, with 0 for missing."""
+    """Return the index of each row's category, or of its number's bin, with 0 for missing."""
     if profile.type in ("category", "boolean"):
         return values.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
     quantity = values.to_physical().cast(pl.Float64).to_numpy()

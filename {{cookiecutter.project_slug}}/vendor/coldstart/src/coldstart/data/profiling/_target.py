@@ -110,8 +110,8 @@ def set_target(profile: ColumnProfile) -> None:
     if profile.type in ("text", "category") and profile.distinct > max(20, 0.5 * profile.known):
         raise UserError(
             f"{name} has {profile.distinct:,} different texts in {profile.known:,} rows "
-            f"(such as {profile.values.drop_nulls()[0][:40]!r}): neither a number nor a few classes, "
-            "so it cannot be predicted; choose another TARGET"
+            f"(such as {profile.values.drop_nulls()[0][:40]!r}): neither a number nor a few "
+            "classes, so it cannot be predicted; choose another TARGET"
         )
     if profile.type == "text":
         change_type(profile, {"type": "category"})

@@ -55,7 +55,8 @@ def download_objects(source: Source, into: Path) -> None:
             }
         if not objects:
             raise UserError(
-                f"{source.address}: no object has this key, and no table has a key that begins with it"
+                f"{source.address}: no object has this key, and no table has a key that begins "
+                "with it"
             )
         folder = key if key.endswith("/") else key.rpartition("/")[0]
         bar = tqdm(desc=source.name, total=sum(objects.values()), unit="B", unit_scale=True,

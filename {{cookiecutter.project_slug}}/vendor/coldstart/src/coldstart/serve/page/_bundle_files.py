@@ -20,7 +20,7 @@ SUGGESTED = 200  # categories of a column that lists none
 
 
 def read_file(predictor: BundlePredictor, name: str) -> bytes | None:
-    """Return a file of the bundle; None if it has none, or it is not the one that it was made with."""
+    """Return a file of the bundle; None if it is missing or was changed."""
     checksum = predictor.manifest.files.get(name)
     try:
         content = (predictor.folder / name).read_bytes() if checksum else b""
@@ -35,7 +35,7 @@ def plots(predictor: BundlePredictor) -> list[str]:
 
 
 def card(predictor: BundlePredictor) -> str:
-    """Return the model card as HTML, its headings a level lower: the page has a title of its own."""
+    """Return the model card as HTML, its headings a level lower than the page's title."""
     text = (read_file(predictor, CARD) or b"This bundle has no model card.").decode()
     markdown = parser()
     tokens = markdown.parse(text)
@@ -97,7 +97,7 @@ def about(predictor: BundlePredictor, rows: list[Row], title: str) -> dict[str, 
 
 
 def labels(column: BaseColumn) -> dict[str, str]:
-    """Return the texts that stand for a column's values on the page, where the contract has some."""
+    """Return the labels of a column's values that the page shows, if the contract has some."""
     found: dict[str, str] = getattr(column, "labels", {})
     return found
 
