@@ -314,7 +314,7 @@ class Settings(BaseSettings):
     models: list[str] | None = Field(
         None,
         min_length=1,
-        description="model types to train; by default all that suit, within the budget",
+        description="model types; by default all that suit, in the budget",
     )
     budget: Seconds = Field(60.0, description="time for model types that `models` does not name")
     tuned: dict[str, dict[str, Any]] = Field(
@@ -328,9 +328,7 @@ class Settings(BaseSettings):
     )
     seed: int = 0
     fresh: bool = Field(False, description="start anew instead of resuming an interrupted training")
-    choose: bool = Field(
-        True, description="make the best model the challenger, and the first one the champion"
-    )
+    choose: bool = Field(True, description="make the best model the challenger")
     experiment: str = Field("", description="in MLflow; by default the package's name")
     tracking_uri: str = Field(
         "sqlite:///mlflow.db",
