@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coldstart.serve._server import create_app
+from coldstart.serve import create_app
+from engine.support import PROJECT
 
 GOOD = '{"rows": [{"grade": "A", "bruised": false, "weight": %s}]}'
 HOSTILE: dict[str, bytes] = {
@@ -47,7 +48,7 @@ HOSTILE: dict[str, bytes] = {
 @pytest.fixture(scope="module")
 def api(small_bundle: Path) -> Iterator[TestClient]:
     """The small project's API; an exception in it would end the test."""
-    with TestClient(create_app(small_bundle)) as client:
+    with TestClient(create_app(PROJECT, small_bundle)) as client:
         yield client
 
 

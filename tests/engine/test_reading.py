@@ -72,8 +72,8 @@ def test_a_regular_file_is_read_where_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("table.csv.gz", gzip.compress(TABLE.encode())),
-        ("table", gzip.compress(TABLE.encode())),
+        ("table.csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
+        ("table", gzip.compress(TABLE.encode(), mtime=0)),
         ("table.tsv", TABLE.replace(",", "\t")),
         (
             "table.zip",
