@@ -1,4 +1,4 @@
-"""The provider of infra/testbed/cloud, and SkyPilot as a person has it, for a test to use."""
+"""The provider of infra/testbed/cloud, and SkyPilot as a user has it, for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REGIONS = ("us-east-1", "us-west-2")
 
 @dataclass
 class Cloud:
-    """The provider, and SkyPilot as a person has it."""
+    """The provider, and SkyPilot as a user has it."""
 
     home: Path
     sky_folder: Path
@@ -78,10 +78,11 @@ class Cloud:
             if ec2.describe_instances(Filters=given)["Reservations"]:
                 ec2.terminate_instances(InstanceIds=[machine])
 
-    def started(self, machine: str) -> list[str]:
-        """Containers that run on a machine."""
-        given = ["--filter", f"label={LABEL}={machine}", "--format", "{{.Names}}"]
-        return [name for name in docker("ps", *given).split() if name != machine]
+    def runs_job(self, machine: str) -> bool:
+        """Whether a machine has made its environment, and runs a job's command in it."""
+        pattern = "app/.venv/bin/python -(m coldstart|c import time)"
+        find = ["docker", "exec", machine, "pgrep", "--full", pattern]
+        return subprocess.run(find, capture_output=True).returncode == 0
 
     def fail(
         self,

@@ -1,4 +1,4 @@
-"""SkyPilot for the tests: as the baked project pins it, unmodified but for one line."""
+"""SkyPilot for the tests: as the generated project pins it, unmodified except for one line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conftest import ROOT, clean_environment, free_port
+from filelock import FileLock
 
 WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/sky.txt"
 RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
@@ -25,28 +26,31 @@ jobs: {controller: {consolidation_mode: true}}
 
 
 def patch(environment: Path) -> None:
-    """Let SkyPilot ask the testbed whether the network is up, and not two public addresses.
+    """Let SkyPilot check at the testbed whether the network is up, not at two public addresses.
 
-    Without an answer it takes no machine for lost.
+    Without a network it would replace no machine.
     """
     (module,) = environment.glob("lib/python*/site-packages/sky/backends/backend_utils.py")
-    # Machines have it from here, and there it is as it was.
+    # It is copied to machines, where the variable is not set.
     asked = r"_TEST_IP_LIST = os.environ.get('TESTBED_PROBE', '').split() or \1"
     text, changed = re.subn(r"^_TEST_IP_LIST = (.*)", asked, module.read_text(), flags=re.MULTILINE)
     assert changed == 1
-    # The file may be one with that in uv's cache: it must not be written to, only replaced.
+    # The file may be a link to uv's cache: it must be replaced, not written to.
     module.unlink()
     module.write_text(text)
 
 
 def install() -> Path:
-    """SkyPilot as the baked project pins it, in a folder that is kept."""
+    """Install SkyPilot as the generated project pins it, once, in a folder that is kept."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     kept = Path(os.environ.get("TESTBED", cache / "coldstart-testbed"))
     wanted = WANTED.read_text() + inspect.getsource(patch)
     folder = kept / f"sky-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    if not (folder / "made").is_file():
-        uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
+    kept.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # of the processes that run tests, one installs it
+        if (folder / "made").is_file():
+            return folder
+        uv = [sys.executable, "-m", "uv", "--quiet"]
         settings = clean_environment() | {"UV_SYSTEM_CERTS": "1"}
         subprocess.run(
             [*uv, "venv", "--clear", "--python", sys.executable, str(folder)],
@@ -61,7 +65,7 @@ def install() -> Path:
 
 
 def queue_port(port: int) -> int:
-    """The port that SkyPilot's server takes for its queue, beside its own."""
+    """Return the port of the queue of SkyPilot's server, beside its own."""
     return 50_000 + (port - 46_569) % 10_000
 
 
@@ -94,7 +98,7 @@ def reserved(*ports: int) -> Iterator[None]:
 
 @contextmanager
 def surroundings(home: Path, addresses: dict[str, str]) -> Iterator[dict[str, str]]:
-    """What SkyPilot and boto3 find in the environment."""
+    """Yield the environment of SkyPilot and boto3."""
     cache = Path("~/.cache/uv").expanduser()
     port, queue = free_ports()
     settings = {

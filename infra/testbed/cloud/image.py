@@ -1,10 +1,8 @@
-"""What the machines boot, built on the engine when what goes into it has changed."""
+"""What the machines boot, built on the engine if it has changed."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from machines import docker
@@ -14,7 +12,7 @@ NAME = "coldstart-machine"
 
 
 def build(skypilot: str) -> str:
-    """Build the image if it is not there.
+    """Build the image if it does not exist.
 
     Parameters
     ----------
@@ -30,11 +28,5 @@ def build(skypilot: str) -> str:
     name = f"{NAME}:{hashlib.sha256(contents + skypilot.encode()).hexdigest()[:12]}"
     if docker("image", "ls", "--quiet", name).strip():
         return name
-    client = shutil.which("docker")
-    assert client, "docker was found a moment ago"
-    with tempfile.TemporaryDirectory() as folder:
-        for path in files:
-            shutil.copy(path, folder)
-        shutil.copy(client, Path(folder, "docker-client"))
-        docker("build", "--quiet", "--build-arg", f"SKYPILOT={skypilot}", "--tag", name, folder)
+    docker("build", "--quiet", "--build-arg", f"SKYPILOT={skypilot}", "--tag", name, str(HERE))
     return name

@@ -16,7 +16,8 @@ import botocore.exceptions
 NETWORK = "coldstart-cloud"
 RANGE = "172.29.0.0/16"
 GATEWAY = "172.29.255.1"
-LABEL = "coldstart.machine"  # of a machine and of what it started: the instance's id
+LABEL = "coldstart.machine"  # of a machine: the instance's id
+PACKAGES = "coldstart-cloud-packages"  # a volume with what jobs have installed
 VPC = "testbed"  # its name
 PAUSE = 0.5  # seconds
 KEY = re.compile(r"(?:ssh-rsa|ssh-ed25519|ecdsa-\S+) \S+")
@@ -72,19 +73,15 @@ class Machines(threading.Thread):
         Where the machines find it.
     image
         What they boot.
-    socket
-        The engine's, which they share.
     """
 
-    def __init__(
-        self, regions: list[str], endpoint: str, public: str, image: str, socket: str
-    ) -> None:
+    def __init__(self, regions: list[str], endpoint: str, public: str, image: str) -> None:
         super().__init__(daemon=True)
         self.clients = {
             region: boto3.client("ec2", region_name=region, endpoint_url=endpoint)
             for region in regions
         }
-        self.public, self.image, self.socket = public, image, socket
+        self.public, self.image = public, image
         self.stopped = threading.Event()
 
     def run(self) -> None:
@@ -125,7 +122,6 @@ class Machines(threading.Thread):
         data = base64.b64decode(told["UserData"].get("Value") or "").decode(errors="replace")
         settings = {
             "AUTHORIZED_KEYS": "\n".join(KEY.findall(data)),
-            "MACHINE": name,
             "AWS_ENDPOINT_URL": self.public,
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.public,
@@ -135,7 +131,7 @@ class Machines(threading.Thread):
             *("run", "--detach", "--init", "--name", name, "--label", f"{LABEL}={name}"),
             *("--hostname", f"ip-{address.replace('.', '-')}", "--shm-size", "1g"),
             *("--network", NETWORK, "--ip", address, *given),
-            *("--volume", f"{self.socket}:/var/run/docker.sock", self.image),
+            *("--volume", f"{PACKAGES}:/home/ubuntu/.cache/uv", self.image),
         )
         kind = instance.get("InstanceLifecycle", "on demand")
         zone = instance["Placement"]["AvailabilityZone"]
@@ -156,7 +152,6 @@ class Machines(threading.Thread):
         say(f"switched off {name}: {wanted}")
 
     def bury(self, name: str) -> None:
-        """Take away a machine, at once and without a word, with all that it has started."""
-        listed = docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}")
-        docker("rm", "--force", "--volumes", *listed.split(), check=False)
+        """Take a machine away, at once and without notice."""
+        docker("rm", "--force", "--volumes", name, check=False)
         say(f"gone {name}")

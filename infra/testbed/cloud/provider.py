@@ -143,8 +143,7 @@ def main() -> None:
         public, behind = provider.addresses["public"], provider.addresses["behind"]
         make_networks(ZONES, behind)
         make_profile(behind)
-        socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-        machines = Machines(list(ZONES), behind, public, image, socket.removeprefix("unix://"))
+        machines = Machines(list(ZONES), behind, public, image)
         machines.start()
         print(json.dumps(provider.addresses), flush=True)
         ended.wait()
