@@ -335,6 +335,6 @@ def test_two_commands_that_write_do_not_run_at_the_same_time(
 ) -> None:
     folder = small_project()
     with FileLock(folder / ".lock"):
-        assert "another command is at work" in refusal("train")
+        assert "another command is running" in refusal("train")
         assert main(["--help"]) == 0
     assert main(["prepare"]) == 0

@@ -29,6 +29,7 @@ from coldstart.data.sources._sources import parse
 from coldstart.errors import UserError
 
 TABLE = b"a;b\n1;x\n2;y\n"
+GZIPPED = gzip.compress(TABLE, mtime=0)  # the same in each process
 Refused = Callable[..., str]
 
 
@@ -187,13 +188,13 @@ CSV = {"Content-Type": "text/csv"}
     ("path", "headers", "content", "name"),
     [
         ("/birds.csv", CSV, TABLE, "birds.csv"),
-        ("/a%20b.csv.gz", {"Content-Type": "application/gzip"}, gzip.compress(TABLE, mtime=0), "a b.csv.gz"),
+        ("/a%20b.csv.gz", {"Content-Type": "application/gzip"}, GZIPPED, "a b.csv.gz"),
         ("/export", CSV | {"Content-Disposition": 'attachment; filename="b.tsv"'}, TABLE, "b.tsv"),
         ("/up", CSV | {"Content-Disposition": 'attachment; filename="../b.csv"'}, TABLE, "b.csv"),
         ("/export", CSV, TABLE, "export.csv"),
         ("/export", {"Content-Type": "application/x-ndjson"}, b"{}\n", "export.jsonl"),
         ("/", CSV, TABLE, "127.0.0.1.csv"),
-        ("/x.csv", CSV, gzip.compress(TABLE, mtime=0), "x.csv.gz"),
+        ("/x.csv", CSV, GZIPPED, "x.csv.gz"),
     ],
 )
 def test_a_download_is_named_by_the_server_the_address_or_the_content(
