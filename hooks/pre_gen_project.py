@@ -13,8 +13,17 @@ TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 # A package of the same name would hide one that the project or its engine imports.
 NEEDED = {
     *("anyio", "arro3", "boto3", "botocore", "coldstart", "dlt", "docker", "dotenv", "fastapi"),
-    *("fastapi_offline", "fastexcel", "filelock", "hatchling", "httptools", "httpx2"),
-    *("lightgbm", "lightning_fabric", "mangum", "markdown_it", "matplotlib", "mlflow", "mypy"),
+    *("fastapi_offline", "fastexcel", "filelock", "hatchling", "httptools", "httpx2", "jinja2"),
+    *(
+        "lightgbm",
+        "lightning_fabric",
+        "mangum",
+        "markdown_it",
+        "markupsafe",
+        "matplotlib",
+        "mlflow",
+        "mypy",
+    ),
     *("numpy", "onnx", "onnxmltools", "onnxruntime", "onnxscript", "optuna", "packaging"),
     *("pandas", "pathspec", "pip", "polars", "prometheus_client", "psycopg", "pyarrow"),
     *("pydantic", "pydantic_core", "pydantic_settings", "pytest", "pythonjsonlogger", "requests"),
