@@ -1,6 +1,6 @@
 """The API: predictions, the model, metrics, health, the demo page, and routes of your own.
 
-`make serve` runs it. The engine's `ModelService` holds the loaded model; everything else here is
+`make serve` runs it. The engine's `ModelService` holds the loaded model. Everything else here is
 ordinary FastAPI.
 """
 
@@ -19,6 +19,11 @@ def create_app(service: ModelService) -> FastAPI:
     ----------
     service : ModelService
         The loaded model, and the types of its requests and responses.
+
+    Returns
+    -------
+    FastAPI
+        The application, with all routes.
     """
     app = FastAPI(
         title=service.title,
@@ -27,8 +32,8 @@ def create_app(service: ModelService) -> FastAPI:
         lifespan=service.lifespan,
         **service.fastapi_settings,
     )
-    # Its route class goes from the bytes of a request to those of the response: FastAPI's own way
-    # takes longer than a model. What it documents is enforced all the same.
+    # This route class parses a request and writes the response without FastAPI's own steps, which
+    # take longer than a model. It enforces what FastAPI documents.
     router = APIRouter(route_class=service.route_class)
 
     @router.post("/predict", dependencies=service.security, **service.documentation)
@@ -38,25 +43,26 @@ def create_app(service: ModelService) -> FastAPI:
 
     @app.get("/model", dependencies=service.security)
     async def model() -> dict[str, Any]:
-        """Return which model answers, its metrics, and where it comes from."""
+        """Return the champion's version, metrics and provenance."""
         return service.model_info()
 
     @app.get("/metrics", dependencies=service.security, response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Return what was counted, for Prometheus."""
+        """Return the metrics that Prometheus collects."""
         return service.metrics_response()
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
-        """Answer as long as the process runs."""
+        """Respond while the process runs."""
         return {"status": "alive"}
 
     @app.get("/health/ready")
     async def ready() -> dict[str, str]:
-        """Answer once the model does; name a new bundle that was refused."""
+        """Respond once the model predicts. Name a new model that was refused, if there is one."""
         return service.readiness()
 
-    # Add routes of your own here. `service.champion.predictor` is the loaded model.
+    # Add routes of your own here. `service.champion.predictor` is the loaded model, and
+    # `await service.predict(rows)` predicts.
 
     app.include_router(router)
     service.add_pages(app)  # the demo page at /, documentation at /docs
