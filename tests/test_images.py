@@ -137,17 +137,25 @@ def python(image: str, script: str) -> Any:
     return json.loads(docker("run", *options, image, "-c", script))
 
 
+def predict(project: GeneratedProject) -> Any:
+    """Return the predictions of the project's champion for `ROWS`, made without the API."""
+    script = (
+        "import json, sys\nfrom pathlib import Path\nfrom coldstart import BundlePredictor\n"
+        "from coldstart.contract import register_derived\n"
+        f"from {project.package}.features import DERIVED\n"
+        "register_derived(DERIVED)\nrows = json.loads(sys.argv[1])['rows']\n"
+        "print(json.dumps(BundlePredictor(Path('bundles/champion')).score(rows)))\n"
+    )
+    done = project.run(project.python, "-c", script, json.dumps(ROWS))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def test_it_predicts_as_the_bundle_does_outside(
     trained: GeneratedProject, running: Running
 ) -> None:
     answer = ask(f"{running.url}/predict", ROWS)
-    script = (
-        "import json, sys\nfrom pathlib import Path\nfrom coldstart import BundlePredictor\n"
-        "rows = json.loads(sys.argv[1])['rows']\n"
-        "print(json.dumps(BundlePredictor(Path('bundles/champion')).score(rows)))\n"
-    )
-    done = trained.run(trained.python, "-c", script, json.dumps(ROWS))
-    assert answer["predictions"] == json.loads(done.stdout)
+    assert answer["predictions"] == predict(trained)
     assert ask(f"{running.url}/model")["version"] == answer["model_version"]
 
 

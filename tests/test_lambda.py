@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 from conftest import GeneratedProject, free_port
-from test_images import LOCKED, ROWS, docker, engine, inspect
+from test_images import LOCKED, ROWS, docker, engine, inspect, predict
 
 pytestmark = pytest.mark.slow
 __all__ = ["engine"]  # the fixture: it skips these tests where no engine answers
@@ -153,13 +153,7 @@ def project(
 @pytest.fixture(scope="module")
 def expected(project: GeneratedProject) -> Any:
     """Predictions of the bundle itself."""
-    script = (
-        "import json, sys\nfrom pathlib import Path\nfrom coldstart import BundlePredictor\n"
-        "rows = json.loads(sys.argv[1])['rows']\n"
-        "print(json.dumps(BundlePredictor(Path('bundles/champion')).score(rows)))\n"
-    )
-    done = project.run(project.python, "-c", script, json.dumps(ROWS))
-    return json.loads(done.stdout)
+    return predict(project)
 
 
 class Account(ThreadingHTTPServer):

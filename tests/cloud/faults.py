@@ -125,7 +125,9 @@ def lose_as_it_begins(rented: Rented, cloud: Cloud, job: str) -> None:
     cloud.preempt(gone)
     cloud.wait(lambda: rented.machine(job).get("InstanceId", gone) != gone, TIMEOUT)
     # Until it works, and for some seconds more.
-    cloud.fail("s3:*", "SlowDown", callers=rented.machine(job)["PrivateIpAddress"], about="/jobs/jobs/")
+    cloud.fail(
+        "s3:*", "SlowDown", callers=rented.machine(job)["PrivateIpAddress"], about="/jobs/jobs/"
+    )
     cloud.wait(lambda: rented.works(job), TIMEOUT)
     time.sleep(10)
     cloud.heal()

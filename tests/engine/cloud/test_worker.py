@@ -1,4 +1,4 @@
-"""A job whose machines are lost, whose store fails, or whose time is over."""
+"""A job whose machines are lost, whose store or disk fails, or whose time is over."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ from engine.support import PACKAGE, PROJECT, main
 Wait = Callable[[Callable[[], Any], str], Any]
 
 
-def machine(folder: Path, store: Store, **settings: str) -> subprocess.Popen[bytes]:
-    """Start a worker on a machine that has nothing but the image: its folder is an empty one."""
+def machine(
+    folder: Path, store: Store, before: tuple[str, ...] = (), **settings: str
+) -> subprocess.Popen[bytes]:
+    """Start a worker on a machine that has only the software: its folder is an empty one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if "MLFLOW" not in name}
-    told = {
+    variables = {
         "STORE": store.address,
         "INPUTS": f"{store.address}/inputs.tar.gz",
         "DEADLINE": str(time.time() + 300),
@@ -49,17 +51,17 @@ def machine(folder: Path, store: Store, **settings: str) -> subprocess.Popen[byt
         "CUDA_VISIBLE_DEVICES": "",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "coldstart.cloud.worker", PACKAGE, "train"],
+        [*before, sys.executable, "-m", "coldstart.cloud.worker", PACKAGE, "train"],
         cwd=folder,
-        env=environment | told | settings,
-        stdout=(folder / "said").open("wb"),
+        env=environment | variables | settings,
+        stdout=(folder / "output").open("wb"),
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
 
 
 def lose(process: subprocess.Popen[bytes]) -> None:
-    """What happens to all processes of a machine that is taken away."""
+    """Kill all processes of a machine, as if it were taken away."""
     children = subprocess.run(
         ["pgrep", "--parent", str(process.pid)], capture_output=True, text=True
     )
@@ -76,14 +78,14 @@ def send_inputs(store: Store, project: Path) -> None:
 
 
 def train_for(epochs: int) -> None:
-    """Let the network be trained for so many epochs."""
+    """Train the network for a number of epochs."""
     config = yaml.safe_load(Path("config.yaml").read_text())
     config["neural"] |= {"epochs": epochs, "patience": epochs}
     Path("config.yaml").write_text(yaml.safe_dump(config))
 
 
 def settings() -> Settings:
-    """The project's, as the command line reads them."""
+    """Return the project's settings, as the command line reads them."""
     return build(PROJECT, Train, [])
 
 
@@ -96,11 +98,11 @@ def checkpointed(store: Store) -> bool:
 
 
 def newest(store: Store) -> str:
-    """Name of the newest snapshot's list."""
+    """Return the name of the newest snapshot's list."""
     return max(store.names(LISTS), default="")
 
 
-def test_a_job_whose_machines_are_lost_again_and_again_ends_as_if_nothing_had_happened(
+def test_a_job_whose_machines_are_lost_repeatedly_ends_as_if_they_had_not(
     project: Path, store: Store, tmp_path: Path, wait: Wait, capsys: pytest.CaptureFixture[str]
 ) -> None:
     send_inputs(store, project)
@@ -115,8 +117,8 @@ def test_a_job_whose_machines_are_lost_again_and_again_ends_as_if_nothing_had_ha
         wait(lambda: checkpointed(store), "a checkpoint")
         time.sleep(dice.uniform(0, 1))
         lose(process)
-    assert machine(work, store, TRAINING_JOB=job.id).wait(250) == 0, (work / "said").read_text()
-    assert "resuming from snapshot" in (work / "said").read_text()
+    assert machine(work, store, TRAINING_JOB=job.id).wait(250) == 0, (work / "output").read_text()
+    assert "resuming from snapshot" in (work / "output").read_text()
 
     brought = tmp_path / "brought"
     brought.mkdir()
@@ -147,14 +149,14 @@ def test_a_job_whose_machines_are_lost_again_and_again_ends_as_if_nothing_had_ha
     assert {n: run.data.metrics[n] for n in same} == {n: other.data.metrics[n] for n in same}
 
 
-def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
+def test_a_training_is_ended_at_the_deadline_and_resumes_in_the_next_job(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
     train_for(5000)
     send_inputs(store, project)
     process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESERVE + 40))
     assert process.wait(120) == 124
-    assert "out of time; HOURS=... allows more" in (tmp_path / "work/said").read_text()
+    assert "out of time; HOURS=... allows more" in (tmp_path / "work/output").read_text()
     assert checkpointed(store)
     status = read_json(store, newest(store))["status"]
     assert status["code"] == 124
@@ -191,7 +193,7 @@ def test_a_training_is_ended_at_the_deadline_and_the_job_says_so(
     assert when / 1000 < start
 
 
-def test_told_to_end_it_keeps_the_newest_checkpoint_within_the_notice(
+def test_on_sigterm_the_newest_checkpoint_is_kept_within_the_notice(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
     train_for(5000)
@@ -208,7 +210,7 @@ def test_told_to_end_it_keeps_the_newest_checkpoint_within_the_notice(
     assert kept[here.relative_to(tmp_path / "work").as_posix()] == checksum(here)
 
 
-def test_a_store_that_is_away_for_a_while_costs_nothing_but_the_snapshots_of_that_while(
+def test_while_the_store_does_not_respond_only_snapshots_are_missed(
     project: Path, store: Store, bucket: Bucket, tmp_path: Path, wait: Wait
 ) -> None:
     send_inputs(store, project)
@@ -216,8 +218,8 @@ def test_a_store_that_is_away_for_a_while_costs_nothing_but_the_snapshots_of_tha
     wait(lambda: checkpointed(store), "a checkpoint")
     bucket.busy = True
     try:
-        said = tmp_path / "work/said"
-        wait(lambda: "no snapshot: " in said.read_text(), "a refused snapshot")
+        output = tmp_path / "work/output"
+        wait(lambda: "no snapshot: " in output.read_text(), "a refused snapshot")
         time.sleep(2)
     finally:
         bucket.busy = False
@@ -225,14 +227,32 @@ def test_a_store_that_is_away_for_a_while_costs_nothing_but_the_snapshots_of_tha
     assert read_json(store, newest(store))["status"]["code"] == 0
 
 
-def test_a_training_that_fails_keeps_its_exit_code_and_is_not_taken_for_a_lost_machine(
+def test_a_training_that_fails_keeps_its_exit_code(
     project: Path, store: Store, tmp_path: Path
 ) -> None:
     Path("data/raw/houses.csv").write_text("size,age,price\n1,2,x\n")
     send_inputs(store, project)
     assert machine(tmp_path / "work", store).wait(60) == 2
     assert read_json(store, newest(store))["status"]["code"] == 2
-    assert "error: " in (tmp_path / "work/said").read_text()
+    assert "error: " in (tmp_path / "work/output").read_text()
+
+
+@pytest.mark.parametrize(("full", "size"), [("data", "4k"), ("checkpoints", "4k")])
+def test_a_full_disk_fails_the_job_in_a_line(
+    project: Path, store: Store, tmp_path: Path, full: str, size: str
+) -> None:
+    mount = f"mkdir {full} && mount -t tmpfs -o size={size} none {full}"
+    alone = ("unshare", "--map-root-user", "--mount")
+    if subprocess.run([*alone, "sh", "-ec", "mount -t tmpfs none /mnt"]).returncode:
+        pytest.skip("no disk may be mounted here")
+    send_inputs(store, project)
+    process = machine(tmp_path / "work", store, (*alone, "sh", "-ec", f'{mount}; exec "$@"', "sh"))
+    assert process.wait(120) == 2
+    output = (tmp_path / "work/output").read_text()
+    assert "error: the disk is full" in output
+    assert "Traceback" not in output
+    # Before the data are there, a machine has nothing to record.
+    assert full == "data" or read_json(store, newest(store))["status"]["code"] == 2
 
 
 def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
@@ -240,9 +260,9 @@ def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
 ) -> None:
     train_for(12)
     send_inputs(store, project)
-    told = {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    both = {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
     machines = [
-        machine(tmp_path / rank, store, **told, SKYPILOT_NODE_RANK=rank, OMP_NUM_THREADS="1")
+        machine(tmp_path / rank, store, **both, SKYPILOT_NODE_RANK=rank, OMP_NUM_THREADS="1")
         for rank in ("0", "1")
     ]
     wait(lambda: checkpointed(store), "a checkpoint")
@@ -250,8 +270,8 @@ def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
     ranks = subprocess.run(ask, capture_output=True, text=True).stdout.split()
     (ours,) = [pid for pid in ranks if Path(f"/proc/{pid}/cwd").resolve() == tmp_path / "1"]
     os.kill(int(ours), signal.SIGKILL)
-    said = [tmp_path / "0/said", tmp_path / "1/said"]
-    assert [one.wait(200) for one in machines] == [0, 0], [path.read_text() for path in said]
-    assert said[0].read_text().count("2 ranks on 2 machine(s)") == 2
+    outputs = [tmp_path / "0/output", tmp_path / "1/output"]
+    assert [one.wait(200) for one in machines] == [0, 0], [path.read_text() for path in outputs]
+    assert outputs[0].read_text().count("2 ranks on 2 machine(s)") == 2
     files = read_json(store, newest(store))["files"]
     assert any(name.endswith("model.onnx") for name in files)
