@@ -72,7 +72,7 @@ def test_the_results_are_the_bundles_and_what_is_mine_stays(project: Path) -> No
     assert row.startswith(f"| {bundle['family']}, version ")
     low, high = bundle["metrics"]["interval"]
     score = bundle["metrics"]["test"]["r2"]
-    assert f"| {score:.3f} | {low:.3f} to {high:.3f} |" in row
+    assert f"| {score:.3f} | {low:.3f}–{high:.3f} |" in row
     other = {"linear": "tree", "tree": "linear"}[bundle["family"]]
     assert f"| {other}, version " in text
     assert "price" in text

@@ -34,7 +34,10 @@ def stages(dataset: Dataset, champion: Manifest, version: str, families: list[st
     if len(dataset.splits) > 1:
         parts = [f"{len(dataset.splits)} splits"]
     else:
-        parts = [f"{len(rows):,} {name}" for name, rows in dataset.splits[0].parts().items()]
+        parts = [
+            f"{len(rows):,} {name.replace('_', '-')}"
+            for name, rows in dataset.splits[0].parts().items()
+        ]
     return {
         "read": ["read, validate", source, f"{len(dataset.table):,} rows",
                  f"schema.yaml: {columns} columns"],

@@ -16,13 +16,6 @@ from coldstart.contract._contract import Contract
 from coldstart.train._summary import SHOWN, number
 
 TEXT = Path(__file__).with_name("questions.md")
-SECTIONS = {
-    "limits": "Limitations",
-    "slices": "Subgroups",
-    "compute_section": "Compute",
-    "reproduce_section": "Reproduce",
-}
-"""Titles of the model card's sections, by their names in the text."""
 MANY_GAPS = 0.2  # share of missing values from which a column is named
 MAX_NAMED = 3
 
@@ -221,10 +214,7 @@ def render_questions(package: str = "PACKAGE", facts: ChampionFacts | None = Non
     text = TEXT.read_text(encoding="utf-8").replace("{package}", package)
 
     def fill(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in SECTIONS:
-            return SECTIONS[name]
-        answer = ANSWERS[name](facts) if facts else ""
+        answer = ANSWERS[match[1]](facts) if facts else ""
         return f"In this project: {answer}" if answer else ""
 
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"\{(\w+)\}", fill, text))

@@ -42,8 +42,7 @@ def data_section(dataset: Dataset, champion: Manifest) -> str:
     about = f": {about[0].lower()}{about[1:]}" if about else ""
     sentences = [
         f"{len(dataset.table):,} rows from {listed(files)} with {len(contract.features)} features.",
-        f"The target is {code(contract.target)}{about} "
-        f"({distribution(dataset)}).",
+        f"The target is {code(contract.target)}{about} ({distribution(dataset)}).",
         split_sentence(dataset),
     ]
     reasons = [

@@ -26,7 +26,7 @@ function explain(row) {
     if (found) return whole(found[1], names);
   }
   const one = near.find(({ other }) => other.length === 1);
-  if (!one) throw new Error("this page has recorded predictions for one change at a time. To start again, choose an example or reload the page. To predict any input, run `make serve` in the project.");
+  if (!one) throw new Error("this page has recorded predictions for one change at a time. To start again, choose an example or reload the page. To predict any input, run make serve in the project.");
   const [name] = one.other;
   const values = (recorded.explanations[one.at].changed[name] ?? []).map(([value]) => value ?? "unknown");
   const there = values.length ? `for these values: ${values.join(", ")}` : "for one value";

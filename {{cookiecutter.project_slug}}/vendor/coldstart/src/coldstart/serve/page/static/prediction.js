@@ -89,7 +89,7 @@ function contributionList(about, { subject, contributions }, open) {
 
 function topClasses(about, { probabilities }) {
   const top = Object.entries(probabilities).sort(([, a], [, b]) => b - a).slice(0, 5);
-  return make("section", {}, make("h2", {}, "Most probable classes"), make("ul", { class: "contributions" }, ...top.map(([label, share]) => {
+  return make("section", {}, make("h2", {}, "Most probable classes"), make("ul", { class: "contributions classes" }, ...top.map(([label, share]) => {
     const bar = make("i");
     bar.style.left = 0;
     bar.style.width = `${100 * share}%`;
