@@ -18,5 +18,5 @@ def code(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share, with one decimal."""
-    return f"{100 * share:.1f} %"
+    """Return a share in percent, with one decimal."""
+    return f"{100 * share:.1f}%"

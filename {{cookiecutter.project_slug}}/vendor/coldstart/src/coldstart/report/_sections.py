@@ -38,11 +38,11 @@ def data_section(dataset: Dataset, champion: Manifest) -> str:
         Path(file).name for file in (source["table"], *(one["file"] for one in source["joins"]))
     ]
     target = contract.columns[contract.target]
-    about = " ".join(target.description.split()).rstrip(".")
-    about = f": {about[0].lower()}{about[1:]}" if about else ""
+    about = " ".join(target.description.split())
+    about += "." * (bool(about) and about[-1] not in ".!?")
     sentences = [
         f"{len(dataset.table):,} rows from {listed(files)} with {len(contract.features)} features.",
-        f"The target is {code(contract.target)}{about} ({distribution(dataset)}).",
+        f"The target is {code(contract.target)} ({distribution(dataset)}). {about}".rstrip(),
         split_sentence(dataset),
     ]
     reasons = [
@@ -80,12 +80,12 @@ def split_sentence(dataset: Dataset) -> str:
     time, group = contract.names("time"), contract.names("group")
     how = f"by {code(time[0])}" if time else f"by {code(group[0])}" if group else "at random"
     if len(dataset.splits) > 1:
-        return f"They are split {how}, {len(dataset.splits)} times."
+        return f"The rows are split {how}, {len(dataset.splits)} times."
     parts = [
         f"{len(rows):,} {name.replace('_', '-')}"
         for name, rows in dataset.splits[0].parts().items()
     ]
-    return f"They are split {how}: {', '.join(parts)}."
+    return f"The rows are split {how}: {', '.join(parts)}."
 
 
 def listed(files: list[str]) -> str:
