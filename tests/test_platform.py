@@ -319,7 +319,7 @@ def test_another_user_reads_and_changes_nothing(
 ) -> None:
     bob = dict(re.findall(r"(MLFLOW_\w+)=(\S+)", platform.done("user", "NAME=bob")))
     assert platform.refused("user", "NAME=bob") == (
-        "MLflow says: User (username=bob) already exists."
+        "MLflow refuses: User (username=bob) already exists."
     )
     done = project.command("pull", **bob)
     assert done.returncode == 0, done.stderr
@@ -347,11 +347,11 @@ def test_what_is_no_whole_backup_is_refused_and_so_is_a_platform_in_use(
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
     for name, wrong, reason in (
-        ("half", content[: len(content) // 2], "is cut off"),
-        ("at a member", content[: content.rindex(b"contents.json")], "is cut off"),
-        ("flipped", bytes(flipped), "is damaged: what it holds is not what its list says"),
-        ("nothing", b"", "is no backup of a platform"),
-        ("text", b"hello\n" * 1000, "is no backup of a platform"),
+        ("half", content[: len(content) // 2], "is truncated"),
+        ("at a member", content[: content.rindex(b"contents.json")], "is truncated"),
+        ("flipped", bytes(flipped), "is damaged: its files have other checksums than its list"),
+        ("nothing", b"", "is not a backup of a platform"),
+        ("text", b"hello\n" * 1000, "is not a backup of a platform"),
     ):
         path = tmp_path / f"{name}.tar"
         path.write_bytes(wrong)

@@ -1,6 +1,6 @@
-"""Gives the administrator the password that .env has. Runs in the server's container.
+"""Set the administrator's password to that of .env. Runs in the server's container.
 
-A restored database brings the passwords of when it was saved.
+A restored database has the passwords of the time of its backup.
 """
 
 from __future__ import annotations

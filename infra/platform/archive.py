@@ -1,6 +1,6 @@
-"""The file that a backup is: a tar archive whose last member lists the others with their hashes.
+"""The file of a backup: a tar archive, whose last member lists the others with their hashes.
 
-What is cut off, changed or something else is thereby told before any of it is used.
+So a file that is truncated, changed or not a backup is refused before any of it is used.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import IO, Any
 
 DATABASE, CONTENTS = "database.dump", "contents.json"  # its first and its last member
 FORMAT = "coldstart tracking platform, 1"
-FOREIGN = "is no backup of a platform"
+FOREIGN = "is not a backup of a platform"
 
 
 class BadBackupError(Exception):
-    """A file that is no whole backup, and why."""
+    """A file is not a complete backup, and why."""
 
 
 class Hashed:
-    """A file that is read and hashed at once."""
+    """A file that is hashed while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.hash = file, hashlib.sha256()
@@ -44,14 +44,14 @@ class Writer:
         self.hashes = dict[str, str]()
 
     def add(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
-        """Add a file, of which the member tells name and size."""
+        """Add a file. The member holds its name and size."""
         read = Hashed(content)
         self.archive.addfile(member, read)
         self.hashes[member.name] = read.hash.hexdigest()
 
-    def finish(self, **about: Any) -> None:
-        """Add the list of contents, without which the archive is none."""
-        text = json.dumps({"format": FORMAT, **about, "files": self.hashes}).encode()
+    def finish(self, **more: Any) -> None:
+        """Add the list of contents, without which the archive is not valid."""
+        text = json.dumps({"format": FORMAT, **more, "files": self.hashes}).encode()
         member = tarfile.TarInfo(CONTENTS)
         member.size = len(text)
         self.archive.addfile(member, io.BytesIO(text))
@@ -59,11 +59,11 @@ class Writer:
 
 @contextmanager
 def write(path: Path) -> Iterator[Writer]:
-    """Write a backup; the file has its name only once it is whole and on the disk."""
+    """Write a backup. The file gets its name when it is complete and on the disk."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     try:
-        # It holds the hashes of passwords, and what people trained: nobody else reads it.
+        # It holds hashes of passwords and models, so only its owner may read it.
         with os.fdopen(
             os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
         ) as file:
@@ -80,12 +80,12 @@ def write(path: Path) -> Iterator[Writer]:
 
 
 def verify(path: Path) -> dict[str, Any]:
-    """Read a whole backup, and return what it says of itself.
+    """Read a whole backup, and return its list of contents.
 
     Raises
     ------
     BadBackupError
-        If it is not one, or not all of one.
+        If it is not a backup, or not complete.
     """
     names, hashes = list[str](), dict[str, str]()
     contents = b""
@@ -104,12 +104,12 @@ def verify(path: Path) -> dict[str, Any]:
                     pass
                 hashes[member.name] = read.hash.hexdigest()
     except tarfile.ReadError:
-        raise BadBackupError("is cut off" if names[:1] == [DATABASE] else FOREIGN) from None
+        raise BadBackupError("is truncated" if names[:1] == [DATABASE] else FOREIGN) from None
     if not contents:
-        raise BadBackupError("is cut off" if names else FOREIGN)
-    about: dict[str, Any] = json.loads(contents)
-    if about["format"] != FORMAT:
-        raise BadBackupError(f"is of another format than this platform's: {about['format']}")
-    if about["files"] != hashes:
-        raise BadBackupError("is damaged: what it holds is not what its list says")
-    return about
+        raise BadBackupError("is truncated" if names else FOREIGN)
+    listed: dict[str, Any] = json.loads(contents)
+    if listed["format"] != FORMAT:
+        raise BadBackupError(f"has another format than this platform's: {listed['format']}")
+    if listed["files"] != hashes:
+        raise BadBackupError("is damaged: its files have other checksums than its list")
+    return listed

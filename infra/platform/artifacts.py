@@ -1,7 +1,7 @@
 """Copies all artifacts out of the S3 store, or into it. Runs in the server's container.
 
-`export` writes a tar archive to the standard output; `import` reads one from the standard input,
-and tells how many files it held.
+`export` writes a tar archive to the standard output. `import` reads one from the standard input,
+and prints how many files it held.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 FOLDER = "artifacts/"
 
 
-def place() -> tuple[Any, str, str]:
-    """Return the store's client, the bucket, and what all keys begin with."""
+def open_store() -> tuple[Any, str, str]:
+    """Return the store's client, the bucket, and the prefix of all keys."""
     address = urlsplit(os.environ["MLFLOW_ARTIFACTS_DESTINATION"])
     path = address.path.strip("/")
     client = boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None)
@@ -28,15 +28,15 @@ def place() -> tuple[Any, str, str]:
 
 
 def export(archive: tarfile.TarFile) -> None:
-    """Write every object that the store holds."""
-    client, bucket, prefix = place()
+    """Write all objects of the store."""
+    client, bucket, prefix = open_store()
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for key in (entry["Key"] for page in pages for entry in page.get("Contents", [])):
         try:
             found = client.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                continue  # somebody deleted it meanwhile
+                continue  # it was deleted meanwhile
             raise
         member = tarfile.TarInfo(FOLDER + key.removeprefix(prefix))
         member.size, member.mtime = found["ContentLength"], int(found["LastModified"].timestamp())
@@ -44,13 +44,13 @@ def export(archive: tarfile.TarFile) -> None:
 
 
 def restore(archive: tarfile.TarFile) -> int:
-    """Put every file of the archive into the store; what else is there stays."""
-    client, bucket, prefix = place()
+    """Put all files of the archive into the store, and keep what else it holds."""
+    client, bucket, prefix = open_store()
     count = 0
     for member in archive:
         content = archive.extractfile(member)
         if content and member.name.startswith(FOLDER):
-            # A stream goes one way: boto3 believes it of what can be read and no more.
+            # boto3 treats what has only `read` as a stream, which cannot be rewound.
             reader = SimpleNamespace(read=content.read)
             client.upload_fileobj(reader, bucket, prefix + member.name.removeprefix(FOLDER))
             count += 1

@@ -1,4 +1,4 @@
-"""What the commands ask of Docker, of the running platform, and of its .env."""
+"""Docker, the running platform and its .env, as the commands use them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTINGS = """\
 COMPOSE_PROJECT_NAME={name}
 PORT={port}
 WORKERS=1
-# Names it is asked under, with commas between, if not localhost or a private address.
+# Host names of the platform, separated by commas, besides localhost and private addresses.
 HOSTS=
 ADMIN_USERNAME=admin
 ADMIN_PASSWORD={}
@@ -42,11 +42,11 @@ PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf")
 
 
 class PlatformError(Exception):
-    """What was wrong and what to do, in a line."""
+    """What was wrong and how to fix it, in a line."""
 
 
 def settings() -> dict[str, str]:
-    """Return what .env says.
+    """Return the settings in .env.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def new_settings() -> None:
     Raises
     ------
     PlatformError
-        If the data of a platform is there, whose passwords are others.
+        If there is the data of a platform with other passwords.
     """
     if docker("volume", "ls", "--quiet", "--filter", f"name=^{NAME}_database$"):
         raise PlatformError(
-            f"the data of a platform is here (volume {NAME}_database), but .env with its passwords "
-            "is not: bring it back, or make wipe"
+            f"there is the data of a platform (volume {NAME}_database), but no .env with its "
+            "passwords: copy it here, or make wipe"
         )
     made = [secrets.token_hex(16) for _ in range(5)]
     text = SETTINGS.format(*made, name=NAME, port=os.environ.get("PORT", "5001"))
@@ -79,29 +79,29 @@ def new_settings() -> None:
 
 
 def docker(*arguments: str) -> str:
-    """Output of a docker command.
+    """Return the output of a docker command.
 
     Raises
     ------
     PlatformError
-        If it fails, with the last line of what it said.
+        If it fails, with the last line that it printed.
     """
     if not shutil.which("docker"):
         raise PlatformError("docker is not installed: see https://docs.docker.com/get-docker")
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
-        raise PlatformError(f"docker {arguments[0]}: {said[0]}")
+        lines = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
+        raise PlatformError(f"docker {arguments[0]}: {lines[0]}")
     return done.stdout.strip()
 
 
 def compose(*arguments: str) -> None:
-    """Run a command of docker compose; it shows what it does.
+    """Run a command of docker compose, and show its output.
 
     Raises
     ------
     PlatformError
-        If it fails; it has said why.
+        If it fails; its output names the reason.
     """
     if subprocess.run(composed(*arguments), check=False).returncode:
         raise PlatformError(f"docker compose {arguments[0]} failed: see above")
@@ -118,7 +118,7 @@ def build() -> None:
     Raises
     ------
     PlatformError
-        If it fails; docker has said why.
+        If it fails; docker's output names the reason.
     """
     command = ["docker", "build", "--tag", f"{settings()['COMPOSE_PROJECT_NAME']}-mlflow"]
     given = {"pip.conf": [os.environ.get("PIP_CONFIG_FILE", ""), *PIP]}
@@ -155,7 +155,7 @@ def execute(
     Raises
     ------
     PlatformError
-        If it fails; it has said why.
+        If it fails; its output names the reason.
     """
     full = composed("exec", "--no-TTY", "postgres", *command)
     pipe = subprocess.PIPE if stdout is None else stdout
@@ -178,35 +178,35 @@ def in_server(*command: str) -> list[str]:
 
 
 def address() -> str:
-    """Where the platform answers on this machine."""
+    """Return the address of the platform on this machine."""
     return f"http://127.0.0.1:{settings()['PORT']}"
 
 
-def ask(method: str, path: str, **content: Any) -> None:
-    """Ask MLflow's API as the administrator.
+def request(method: str, path: str, **content: Any) -> None:
+    """Send a request to MLflow's API as the administrator.
 
     Raises
     ------
     PlatformError
-        If it does not answer, or refuses.
+        If it does not respond, or refuses.
     """
     env = settings()
     login = base64.b64encode(f"{env['ADMIN_USERNAME']}:{env['ADMIN_PASSWORD']}".encode()).decode()
-    request = urllib.request.Request(
+    prepared = urllib.request.Request(
         f"{address()}/api/2.0/mlflow/{path}",
         json.dumps(content).encode(),
         {"Content-Type": "application/json", "Authorization": f"Basic {login}"},
         method=method,
     )
     try:
-        urllib.request.urlopen(request, timeout=60).close()
+        urllib.request.urlopen(prepared, timeout=60).close()
     except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace")
+        message = error.read().decode(errors="replace")
         try:
-            # Behind the first sentence stands what the database said, password hashes included.
-            said = json.loads(said)["message"].partition(" Error:")[0]
+            # The first sentence is followed by the database's message, with password hashes in it.
+            message = json.loads(message)["message"].partition(" Error:")[0]
         except (ValueError, KeyError, TypeError):
-            said = f"{error.code} {said[:200]}"
-        raise PlatformError(f"MLflow says: {said}") from None
+            message = f"{error.code} {message[:200]}"
+        raise PlatformError(f"MLflow refuses: {message}") from None
     except OSError as error:
-        raise PlatformError(f"MLflow does not answer at {address()}: make up ({error})") from None
+        raise PlatformError(f"MLflow does not respond at {address()}: make up ({error})") from None

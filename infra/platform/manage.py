@@ -1,7 +1,7 @@
-"""The platform's commands: up, down, user, backup, restore, wipe. `make help` tells of them.
+"""The platform's commands: up, down, user, backup, restore, wipe. `make help` lists them.
 
-They need Docker with compose, and of Python only its standard library, so that this folder alone
-can be copied to a server.
+They need Docker with compose and Python's standard library, so that this folder alone can be copied
+to a server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from engine import (
     NAME,
     PlatformError,
     address,
-    ask,
     build,
     compose,
     docker,
@@ -32,11 +31,12 @@ from engine import (
     in_server,
     new_settings,
     query,
+    request,
     require_running,
     settings,
 )
 
-# What use leaves behind: a new platform has one experiment, one user, and nothing else.
+# Counts what was added to a new platform, which has one experiment and one user.
 USED = """
 select (select count(*) from runs) + (select count(*) from registered_models)
      + (select count(*) from experiments) - 1 + (select count(*) from users) - 1
@@ -44,7 +44,7 @@ select (select count(*) from runs) + (select count(*) from registered_models)
 
 
 def up() -> None:
-    """Write .env if there is none, build the server's image, and start what does not run."""
+    """Write .env if there is none, build the server's image, and start the containers."""
     docker("version")
     if not ENV.exists():
         new_settings()
@@ -54,16 +54,16 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop it; its data stays."""
+    """Stop the containers, and keep their data."""
     settings()
     compose("down")
 
 
 def wipe(sure: bool) -> None:
-    """Stop it and delete its data; .env stays, for a backup to be restored."""
+    """Stop the containers and delete their data. .env stays, to restore a backup with it."""
     name = settings()["COMPOSE_PROJECT_NAME"] if ENV.exists() else NAME
     if not sure:
-        print(f"All runs and models of {name} will be gone; to go on, type its name: ", end="")
+        print(f"This deletes all runs and models of {name}. To confirm, type its name: ", end="")
         if sys.stdin.readline().strip() != name:
             raise PlatformError("nothing was deleted")
     if ENV.exists():
@@ -73,30 +73,30 @@ def wipe(sure: bool) -> None:
 
 
 def user(name: str | None, reset: bool, remove: bool) -> None:
-    """Add a user, give one a new password, or remove one; print what the user needs."""
+    """Add a user, set a new password, or remove a user; print what the user needs."""
     if not name:
-        raise PlatformError("say who: NAME=ann")
+        raise PlatformError("the name of the user is missing: NAME=ann")
     password = secrets.token_urlsafe(16)
     if remove:
-        ask("DELETE", "users/delete", username=name)
+        request("DELETE", "users/delete", username=name)
         print(f"{name} was removed")
         return
     if reset:
-        ask("PATCH", "users/update-password", username=name, password=password)
+        request("PATCH", "users/update-password", username=name, password=password)
     else:
-        ask("POST", "users/create", username=name, password=password)
+        request("POST", "users/create", username=name, password=password)
     print(f"export MLFLOW_TRACKING_URI={address()}")
     print(f"export MLFLOW_TRACKING_USERNAME={name} MLFLOW_TRACKING_PASSWORD={password}")
 
 
 def backup(path: Path) -> None:
-    """Write everything into one file, while runs go on.
+    """Write everything into one file. Trainings may run meanwhile.
 
-    The database first: a row is written after the artifacts that it tells of, so what the rows
-    of one moment tell of is in the store later.
+    The database is read first. A row is written after its artifacts, so the artifacts of all rows
+    are in the store when it is read.
     """
     if path.exists():
-        raise PlatformError(f"{path} is there already; choose another name")
+        raise PlatformError(f"{path} exists; choose another name")
     require_running("postgres", "mlflow")
     path.parent.mkdir(parents=True, exist_ok=True)
     with archive.write(path) as out:
@@ -114,7 +114,7 @@ def backup(path: Path) -> None:
 
 
 def copy_artifacts(out: archive.Writer) -> None:
-    """Add all artifacts to a backup, as the store hands them over."""
+    """Add all artifacts to a backup, in the order of the store."""
     with subprocess.Popen(in_server("artifacts.py", "export"), stdout=subprocess.PIPE) as copy:
         assert copy.stdout is not None
         try:
@@ -132,15 +132,15 @@ def copy_artifacts(out: archive.Writer) -> None:
 
 
 def restore(path: Path | None, overwrite: bool) -> None:
-    """Bring back what a backup holds; MLflow stops meanwhile.
+    """Restore a backup; MLflow stops meanwhile.
 
-    Artifacts come first, and the database last and at once: an end at any moment leaves the rows
-    that were there, or those of the backup and all that they tell of.
+    Artifacts come first, and the database last and in one step. An interruption at any moment
+    leaves either the old rows, or those of the backup with their artifacts.
     """
     if path is None:
-        raise PlatformError("say which backup: FILE=backups/....tar")
+        raise PlatformError("the backup is missing: FILE=backups/....tar")
     try:
-        about = archive.verify(path)
+        contents = archive.verify(path)
     except OSError as error:
         raise PlatformError(f"{path}: {error.strerror}") from None
     except archive.BadBackupError as error:
@@ -158,20 +158,20 @@ def restore(path: Path | None, overwrite: bool) -> None:
                 in_server("artifacts.py", "import"), stdin=file, stdout=subprocess.PIPE, check=False
             )
         if copied.returncode:
-            raise PlatformError("the artifacts could not be stored; the runs are those there were")
+            raise PlatformError("the artifacts could not be stored; the runs were not changed")
         with tarfile.open(path, "r:") as tar:
             dump = tar.extractfile(archive.DATABASE)
             assert dump is not None
             replace_database(dump)
         if subprocess.run(in_server("admin.py"), check=False).returncode:
-            raise PlatformError("all is back, but the administrator's password is the backup's")
+            raise PlatformError("restored, but the administrator's password is that of the backup")
     finally:
         compose("up", "--detach", "--wait", "--no-build")
-    print(f"{path}: all is as at {about['made']}; artifacts: {copied.stdout.decode().strip()}")
+    print(f"{path}: restored from {contents['made']}; artifacts: {copied.stdout.decode().strip()}")
 
 
 def replace_database(dump: IO[bytes]) -> None:
-    """Fill a database beside the one there is, and let it take its place in one step."""
+    """Fill a second database, and let it replace the first one in a single step."""
     for name in ("replaced", "restored"):
         query(f"drop database if exists {name}", "postgres")
     query("create database restored", "postgres")
@@ -190,7 +190,7 @@ def replace_database(dump: IO[bytes]) -> None:
 
 
 def main() -> int:
-    """Run one command; return 2 for a person's mistake."""
+    """Run one command, and return its exit code: 2 for a mistake of the user."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up")
