@@ -300,7 +300,7 @@ def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
     assert training.returncode == 2
     *_, error, advice = errors.splitlines()
     assert error.startswith(f"error: the tracking store {ann['MLFLOW_TRACKING_URI']} does not")
-    assert advice == "what was finished is kept; when that is mended, run this again"
+    assert advice == "what was finished is kept; fix that, and run this again"
     assert "Traceback" not in errors
     platform.done("up")
     after = tell(project, ann)

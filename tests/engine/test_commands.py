@@ -1,4 +1,4 @@
-"""The command line: where settings come from, and how a person's mistakes are told.
+"""The command line: where settings come from, and how mistakes are reported.
 
 Nothing here reads the demo's data or columns.
 """

@@ -69,7 +69,7 @@ def _registered_again() -> Iterator[None]:
 
 
 def table(rows: int) -> pl.DataFrame:
-    """Rows whose target is told by the ratio of two columns; some values are missing or 0."""
+    """Rows whose target depends on the ratio of two columns; some values are missing or 0."""
     dice = random.Random(1)
     made = []
     for number in range(rows):

@@ -64,7 +64,7 @@ def test_a_series_that_rises_is_forecast_beyond_what_was_seen(
 
 
 def past(values: np.ndarray, lags: tuple[int, ...] = (1, 12)) -> LagReference | None:
-    """How a series is told from its past."""
+    """How a series is computed from its past."""
     contract = Contract.model_validate({"columns": COLUMNS})
     frame = pl.DataFrame({"sales": values})
     shifted = {f"lag {lag}": frame["sales"].shift(lag).to_list() for lag in lags}

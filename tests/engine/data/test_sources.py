@@ -40,7 +40,7 @@ def _empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def refused() -> Refused:
-    """`refused(source, ...)`: what is told about a source that cannot be imported."""
+    """`refused(source, ...)`: the message about a source that cannot be imported."""
 
     def run(*arguments: Any, **options: Any) -> str:
         with pytest.raises(UserError) as error:

@@ -148,7 +148,7 @@ def result() -> dict[str, Any]:
 
 
 def outcomes(logged: pl.DataFrame, sweet: pl.Series, **more: Any) -> pl.DataFrame:
-    """Write known.csv with what came true; return it."""
+    """Write known.csv with the outcomes; return it."""
     table = logged.select(request="__request__", row="__row__").with_columns(sweet.alias("sweet"))
     table.write_csv("known.csv")
     return table

@@ -79,7 +79,7 @@ def test_a_search_killed_midway_goes_on_without_repeating_what_was_done(
         assert after[cut].state == TrialState.FAIL
         assert any(n > cut and drawn <= trial.params.items() for n, trial in after.items())
 
-    # All are done: only the result is told again.
+    # All are done: only the result is printed again.
     assert main(["tune", "--model", "tree", "--trials", str(goal)]) == 0
     assert len(trials(project)) == len(after)
 

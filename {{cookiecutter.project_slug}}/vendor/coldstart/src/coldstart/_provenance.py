@@ -46,7 +46,7 @@ def revision() -> dict[str, Any]:
     """The commit, and whether what a training depends on has been changed since.
 
     It is "none" without a repository or before its first commit. A rented machine has no
-    repository: it is told in GIT_COMMIT, with a + where there were changes.
+    repository: GIT_COMMIT holds the commit, with a + where there were changes.
     """
     if told := os.environ.get("GIT_COMMIT"):
         return {"git_commit": told.rstrip("+"), "git_dirty": told.endswith("+")}

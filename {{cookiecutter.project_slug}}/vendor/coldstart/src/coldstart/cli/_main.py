@@ -36,7 +36,7 @@ from coldstart.contract._derived import register_derived
 from coldstart.errors import UserError, describe, no_room
 
 VERBOSE = ("-v", "--verbose")
-AGAIN = "what was finished is kept; when that is mended, run this again"
+AGAIN = "what was finished is kept; fix that, and run this again"
 
 
 MODULES = [

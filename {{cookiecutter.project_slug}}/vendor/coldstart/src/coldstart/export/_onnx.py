@@ -25,7 +25,7 @@ from coldstart.train._forecasts import DifferencedRegressor
 OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
 OUTPUT = "prediction"
-MEND = "change its steps in models.py, or train another"
+HINT = "change its steps in models.py, or train another"
 TOLERATED, TOLERATED_SHARE = 0.05, 0.001  # see check_parity
 
 
@@ -61,7 +61,7 @@ def to_onnx(
         return convert(pipeline, inputs)
     except Exception as error:  # converters raise what they like
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{pipeline[-1]} cannot be converted to ONNX: {reason}; {MEND}") from error
+        raise UserError(f"{pipeline[-1]} cannot be converted to ONNX: {reason}; {HINT}") from error
 
 
 def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
@@ -183,7 +183,7 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
         raise UserError(
             f"the exported graph disagrees with the fitted model in {wrong.sum()} of "
             f"{len(wrong)} rows, so the bundle is refused (converter of the last step: "
-            f"{converter_of(model)}; the export: coldstart.export.to_onnx); {MEND}:\n  "
+            f"{converter_of(model)}; the export: coldstart.export.to_onnx); {HINT}:\n  "
             + "\n  ".join(differing)
         )
     return float(difference.max())

@@ -55,7 +55,7 @@ def connect(settings: Settings) -> MlflowClient:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
-    # At first a store is not waited for, so that a wrong address is told at once.
+    # At first a store is not waited for, so that a wrong address fails at once.
     os.environ[RETRIES] = CHOSEN or "2"
     requests = logging.getLogger("urllib3.connectionpool")
     requests.removeHandler(RETRY_NOTICE)
@@ -100,7 +100,7 @@ def explain_error(error: Exception) -> str | None:
         )
     if status == 403:
         return f"{store} does not allow this user to do that: {first_line(error)}"
-    # So begin MLflow's errors about requests that failed; what a server answered is told otherwise.
+    # So begin MLflow's errors about requests that failed; what a server answered is worded otherwise.
     if re.match("API request to http.* failed with", str(error)):
         cause = str(error).rsplit(": ")[-1].rstrip("()'\"")
         return f"{store} does not answer: {cause[:200]}"

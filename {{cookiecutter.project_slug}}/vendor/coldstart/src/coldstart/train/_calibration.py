@@ -1,4 +1,4 @@
-"""Calibration: what was said, beside what came true."""
+"""Calibration: mean predicted probabilities beside observed frequencies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Bin:
     said
         Mean probability, or value, that was predicted.
     true
-        Share that came true, or mean value; and its 95 % `interval`.
+        Observed frequency, or mean value; and its 95% `interval`.
     """
 
     rows: int

@@ -144,7 +144,9 @@ def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> d
 
 
 def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
-    """Mean distance between what was said and what came true, over bins of equally many rows.
+    """Return the mean distance of predicted probability and observed frequency, over bins.
+
+    Bins have equally many rows.
 
     Of the probability of the second of two classes, or of the likeliest of many.
 
@@ -161,7 +163,7 @@ def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
 def confidence_and_outcome(
     target: np.ndarray, prediction: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What was said of each row, and what came true.
+    """Return the predicted probability of each row, and whether it was right.
 
     Returns
     -------

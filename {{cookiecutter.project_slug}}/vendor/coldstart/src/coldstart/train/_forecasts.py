@@ -25,14 +25,14 @@ FARTHEST = 5.0  # no share grows by more than this, as a logarithm
 
 @dataclass(frozen=True)
 class LagReference:
-    """How the target is told from its past.
+    """How the target is computed from its past.
 
     Attributes
     ----------
     base
         Column of the numbers that holds the earlier value.
     lags
-        Columns with other earlier values, which are told against it as well.
+        Columns with other earlier values, which are taken relative to it as well.
     ratio
         Whether changes are shares (of sales) or differences (of degrees).
     low, high, usual
@@ -116,7 +116,7 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     pipeline
         Takes the columns of both matrices side by side.
     past
-        What changes are told against.
+        What changes are relative to.
     width
         Number of number columns, which are the first.
     """
