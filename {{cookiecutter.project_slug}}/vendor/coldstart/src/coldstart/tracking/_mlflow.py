@@ -100,7 +100,7 @@ def explain_error(error: Exception) -> str | None:
         )
     if status == 403:
         return f"{store} does not allow this user to do that: {first_line(error)}"
-    # So begin MLflow's errors about requests that failed; what a server answered is worded otherwise.
+    # So begin MLflow's errors about requests that failed, unlike what a server answered.
     if re.match("API request to http.* failed with", str(error)):
         cause = str(error).rsplit(": ")[-1].rstrip("()'\"")
         return f"{store} does not answer: {cause[:200]}"
