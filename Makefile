@@ -33,7 +33,7 @@ lint: .venv/ready ## check style, types and the engine's layers
 	@mkdir -p .venv/source && ln -sfn '../../$(TEMPLATE)/src/{{cookiecutter.__package}}' .venv/source/bird_strikes
 	@.venv/bin/mypy
 	@.venv/bin/mypy --cache-dir .mypy_cache/platform infra/platform/*.py
-	@test ! -f '$(ENGINE)/.importlinter' || .venv/bin/lint-imports --config '$(ENGINE)/.importlinter'
+	@test ! -f '$(ENGINE)/.importlinter' || .venv/bin/lint-imports '$(ENGINE)/.importlinter'
 
 docs: .venv/ready ## build the documentation in .docs; a broken link is an error
 	@.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . .docs
