@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
 
+from coldstart import _provenance as provenance
 from coldstart.bundle._bundle import checksum
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
 from coldstart.cloud import _packing as packing
 from coldstart.errors import UserError
-from engine.support import PROJECT
+from engine.support import PACKAGE, PROJECT, TEMPLATE
 
 ARCHIVE = Path("inputs.tar.gz")
 
@@ -127,3 +129,15 @@ def test_too_many_files_and_files_outside_of_the_project_are_refused(
     assert "outside of the project" in refused()
     Path("config.yaml").write_text(yaml.safe_dump(config | {"data": {"table": "data/raw/non.csv"}}))
     assert "no such file" in refused()
+
+
+def test_a_machine_without_the_source_folder_resumes_the_same_training(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = provenance.source_identity(PROJECT)
+    Path("src").mkdir()
+    Path("src", PACKAGE).symlink_to(TEMPLATE / "src" / "{{cookiecutter.__package}}")
+    assert provenance.source_identity(PROJECT) == here
+    monkeypatch.chdir(tmp_path)
+    assert provenance.source_identity(PROJECT) == here
+    assert here[0] != hashlib.sha256().hexdigest()

@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from coldstart._project import Project
@@ -34,11 +36,14 @@ def collect(project: Project) -> dict[str, Any]:
 def source_identity(project: Project) -> list[str]:
     """Return what tells one state of the code from another: the project's source, the engine.
 
-    Uncommitted edits count as well.
+    Uncommitted edits count as well. The source is what is imported, so that a machine whose working
+    folder holds none resumes the same training.
     """
     digest = hashlib.sha256()
-    for path in sorted((project.root / "src").rglob("*.py")):
-        digest.update(path.as_posix().encode() + path.read_bytes())
+    found = find_spec(project.package)
+    folder = Path(found.origin).parent if found and found.origin else project.root / "src"
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     return [digest.hexdigest(), version(ENGINE)]
 
 
