@@ -55,7 +55,7 @@ class Cloud:
         ]
 
     def live(self) -> list[str]:
-        """All that would bill, and the containers of machines."""
+        """Return all that would cost money, and the containers of machines."""
         found = [instance["InstanceId"] for instance in self.instances()]
         for region in REGIONS:
             ec2 = self.client("ec2", region)
@@ -71,7 +71,7 @@ class Cloud:
         return found + names.split()
 
     def preempt(self, machine: str) -> None:
-        """Take a machine away without a word, as a provider may do with one on spot."""
+        """Take a machine away without notice, as a provider may do with a spot machine."""
         for region in REGIONS:
             ec2 = self.client("ec2", region)
             given = [{"Name": "instance-id", "Values": [machine]}]
@@ -120,28 +120,28 @@ class Cloud:
                 "callers": callers,
             }
         )
-        self.tell("faults", self.faults)
+        self.control("faults", self.faults)
 
     def heal(self) -> None:
         """Take all faults away, and be there again."""
         self.faults.clear()
-        self.tell("faults", [])
-        self.tell("away", False)
+        self.control("faults", [])
+        self.control("away", False)
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
         """The provider's address refuses connections."""
-        self.tell("away", True)
+        self.control("away", True)
         try:
             yield
         finally:
-            self.tell("away", False)
+            self.control("away", False)
 
     def calls(self, name: str, about: str = "", callers: str = "*") -> list[dict[str, Any]]:
         """Calls of a name so far."""
         return [
             call
-            for call in self.tell("calls")
+            for call in self.control("calls")
             if call["name"] == name
             and about in call["about"]
             and fnmatch.fnmatchcase(call["caller"], callers)
@@ -153,22 +153,22 @@ class Cloud:
         found = self.client("ec2", zone[:-1]).describe_subnets(Filters=given)["Subnets"]
         return str(found[0]["SubnetId"])
 
-    def tell(self, what: str, told: Any = None) -> Any:
-        """Tell or ask what is behind the provider."""
-        data = None if what == "calls" else json.dumps(told).encode()
-        with urllib.request.urlopen(f"{self.behind}/testbed/{what}", data, timeout=20) as answer:
-            return json.load(answer)
+    def control(self, what: str, value: Any = None) -> Any:
+        """Send the provider a value, or get one from it."""
+        data = None if what == "calls" else json.dumps(value).encode()
+        with urllib.request.urlopen(f"{self.behind}/testbed/{what}", data, timeout=20) as response:
+            return json.load(response)
 
     def wait(self, condition: Callable[[], Any], seconds: float, pause: float = 1) -> Any:
         """Wait until something is so, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
-            assert time.monotonic() < deadline, f"not within {seconds} s: {self.told()}"
+            assert time.monotonic() < deadline, f"not within {seconds} s: {self.describe()}"
             time.sleep(pause)
         return found
 
-    def told(self) -> str:
-        """What there is, and what SkyPilot's daemons on the machines have said last."""
+    def describe(self) -> str:
+        """Return what there is, and the last output of SkyPilot's daemons on the machines."""
         lines = [str(self.live())]
         for machine in self.instances():
             tail = [

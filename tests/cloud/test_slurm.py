@@ -1,4 +1,4 @@
-"""`make train ON=slurm`: SkyPilot asks a Slurm cluster of two nodes, which has no docker.
+"""`make train ON=slurm`: SkyPilot uses a Slurm cluster of two nodes.
 
 Each test asserts how it ends in Slurm, where nothing may be left, and in MLflow.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, GeneratedProject, free_port
+from conftest import ROOT, TRAINING, GeneratedProject, free_port
 from test_images import docker
 from test_lambda import wait_for
 
@@ -31,18 +31,18 @@ NAME = "slurm-birds"
 
 
 def on_node(number: int, *command: str) -> str:
-    """What a command on a node prints."""
+    """Return the output of a command on a node."""
     return docker("exec", "--user", "me", NODES[number], *command)
 
 
 def queue() -> list[str]:
-    """Numbers of the project's jobs that Slurm has."""
+    """Return the numbers of the project's jobs in Slurm."""
     listed = on_node(0, "squeue", "--noheader", "--format", "%A %j").splitlines()
     return [line.split()[0] for line in listed if line.split()[1].startswith(NAME)]
 
 
 def left() -> list[str]:
-    """All that there is of jobs: in the queue, as processes, and as files of theirs."""
+    """Return what is left of jobs: in the queue, as processes, and as files."""
     found = queue()
     for number in range(len(NODES)):
         found += processes(number)
@@ -51,14 +51,14 @@ def left() -> list[str]:
 
 
 def processes(number: int) -> list[str]:
-    """What runs on a node, but for who is logged in."""
+    """Return the processes on a node, except logins."""
     listed = on_node(number, "ps", "-u", "me", "-o", "args=").splitlines()
     return [line for line in listed if not line.startswith(("ps -u", "sshd:"))]
 
 
 @pytest.fixture(scope="module")
 def key(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The key to a cluster that is up."""
+    """The key to a running cluster."""
     key = tmp_path_factory.mktemp("slurm") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     version = re.search(r"^skypilot.*==(\S+)", WANTED.read_text(), re.MULTILINE)
@@ -72,7 +72,7 @@ def key(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @pytest.fixture(scope="module")
 def store(key: Path) -> Iterator[str]:
-    """Address of an object store that this computer and the nodes reach."""
+    """Address of an object store, for this computer and the nodes."""
     port = free_port()
     quiet = subprocess.DEVNULL
     command = [sys.executable, "-m", "moto.server", "--host", HERE, "--port", str(port)]
@@ -84,9 +84,9 @@ def store(key: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def rented(trained: GeneratedProject, key: Path, store: str) -> Iterator[Rented]:
-    """A copy of the trained project, of someone who has a key to the cluster and a bucket."""
+    """A copy of the trained project, whose user has a key to the cluster and a bucket."""
     home, path = key.parent / "home", key.parent / trained.path.name
-    project = trained.copy(path, ".sky", "mlruns", "mlflow.db", "bundles")
+    project = trained.copy(path, ".sky", *TRAINING)
     (path / ".sky").symlink_to(sky := install())
     (sky / "made").write_text((path / "infra/sky.txt").read_text())
     about = path / "pyproject.toml"
@@ -110,18 +110,18 @@ def rented(trained: GeneratedProject, key: Path, store: str) -> Iterator[Rented]
             cloud.kill()
 
 
-ASKED = ["train-on", "--on", "slurm", "--gpu", "none", "--nodes", "2", "--models", '["neural"]']
+TRAIN = ["train-on", "--on", "slurm", "--gpu", "none", "--nodes", "2", "--models", '["neural"]']
 
 
-def test_two_nodes_train_one_model_which_comes_home(rented: Rented) -> None:
+def test_two_nodes_train_one_model(rented: Rented) -> None:
     start = time.monotonic()
-    done = rented.command(*ASKED, "--hours", "0.3", "--yes")
+    done = rented.command(*TRAIN, "--hours", "0.3", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     print(f"trained on two nodes of Slurm in {time.monotonic() - start:.0f} s")
-    said = done.stdout + done.stderr
-    assert "2 ranks on 2 machine(s), ddp over gloo" in said
+    output = done.stdout + done.stderr
+    assert "2 ranks on 2 machine(s), ddp over gloo" in output
     for rank, node in enumerate(("node1", "node2")):
-        assert re.search(rf"rank={rank}, .*{node} takes part", said), said
+        assert re.search(rf"rank={rank}, .*{node} takes part", output), output
     model, job = sorted(rented.runs(), key=lambda run: run["tags"].get("family", "z"))
     assert {run["status"] for run in (model, job)} == {"FINISHED"}
     assert model["tags"]["mlflow.parentRunId"] == job["id"]
@@ -133,19 +133,19 @@ def test_two_nodes_train_one_model_which_comes_home(rented: Rented) -> None:
     assert kept["KeyCount"] == 0
 
 
-def test_a_job_that_is_stopped_leaves_nothing_in_slurm(rented: Rented) -> None:
-    done = rented.command(*ASKED, "--hours", "0.3", "--yes", "--detach")
+def test_a_stopped_job_leaves_nothing_in_slurm(rented: Rented) -> None:
+    done = rented.command(*TRAIN, "--hours", "0.3", "--yes", "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
     rented.cloud.wait(queue, 240)
     done = rented.command("cloud-stop")
     assert done.returncode == 0, done.stdout + done.stderr
     rented.cloud.wait(lambda: not left(), 30)
     (job,) = [run for run in rented.runs() if run["status"] == "KILLED"]
-    assert "job.place" in job["tags"]
+    assert "job.provider" in job["tags"]
 
 
-def test_slurm_ends_a_job_that_hangs_with_skypilot_dead(rented: Rented) -> None:
-    done = rented.command(*ASKED, "--hours", "0.04", "--yes", "--detach")
+def test_slurm_ends_a_job_that_hangs_without_skypilot(rented: Rented) -> None:
+    done = rented.command(*TRAIN, "--hours", "0.04", "--yes", "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
     (job,) = rented.cloud.wait(queue, 240)
     rented.cloud.kill()

@@ -1,6 +1,6 @@
 """`make train ON=aws`: SkyPilot rents a machine of the testbed, which gets the code and trains.
 
-Each test asserts how it ends at the provider, where nothing may be left that costs money, and in MLflow.
+Each test checks that nothing is left at the provider that costs money, and what MLflow holds.
 """
 
 from __future__ import annotations

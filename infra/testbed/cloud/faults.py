@@ -1,4 +1,4 @@
-"""What stands before the provider: it writes down each call, and answers some with an error."""
+"""A layer before the provider: it records each call, and responds to some with an error."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Faults:
 
 
 def read(environ: dict[str, Any]) -> Call:
-    """What is asked, and by whom."""
+    """Return what is called, and by whom."""
     path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
     signed = re.search(
         r"Credential=[^/]+/\d+/[\w-]+/([\w-]+)/", environ.get("HTTP_AUTHORIZATION", "")
@@ -126,19 +126,19 @@ def read(environ: dict[str, Any]) -> Call:
 
 def refusal(call: Call, error: str) -> bytes:
     """An error, as the service spells it."""
-    service, told = call.name.partition(":")[0], f"told by the testbed: {error}"
+    service, message = call.name.partition(":")[0], f"from the testbed: {error}"
     if service == "s3":
-        text = f"<Error><Code>{error}</Code><Message>{told}</Message></Error>"
+        text = f"<Error><Code>{error}</Code><Message>{message}</Message></Error>"
     elif service == "ec2":
         text = (
-            f"<Response><Errors><Error><Code>{error}</Code><Message>{told}</Message></Error>"
+            f"<Response><Errors><Error><Code>{error}</Code><Message>{message}</Message></Error>"
             "</Errors><RequestID>0</RequestID></Response>"
         )
     elif "Action=" in call.about:
         text = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{error}</Code>"
-            f"<Message>{told}</Message></Error><RequestId>0</RequestId></ErrorResponse>"
+            f"<Message>{message}</Message></Error><RequestId>0</RequestId></ErrorResponse>"
         )
     else:
-        return json.dumps({"__type": error, "message": told}).encode()
+        return json.dumps({"__type": error, "message": message}).encode()
     return f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode()

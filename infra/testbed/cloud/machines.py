@@ -37,13 +37,13 @@ def docker(*arguments: str, check: bool = True) -> str:
     return done.stdout
 
 
-def say(what: str) -> None:
-    """Tell what happens, to the log."""
+def log(what: str) -> None:
+    """Write what happens to the log."""
     print(time.strftime("%T"), what, file=sys.stderr, flush=True)
 
 
 def clear() -> None:
-    """Take away all that there is of machines and their network."""
+    """Remove all machines and their network."""
     if left := docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split():
         docker("rm", "--force", "--volumes", *left, check=False)
     docker("network", "rm", NETWORK, check=False)
@@ -63,14 +63,14 @@ def make_networks(zones: dict[str, list[str]], endpoint: str) -> None:
 
 
 class Machines(threading.Thread):
-    """Makes what is true of the containers follow what the provider says of its instances.
+    """Makes the containers follow the states of the provider's instances.
 
     Parameters
     ----------
     endpoint
-        Where the provider is asked and told: no fault stands before it.
+        Address of the provider, without faults.
     public
-        Where the machines find it.
+        Its address for the machines.
     image
         What they boot.
     """
@@ -89,7 +89,7 @@ class Machines(threading.Thread):
             try:
                 self.look()
             except (RuntimeError, botocore.exceptions.BotoCoreError) as error:
-                say(f"machines: {error}")
+                log(f"machines: {error}")
 
     def look(self) -> None:
         """See what has changed."""
@@ -112,14 +112,14 @@ class Machines(threading.Thread):
         """Start a container at the instance's address."""
         name, address = instance["InstanceId"], instance["PrivateIpAddress"]
         ec2 = self.clients[region]
-        told = ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")
+        found = ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")
         # AWS deletes the root disk with the machine, as its image says, where moto would keep it.
         root = [
             {"DeviceName": disk["DeviceName"], "Ebs": {"DeleteOnTermination": True}}
             for disk in instance["BlockDeviceMappings"][:1]
         ]
         ec2.modify_instance_attribute(InstanceId=name, BlockDeviceMappings=root)
-        data = base64.b64decode(told["UserData"].get("Value") or "").decode(errors="replace")
+        data = base64.b64decode(found["UserData"].get("Value") or "").decode(errors="replace")
         settings = {
             "AUTHORIZED_KEYS": "\n".join(KEY.findall(data)),
             "AWS_ENDPOINT_URL": self.public,
@@ -142,16 +142,16 @@ class Machines(threading.Thread):
         )
 
     def switched_off(self, ec2: Any, name: str) -> None:
-        """A machine has switched itself off: what then is as the instance was asked for."""
+        """Stop or terminate an instance that has shut itself down, as it was configured."""
         kind = "instanceInitiatedShutdownBehavior"
-        told = ec2.describe_instance_attribute(InstanceId=name, Attribute=kind)
-        wanted = told["InstanceInitiatedShutdownBehavior"].get("Value", "stop")
+        found = ec2.describe_instance_attribute(InstanceId=name, Attribute=kind)
+        wanted = found["InstanceInitiatedShutdownBehavior"].get("Value", "stop")
         (ec2.terminate_instances if wanted == "terminate" else ec2.stop_instances)(
             InstanceIds=[name]
         )
-        say(f"switched off {name}: {wanted}")
+        log(f"switched off {name}: {wanted}")
 
     def bury(self, name: str) -> None:
         """Take a machine away, at once and without notice."""
         docker("rm", "--force", "--volumes", name, check=False)
-        say(f"gone {name}")
+        log(f"gone {name}")

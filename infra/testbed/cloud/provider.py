@@ -4,10 +4,10 @@
 
 It prints one line of JSON when it is ready: `public`, the address of its API for this computer and
 for the machines alike, and `behind`, where the same API answers whatever faults are set, and where
-it is told of faults. It ends at SIGTERM, and leaves nothing behind.
+faults are set. It ends at SIGTERM, and leaves nothing behind.
 
     POST /testbed/faults [{"call": "ec2:RunInstances", "error": ..., ...}, ...]    see faults.py
-    GET  /testbed/calls                                  what was asked, when and by whom
+    GET  /testbed/calls                                  the calls: what, when and by whom
     POST /testbed/away true | false                      whether the public address is closed
 """
 
@@ -59,7 +59,7 @@ def alone() -> TextIO:
 
 
 def make_profile(endpoint: str) -> None:
-    """Make what SkyPilot makes of rights for its machines when it rents the first."""
+    """Make the profile that SkyPilot makes for its machines when it rents the first."""
     iam = boto3.client("iam", region_name="us-east-1", endpoint_url=endpoint)
     iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
     iam.create_instance_profile(InstanceProfileName=PROFILE)
@@ -99,28 +99,28 @@ class Provider:
         }
 
     def answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
-        """What the tests ask and tell."""
+        """Respond to the tests: to calls of the API, and to settings of faults."""
         path = environ["PATH_INFO"]
         if not path.startswith("/testbed/"):
             return self.moto(environ, start)
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        told = json.loads(environ["wsgi.input"].read(length) or "null")
+        value = json.loads(environ["wsgi.input"].read(length) or "null")
         if path == "/testbed/faults":
-            self.faults.set(told)
+            self.faults.set(value)
         elif path == "/testbed/away":
-            self.close() if told else self.open()
+            self.close() if value else self.open()
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(self.faults.written() if path == "/testbed/calls" else None).encode()]
 
     def close(self) -> None:
-        """Be away: connections are refused."""
+        """Refuse connections."""
         if self.front:
             self.front.shutdown()
             self.front.server_close()
             self.front = None
 
     def open(self) -> None:
-        """Be there again, where it was."""
+        """Accept connections again, at the same address."""
         if self.front is None:
             self.front = serve(GATEWAY, self.port, self.faults)
 
@@ -129,12 +129,12 @@ def main() -> None:
     """Start, wait for the end, clear away."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--skypilot", required=True, help="version that machines are prepared for")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ.update(ACCOUNT)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    image = build(asked.skypilot)
+    image = build(arguments.skypilot)
     lock = alone()
     clear()
     docker("network", "create", "--subnet", RANGE, "--gateway", GATEWAY, NETWORK)
