@@ -126,7 +126,7 @@ class ModelService:
         """What is predicted, in the words of the data contract, and by which type of model."""
         predictor = self.champion.predictor
         target = predictor.contract.target
-        words = predictor.contract.columns[target].description
+        words = predictor.contract.columns[target].description.rstrip(".")
         about = f"`{target}` ({words})" if words else f"`{target}`"
         return f"Predicts {about}. Model type: {predictor.manifest.family}."
 
