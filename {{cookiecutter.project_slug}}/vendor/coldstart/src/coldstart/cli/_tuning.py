@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-
 from coldstart.cli._commands import Command
 from coldstart.tune._request import TuneRequest
 

@@ -94,7 +94,9 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         shape = (n_numbers, cardinalities, n_outputs)
         self.width_ = inputs.shape[1]
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        decisive = json.dumps([self.settings.model_dump(exclude=NeuralSettings.EXECUTION), self.seed])
+        decisive = json.dumps(
+            [self.settings.model_dump(exclude=NeuralSettings.EXECUTION), self.seed]
+        )
         content = inputs.numpy().tobytes() + targets.numpy().tobytes() + decisive.encode()
         identity = hashlib.sha256(content).hexdigest()[:16]
 

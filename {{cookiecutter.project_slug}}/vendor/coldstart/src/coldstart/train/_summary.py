@@ -16,7 +16,7 @@ SHOWN = {
     "rmse": "RMSE",
     "mae": "MAE",
     "brier": "Brier",
-    "calibration_error": "calibration",
+    "calibration_error": "ECE",
 }
 FEW = 200  # rows that a score says little of
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
