@@ -44,12 +44,16 @@ TRAINING = ("mlruns", "mlflow.db*", "bundles", "checkpoints", "prepared")
 
 LONGEST = (
     "cloud",
+    "project/test_way.py",  # trains by itself, while the first trains what all others share
     "test_rent.py",
     "test_platform.py",
     "test_images.py",
     "test_bench.py",
     "test_deploy.py",
-    "test_make_it_yours.py",
+    "project/test_own_tests.py",
+    "project/test_make_it_yours.py",
+    "project/test_installing.py",
+    "project/test_demo.py",
 )
 """Tests that take minutes, longest first: one that begins late keeps the others waiting."""
 
