@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
+from coldstart.cloud import _launchers as launchers
 from coldstart.cloud._job import Job
 from coldstart.cloud._launchers import find_launcher
 from coldstart.cloud._plan import Offer, Plan, check_price, confirm_plan, format_plan
@@ -244,3 +245,23 @@ def test_a_mistake_in_the_file_is_reported_in_a_line(
         tasks.read_task()
     assert str(error.value).startswith(f"{tasks.FILE}")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_another_package_brings_a_launcher_by_an_entry_point(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Mine(NamedTuple):
+        on: str
+
+    class EntryPoint:
+        def load(self) -> type[Mine]:
+            return Mine
+
+    def found(group: str, name: str) -> list[EntryPoint]:
+        assert group == "coldstart.launchers"
+        return [EntryPoint()] if name == "mine" else []
+
+    monkeypatch.setattr(launchers, "entry_points", found)
+    for on in ("mine", "mine/partition", "mine://host"):
+        assert find_launcher(on) == Mine(on)
+    assert isinstance(find_launcher("aws"), launcher.SkyPilotLauncher)
