@@ -86,7 +86,8 @@ def measure_packages(project: Project, folder: Path) -> Packages:
     Files are weighed without Python's compiled copies of them, which are made on first use.
     """
     say("installing what serving needs, alone")
-    about = tomllib.loads((project.folder / "pyproject.toml").read_text(encoding="utf-8"))
+    engine = project.folder / "vendor" / "coldstart" / "pyproject.toml"
+    about = tomllib.loads(engine.read_text(encoding="utf-8"))
     constraints = ["--constraints", str(project.folder / "constraints.txt")]
     environment = folder / "serving-packages"
     install(environment, *constraints, *about["project"]["dependencies"])
