@@ -6,6 +6,7 @@ is small and starts fast.
 
 import math
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -66,6 +67,10 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
     address = f"http://{host}:{listener.getsockname()[1]}"
+    if os.getpid() == 1:
+        # The first process of a container ignores SIGTERM until a handler is there: uvicorn's is
+        # installed only when it starts.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     paths = {one.path for one in iter_route_contexts(app.routes)}
     page = [f"Page: {address}/"] if "/" in paths else []
     docs = DOCS if settings.docs else ""
