@@ -30,6 +30,7 @@ from {{cookiecutter.__package}}.train import train
 
 ROOT = Path(__file__).parents[1]
 MODEL = "linear"  # the model type that the tests train: a quick one
+HYPERPARAMETERS = {"C": 0.3}  # fixed, so that no search takes time
 SAMPLE = 3_000  # rows at most, so that the tests take seconds
 
 Rows = list[dict[str, Any]]
@@ -49,7 +50,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         join.file = ROOT / join.file
     settings.contract = ROOT / settings.contract
     settings.tracking_uri = f"sqlite:///{folder}/mlflow.db"
-    settings.models = [MODEL]
+    settings.models, settings.tuned = [MODEL], {MODEL: HYPERPARAMETERS}
     settings.training_rows = min(settings.training_rows, SAMPLE)
     settings.leak_threshold = None  # the score of a sample varies; make train applies the limit
     register_derived(DERIVED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from conftest import MODEL
+from conftest import HYPERPARAMETERS, MODEL
 
 from coldstart import BundlePredictor, Dataset, Settings
 from coldstart.batch import predict_file
@@ -70,8 +70,7 @@ def test_a_prediction_does_not_depend_on_columns_that_are_no_features(
 def test_fitted_again_the_pipeline_predicts_as_the_exported_graph(
     settings: Settings, dataset: Dataset, predictor: BundlePredictor
 ) -> None:
-    hyperparameters = settings.tuned.get(MODEL, {})
-    fitter = Fitter(FAMILIES[MODEL], settings, dataset, hyperparameters)
+    fitter = Fitter(FAMILIES[MODEL], settings, dataset, HYPERPARAMETERS)
     pipeline = fitter.fit(dataset.fitting_rows)
     # Raises with the rows that differ, if some do.
     assert check_parity(pipeline, predictor, dataset.features(dataset.test_rows)) < 1e-4
