@@ -5,6 +5,8 @@ Deploying itself needs a Docker engine; the template tests that with a real one.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,12 @@ def test_two_commands_that_use_the_champion_do_not_run_at_the_same_time(
             assert main([command]) == 2
             said = capsys.readouterr().err
             assert said == "error: another command is running in this folder; wait until it ends\n"
+
+
+def test_what_runs_in_lambda_needs_no_library_of_a_deployment() -> None:
+    script = (
+        "import sys, coldstart.deploy.on_aws, coldstart.deploy._keys;"
+        "print({'boto3', 'docker', 'mlflow', 'polars'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -11,7 +11,10 @@ from typing import Protocol
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 
-TARGETS = {"docker": "coldstart.deploy.on_docker", "aws": "coldstart.deploy.on_aws"}
+TARGETS = {
+    "docker": "coldstart.deploy.on_docker._target",
+    "aws": "coldstart.deploy.on_aws._target",
+}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,1 @@
-"""Deploying to AWS Lambda."""
-
-from coldstart.deploy.on_aws._target import DeployTarget
-
-__all__ = ["DeployTarget"]
+"""Deployment to AWS Lambda."""
