@@ -120,7 +120,8 @@ def test_a_job_over_ssh_continues_without_its_terminal_and_is_followed_in_anothe
 ) -> None:
     socket = Path(os.environ["DOCKER_HOST"].removeprefix("unix://"))
     with ssh_server(tmp_path / "ssh", socket) as (over_ssh, path):
-        asked = ["--on", over_ssh, "--models", '["neural"]', "--detach"]
+        few = json.dumps({"epochs": 8, "patience": 8})
+        asked = ["--on", over_ssh, "--models", '["neural"]', "--neural", few, "--detach"]
         done = rent(project, *asked, PATH=path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "make cloud-follow downloads its results" in done.stdout
