@@ -127,7 +127,7 @@ def test_the_tail_drifts_and_rows_like_those_fitted_on_do_not(
     done = run_command(tmp_path, "monitor", "--outcomes", "known.csv")
     assert done.returncode == 1, done.stderr
     assert "drift: 9 of 13 columns have drifted" in done.stdout
-    assert "1,244 of 1,244 answers have an outcome so far" in done.stdout
+    assert "1,244 of 1,244 predictions have a known outcome" in done.stdout
     found = json.loads((tmp_path / "served" / "drift.json").read_text())
     assert found["prediction"] < 0.1  # the reports tell less; the answers are as they were
     assert max(found["columns"].values()) > 0.2
