@@ -20,7 +20,7 @@ SHARPER = 1.2  # pixels of the picture for each of the README's
 
 LEFT_OUT = (
     r"^(generated |making |WARNING|installing |project |the servers keep)",
-    r"^(neural: global batch| {20}|phase_of_flt alone|ignoring the input|\w+, version)",
+    r"^(neural: global batch| {20}|single feature|dummy baseline|\w+, version)",
     r"^\s*$",
 )
 """Lines for which there is no room: the environment's, and those of a wide table."""
@@ -74,9 +74,9 @@ def page_at(browser: Browser, url: str) -> bytes:
     """Return a screenshot of the demo page, filled in with a row of the test set."""
     page = browser.new_page(viewport=PAGE, device_scale_factor=SHARPER)
     page.goto(url)
-    page.locator(".moved li").first.wait_for()
+    page.locator(".contributions li").first.wait_for()
     with page.expect_response("**/page/explain"):
-        page.locator("#case-buttons button").first.click()
+        page.locator("#example-buttons button").first.click()
     page.wait_for_timeout(500)  # the answer is drawn
     return page.screenshot()
 
