@@ -12,9 +12,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, clean_environment, kept
+from pydantic import BaseModel
+
+from coldstart.config import Settings
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "infra/platform/README.md"]
 
@@ -113,6 +117,38 @@ def targets(root: Path) -> set[str]:
     files = [root / "Makefile", baked / "Makefile", *baked.glob("src/*/limbs/*/targets.mk")]
     text = "".join(path.read_text() for path in files)
     return set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
+
+
+# The reference.
+
+
+def test_the_reference_lists_each_command_of_a_project() -> None:
+    page = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "{{cookiecutter.project_slug}}/Makefile").read_text(encoding="utf-8")
+    offered = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.M))
+    assert set(re.findall(r"^\| `make ([a-z-]+)", page, re.M)) == offered
+
+
+def test_the_reference_lists_each_setting_with_its_default() -> None:
+    page = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([\w.]+)` \| .*? \| (.*?) \| ", page, re.M))
+    defaults = dict(settings_of(Settings))
+    assert set(listed) == set(defaults)
+    for name, default in defaults.items():
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        shown = "" if default in (None, "", [], {}) else f"`{text}`"
+        assert listed[name].strip() == ("required" if default is ... else shown), name
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a model and of its sections, with their defaults."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from settings_of(kind, f"{prefix}{name}.")
+        else:
+            required = field.is_required()
+            yield prefix + name, ... if required else field.get_default(call_default_factory=True)
 
 
 # The changelog.
