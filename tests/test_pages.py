@@ -10,6 +10,7 @@ import functools
 import http.server
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -133,14 +134,16 @@ def same(page: Page, about: dict[str, Any], answer: dict[str, Any]) -> None:
     expect(page.locator("#prediction strong")).to_have_text(label)
     headline = text(page, "#prediction").split("\n")
     assert headline[2] == f"Probability {as_shown(prediction['probability'])}"
-    page.locator("#explanation summary").click()
+    # The texts of a closed <details> can be read, and the page may be drawing them anew.
     items = page.locator("#explanation .contributions li")
-    lines = [line.split("\n") for line in items.all_inner_texts()]
-    page.locator("#explanation summary").click()
-    numbers = [float(by.replace("\N{MINUS SIGN}", "-")) for _, by in lines]
     contributions = answer["contributions"]["by_feature"].values()
     expected = sorted((100 * by for by in contributions), key=abs, reverse=True)
-    assert numbers == pytest.approx(expected, abs=0.051)
+    limit = time.monotonic() + PATIENCE / 1000
+    shown: list[float] = []
+    while shown != pytest.approx(expected, abs=0.051) and time.monotonic() < limit:
+        lines = items.evaluate_all("items => items.map(item => item.lastChild.textContent)")
+        shown = [float(by.replace("\N{MINUS SIGN}", "-")) for by in lines]
+    assert shown == pytest.approx(expected, abs=0.051)
 
 
 @every_view

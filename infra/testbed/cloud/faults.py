@@ -102,7 +102,7 @@ class Faults:
             self.faults = [Fault(**one) for one in wanted]
 
     def written(self) -> list[dict[str, Any]]:
-        """The calls so far."""
+        """Return the calls so far."""
         with self.lock:
             return [asdict(call) for call in self.calls]
 
@@ -125,7 +125,7 @@ def read(environ: dict[str, Any]) -> Call:
 
 
 def refusal(call: Call, error: str) -> bytes:
-    """An error, as the service spells it."""
+    """Format an error as the service does."""
     service, message = call.name.partition(":")[0], f"from the testbed: {error}"
     if service == "s3":
         text = f"<Error><Code>{error}</Code><Message>{message}</Message></Error>"

@@ -12,7 +12,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def code(text: str) -> str:
-    """A name or a value as code, also in a table."""
+    """Return a name or a value as code, also inside a table."""
     plain = " ".join(text.replace("`", "'").split())
     return f"`{plain[:60]}`".replace("|", r"\|")
 

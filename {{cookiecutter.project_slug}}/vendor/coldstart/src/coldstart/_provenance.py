@@ -48,7 +48,7 @@ def source_identity(project: Project) -> list[str]:
 
 
 def revision() -> dict[str, Any]:
-    """The commit, and whether what a training depends on has been changed since.
+    """Return the commit, and whether what a training depends on has changed since.
 
     It is "none" without a repository or before its first commit. A rented machine has no
     repository: GIT_COMMIT holds the commit, with a + where there were changes.

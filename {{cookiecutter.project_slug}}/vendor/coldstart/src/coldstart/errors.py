@@ -18,7 +18,7 @@ class UserError(Exception):
 
 
 def no_room(error: OSError) -> str | None:
-    """What is wrong if a disk was full, and None if it was something else."""
+    """Explain an error of a full disk; return None for any other error."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return f"the disk is full{f': {error.filename}' if error.filename else ''}"

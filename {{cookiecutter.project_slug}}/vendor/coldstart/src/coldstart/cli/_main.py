@@ -73,7 +73,7 @@ def find_commands() -> dict[str, type[Command]]:
 
 
 def called(kind: type[Command]) -> str:
-    """What a command is called on the command line: TuneHome is tune-home."""
+    """Return a command's name on the command line: TuneHome is tune-home."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
@@ -157,7 +157,7 @@ def print_help(project: Project, kind: type[Command]) -> None:
 
 
 def store_trouble(error: Exception) -> str | None:
-    """What is wrong if it was the tracking store that failed; it may do so at any moment."""
+    """Explain an error of the tracking store, which may occur in any command; otherwise None."""
     if type(error).__module__ != "mlflow.exceptions":
         return None
     from coldstart.tracking._mlflow import explain_error  # it is loaded: the error is MLflow's

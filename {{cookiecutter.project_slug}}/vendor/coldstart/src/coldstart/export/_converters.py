@@ -93,7 +93,7 @@ def robust_numbers(step: RobustNumbers, nodes: Nodes) -> None:
 
 
 def frequent_categories(step: FrequentCategories, nodes: Nodes) -> None:
-    """Number the frequent categories of each column from 1."""
+    """Convert `FrequentCategories`: each column's frequent categories are numbered from 1."""
     codes = [code for some in step.categories_ for code in range(1, len(some) + 1)]
     nodes.look_up(step.categories_, codes, 0, "int64")
 

@@ -32,7 +32,7 @@ class FromFile(Settings):
 
 
 def command(family: str, provenance: dict[str, Any]) -> str:
-    """The shell's line that trains a model again, with what config.yaml does not say before it."""
+    """Return the command that reproduces a training, with settings that config.yaml lacks."""
     nothing = DataSettings(table=Path())  # where the file does not say it
     project = Project(provenance["package"])
     said = FromFile(data=nothing).for_project(project).choices()

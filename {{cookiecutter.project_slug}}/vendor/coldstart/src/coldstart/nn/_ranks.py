@@ -80,7 +80,7 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 @functools.cache
 def control() -> Any:
-    """The group that the first rank speaks to the others in, beside that of the gradients."""
+    """Create the group in which rank 0 controls the others, beside that of the gradients."""
     return dist.new_group(timeout=LOST, backend="gloo")
 
 

@@ -88,7 +88,7 @@ RETRY_NOTICE = RetryNotice()
 
 
 def explain_error(error: Exception) -> str | None:
-    """What keeps the tracking store from answering this person, or None if it did answer."""
+    """Explain why the tracking store did not respond; return None if it did."""
     if not isinstance(error, MlflowException):
         return None
     store = f"the tracking store {mlflow.get_tracking_uri()}"
@@ -108,7 +108,7 @@ def explain_error(error: Exception) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of what an error says."""
+    """Return the first line of an error's message."""
     said = str(error).strip().splitlines() or [type(error).__name__]
     return said[0][:200]
 

@@ -115,7 +115,7 @@ def naive(dataset: Dataset) -> HeldOutPredictions | None:
 
 
 def single_column(dataset: Dataset, name: str) -> Fit:
-    """A tree of at most eight leaves on one column."""
+    """Fit a tree of at most eight leaves to one column."""
     contract, classes = dataset.contract, len(dataset.classes)
     matrix = contract.features[name].matrix
     values = getattr(dataset.features(np.arange(len(dataset.table))), matrix)

@@ -74,7 +74,7 @@ class LagReference:
         return cls(base, others, grows, *limits, float(np.median(level[known])))
 
     def level(self, numbers: np.ndarray) -> np.ndarray:
-        """The earlier value of each row, shape (n, 1)."""
+        """Return the earlier value of each row, shape (n, 1)."""
         level: np.ndarray = numbers[:, [self.base]]
         level = np.where(np.isnan(level), np.float32(self.usual), level)
         return np.clip(level, *self._limits) if self.ratio else level
@@ -84,7 +84,7 @@ class LagReference:
         return np.float32(self.low), np.float32(self.high)
 
     def changes(self, numbers: np.ndarray) -> np.ndarray:
-        """The columns, with the other earlier values against this one."""
+        """Return the columns, with the other earlier values as differences from this one."""
         level, found = self.level(numbers), numbers.copy()
         others = numbers[:, self.lags]
         if self.ratio:
@@ -95,13 +95,13 @@ class LagReference:
         return found
 
     def change(self, target: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """What is to be learned, shape (n,)."""
+        """Return the differences that the model is fitted to, shape (n,)."""
         level = self.level(numbers)[:, 0].astype(np.float64)
         change: np.ndarray = np.log(target / level) if self.ratio else target - level
         return change
 
     def value(self, change: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """The target again, shape (n,)."""
+        """Return the target that predicted differences stand for, shape (n,)."""
         level = self.level(numbers)[:, 0]
         if self.ratio:
             return np.asarray(level * np.exp(np.clip(change, -FARTHEST, FARTHEST)))

@@ -99,7 +99,7 @@ def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
 
 
 def brief(name: str) -> str:
-    """A name that leaves room for the plot."""
+    """Shorten a name so that the plot keeps its room."""
     return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
 
 

@@ -57,7 +57,7 @@ def tune(command: TuneRequest) -> None:
 
 
 def family_of(settings: Settings, wanted: str | None) -> str:
-    """The family that is wanted: by default the challenger's.
+    """Return the model type to tune: by default the challenger's.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from coldstart.train._folds import predict_validation_rows
 
 
 def sampler(seed: int, shared: bool) -> optuna.samplers.BaseSampler:
-    """What draws settings: from the trials so far, those that promise most.
+    """Create the sampler that proposes settings, based on the trials so far.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def suggest(trial: optuna.Trial, space: Mapping[str, SearchRange]) -> dict[str, 
 
 
 def legible(params: dict[str, Any]) -> dict[str, Any]:
-    """Settings with three digits, as they are tried and written."""
+    """Round settings to three significant digits, as they are tried and written."""
     return {
         name: value if isinstance(value, int) else float(f"{value:.3g}")
         for name, value in params.items()
