@@ -63,6 +63,8 @@ start() {
             >"$home/dockerd.log" 2>&1 </dev/null &
         for _ in $(seq 100); do answers && break; sleep 0.3; done
         answers || fail "dockerd did not start: $(grep -E 'level=(fatal|error)|^failed' "$home/dockerd.log" | tail -1)"
+        # What a run that was cut short has left would be counted by the next one.
+        docker container prune --force >/dev/null
     fi
     install_plugins
     "$here/base.sh"

@@ -276,13 +276,15 @@ class Contract(BaseModel):
         """
         rows = len((columns["numbers"] or columns["strings"])[0])
         # A matrix at a time: a column at a time takes twice as long for a single row.
-        numbers = np.array(columns["numbers"], dtype=np.float64)
-        numbers = numbers.reshape(len(columns["numbers"]), rows)  # also where one of them is 0
         strings = np.array(columns["strings"], dtype=object)
-        strings = strings.reshape(len(columns["strings"]), rows)
+        strings = strings.reshape(len(columns["strings"]), rows)  # also where one of them is 0
+        given = len(columns["numbers"])
+        numbers = np.empty((given + len(self.derived), rows))
+        if given:
+            numbers[:given] = columns["numbers"]
         if self.derived:
             named = NamedColumns(self._places, numbers, strings)
-            numbers = np.concatenate([numbers, compute(self.derived, named, rows)])
+            compute(self.derived, named, numbers[given:])
         np.maximum(numbers, -FLOAT32_MAX, out=numbers)  # np.clip takes twice as long
         np.minimum(numbers, FLOAT32_MAX, out=numbers)
         return EncodedFeatures(numbers.T.astype(np.float32), strings.T)

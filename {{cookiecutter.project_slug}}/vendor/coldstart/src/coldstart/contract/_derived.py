@@ -80,7 +80,7 @@ def registered(numbers: Sequence[str], strings: Sequence[str]) -> dict[str, Deri
                 f"features.py: the derived column {name} has the name of a column of schema.yaml"
             )
         try:
-            compute({name: function}, row, 1)
+            compute({name: function}, row, np.empty((1, 1)))
         except KeyError as error:
             if (lacking := error.args[0]) in row:
                 raise
@@ -91,8 +91,8 @@ def registered(numbers: Sequence[str], strings: Sequence[str]) -> dict[str, Deri
 
 
 def compute(
-    functions: Mapping[str, DerivedColumn], columns: Mapping[str, np.ndarray], rows: int
-) -> np.ndarray:
+    functions: Mapping[str, DerivedColumn], columns: Mapping[str, np.ndarray], out: np.ndarray
+) -> None:
     """Compute derived columns.
 
     Parameters
@@ -101,24 +101,18 @@ def compute(
         The derived columns, by name.
     columns : mapping
         Encoded columns by name, each of shape (rows,).
-    rows : int
-        Number of rows.
-
-    Returns
-    -------
-    ndarray of float64, shape (columns, rows)
-        NaN where a value is not finite.
+    out : ndarray of float64, shape (derived columns, rows)
+        Where the values are written, NaN where one is not finite.
 
     Raises
     ------
     UserError
         If a function fails, or does not return a number for each row.
     """
-    values = np.empty((len(functions), rows))
     with np.errstate(all="ignore"):
         for i, (name, function) in enumerate(functions.items()):
             try:
-                values[i] = function(columns)
+                out[i] = function(columns)
             except KeyError:
                 raise
             except Exception as error:
@@ -126,5 +120,6 @@ def compute(
                 raise UserError(
                     f"features.py: the derived column {name} failed: {reason}"
                 ) from error
-    values[~np.isfinite(values)] = np.nan
-    return values
+    finite = np.isfinite(out)
+    if not finite.all():
+        out[~finite] = np.nan
