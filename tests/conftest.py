@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import fcntl
+import gzip
 import json
 import os
 import re
@@ -117,6 +118,14 @@ class GeneratedProject:
         shutil.copytree(self.path, path, ignore=ignored)
         make_environment(path)
         return GeneratedProject(path)
+
+    def thin(self, every: int) -> None:
+        """Keep one of so many rows of the demo's table, for trainings that only need to happen."""
+        table = self.path / "data/raw/strikes.csv.gz"
+        with gzip.open(table, "rt", encoding="utf-8", newline="") as file:
+            head, *rows = file.readlines()
+        with gzip.open(table, "wt", encoding="utf-8", newline="") as file:
+            file.writelines([head, *rows[::every]])
 
     def files(self) -> set[str]:
         """Return the files that git keeps, or would, as paths relative to it."""

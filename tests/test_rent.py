@@ -34,6 +34,7 @@ def project(
     project = trained.copy(tmp_path_factory.mktemp("rent") / trained.path.name, *TRAINING)
     about = project.path / "pyproject.toml"
     about.write_text(about.read_text().replace('name = "bird-strikes"', f'name = "{NAME}"'))
+    project.thin(4)
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Another name")
     yield project

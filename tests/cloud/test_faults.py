@@ -1,7 +1,8 @@
 """What only SkyPilot itself can show: a machine is replaced, and one that is abandoned ends itself.
 
-Three trainings are started together, and then this computer stops watching over them.
-`test_rare_faults.py` has more.
+Three trainings are started together, and then this computer stops watching over them. Each has a
+machine of its own, with SkyPilot's runtime on it, so this runs weekly, as `test_rare_faults.py`
+does. What the worker does by itself is in tests/engine/cloud.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .faults import (
 from .project import Rented
 from .rented import Cloud
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.weekly]
 
 HOURS = 0.12  # deadline of the jobs that hang
 

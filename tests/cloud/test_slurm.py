@@ -1,6 +1,6 @@
 """`make train ON=slurm`: SkyPilot uses a Slurm cluster of two nodes.
 
-Each test asserts how it ends in Slurm, where nothing may be left, and in MLflow.
+Each test asserts how it ends in Slurm, where nothing may be left, and in MLflow. They run weekly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .project import TASK, Rented
 from .rented import Cloud
 from .skypilot import CONFIG, WANTED, install, surroundings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.weekly]
 
 CLUSTER = ROOT / "infra/testbed/slurm/cluster.sh"
 CATALOGUE = ROOT / "infra/testbed/cloud/catalogue.py"
