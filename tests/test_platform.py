@@ -288,6 +288,7 @@ def test_a_training_goes_on_where_it_was_when_the_platform_was_killed_and_is_bac
     assert len(told["versions"]) == 2
 
 
+@pytest.mark.weekly
 def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
     platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
