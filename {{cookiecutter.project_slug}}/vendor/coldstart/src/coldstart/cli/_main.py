@@ -83,14 +83,14 @@ def main(project: Project, arguments: list[str]) -> int:
     Parameters
     ----------
     project : Project
-        The project, with the parts that it hands over.
+        The project.
     arguments : list of str
         The command line without the program's name.
 
     Returns
     -------
     int
-        The command's exit code; 2 for a mistake of the person's.
+        The command's exit code; 2 for a mistake of the user.
     """
     found = find_commands()
     if any(argument in VERBOSE for argument in arguments):

@@ -132,7 +132,19 @@ def register_converter(
     width: Callable[[Any], int],
     output: type = FloatTensorType,
 ) -> None:
-    """Tell skl2onnx how a step is converted, and of how many columns and which type it makes."""
+    """Register how skl2onnx converts a fitted step.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the step.
+    convert : callable
+        Function of a fitted step and a `Nodes`, which adds the step's nodes to the graph.
+    width : callable
+        Function of a fitted step that returns the number of its output's columns.
+    output : type, default=FloatTensorType
+        Type of the output, from `skl2onnx.common.data_types`.
+    """
 
     def shape(operator: Any) -> None:
         rows = operator.inputs[0].get_first_dimension()

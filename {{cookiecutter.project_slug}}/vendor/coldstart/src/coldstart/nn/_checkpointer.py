@@ -21,14 +21,14 @@ MAX_OVERHEAD = 100  # times as long as a checkpoint takes, at least, passes unti
 
 
 class Checkpointer:
-    """Writes checkpoints of a training, goes on from the newest, and reports finished epochs.
+    """Checkpoints of a training, which resumes from the newest one and reports finished epochs.
 
     Parameters
     ----------
     fabric : Fabric
         The ranks that train together.
     job : TrainingJob
-        What is trained.
+        The run of the training loop.
     network : Module
         The network, as it was before Fabric wrapped it.
     optimizer : Optimizer
@@ -37,7 +37,7 @@ class Checkpointer:
     Attributes
     ----------
     progress : Progress
-        How far the training is; taken from the newest checkpoint, if there is one.
+        Progress of the training, restored from the newest checkpoint if there is one.
     """
 
     def __init__(
@@ -67,7 +67,13 @@ class Checkpointer:
         return best_epoch(self.history)
 
     def epochs(self) -> Iterator[int]:
-        """Yield the numbers of the epochs that are left, from 1, and stop early if asked to."""
+        """Yield the numbers of the remaining epochs, until the validation loss stops improving.
+
+        Yields
+        ------
+        int
+            Number of an epoch, from 1.
+        """
         done, patience = len(self.history), self.job.settings.patience
         self._bar = tqdm(
             range(done + 1, self.job.epochs + 1),
@@ -84,28 +90,46 @@ class Checkpointer:
             yield epoch
 
     def start_epoch(self) -> Tensor:
-        """Return this rank's sum of the loss over the rows of the epoch so far."""
+        """Return this rank's sum of the loss over the rows of the epoch so far.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The sum on the rank's device. It is not 0 for an epoch that was interrupted.
+        """
         total = self.progress.total if self.fabric.is_global_zero else 0.0
         return torch.tensor(total, device=self.fabric.device)
 
     def start_step(self, epoch: int) -> None:
-        """Seed the step's random numbers, so that a resumed training draws the same ones."""
+        """Seed the step's random numbers, so that a resumed training draws the same ones.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 1.
+        """
         start = self.progress.step * self.job.settings.batch_size
         seed_step(self.fabric.device, self.job.seed, epoch, start, self.fabric.global_rank)
 
     def end_step(self, total: Tensor) -> None:
-        """Count a step, and write a checkpoint if it is time for one."""
+        """Count a step, and write a checkpoint if one is due.
+
+        Parameters
+        ----------
+        total : Tensor of shape ()
+            This rank's sum of the loss over the rows of the epoch so far.
+        """
         self.progress.step += 1
         if (self.fabric.world_size == 1 or self.progress.step % POLL_STEPS == 0) and self._due():
             self.progress.total = float(self._sum(total))
             self.save()
 
     def end_epoch(self, total: Tensor, validation_loss: float | None) -> None:
-        """Keep an epoch's metrics, and write a checkpoint if it is time for one.
+        """Keep an epoch's metrics, and write a checkpoint if one is due.
 
         Parameters
         ----------
-        total : Tensor
+        total : Tensor of shape ()
             This rank's sum of the loss over its rows.
         validation_loss : float, optional
             Mean loss over the held-out rows.
@@ -120,14 +144,22 @@ class Checkpointer:
             self.save()
 
     def finish(self) -> Result:
-        """Write the last checkpoint; return the weights and the best number of epochs."""
+        """Write the last checkpoint, and return the result of the training.
+
+        Returns
+        -------
+        weights : dict of str to ndarray
+            Weights after the last epoch, by parameter.
+        best_epoch : int
+            Number of epochs with the lowest validation loss.
+        """
         self.save()
         # As arrays, since a tensor's memory goes with the process that shares it.
         whole = _checkpoints.collect(self.network, self.optimizer, self.progress)["network"]
         return {name: tensor.numpy() for name, tensor in whole.items()}, self.best_epoch
 
     def save(self) -> None:
-        """Write a checkpoint, and then report the epochs that it holds."""
+        """Write a checkpoint, and then report the epochs in it."""
         began = time.monotonic()
         state = _checkpoints.collect(self.network, self.optimizer, self.progress)
 

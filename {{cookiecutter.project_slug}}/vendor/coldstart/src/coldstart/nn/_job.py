@@ -1,4 +1,4 @@
-"""One run of a training loop: what it is given, and how it is started on every rank."""
+"""One run of a training loop: its arguments, and how it is started on every rank."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ Result = tuple[dict[str, np.ndarray], int]
 class TrainingJob(NamedTuple):
     """One run of a training loop.
 
-    Attributes
+    Parameters
     ----------
     stage : {"search", "fit"}
-        `search` finds the best number of epochs on held-out rows; `fit` trains for that many
-        on all rows.
-    shape : tuple
-        What the network is built from: see `Shape`.
+        `search` finds the best number of epochs on held-out rows; `fit` trains for that many on all
+        rows.
+    shape : tuple of (int, list of int, int)
+        Arguments to build the network: number of numeric columns, number of categories of each
+        further column, number of outputs.
     settings : NeuralSettings
         Settings of the network and its training.
     seed : int
         Seed of all random numbers.
     epochs : int
-        Number of epochs, at most.
+        Maximum number of epochs.
     train : Rows
         Rows to train on.
-    held_out : tuple of Tensor, optional
-        Inputs and targets that decide when to stop.
+    held_out : tuple of Tensor or None
+        Inputs and targets of the rows that decide when to stop.
     checkpoint : Path
         File of the newest checkpoint.
     report : callable
-        Called with the stage, an epoch's number, and metrics of it and of those after it.
+        Function that is called with the stage, an epoch's number, and metrics of it and of those
+        after it.
     """
 
     stage: str

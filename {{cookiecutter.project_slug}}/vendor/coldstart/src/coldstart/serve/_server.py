@@ -39,7 +39,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     Parameters
     ----------
     project : Project
-        Hands over the application, and the derived columns.
+        The project, with the application and the derived columns.
     folder : Path
         The bundle.
     settings : ServingSettings

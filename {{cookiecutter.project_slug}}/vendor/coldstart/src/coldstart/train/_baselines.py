@@ -32,18 +32,19 @@ DRAWS = 5
 
 @dataclass(frozen=True)
 class Baselines:
-    """Test predictions that need no model, or next to none.
+    """Test predictions of the baselines.
 
-    Attributes
+    Parameters
     ----------
-    dummy
-        The shares of the classes, or the mean; see `guesses`.
-    columns
-        Validation score of each column alone, the best first; at most `COLUMNS` were tried.
-    column
-        The best column alone, by a small tree.
-    naive
-        The value a season ago, where the target has seasons.
+    dummy : HeldOutPredictions
+        The dummy baseline: the frequencies of the classes, or the mean.
+    columns : dict of str to float
+        Validation score of each single-feature baseline, the best first; at most `COLUMNS` features
+        are tried.
+    column : HeldOutPredictions
+        The best single-feature baseline, a small tree.
+    naive : HeldOutPredictions or None
+        The seasonal naive forecast. None if the target has no season.
     """
 
     dummy: HeldOutPredictions
@@ -53,7 +54,18 @@ class Baselines:
 
 
 def evaluate_baselines(dataset: Dataset) -> Baselines:
-    """Judge them all on the rounds that the models are judged on."""
+    """Predict with all baselines on the same splits as the models.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+
+    Returns
+    -------
+    Baselines
+        Their test predictions.
+    """
     alone = {name: single_column(dataset, name) for name in candidates(dataset)}
     validated = {name: predict_validation_rows(dataset, fit) for name, fit in alone.items()}
     scores = {name: held.score() for name, held in validated.items()}
@@ -68,10 +80,10 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
 
 
 def guesses(dataset: Dataset) -> HeldOutPredictions:
-    """Answer the test rows without looking at them.
+    """Predict the test rows with the dummy baseline.
 
-    Of many classes the answers are drawn in the shares of the classes, several times:
-    always the commonest would be beaten, in the mean F1, by any such draw.
+    If there are more than two classes, the predicted ones are drawn with the classes' frequencies,
+    several times: always predicting the most frequent class has a lower mean F1 than any such draw.
     """
     fit = dummy(dataset)
     held = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
@@ -84,7 +96,7 @@ def guesses(dataset: Dataset) -> HeldOutPredictions:
 
 
 def dummy(dataset: Dataset) -> Fit:
-    """Predict the shares of the classes, or the mean."""
+    """Return the dummy baseline: the frequencies of the classes, or the mean."""
 
     def fit(rows: np.ndarray) -> Predict:
         target = dataset.target(rows)
@@ -98,7 +110,7 @@ def dummy(dataset: Dataset) -> Fit:
 
 
 def naive(dataset: Dataset) -> HeldOutPredictions | None:
-    """Return the seasonal forecast of the test rows, where there is one."""
+    """Return the seasonal naive forecast of the test rows, or None without a season."""
     if dataset.seasonal_naive(dataset.splits[0].test) is None:
         return None
 
@@ -147,7 +159,7 @@ def single_column(dataset: Dataset, name: str) -> Fit:
 
 
 def candidates(dataset: Dataset) -> list[str]:
-    """Features to try alone: all, or of very many those that vary most with the target."""
+    """Return all features, or of very many those that vary most with the target."""
     contract = dataset.contract
     names = list(contract.features)
     if len(names) <= COLUMNS:
@@ -166,7 +178,7 @@ def candidates(dataset: Dataset) -> list[str]:
 
 
 class LeakError(UserError):
-    """A test score that is too good to be true."""
+    """A test score that suggests a leak."""
 
 
 def evaluate(
@@ -176,7 +188,7 @@ def evaluate(
     leak_threshold: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compute the metrics of predictions of the test rows, beside those of the baselines.
+    """Compute the metrics of predictions of the test rows, and those of the baselines.
 
     Parameters
     ----------
@@ -187,8 +199,8 @@ def evaluate(
     baselines : Baselines
         Predictions of the same rows by the baselines.
     leak_threshold : float, optional
-        A score above it is too good to be true.
-    seed : int
+        Score above which a leak is assumed.
+    seed : int, default=0
         Seed of the bootstrap.
 
     Returns

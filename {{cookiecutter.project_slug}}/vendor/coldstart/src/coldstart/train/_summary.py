@@ -75,14 +75,14 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
-    """Print the models and the baselines side by side, and what the scores are worth.
+    """Print a table of the models and the baselines, and an assessment of the scores.
 
     Parameters
     ----------
     candidates : sequence of Candidate
         The trained models.
     baselines : Baselines
-        What they are compared with.
+        The baselines that they are compared with.
     """
     ranked = sorted(candidates, key=lambda one: one.metrics["validation"], reverse=True)
     metrics = {f"{model.family}, version {model.version}": model.metrics for model in ranked}
