@@ -82,7 +82,7 @@ class Join(Section):
 
 
 class Dialect(Section):
-    """How a file is written. A parameter that is not set is detected from the file, and printed.
+    """How a file is written. Parameters that are not set are detected, and printed.
 
     Parameters
     ----------

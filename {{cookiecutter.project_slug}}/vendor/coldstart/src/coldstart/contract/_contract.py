@@ -240,7 +240,9 @@ class Contract(BaseModel):
         return [name for name, column in self.features.items() if isinstance(column, Category)]
 
     def encode(self, table: Mapping[str, Sequence[Any]]) -> EncodedFeatures:
-        """Encode typed values for a model, the same way for training, batch prediction and the API.
+        """Encode typed values for a model.
+
+        Training, batch prediction and the API encode values by this method.
 
         Parameters
         ----------

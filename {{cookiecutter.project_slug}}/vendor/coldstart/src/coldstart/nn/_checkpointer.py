@@ -21,7 +21,7 @@ MAX_OVERHEAD = 100  # times as long as a checkpoint takes, at least, passes unti
 
 
 class Checkpointer:
-    """Checkpoints of a training, which resumes from the newest one and reports finished epochs.
+    """Checkpoints of a training, from which it resumes, and reports of finished epochs.
 
     Parameters
     ----------

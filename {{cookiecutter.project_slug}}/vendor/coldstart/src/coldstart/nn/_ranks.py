@@ -42,7 +42,7 @@ LARGE = 1_000_000  # parameters of a layer that is sharded by itself
 
 
 def make_fabric(settings: NeuralSettings, ranks: int = 1) -> Fabric:
-    """Make Fabric for so many processes that torchrun started, or for those it is to start itself.
+    """Return Fabric for the processes that torchrun started, or that it starts itself.
 
     Raises
     ------

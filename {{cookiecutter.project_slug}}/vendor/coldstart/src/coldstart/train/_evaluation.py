@@ -166,7 +166,7 @@ def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
     """Return the expected calibration error.
 
     It is the mean distance of predicted probability and observed frequency, over bins with equally
-    many rows. The probability is that of the second of two classes, or of the most probable of more.
+    many rows. The probability is that of the second of two classes, or of the most probable one.
 
     References
     ----------

@@ -23,7 +23,7 @@ WORDS = "[a-z0-9_]+"  # onnxruntime finds words by plain patterns only
 
 
 class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A transformer that clips outliers, fills missing values with the median, scales and flags.
+    """A transformer that clips outliers, fills and flags missing values, and scales.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ TRIAL_ROWS = 1_500, 4_500  # rows of the two fits that a duration is extrapolate
 
 @dataclass
 class Fitter:
-    """A function that fits one model type to rows of a dataset, and measures the time of the fits.
+    """A function that fits one model type to rows of a dataset, and measures the time.
 
     Called with row numbers, a fitter returns a function that predicts other rows. It is the
     argument `fit` of `predict_validation_rows` and `predict_test_rows`.

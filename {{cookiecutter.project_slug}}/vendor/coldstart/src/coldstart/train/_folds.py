@@ -93,7 +93,7 @@ def predict_test_rows(
 
 
 def exported(predictor: BundlePredictor, dataset: Dataset) -> Fit:
-    """Return a function that predicts with the exported graph in place of a model that is fitted.
+    """Return a function that predicts with the exported graph instead of fitting a model.
 
     With a single split, the predictions that are evaluated are then those of the model that serves.
 

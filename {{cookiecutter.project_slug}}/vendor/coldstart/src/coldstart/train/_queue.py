@@ -19,7 +19,7 @@ PATIENCE = 1.5  # how far the last model may exceed the budget
 
 
 class TrainingQueue:
-    """The model types to train: those that config.yaml names, or all that suit, within the budget.
+    """The model types to train: those in config.yaml, or all that suit, in the budget.
 
     Parameters
     ----------

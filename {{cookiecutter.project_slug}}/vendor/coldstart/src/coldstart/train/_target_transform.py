@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 
 class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A regressor that is fitted to the standardized target, and predicts in the target's own unit.
+    """A regressor fitted to the standardized target, which predicts in the target's unit.
 
     It is for models whose penalty or margin has the target's unit, and for prices and other targets
     whose logarithm is easier to predict.
