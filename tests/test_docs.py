@@ -93,8 +93,18 @@ def test_the_readme_shows_a_picture_at_once_that_is_light() -> None:
     picture = (ROOT / shown[2]).read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 250_000
-    assert shown[1], "who cannot see it is told what it shows"
+    assert shown[1], "the picture has no description"
     assert re.search(r"^picture:.*" + shown[2], (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_a_term_that_is_not_to_be_used_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for text, found in (("a limb of it", "limb ==> sub-package"), ("teh page", "teh ==> the")):
+        page.write_text(text)
+        codespell = [sys.executable, "-m", "codespell_lib", str(page)]
+        done = subprocess.run(codespell, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert found in done.stdout
 
 
 # The map of the code, in CONTRIBUTING.md.
@@ -199,7 +209,7 @@ def test_versions_are_in_order_and_the_newest_is_the_projects() -> None:
 
 @pytest.fixture
 def as_of(tmp_path: Path) -> Callable[[str], set[str]]:
-    """`as_of(commit)`: what make offered in a commit of this repository, and in what it baked."""
+    """`as_of(commit)`: the commands of make in a commit, here and in a generated project."""
     commits = [commit for _, _, commit, _ in versions()]
     if any(subprocess.run(["git", "cat-file", "-e", one], cwd=ROOT).returncode for one in commits):
         pytest.skip("the history is not here: git fetch --unshallow")

@@ -151,7 +151,7 @@ def confirm_plan(plan: Plan, budget: float | None, yes: bool) -> None:
 def advise_hours(plan: Plan, budget: float) -> str:
     """Return the advice how many hours fit a budget, or nothing if it is less than 0.01.
 
-    They are rounded down, so that whoever follows the advice is not refused again.
+    They are rounded down, so that a job with these hours passes the check of the budget.
     """
     price = plan.nodes * max(plan.prices)
     hours = math.floor(budget / price * 100) / 100
