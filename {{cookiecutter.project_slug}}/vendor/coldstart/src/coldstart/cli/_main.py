@@ -1,4 +1,4 @@
-"""The command line: finds a command, runs it, and tells a person's mistakes from bugs."""
+"""The command line: finds a command, runs it, and separates user errors from bugs."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ MODULES = [
 
 
 def find_commands() -> dict[str, type[Command]]:
-    """Return all commands by name: the engine's, and those that other packages bring.
+    """Return all commands by name: the engine's, and those that other packages add.
 
-    Another package brings one as a module in the entry point group `coldstart.commands`.
+    Another package adds one as a module in the entry point group `coldstart.commands`.
     """
     modules = [*MODULES, *(one.load() for one in entry_points(group="coldstart.commands"))]
     return {

@@ -1,4 +1,4 @@
-"""Export: a fitted pipeline to one ONNX graph, and the proof that both agree."""
+"""Export of a fitted pipeline to one ONNX graph, and the parity check."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def to_onnx(
 
 
 def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
-    """Convert scikit-learn steps, keeping the last output alone."""
+    """Convert scikit-learn steps, and keep the last output only."""
     options = {id(pipeline): {"zipmap": False}} if hasattr(pipeline, "classes_") else None
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -98,7 +98,7 @@ def rename(model: onnx.ModelProto, old: str, new: str) -> None:
 
 
 def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
-    """Feed the output of one graph to the other."""
+    """Connect the output of one graph to the input of the other."""
     network.ir_version = IR_VERSION
     network.graph.ClearField("metadata_props")
     first = compose.add_prefix(preprocessing, "features_", rename_inputs=False)
@@ -114,7 +114,7 @@ def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
 
 
 def adversarial_rows(features: EncodedFeatures) -> EncodedFeatures:
-    """Rows that no honest client sends: all missing, unseen, empty, extreme."""
+    """Return rows with missing, unseen, empty and extreme values."""
     one = features[:1]
     extremes = (np.nan, 0, -1, FLOAT32_MAX, -FLOAT32_MAX)
     words = (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')

@@ -1,4 +1,4 @@
-"""What a training loop calls to be interrupted at any moment and go on to the same weights."""
+"""Checkpoints for a training loop, which may be interrupted and resumes to the same weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tqdm import tqdm
 from coldstart.nn import _checkpoints, _ranks
 from coldstart.nn._job import Result, TrainingJob
 
-POLL_STEPS = 50  # steps between two looks at the clock, where that costs several ranks a message
-MAX_OVERHEAD = 100  # times as long as a checkpoint takes, at least, passes until the next one
+POLL_STEPS = 50  # steps between two checks of the clock, which cost several ranks a message
+MAX_OVERHEAD = 100  # minimum time between checkpoints, as a multiple of the time to write one
 
 
 class Checkpointer:
@@ -52,7 +52,7 @@ class Checkpointer:
                 "FRESH=1 starts anew",
                 flush=True,
             )
-        self._reported = 0  # a checkpoint's epochs are reported again: the first time may be lost
+        self._reported = 0  # a checkpoint's epochs are reported again: the first report may be lost
         self._saved, self._took = time.monotonic(), 0.0
         self._bar: Any = None
 
@@ -63,7 +63,7 @@ class Checkpointer:
 
     @property
     def best_epoch(self) -> int:
-        """Number of epochs after which the validation loss was lowest (all, without one)."""
+        """Number of epochs with the lowest validation loss (all, without a validation set)."""
         return best_epoch(self.history)
 
     def epochs(self) -> Iterator[int]:
@@ -154,7 +154,7 @@ class Checkpointer:
             Number of epochs with the lowest validation loss.
         """
         self.save()
-        # As arrays, since a tensor's memory goes with the process that shares it.
+        # As arrays, since a tensor's memory is freed with the process that shares it.
         whole = _checkpoints.collect(self.network, self.optimizer, self.progress)["network"]
         return {name: tensor.numpy() for name, tensor in whole.items()}, self.best_epoch
 
@@ -173,13 +173,13 @@ class Checkpointer:
         self._took = self._saved - began
 
     def _due(self) -> bool:
-        """Whether it is time for a checkpoint; the first rank's clock decides for all."""
+        """Return whether a checkpoint is due; the first rank's clock decides for all."""
         seconds = self.job.settings.checkpoint_seconds
         pause = max(seconds, MAX_OVERHEAD * self._took) if seconds else 0.0
         return self.fabric.broadcast(time.monotonic() - self._saved >= pause)
 
     def _sum(self, total: Tensor) -> Tensor:
-        """Sum over all ranks."""
+        """Return the sum over all ranks."""
         return cast(Tensor, self.fabric.all_reduce(total.clone(), reduce_op="sum"))
 
 

@@ -22,7 +22,7 @@ from coldstart.nn._batches import InMemory, Rows, Streamed
 from coldstart.nn._job import Loop, Network, TrainingJob, launch
 from coldstart.train._context import EpochReport
 
-HOLDOUT = 0.15  # share of the rows, the last ones, that decides when to stop
+HOLDOUT = 0.15  # fraction of the rows, the last ones, that decides when to stop
 
 
 class NeuralNetwork(BaseEstimator):  # type: ignore[misc]

@@ -65,7 +65,7 @@ Loop = Callable[[Fabric, TrainingJob], Result]
 
 
 def launch(loop: Loop, job: TrainingJob) -> Result:
-    """Run a training loop on as many processes as there are, or as the settings ask for."""
+    """Run a training loop on all ranks that torchrun started, or that the settings request."""
     if job.stage == "search":
         settings, ranks = job.settings, max(job.settings.devices, rank_of()[1])
         print(
@@ -73,7 +73,7 @@ def launch(loop: Loop, job: TrainingJob) -> Result:
             f"{max(1, settings.batch_size // ranks)} on each of {ranks} rank(s); "
             f"learning rate {settings.learning_rate:g}"
         )
-    # The other machines report nothing, and need not reach the tracking store.
+    # The other ranks report no epochs, and need no access to the tracking store.
     result: Result = _ranks.launch(job.settings, loop, job, job._replace(report=report_nothing))
     return result
 

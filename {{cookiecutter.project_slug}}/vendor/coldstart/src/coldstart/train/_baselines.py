@@ -26,7 +26,7 @@ from coldstart.train._folds import (
     train_and_validation_rows,
 )
 
-ROWS, COLUMNS = 5_000, 200  # that single columns are tried on
+ROWS, COLUMNS = 5_000, 200  # maximum for the single-feature baselines
 DRAWS = 5
 
 
@@ -68,7 +68,7 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
     """
     alone = {name: single_column(dataset, name) for name in candidates(dataset)}
     validated = {name: predict_validation_rows(dataset, fit) for name, fit in alone.items()}
-    scores = {name: held.score() for name, held in validated.items()}
+    scores = {name: predictions.score() for name, predictions in validated.items()}
     columns = dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
     best = next(iter(columns))
     return Baselines(
@@ -86,13 +86,13 @@ def guesses(dataset: Dataset) -> HeldOutPredictions:
     several times: always predicting the most frequent class has a lower mean F1 than any such draw.
     """
     fit = dummy(dataset)
-    held = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
+    test = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
     if len(dataset.classes) <= 2:
-        return held
-    prediction = np.repeat(held.prediction, DRAWS, axis=0)
-    dice = np.random.default_rng(0).random((*prediction.shape[:2], 1))
-    labels = (prediction.cumsum(axis=2) < dice).sum(axis=2).clip(max=prediction.shape[2] - 1)
-    return HeldOutPredictions(held.rows, held.target, prediction, labels)
+        return test
+    prediction = np.repeat(test.prediction, DRAWS, axis=0)
+    draws = np.random.default_rng(0).random((*prediction.shape[:2], 1))
+    labels = (prediction.cumsum(axis=2) < draws).sum(axis=2).clip(max=prediction.shape[2] - 1)
+    return HeldOutPredictions(test.rows, test.target, prediction, labels)
 
 
 def dummy(dataset: Dataset) -> Fit:
@@ -101,10 +101,10 @@ def dummy(dataset: Dataset) -> Fit:
     def fit(rows: np.ndarray) -> Predict:
         target = dataset.target(rows)
         if dataset.classes:
-            answer = np.bincount(target, minlength=len(dataset.classes)) / len(target)
+            constant = np.bincount(target, minlength=len(dataset.classes)) / len(target)
         else:
-            answer = np.array([target.mean()])
-        return lambda others: np.tile(answer, (len(others), 1))
+            constant = np.array([target.mean()])
+        return lambda others: np.tile(constant, (len(others), 1))
 
     return fit
 
@@ -168,9 +168,10 @@ def candidates(dataset: Dataset) -> list[str]:
     numbers, target = dataset.features(rows).numbers.astype(np.float64), dataset.target(rows)
     numbers = np.where(np.isnan(numbers), np.nanmedian(numbers, axis=0), numbers)
     with np.errstate(all="ignore"):
-        tells = (f_classif if dataset.classes else f_regression)(np.nan_to_num(numbers), target)[0]
+        test = f_classif if dataset.classes else f_regression
+        strengths = test(np.nan_to_num(numbers), target)[0]
     strength = {
-        name: np.nan_to_num(tells[place]).max() if contract.features[name].matrix == "numbers"
+        name: np.nan_to_num(strengths[place]).max() if contract.features[name].matrix == "numbers"
         else np.inf
         for name, place in feature_slices(contract).items()
     }  # fmt: skip

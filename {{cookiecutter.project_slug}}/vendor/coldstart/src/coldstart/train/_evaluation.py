@@ -173,9 +173,10 @@ def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015
     (there with bins of equal width).
     """
-    said, true = confidence_and_outcome(target, prediction)
-    bins = np.array_split(np.argsort(said, kind="stable"), min(BINS, len(said)))
-    return float(sum(abs(said[b].mean() - true[b].mean()) * len(b) for b in bins) / len(said))
+    predicted, observed = confidence_and_outcome(target, prediction)
+    bins = np.array_split(np.argsort(predicted, kind="stable"), min(BINS, len(predicted)))
+    gaps = [abs(predicted[rows].mean() - observed[rows].mean()) * len(rows) for rows in bins]
+    return float(sum(gaps) / len(predicted))
 
 
 def confidence_and_outcome(

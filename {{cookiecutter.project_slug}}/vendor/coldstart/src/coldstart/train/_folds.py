@@ -78,7 +78,7 @@ def predict_test_rows(
         predictions.append(prediction)
         labels.append(to_labels(prediction, **tune_threshold(others.target, others.prediction[0])))
     tested = np.concatenate([division.test for division in dataset.splits])
-    # Where each row stands, time after time. A row that fewer rounds test is left out.
+    # Positions of each row, one per repeat. A row that fewer splits test is left out.
     rows, counts = np.unique(tested, return_counts=True)
     repeats = counts.max()
     rows = rows[counts == repeats]

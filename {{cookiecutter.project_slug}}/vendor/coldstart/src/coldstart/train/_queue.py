@@ -15,7 +15,7 @@ from coldstart.train._baselines import LeakError
 from coldstart.train._context import Family
 from coldstart.train._fitting import estimate_seconds
 
-PATIENCE = 1.5  # how far the last model may exceed the budget
+PATIENCE = 1.5  # factor by which the last model may exceed the budget
 
 
 class TrainingQueue:
