@@ -1,4 +1,4 @@
-"""The model that serves, and how another one replaces it while requests go on."""
+"""The model that serves, and its replacement without interrupting requests."""
 
 import asyncio
 import csv
@@ -17,7 +17,7 @@ from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
 from coldstart.errors import UserError
 from coldstart.serve._schemas import Row, row_type
 
-WATCH_SECONDS = 1.0  # between two looks at the folder
+WATCH_SECONDS = 1.0  # between two checks of the folder
 log = logging.getLogger(__name__)
 
 
@@ -131,7 +131,7 @@ class LiveModel:
 
 
 def smoke_test(predictor: BundlePredictor, row: Row) -> None:
-    """Predict a row and the bundle's reference rows, and compare with what the bundle keeps.
+    """Predict a row and the bundle's reference rows, and compare with the stored predictions.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def predict_example(folder: Path) -> str:
 
 
 def reference_rows(predictor: BundlePredictor) -> Iterator[tuple[Row, float]]:
-    """Yield the rows that the bundle keeps, and what was predicted for each."""
+    """Yield the bundle's reference rows, and the prediction of each."""
     read = {
         name: TypeAdapter(column.request_type()).validate_strings
         for name, column in predictor.contract.features.items()

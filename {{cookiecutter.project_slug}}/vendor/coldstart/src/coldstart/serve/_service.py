@@ -1,4 +1,4 @@
-"""What an API needs around its models: predictions, documentation, limits, logs and metrics."""
+"""The parts of an API around its models: documentation, limits, logs and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
