@@ -28,7 +28,7 @@ test-engine: .venv/ready ## run the engine's tests in place; JOBS=4 PYTEST="-k n
 test-weekly: .venv/ready ## run what is slow and rarely breaks; JOBS=4 PYTEST="-k name"
 	@$(PYTEST_RUN) -m weekly $(PYTEST)
 
-lint: .venv/ready ## check style, spelling, types and the engine's layers
+lint: .venv/ready ## check style, spelling, types and layers
 	@.venv/bin/ruff check --config pyproject.toml $(CODE)
 	@.venv/bin/ruff format --config pyproject.toml --check $(CODE)
 	@.venv/bin/codespell $(TEXTS)

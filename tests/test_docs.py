@@ -99,12 +99,13 @@ def test_the_readme_shows_a_picture_at_once_that_is_light() -> None:
 
 def test_a_term_that_is_not_to_be_used_is_an_error(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    for text, found in (("a limb of it", "limb ==> sub-package"), ("teh page", "teh ==> the")):
+    wrong = {"limb": "sub-package", "teh": "the"}  # codespell:ignore
+    for text, right in wrong.items():
         page.write_text(text)
         codespell = [sys.executable, "-m", "codespell_lib", str(page)]
         done = subprocess.run(codespell, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode != 0
-        assert found in done.stdout
+        assert f"{text} ==> {right}" in done.stdout
 
 
 # The map of the code, in CONTRIBUTING.md.

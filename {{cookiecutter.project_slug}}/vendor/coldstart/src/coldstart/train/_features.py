@@ -66,7 +66,7 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         low, lower, middle, upper, high = np.nanquantile(numbers, ends, axis=0)
         usual = upper - lower
         low, high = np.minimum(low, lower - NEAR * usual), np.maximum(high, upper + NEAR * usual)
-        # Where outliers are so many that the quantile is one of them, the quartiles set the limit.
+        # If the quantile is itself an outlier, the quartiles set the limit.
         reach = np.where(usual > 0, FAR * usual, np.inf)
         low, high = np.maximum(low, lower - reach), np.minimum(high, upper + reach)
         clipped = np.clip(numbers, low, high)
