@@ -6,6 +6,7 @@ PYTHON ?= python3
 TEMPLATE := {{cookiecutter.project_slug}}
 ENGINE := $(TEMPLATE)/vendor/coldstart
 CODE := docs/conf.py hooks infra tests '$(ENGINE)/src' '$(TEMPLATE)/src' '$(TEMPLATE)/infra'
+TEXTS := README.md CONTRIBUTING.md docs hooks infra tests '$(TEMPLATE)'
 PYTEST_RUN := .venv/bin/python -m pytest --numprocesses $(or $(JOBS),2) --no-loadscope-reorder
 
 help: ## list the commands
@@ -27,9 +28,10 @@ test-engine: .venv/ready ## run the engine's tests in place; JOBS=4 PYTEST="-k n
 test-weekly: .venv/ready ## run what is slow and rarely breaks; JOBS=4 PYTEST="-k name"
 	@$(PYTEST_RUN) -m weekly $(PYTEST)
 
-lint: .venv/ready ## check style, types and the engine's layers
+lint: .venv/ready ## check style, spelling, types and layers
 	@.venv/bin/ruff check --config pyproject.toml $(CODE)
 	@.venv/bin/ruff format --config pyproject.toml --check $(CODE)
+	@.venv/bin/codespell $(TEXTS)
 	@mkdir -p .venv/source && ln -sfn '../../$(TEMPLATE)/src/{{cookiecutter.__package}}' .venv/source/bird_strikes
 	@.venv/bin/mypy
 	@.venv/bin/mypy --cache-dir .mypy_cache/platform infra/platform/*.py

@@ -237,8 +237,8 @@ def _git_identity() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GeneratedProject]:
-    """`bake(**answers)`: generate a project in a folder of its own, without an environment."""
+def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GeneratedProject]:
+    """`generate(**answers)`: generate a project in a folder of its own, without an environment."""
 
     def make(**answers: str) -> GeneratedProject:
         folder = tmp_path_factory.mktemp("generated")
@@ -249,11 +249,13 @@ def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GeneratedPro
 
 
 @pytest.fixture(scope="session")
-def installed(bake: Callable[..., GeneratedProject], once: Callable[..., Any]) -> GeneratedProject:
+def installed(
+    generate: Callable[..., GeneratedProject], once: Callable[..., Any]
+) -> GeneratedProject:
     """The default project with an environment. Tests must not change its files."""
 
     def make() -> GeneratedProject:
-        project = bake()
+        project = generate()
         make_environment(project.path)
         # Copies bring the compiled modules along, and so does what runs at the same time.
         for folder in ("src", "vendor"):

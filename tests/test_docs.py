@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from conftest import ROOT, clean_environment, kept
 from pydantic import BaseModel
 
+import coldstart
 from coldstart.config import Settings
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "infra/platform/README.md"]
@@ -57,6 +60,22 @@ def test_make_docs_makes_a_page_of_each_file() -> None:
         assert "<h1>" in built.read_text(), page
         if page.name != "README.md":
             assert f'href="{built.relative_to(ROOT / ".docs")}"' in menu, f"no way leads to {page}"
+    reference = (ROOT / ".docs/docs/reference/api.html").read_text()
+    shown = set(re.findall(r'id="(coldstart\.[\w.]+)"', reference))
+    elsewhere = {"coldstart.BundlePredictor", "coldstart.Contract", "coldstart.Dataset"}
+    elsewhere |= {"coldstart.Settings"}  # under the names of their own packages
+    assert public_names() - elsewhere <= shown, "not in docs/reference/api.md"
+
+
+def public_names() -> set[str]:
+    """Each public name of the engine, with its package."""
+    found = pkgutil.walk_packages(coldstart.__path__, "coldstart.")
+    packages = ["coldstart", *(one.name for one in found if one.ispkg and "._" not in one.name)]
+    return {
+        f"{package}.{name}"
+        for package in packages
+        for name in getattr(import_module(package), "__all__", [])
+    }
 
 
 def test_a_link_that_leads_nowhere_is_an_error(copied: Path) -> None:
@@ -74,8 +93,19 @@ def test_the_readme_shows_a_picture_at_once_that_is_light() -> None:
     picture = (ROOT / shown[2]).read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 250_000
-    assert shown[1], "who cannot see it is told what it shows"
+    assert shown[1], "the picture has no description"
     assert re.search(r"^picture:.*" + shown[2], (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_a_term_that_is_not_to_be_used_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    wrong = {"limb": "sub-package", "teh": "the"}  # codespell:ignore
+    for text, right in wrong.items():
+        page.write_text(text)
+        codespell = [sys.executable, "-m", "codespell_lib", str(page)]
+        done = subprocess.run(codespell, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert f"{text} ==> {right}" in done.stdout
 
 
 # The map of the code, in CONTRIBUTING.md.
@@ -112,9 +142,8 @@ def test_each_file_and_command_that_contributing_names_exists() -> None:
 
 
 def targets(root: Path) -> set[str]:
-    """What make offers in the template's folder, and in what it bakes."""
-    baked = root / "{{cookiecutter.project_slug}}"
-    files = [root / "Makefile", baked / "Makefile", *baked.glob("src/*/limbs/*/targets.mk")]
+    """The commands of make in the template's folder, and in the project that it generates."""
+    files = [root / "Makefile", root / "{{cookiecutter.project_slug}}" / "Makefile"]
     text = "".join(path.read_text() for path in files)
     return set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
 
@@ -181,7 +210,7 @@ def test_versions_are_in_order_and_the_newest_is_the_projects() -> None:
 
 @pytest.fixture
 def as_of(tmp_path: Path) -> Callable[[str], set[str]]:
-    """`as_of(commit)`: what make offered in a commit of this repository, and in what it baked."""
+    """`as_of(commit)`: the commands of make in a commit, here and in a generated project."""
     commits = [commit for _, _, commit, _ in versions()]
     if any(subprocess.run(["git", "cat-file", "-e", one], cwd=ROOT).returncode for one in commits):
         pytest.skip("the history is not here: git fetch --unshallow")

@@ -209,9 +209,9 @@ def test_what_breaks_with_the_newest_versions_is_told_in_one_issue(
 
 
 def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(
-    bake: Callable[..., GeneratedProject],
+    generate: Callable[..., GeneratedProject],
 ) -> None:
-    project = bake()
+    project = generate()
     content = json.loads((project.path / ".devcontainer/devcontainer.json").read_text())
     assert content["name"] == project.path.name
     assert content["postCreateCommand"] == "make setup"
@@ -223,9 +223,9 @@ def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(
 
 
 def test_each_variable_of_the_env_example_is_read_by_something(
-    bake: Callable[..., GeneratedProject],
+    generate: Callable[..., GeneratedProject],
 ) -> None:
-    project = bake()
+    project = generate()
     lines = (project.path / ".env.example").read_text().splitlines()
     assert all(line.startswith("#") for line in lines if line)  # a copy of it changes nothing
     names = [found[1] for line in lines if (found := re.match(r"#([A-Z][A-Z_]+)=", line))]

@@ -1,6 +1,6 @@
-"""The benchmark: a baked project's API, training loop and large tables beside others, in turns.
+"""The benchmark: a generated project's API, training loop and large tables beside others, in turns.
 
-    python tests/bench/bench.py                   bakes and trains the default project first
+    python tests/bench/bench.py                   generates and trains the default project first
     python tests/bench/bench.py --parts serving   only the API, in about twelve minutes
     python tests/bench/bench.py --project DIR     keeps it in DIR, and takes it from there again
     python tests/bench/bench.py --quick           only shows that the benchmark works
@@ -99,7 +99,9 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--project", type=Path, metavar="DIR", help="baked project; made there if there is none")
+    add(
+        "--project", type=Path, metavar="DIR", help="generated project; made there if there is none"
+    )
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (all)")
     add("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="beside whom (all)")
     add(

@@ -1,6 +1,6 @@
 """A table as text, as a person's file holds it, and the clean tables that the dirt goes onto."""
 
-# The baked project's environment has the libraries that some files are written with.
+# The generated project's environment has the libraries that some files are written with.
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 from __future__ import annotations

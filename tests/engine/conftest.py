@@ -94,7 +94,7 @@ def write(
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Keep the settings of the person who runs the tests out of them."""
     for name in os.environ:
         if name.startswith(PREFIX) or name == "MLFLOW_TRACKING_URI":
             monkeypatch.delenv(name)

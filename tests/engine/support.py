@@ -1,4 +1,4 @@
-"""The project whose parts the engine's tests use: the template's own source, unbaked.
+"""The project whose parts the engine's tests use: the template's own source.
 
 Its bodies are plain Python with relative imports, so it can be imported under any name. The
 processes that tests start find it, too.

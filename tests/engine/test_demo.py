@@ -50,14 +50,14 @@ def test_the_models_are_as_good_as_this_data_allows(trained: Path) -> None:
     assert metrics["baseline"]["average_precision"] == pytest.approx(0.1186, abs=1e-4)
 
 
-def test_more_birds_make_a_disruption_likelier(disrupted: Callable[..., np.ndarray]) -> None:
+def test_more_birds_make_a_disruption_more_likely(disrupted: Callable[..., np.ndarray]) -> None:
     one, some, many = (disrupted(birds_struck=n) for n in ("1", "2-10", "11-100"))
     assert (some >= one).mean() > 0.8
     assert (many >= some).mean() > 0.8
     assert one.mean() < some.mean() < many.mean()
 
 
-def test_in_the_climb_a_higher_strike_is_likelier_to_disrupt(
+def test_in_the_climb_a_higher_strike_is_more_likely_to_disrupt(
     disrupted: Callable[..., np.ndarray],
 ) -> None:
     climbing = pl.col("phase_of_flt") == "Climb"

@@ -21,10 +21,10 @@ MOST_FILES = 49
 
 @pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=list(COMBINATIONS))
 def project(
-    request: pytest.FixtureRequest, bake: Callable[..., GeneratedProject]
+    request: pytest.FixtureRequest, generate: Callable[..., GeneratedProject]
 ) -> GeneratedProject:
     """A project of each combination of answers."""
-    return bake(**request.param)
+    return generate(**request.param)
 
 
 def expected_files(project: GeneratedProject, license: str) -> set[str]:

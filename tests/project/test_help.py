@@ -14,9 +14,9 @@ NO_OPTIONS = {"RUN", "RENT", "PYTHON", "V"}
 
 
 @pytest.fixture(scope="module")
-def project(bake: Callable[..., GeneratedProject]) -> GeneratedProject:
+def project(generate: Callable[..., GeneratedProject]) -> GeneratedProject:
     """A generated project that is not installed."""
-    return bake()
+    return generate()
 
 
 def makefile(project: GeneratedProject) -> str:
@@ -84,8 +84,8 @@ def test_with_v_each_option_that_a_target_takes_is_explained(project: GeneratedP
             assert re.search(rf"\b{option}=", printed[name]), f"make {name} {option}="
 
 
-def test_a_target_of_ones_own_is_listed(bake: Callable[..., GeneratedProject]) -> None:
-    project = bake(project_slug="own")
+def test_a_target_of_ones_own_is_listed(generate: Callable[..., GeneratedProject]) -> None:
+    project = generate(project_slug="own")
     with (project.path / "Makefile").open("a") as file:
         file.write("\nmine: ## paint what I need; COLOUR=red\n\techo $(COLOUR)\n")
     row = "mine            paint what I need                      COLOUR=red"

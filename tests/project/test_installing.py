@@ -20,9 +20,11 @@ UV = Path(sys.executable).with_name("uv")
 
 
 @pytest.fixture
-def project(bake: Callable[..., GeneratedProject], trained: GeneratedProject) -> GeneratedProject:
+def project(
+    generate: Callable[..., GeneratedProject], trained: GeneratedProject
+) -> GeneratedProject:
     """A generated project without an environment, with the bundles of the trained one."""
-    project = bake()
+    project = generate()
     shutil.copytree(trained.path / "bundles", project.path / "bundles", symlinks=True)
     return project
 
@@ -79,9 +81,9 @@ def test_pip_installs_what_serving_needs(project: GeneratedProject) -> None:
 
 
 def test_setup_says_what_to_do_when_torchs_index_cannot_be_reached(
-    bake: Callable[..., GeneratedProject],
+    generate: Callable[..., GeneratedProject],
 ) -> None:
-    project = bake()
+    project = generate()
     unreachable = {
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_FIND_LINKS": "",

@@ -12,9 +12,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", ["default", "longest name"])
-def test_a_project_passes_its_own_lint(name: str, bake: Callable[..., GeneratedProject]) -> None:
+def test_a_project_passes_its_own_lint(
+    name: str, generate: Callable[..., GeneratedProject]
+) -> None:
     # Names change line lengths, and nothing else; the other combinations differ in texts.
-    project = bake(**COMBINATIONS[name])
+    project = generate(**COMBINATIONS[name])
     make_environment(project.path)
     printed = project.make("lint").stdout
     assert "Success: no issues found" in printed

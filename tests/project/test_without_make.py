@@ -20,9 +20,9 @@ NEEDS_MAKE = {"pins"}
 
 
 @pytest.fixture(scope="module")
-def project(bake: Callable[..., GeneratedProject]) -> GeneratedProject:
+def project(generate: Callable[..., GeneratedProject]) -> GeneratedProject:
     """A generated project that is not installed."""
-    return bake()
+    return generate()
 
 
 def page(project: GeneratedProject) -> str:

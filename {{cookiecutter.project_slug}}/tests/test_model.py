@@ -17,7 +17,8 @@ from coldstart.train import Fitter
 from {{cookiecutter.__package}}.models import FAMILIES
 
 # Write down here what you know of your data, and the tests hold the model to it. A feature, two
-# values, and the class that is likelier with the second one (without a class: a larger prediction).
+# values, and the class that is more probable with the second one (None without classes: the
+# prediction is larger).
 DIRECTIONS: list[tuple[str, object, object, str | None]] = [
     # ("rooms", 2, 5, None),
 ]

@@ -83,7 +83,7 @@ def test_what_the_user_wrote_stays_unless_all_is_drafted_anew(project: Path) -> 
     kept = Path("schema.yaml").read_text()
     assert "# in dollars a month" in kept
     contract = Contract.load(Path("schema.yaml"))
-    assert contract.columns["reason"].role == "feature"  # overruled
+    assert contract.columns["reason"].role == "feature"  # overridden
     assert contract.columns["extra"].type == "number"
     assert main([*command, "--fresh"]) == 0
     assert "# in dollars a month" not in Path("schema.yaml").read_text()

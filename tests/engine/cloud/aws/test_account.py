@@ -40,7 +40,7 @@ def outputs() -> dict[str, str]:
 
 
 def launcher(aws: Aws) -> list[dict[str, Any]]:
-    """What the policy of whoever launches allows."""
+    """The actions that the policy of the user who launches allows."""
     iam, arn = aws.client("iam"), outputs()["Launcher"]
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]

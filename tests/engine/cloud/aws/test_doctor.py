@@ -1,4 +1,4 @@
-"""The preflight: each finding is brought about, told in a line, and answered with what mends it."""
+"""The preflight: each problem is caused, reported in a line, and printed with its fix."""
 
 from __future__ import annotations
 

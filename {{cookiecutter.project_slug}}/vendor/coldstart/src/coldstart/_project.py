@@ -13,24 +13,24 @@ from typing import Any
 class Project:
     """A project built on the engine.
 
-    The parts are object references, `module:name`, so that a command imports only what it
-    uses: serving does not load what trains.
+    The parts are object references, `module:name`, so that a command imports only what it uses:
+    serving does not import training code.
 
     Parameters
     ----------
-    package : str
+    package : str, default="coldstart"
         Name of the project's Python package; `python -m PACKAGE` runs its commands.
-    train : str
-        Function of the project and the settings that trains and registers models.
-    families : str
+    train : str, default=""
+        Function of a `Settings` that trains and registers models.
+    families : str, default=""
         Dictionary from a model type's name to the function that builds its pipeline.
-    search_spaces : str
+    search_spaces : str, default=""
         Dictionary from a model type's name to the ranges that `make tune` searches.
-    derived : str
+    derived : str, default=""
         Dictionary from a derived column's name to the function that computes it.
-    app : str
+    app : str, default=""
         Function of a `ModelService` that makes the FastAPI application.
-    root : Path
+    root : Path, default=Path()
         The project's folder; by default the working directory.
     """
 
@@ -48,17 +48,17 @@ class Project:
         Parameters
         ----------
         part : str
-            Name of one of the attributes that are object references.
+            Name of one of the parameters that are object references.
 
         Returns
         -------
         object
-            What the reference names.
+            The object that the reference names.
 
         Raises
         ------
         LookupError
-            If the project does not hand that part over.
+            If the project does not provide that part.
         """
         reference = str(getattr(self, part))
         module, _, name = reference.partition(":")
@@ -67,7 +67,18 @@ class Project:
         return getattr(importlib.import_module(module), name)
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the command line that runs one of the project's commands in a new process."""
+        """Return the command line that runs one of the project's commands in a new process.
+
+        Parameters
+        ----------
+        *arguments : str
+            Name of the command, and its options.
+
+        Returns
+        -------
+        list of str
+            The Python interpreter, `-m`, the package, and the arguments.
+        """
         return [sys.executable, "-m", self.package, *arguments]
 
     @property

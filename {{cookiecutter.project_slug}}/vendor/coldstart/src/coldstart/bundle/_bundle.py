@@ -34,29 +34,29 @@ VERSION = "version.json"
 class Manifest(BaseModel):
     """The content of bundle.json.
 
-    Attributes
+    Parameters
     ----------
     family : str
         Name of the model type.
     target : str
         Name of the target.
-    classes : list of str
+    classes : list of str, default=[]
         Names of the classes, in the order of the prediction's columns; empty for regression.
-    derived : list of str
+    derived : list of str, default=[]
         Names of the derived columns that the graph takes after the contract's numbers.
     threshold : float, optional
         Probability of the second of two classes from which it is predicted.
     weights : list of float, optional
-        Of more than two classes, in their order: the class is predicted whose probability times
-        its weight is largest.
-    metrics : dict
-        On the test rows: `test` of the model, `baseline` of the dummy, `column` of the best
-        single column, `naive` of the seasonal forecast, `interval` of the primary metric;
-        and `parity` as the largest difference between graph and pipeline.
-    provenance : dict
+        Weights of more than two classes, in their order. The class whose probability times its
+        weight is largest is predicted.
+    metrics : dict, default={}
+        Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
+        the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
+        metric; and `parity`, the largest difference between graph and pipeline.
+    provenance : dict, default={}
         Where the model comes from: run, git commit, data, settings and library versions.
-    files : dict
-        SHA-256 of each other file, hexadecimal.
+    files : dict of str to str, default={}
+        SHA-256 of each other file, hexadecimal, by the file's name.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,14 +79,14 @@ def checksum(path: Path) -> str:
 
 
 def write_checksums(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, with the checksums of the files that the folder holds.
+    """Write the manifest with the checksums of the files in the folder.
 
     Parameters
     ----------
     folder : Path
         The bundle.
     manifest : Manifest
-        Its manifest; the checksums in it are replaced.
+        Its manifest, whose checksums are replaced in the written copy.
     """
     files = {
         path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST

@@ -32,7 +32,7 @@ def to_labels(
     threshold: float | None = None,
     weights: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the predicted classes of probabilities.
+    """Return the predicted classes for probabilities.
 
     Parameters
     ----------
@@ -40,13 +40,14 @@ def to_labels(
         Probabilities.
     threshold : float, optional
         Probability of the second of two classes from which it is predicted.
-    weights : sequence of float, optional
-        Of each class: the class is predicted whose probability times its weight is largest.
+    weights : sequence of float of length classes, optional
+        Weight of each class. The class whose probability times its weight is largest is
+        predicted. By default all weights are equal.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Class numbers.
+        Class indices.
     """
     if threshold is not None:
         return (prediction[:, 1] >= threshold).astype(np.int64)
@@ -79,9 +80,9 @@ class BundlePredictor:
     contract : Contract
         The data contract that the model was trained with.
     fingerprint : str
-        SHA-256 of the manifest, and with it of all files.
+        SHA-256 of the manifest, which contains the checksums of all files.
     version : dict
-        Name, version and alias in the registry; empty if it is not registered.
+        Name, version and alias in the registry; empty if the bundle is not registered.
 
     Raises
     ------
@@ -136,31 +137,67 @@ class BundlePredictor:
         Parameters
         ----------
         features : EncodedFeatures
-            Of n rows.
+            n encoded rows.
 
         Returns
         -------
         ndarray of float32
-            Probabilities of shape (n, classes), or values of shape (n, 1).
+            Probabilities of shape (n, classes), or values of shape (n, 1) for regression.
         """
         feed = {name: getattr(features, name) for name in self._inputs}
         prediction: np.ndarray = self._session.run(self._outputs, feed)[0]
         return prediction
 
     def predict_as(self, features: EncodedFeatures, classes: Sequence[str]) -> np.ndarray:
-        """Predict encoded rows, with a column for each of the given classes."""
+        """Predict encoded rows, with a column for each of the given classes.
+
+        Parameters
+        ----------
+        features : EncodedFeatures
+            n encoded rows.
+        classes : sequence of str
+            Names of classes. Empty for regression.
+
+        Returns
+        -------
+        ndarray of float32
+            Probabilities of shape (n, len(classes)), with 0 for a class that the model does not
+            know. For regression, values of shape (n, 1).
+        """
         prediction = self.predict(features)
         return align(prediction, self.manifest.classes, classes) if classes else prediction
 
     def decision_for(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Return the arguments of `to_labels` for probabilities of the given classes."""
+        """Return the arguments of `to_labels` for probabilities of the given classes.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Names of classes, in the order of the probabilities' columns.
+
+        Returns
+        -------
+        dict
+            `threshold`, or `weights` with 1 for a class that the model does not know.
+        """
         if not self.manifest.weights:
             return {"threshold": self.manifest.threshold}
         weight = dict(zip(self.manifest.classes, self.manifest.weights, strict=True))
         return {"weights": [weight.get(label, 1.0) for label in classes]}
 
     def labels(self, prediction: np.ndarray) -> np.ndarray:
-        """Return the predicted class numbers, shape (n,); see `to_labels`."""
+        """Return the predicted classes for the model's own probabilities.
+
+        Parameters
+        ----------
+        prediction : ndarray of shape (n, classes)
+            Probabilities from `predict`.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            Indices into `manifest.classes`; see `to_labels`.
+        """
         return to_labels(prediction, self.manifest.threshold, self.manifest.weights)
 
     def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,17 +206,29 @@ class BundlePredictor:
         Parameters
         ----------
         rows : list of dict
-            Typed values by column.
+            n rows, each from the name of a feature to its typed value.
 
         Returns
         -------
         list of dict
-            `label`, `probability` of that label and `probabilities` of all; or `value`.
+            For each row `label`, `probability` of that label and `probabilities` of all classes; or
+            `value` for regression.
         """
         return self.describe(self.predict(self.contract.encode(self.columns(rows))))
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
-        """Return rows as columns, None where a field was left out."""
+        """Return rows as columns.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            n rows, each from the name of a feature to its typed value.
+
+        Returns
+        -------
+        dict of str to sequence
+            From the name of each feature to its n values, None where a row lacks it.
+        """
         names = list(self.contract.features)
         try:
             # The quick way, which needs each field; the first is there twice since of a single
@@ -192,7 +241,19 @@ class BundlePredictor:
         return dict(zip(names, values, strict=False))
 
     def describe(self, prediction: np.ndarray) -> list[dict[str, Any]]:
-        """Return what `predict` returned in the form of `score`."""
+        """Return predictions in the form of `score`.
+
+        Parameters
+        ----------
+        prediction : ndarray of shape (n, classes) or (n, 1)
+            Probabilities or values from `predict`.
+
+        Returns
+        -------
+        list of dict
+            For each row `label`, `probability` of that label and `probabilities` of all classes; or
+            `value` for regression.
+        """
         classes = self.manifest.classes
         if not classes:
             return [{"value": value} for value in prediction[:, 0].tolist()]

@@ -1,4 +1,4 @@
-"""The commands that train on other machines, and see to it that none is left."""
+"""The commands that train on other machines, and that stop and remove these."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The commands that every project needs: fields are arguments, docstrings are help.
 
-What a command uses is imported where it runs, so that it waits for nothing else.
+Each command imports its modules when it runs, so that other commands start fast.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from coldstart.errors import UserError
 
 
 class Command(Settings):
-    """A command: the settings, and what the person asked of this run.
+    """A command: the settings, and its own options.
 
     Attributes
     ----------
-    alone
-        Whether it writes what another command may be writing, and so runs alone.
-    shown
-        Settings of config.yaml that its help names.
+    alone : bool
+        Whether the command writes files that another command may be writing. It then holds a lock.
+    shown : tuple of str
+        Settings of config.yaml that the help lists.
     """
 
     alone: ClassVar[bool] = False
     shown: ClassVar[tuple[str, ...]] = ()
 
     def run(self) -> int | None:
-        """Do it; return an exit code if there is more to tell than that it went well."""
+        """Run the command; return an exit code, or None for success."""
         raise NotImplementedError
 
 
@@ -42,7 +42,6 @@ class Prepare(Command):
     alone = True
 
     def run(self) -> None:
-        """Do it."""
         from coldstart._progress import StageTimer
         from coldstart.data._dataset import EXAMPLES, PREPARED, describe_split, prepare
 
@@ -58,7 +57,6 @@ class Train(Command):
     shown = ("models", "budget", "fresh", "seed", "choose")
 
     def run(self) -> None:
-        """Do it."""
         # Threads that spin while they wait halve the speed of a busy machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         self.project.load("train")(self)
@@ -72,7 +70,6 @@ class Promote(Command):
     version: str | None = Field(None, description="to make the challenger first")
 
     def run(self) -> None:
-        """Do it."""
         from coldstart.data._dataset import load
         from coldstart.tracking import _mlflow as tracking
         from coldstart.tracking import _registry as registry
@@ -86,7 +83,6 @@ class Rollback(Command):
     alone = True
 
     def run(self) -> None:
-        """Do it."""
         from coldstart.tracking import _mlflow as tracking
         from coldstart.tracking import _registry as registry
 
@@ -99,7 +95,6 @@ class Pull(Command):
     alone = True
 
     def run(self) -> None:
-        """Do it."""
         from coldstart.tracking import _mlflow as tracking
         from coldstart.tracking import _registry as registry
 
@@ -114,7 +109,6 @@ class Serve(Command):
     bundle: Path | None = Field(None, description="another bundle than the champion's")
 
     def run(self) -> None:
-        """Do it."""
         # The API is there a tenth of a second sooner without numpy's own threads, which spin
         # while they have nothing to do.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -132,7 +126,6 @@ class Key(Command):
     file: Path = Field(Path("keys.txt"), description="the one that serving.keys names")
 
     def run(self) -> None:
-        """Do it."""
         from coldstart.serve._access import new_key
 
         print(new_key(self.serving.keys or self.file, self.name))
@@ -149,7 +142,6 @@ class Predict(Command):
     bundle: Path | None = Field(None, description="another bundle than the champion's")
 
     def run(self) -> None:
-        """Do it."""
         if (self.file is None) != (self.out is None):
             raise UserError(
                 "file and out go together: make predict FILE=in.csv OUT=out.csv "
@@ -178,7 +170,6 @@ class Ui(Command):
     port: int = Field(UI_PORT, description="of the page")
 
     def run(self) -> int:
-        """Do it."""
         from coldstart.tracking._ui import open_ui
 
         return open_ui(self, self.port)

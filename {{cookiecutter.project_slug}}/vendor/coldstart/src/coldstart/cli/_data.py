@@ -23,7 +23,6 @@ class Data(Command):
     demo: bool = Field(False, description="restore the demo's data, schema and tests")
 
     def run(self) -> None:
-        """Do it."""
         from coldstart.data.profiling._drafting import draft, restore
 
         if self.demo:
@@ -43,7 +42,6 @@ class Collect(Command):
     append: bool | None = Field(None, description="add to earlier imports, or replace them")
 
     def run(self) -> None:
-        """Do it."""
         from coldstart.data.sources._collect import collect
 
         collect(self.source, self.query, self.license, self.append)

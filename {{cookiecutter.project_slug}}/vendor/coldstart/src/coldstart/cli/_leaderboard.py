@@ -13,7 +13,6 @@ class Leaderboard(Command):
     last: int = Field(20, gt=0, description="how many of the newest runs")
 
     def run(self) -> None:
-        """Do it."""
         from rich.console import Console
 
         from coldstart.tracking._leaderboard import leaderboard

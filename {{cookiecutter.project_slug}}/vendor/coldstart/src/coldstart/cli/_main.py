@@ -1,4 +1,4 @@
-"""The command line: finds a command, runs it, and tells a person's mistakes from bugs."""
+"""The command line: finds a command, runs it, and separates user errors from bugs."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ MODULES = [
 
 
 def find_commands() -> dict[str, type[Command]]:
-    """Return all commands by name: the engine's, and those that other packages bring.
+    """Return all commands by name: the engine's, and those that other packages add.
 
-    Another package brings one as a module in the entry point group `coldstart.commands`.
+    Another package adds one as a module in the entry point group `coldstart.commands`.
     """
     modules = [*MODULES, *(one.load() for one in entry_points(group="coldstart.commands"))]
     return {
@@ -83,14 +83,14 @@ def main(project: Project, arguments: list[str]) -> int:
     Parameters
     ----------
     project : Project
-        The project, with the parts that it hands over.
+        The project.
     arguments : list of str
         The command line without the program's name.
 
     Returns
     -------
     int
-        The command's exit code; 2 for a mistake of the person's.
+        The command's exit code; 2 for a mistake of the user.
     """
     found = find_commands()
     if any(argument in VERBOSE for argument in arguments):

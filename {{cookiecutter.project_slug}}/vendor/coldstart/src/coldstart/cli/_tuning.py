@@ -14,7 +14,6 @@ class Tune(Command, TuneRequest):
     alone = True
 
     def run(self) -> None:
-        """Do it."""
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         from coldstart.tune._search import tune
 

@@ -26,16 +26,16 @@ def project_name() -> str:
 class Job:
     """A command of the project on another machine.
 
-    Attributes
+    Parameters
     ----------
     id : str
         Id of the job's run in MLflow.
     project : str
-        Name of the project, which labels all that the job makes.
+        Name of the project, which labels each resource that the job creates.
     command : list of str
         Command of the project, with its options.
     deadline : int
-        Seconds since 1970 after which nothing of the job may run.
+        Time at which everything of the job is stopped, in seconds since 1970.
     """
 
     id: str
@@ -44,11 +44,23 @@ class Job:
     deadline: int
 
     def labels(self) -> dict[str, str]:
-        """Return the labels of all that is made for the job, in letters that all clouds allow."""
+        """Return the labels of each resource that is created for the job.
+
+        Returns
+        -------
+        dict of str to str
+            From a label's name to its value, in characters that all providers allow.
+        """
         return {PROJECT: self.project, JOB: self.id, DEADLINE: str(self.deadline)}
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of the worker, without secrets."""
+        """Return the environment variables of the worker, without secrets.
+
+        Returns
+        -------
+        dict of str to str
+            From a variable's name to its value.
+        """
         found = provenance.revision()
         return {
             "TRAINING_JOB": self.id,

@@ -17,18 +17,18 @@ from coldstart.cloud._request import LaunchRequest
 class Machine:
     """A machine, or several of one job, as a provider describes it.
 
-    Attributes
+    Parameters
     ----------
     job : str
-        Id of the job, from the labels, or the beginning of it.
+        Id of the job from the labels, or the beginning of it.
     description : str
         Provider and type.
     state : str
-        State in the provider's words.
+        State in the provider's terms.
     since : float
-        Seconds since 1970 when it began to cost.
+        Time at which it began to cost, in seconds since 1970.
     price : float, optional
-        US dollars an hour of all of it, if it is known.
+        Price of all machines together, in US dollars an hour, if it is known.
     """
 
     job: str
@@ -38,42 +38,124 @@ class Machine:
     price: float | None = None
 
     def belongs_to(self, job: str) -> bool:
-        """Return whether it is a machine of a job."""
+        """Return whether the machine belongs to a job.
+
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+
+        Returns
+        -------
+        bool
+            Whether the job's id begins with the id in the machine's labels.
+        """
         return bool(self.job) and job.startswith(self.job)
 
 
 class Launcher(Protocol):
-    """Where a job can run.
+    """A provider on which a job can run.
 
-    A launcher finds a job by its labels. It keeps nothing in memory between commands.
+    A launcher finds a job by its labels. It keeps no state between commands.
     """
 
     def plan(self, request: LaunchRequest) -> Plan:
-        """Return what the job would take. Nothing is changed, and nothing costs money."""
+        """Return the machines and the price of a job, without starting or paying for anything.
+
+        Parameters
+        ----------
+        request : LaunchRequest
+            The training to run.
+
+        Returns
+        -------
+        Plan
+            Machines, prices and limits of the job.
+        """
 
     def prepare(self, request: LaunchRequest) -> None:
-        """Make what the job needs and what does not cost by the hour: an image, an upload."""
+        """Create what the job needs and what has no hourly cost: an image, an upload.
+
+        Parameters
+        ----------
+        request : LaunchRequest
+            The training to run.
+        """
 
     def start(self, request: LaunchRequest, job: Job) -> None:
-        """Start the job. From then on it does not need this process."""
+        """Start the job, which then runs without this process.
+
+        Parameters
+        ----------
+        request : LaunchRequest
+            The training to run.
+        job : Job
+            Id, labels and command of the job.
+        """
 
     def follow(self, job: str) -> None:
-        """Print the job's log until it ends. May be interrupted, and called again."""
+        """Print the job's log until the job ends.
+
+        The call may be interrupted and repeated.
+
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+        """
 
     def download(self, job: str, folder: Path) -> dict[str, Any]:
-        """Download what `snapshots.KEPT` names, and return the worker's status.
+        """Download the files that `snapshots.KEPT` names, and return the worker's status.
 
-        The status is empty if the job has left nothing.
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+        folder : Path
+            Folder to download to.
+
+        Returns
+        -------
+        dict
+            The worker's status. Empty if the job has left no files.
         """
 
     def cost(self, job: str) -> float | None:
-        """Return the US dollars that the job has cost, if that is known."""
+        """Return the cost of the job so far.
+
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+
+        Returns
+        -------
+        float or None
+            Cost in US dollars. None if it is unknown.
+        """
 
     def stop(self, job: str) -> None:
-        """End the job if it runs, and remove all that was made for it."""
+        """Stop the job if it is running, and delete each resource that was created for it.
+
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+        """
 
     def machines(self, project: str) -> list[Machine]:
-        """Return the machines of all jobs of a project, as the provider knows them."""
+        """Return the machines of all jobs of a project, from the provider's own list.
+
+        Parameters
+        ----------
+        project : str
+            Name of the project.
+
+        Returns
+        -------
+        list of Machine
+            The machines.
+        """
 
 
 def find_launcher(on: str) -> Launcher:

@@ -11,7 +11,15 @@ from coldstart.errors import UserError
 
 
 class Offer(NamedTuple):
-    """A kind of machine, and its price in US dollars an hour; None if it is unknown."""
+    """A type of machine and its price.
+
+    Parameters
+    ----------
+    machine : str
+        Provider and type of the machine.
+    price : float or None
+        Price in US dollars an hour. None if it is unknown.
+    """
 
     machine: str
     price: float | None
@@ -19,9 +27,9 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job takes.
+    """The machines, the limits and the price of a job.
 
-    Attributes
+    Parameters
     ----------
     offer : Offer
         The machine that the job gets if one is available.
@@ -32,12 +40,12 @@ class Plan:
     software : str
         Where the training environment comes from.
     highest_price : float, optional
-        US dollars an hour of the most expensive machine that the job may get instead.
-    alternatives : list of Offer
-        Other machines that would do, the cheapest first.
-    warning : str
+        Price of the most expensive machine that the job may get instead, in US dollars an hour.
+    alternatives : list of Offer, default=[]
+        Other suitable machines, the cheapest first.
+    warning : str, default=""
         What to know before the job starts.
-    needs_confirmation : bool
+    needs_confirmation : bool, default=True
         Whether the job costs money.
     """
 
@@ -143,7 +151,7 @@ def confirm_plan(plan: Plan, budget: float | None, yes: bool) -> None:
 def advise_hours(plan: Plan, budget: float) -> str:
     """Return the advice how many hours fit a budget, or nothing if it is less than 0.01.
 
-    They are rounded down, so that whoever follows the advice is not refused again.
+    They are rounded down, so that a job with these hours passes the check of the budget.
     """
     price = plan.nodes * max(plan.prices)
     hours = math.floor(budget / price * 100) / 100

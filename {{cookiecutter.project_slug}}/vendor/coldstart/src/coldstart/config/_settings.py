@@ -69,7 +69,7 @@ class Section(BaseModel):
 class Join(Section):
     """A second table, joined to the first by a key.
 
-    Attributes
+    Parameters
     ----------
     file : Path
         File of the table.
@@ -82,23 +82,23 @@ class Join(Section):
 
 
 class Dialect(Section):
-    """How a file is written. What is not set is detected from the file, and printed.
+    """How a file is written. Parameters that are not set are detected, and printed.
 
-    Attributes
+    Parameters
     ----------
-    encoding : str
+    encoding : str, optional
         Python's name of the encoding, such as utf-8, cp1252 or utf-16.
-    delimiter : str
-        Between fields. A blank stands for any run of blanks.
-    quote : str
+    delimiter : str, optional
+        Text between fields. A blank stands for any run of blanks.
+    quote : str, optional
         Character that fields are quoted with.
-    header : bool
+    header : bool, optional
         Whether there is a header.
-    skip, footer : int
-        Lines above and below the table.
-    sheet : str
+    skip, footer : int, optional
+        Number of lines above and below the table.
+    sheet : str, optional
         Sheet of an Excel file.
-    ragged : {"quarantine", "refuse"}
+    ragged : {"quarantine", "refuse"}, default="quarantine"
         What to do with rows that have too many or too few fields.
     """
 
@@ -139,16 +139,16 @@ def path_or_address(value: Any) -> Path | str:
 class DataSettings(Section):
     """Where the table is, and how its files are written.
 
-    Attributes
+    Parameters
     ----------
     table : Path or str
         A file, a folder (all tables in it) or a pattern such as `data/raw/*.csv`. Files with the
         same columns are concatenated. Parquet may be in an object store:
         `s3://bucket/folder/*.parquet`.
-    joins : list of Join
+    joins : list of Join, default=[]
         Tables to join to it.
-    dialect : Dialect
-        How its files are written.
+    dialect : Dialect, optional
+        How its files are written. By default detected.
     """
 
     table: Annotated[Path | str, PlainValidator(path_or_address)]
@@ -159,14 +159,15 @@ class DataSettings(Section):
 class SplitSettings(Section):
     """How rows are split.
 
-    Attributes
+    Parameters
     ----------
     train_until, validate_until, test_until : date, optional
-        The first day that is no longer in the part. They require a column with the role time.
-    train, validation : float
-        Share of the rows in each part, if no dates are set. Defaults 0.7 and 0.15.
-    cross_validate_below : int
-        With fewer rows the table is split several times. Default 1000.
+        The first day after the training, the validation and the test set. They require a column
+        with the role time.
+    train, validation : float, default=0.7 and 0.15
+        Fraction of the rows in the training and in the validation set, if no dates are set.
+    cross_validate_below : int, default=1000
+        Number of rows below which the table is split several times.
     """
 
     train_until: dt.date | None = None
@@ -186,29 +187,31 @@ class SplitSettings(Section):
 class NeuralSettings(Section):
     """The neural network and its training.
 
-    Attributes
+    Parameters
     ----------
-    hidden : list of int
+    hidden : list of int, default=[64, 32]
         Width of each hidden layer.
-    dropout : float
-        Share of the hidden units to drop in training.
-    batch_size : int
-        Rows in a step, all processes' together.
-    learning_rate, weight_decay : float
-        Of AdamW.
-    stream : bool
+    dropout : float, default=0.3
+        Fraction of the hidden units to drop in training.
+    batch_size : int, default=512
+        Rows in a step, of all processes together.
+    learning_rate : float, default=3e-3
+        Learning rate of AdamW.
+    weight_decay : float, default=1e-2
+        Weight decay of AdamW.
+    stream : bool, default=False
         Whether to train on all rows of Parquet files, instead of on a sample.
-    epochs : int
-        Number of epochs, at most.
-    patience : int
+    epochs : int, default=40
+        Maximum number of epochs.
+    patience : int, default=3
         Epochs without improvement before training stops.
-    checkpoint_seconds : float
-        Seconds between checkpoints, at least.
-    accelerator : {"auto", "cpu", "gpu", "mps"}
+    checkpoint_seconds : float, default=1.0
+        Minimum time between checkpoints, in seconds.
+    accelerator : {"auto", "cpu", "gpu", "mps"}, default="auto"
         Device to train on.
-    devices : int
-        Processes, one for each device, that share each batch.
-    strategy : {"ddp", "fsdp"}
+    devices : int, default=1
+        Number of processes, one for each device, that share each batch.
+    strategy : {"ddp", "fsdp"}, default="ddp"
         How processes share the model: each holds all of it, or a part.
     """
 
@@ -234,7 +237,15 @@ class NeuralSettings(Section):
 
 
 class LogSettings(Section):
-    """Logs of the API."""
+    """Logs of the API.
+
+    Parameters
+    ----------
+    form : {"auto", "text", "json"}, default="auto"
+        Format of the log. `auto` is text in a terminal, and JSON otherwise.
+    requests : {"failed", "all"}, default="failed"
+        Requests to log.
+    """
 
     form: Literal["auto", "text", "json"] = Field(
         "auto", description="auto: text in a terminal, else JSON"
@@ -243,7 +254,17 @@ class LogSettings(Section):
 
 
 class PredictionLogSettings(Section):
-    """The prediction log, which `make monitor` reads."""
+    """The prediction log, which `make monitor` reads.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Folder for the Parquet files. By default no predictions are logged.
+    share : float, default=1.0
+        Fraction of the requests to log.
+    megabytes : int, default=500
+        Maximum size on disk. The oldest files are deleted first.
+    """
 
     folder: Path | None = Field(None, description="of Parquet files; by default none are kept")
     share: float = Field(1.0, gt=0, le=1, description="of the requests")
@@ -251,7 +272,47 @@ class PredictionLogSettings(Section):
 
 
 class ServingSettings(Section):
-    """The API: address, access, limits and logs."""
+    """The API: address, access, limits and logs.
+
+    Parameters
+    ----------
+    title : str, default=""
+        Title of the page and of /docs. By default the package's name.
+    host : str, default="127.0.0.1"
+        Address to listen on.
+    port : int, default=8000
+        Port to listen on.
+    workers : int, default=1
+        Number of processes.
+    keys : Path, optional
+        File of API keys, which `make key` writes. By default a request needs no key.
+    per_minute : int, optional
+        Maximum number of requests a minute of one key, or of one address. By default unlimited.
+    max_concurrency : int, default=256
+        Maximum number of requests in progress. Further requests get status 503.
+    max_bytes : int, default=8_000_000
+        Maximum size of a request's body.
+    file_bytes : int, default=2_000_000_000
+        Maximum size of a CSV file or an Arrow stream.
+    request_timeout : float, default=10.0
+        Maximum time for a request to arrive, in seconds.
+    response_timeout : float, default=30.0
+        Maximum time to predict many rows, in seconds.
+    origins : list of str, default=[]
+        Origins of web pages that may call the API, such as `https://me.org`.
+    docs : bool, default=True
+        Whether to serve /, /docs and /openapi.json.
+    telemetry : bool, default=False
+        Whether to send OpenTelemetry traces and metrics, configured by `OTEL_...` variables.
+    logs : LogSettings, optional
+        Logs of the API.
+    record : PredictionLogSettings, optional
+        The prediction log.
+    canary : float, default=0.0
+        Fraction of the requests that the challenger predicts.
+    shadow : bool, default=False
+        Whether to log the challenger's predictions, too. Requires `record.folder`.
+    """
 
     title: str = Field("", description="of the page and /docs; by default the package's name")
     host: str = "127.0.0.1"
@@ -294,7 +355,42 @@ class ServingSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All settings of a project."""
+    """All settings of a project.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Where the table is, and how its files are written.
+    contract : Path, default=Path("schema.yaml")
+        File of the data contract.
+    split : SplitSettings, optional
+        How rows are split.
+    models : list of str, optional
+        Model types to train. By default all that suit the rows, within the budget.
+    budget : float, default=60.0
+        Time for model types that `models` does not name, in seconds.
+    tuned : dict of str to dict, default={}
+        Hyperparameters by model type, from `make tune`.
+    leak_threshold : float, optional
+        Test score above which a leak is assumed and the training stops.
+    training_rows : int, default=500_000
+        Maximum number of rows to train on. Of more rows a random sample is drawn.
+    seed : int, default=0
+        Seed of the random numbers.
+    fresh : bool, default=False
+        Whether to start anew instead of resuming an interrupted training.
+    choose : bool, default=True
+        Whether to make the best model the challenger.
+    experiment : str, default=""
+        Name of the experiment and of the registered model in MLflow. By default the package's
+        name.
+    tracking_uri : str, default="sqlite:///mlflow.db"
+        Address of the tracking store. `MLFLOW_TRACKING_URI` sets it as well.
+    neural : NeuralSettings, optional
+        The neural network and its training.
+    serving : ServingSettings, optional
+        The API.
+    """
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -377,7 +473,26 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of settings. Earlier ones override later ones."""
+        """Return the sources of settings. Earlier ones override later ones.
+
+        Parameters
+        ----------
+        settings_cls : type
+            The class of the settings.
+        init_settings : PydanticBaseSettingsSource
+            Arguments of the constructor.
+        env_settings : PydanticBaseSettingsSource
+            Environment variables.
+        dotenv_settings : PydanticBaseSettingsSource
+            Not used: the command line puts `.env` into the environment.
+        file_secret_settings : PydanticBaseSettingsSource
+            Not used.
+
+        Returns
+        -------
+        tuple of PydanticBaseSettingsSource
+            Arguments, environment variables and config.yaml.
+        """
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
 
     @classmethod
@@ -409,7 +524,8 @@ class Settings(BaseSettings):
         Returns
         -------
         dict
-            Without the address of the tracking server, which may hold a password.
+            JSON values by setting, without the address of the tracking store, which may contain a
+            password.
         """
         decisive = set(Settings.model_fields) - {"tracking_uri", "serving", "choose", "fresh"}
         return self.model_dump(

@@ -39,13 +39,13 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class EncodedFeatures:
-    """Encoded features of n rows, as the exported graph takes them.
+    """Encoded features of n rows, in the form of the exported graph's inputs.
 
-    Attributes
+    Parameters
     ----------
     numbers : ndarray of float32, shape (n, numeric columns)
-        NaN where a value is missing.
-    strings : ndarray of object, shape (n, string columns)
+        Numbers, NaN where a value is missing.
+    strings : ndarray of object, shape (n, text columns)
         Categories and texts.
     """
 
@@ -63,7 +63,7 @@ class EncodedFeatures:
         Parameters
         ----------
         parts : sequence of EncodedFeatures
-            With the same columns.
+            Parts with the same columns.
 
         Returns
         -------
@@ -96,12 +96,12 @@ Loader.add_implicit_resolver(WORDS[0], re.compile("^(true|false)$", re.IGNORECAS
 
 
 class Contract(BaseModel):
-    """The columns of a table by name, in order.
+    """The data contract: the columns of a table by name, in order.
 
-    Attributes
+    Parameters
     ----------
     columns : dict of str to BaseColumn
-        What each column is.
+        Type and settings of each column.
 
     Raises
     ------
@@ -240,7 +240,9 @@ class Contract(BaseModel):
         return [name for name, column in self.features.items() if isinstance(column, Category)]
 
     def encode(self, table: Mapping[str, Sequence[Any]]) -> EncodedFeatures:
-        """Encode typed values for a model, the same way for training, batch prediction and the API.
+        """Encode typed values for a model.
+
+        Training, batch prediction and the API encode values by this method.
 
         Parameters
         ----------
@@ -250,7 +252,7 @@ class Contract(BaseModel):
         Returns
         -------
         EncodedFeatures
-            Of n rows.
+            n encoded rows.
         """
         columns: dict[str, list[Sequence[Any]]] = {"numbers": [], "strings": []}
         for name, column in self.features.items():
@@ -272,7 +274,7 @@ class Contract(BaseModel):
         Returns
         -------
         EncodedFeatures
-            Of n rows.
+            n encoded rows.
         """
         rows = len((columns["numbers"] or columns["strings"])[0])
         # A matrix at a time: a column at a time takes twice as long for a single row.
@@ -349,6 +351,8 @@ def feature_slices(contract: Contract) -> dict[str, slice]:
 def register_column_type(kind: type[BaseColumn]) -> None:
     """Add a column type, which schema.yaml may then use.
 
+    A type replaces the registered one whose class has the same name.
+
     Parameters
     ----------
     kind : type
@@ -357,7 +361,7 @@ def register_column_type(kind: type[BaseColumn]) -> None:
     Raises
     ------
     ValueError
-        If there is another type of that name.
+        If another class is registered under that type name.
     """
     TYPES[:] = [one for one in TYPES if one.__qualname__ != kind.__qualname__] + [kind]
     names = [get_args(one.model_fields["type"].annotation)[0] for one in TYPES]

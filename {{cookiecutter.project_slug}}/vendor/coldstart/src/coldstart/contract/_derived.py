@@ -43,12 +43,12 @@ class NamedColumns(Mapping[str, np.ndarray]):
 
 
 def register_derived(functions: Mapping[str, DerivedColumn]) -> None:
-    """Set the derived columns of this process.
+    """Set the derived columns of this process, in place of those that were set before.
 
     Parameters
     ----------
-    functions : mapping
-        From a derived column's name to its function.
+    functions : mapping of str to callable
+        From a derived column's name to its function; see `DerivedColumn`.
     """
     _functions.clear()
     _functions.update(functions)

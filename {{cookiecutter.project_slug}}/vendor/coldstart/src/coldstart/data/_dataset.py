@@ -34,10 +34,10 @@ DIGEST = "digest"
 class Dataset:
     """Typed rows, split for training and evaluation.
 
-    Attributes
+    Parameters
     ----------
     contract : Contract
-        What the columns are.
+        The data contract of the table.
     table : polars.DataFrame
         n rows of the schema's columns, except those with the role ignore.
     splits : sequence of Split
@@ -45,8 +45,8 @@ class Dataset:
     classes : list of str
         Sorted names of the target's classes. Empty for regression.
     digest : str
-        SHA-256 of the table, hexadecimal.
-    row_ids : polars.DataFrame or None
+        SHA-256 of the prepared file, hexadecimal.
+    row_ids : polars.DataFrame, optional
         If rows are streamed, the columns `ROW` and `ROW_HASH` of these rows.
     """
 
@@ -95,7 +95,7 @@ class Dataset:
         Returns
         -------
         EncodedFeatures
-            Of k rows.
+            k encoded rows.
         """
         return self.encoded[rows]
 
@@ -163,7 +163,7 @@ def encode(contract: Contract, table: pl.DataFrame) -> EncodedFeatures:
     Returns
     -------
     EncodedFeatures
-        Of n rows.
+        n encoded rows.
 
     Notes
     -----

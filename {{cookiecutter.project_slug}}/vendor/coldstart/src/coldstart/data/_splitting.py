@@ -29,18 +29,18 @@ COPY_FACTOR = 100  # times as many equal pairs as by chance, and rows are copies
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers (int64) of each part of a table.
+    """Row numbers of each part of a table.
 
-    Attributes
+    Parameters
     ----------
-    train : ndarray of shape (k,)
+    train : ndarray of int64, shape (k,)
         Training set.
-    validation : ndarray of shape (l,)
+    validation : ndarray of int64, shape (l,)
         Validation set, for early stopping, thresholds and the choice of a model.
-    test : ndarray of shape (m,)
+    test : ndarray of int64, shape (m,)
         Test set.
-    out_of_time : ndarray of shape (o,)
-        Rows after the test set, or of a class that no training row has.
+    out_of_time : ndarray of int64, shape (o,)
+        Out-of-time set: rows after the test set, or of a class that no training row has.
     """
 
     train: np.ndarray

@@ -40,35 +40,40 @@ class DeployRequest:
 
 
 class DeployTarget(Protocol):
-    """Where the API can be deployed. What users can choose is in infra/deploy/NAME.yaml.
+    """A target that the API can be deployed to. Users configure it in infra/deploy/NAME.yaml.
 
-    Each method prints what it does, and raises `UserError` if it fails. The version that served
-    before continues to serve then.
+    Each method prints its progress, and raises `UserError` if it fails. The version that served
+    before then continues to serve.
+
+    Parameters
+    ----------
+    request : DeployRequest
+        What to deploy.
     """
 
     def __init__(self, request: DeployRequest) -> None:
         """Read the choices. Nothing is changed yet."""
 
     def deploy(self) -> None:
-        """Deploy the champion, or replace the version that is deployed."""
+        """Deploy the champion, or replace the deployed version."""
 
     def status(self) -> None:
         """Print which version is deployed, where, and since when."""
 
     def rollback(self) -> None:
-        """Serve the version before this one again."""
+        """Serve the previous version again."""
 
     def fetch(self) -> None:
         """Download the prediction log, for `make monitor`."""
 
     def down(self) -> None:
-        """Remove everything that `deploy` has made."""
+        """Delete each resource that `deploy` has created."""
 
 
 def find_target(name: str, request: DeployRequest) -> DeployTarget:
     """Return a target of deployments.
 
-    Another package brings one by the entry point group ``coldstart.deploy``.
+    Another package adds one by the entry point group ``coldstart.deploy``.
 
     Parameters
     ----------
@@ -85,7 +90,7 @@ def find_target(name: str, request: DeployRequest) -> DeployTarget:
     Raises
     ------
     UserError
-        If there is none of that name.
+        If there is no target of that name.
     """
     others = {one.name: one.load for one in entry_points(group="coldstart.deploy")}
     names = sorted([*TARGETS, *others])

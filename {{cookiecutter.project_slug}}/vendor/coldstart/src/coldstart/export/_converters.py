@@ -20,12 +20,12 @@ from coldstart.train._features import FrequentCategories, RobustNumbers
 
 
 class Nodes:
-    """Adds nodes and constants to the graph in place of one fitted step.
+    """A builder of graph nodes and constants in place of one fitted step.
 
     Parameters
     ----------
-    scope, operator, container
-        What skl2onnx gives a converter.
+    scope, operator, container : object
+        Arguments of a converter of skl2onnx.
     """
 
     def __init__(self, scope: Any, operator: Any, container: Any) -> None:
@@ -34,7 +34,7 @@ class Nodes:
         self.output: str = operator.outputs[0].full_name
 
     def constant(self, values: Any) -> str:
-        """Name of a new constant; its type is that of the values."""
+        """Add a constant with the type of the values, and return its name."""
         name = str(self.scope.get_unique_variable_name("constant"))
         array = np.asarray(values)
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -44,7 +44,7 @@ class Nodes:
     def add(
         self, kind: str, *inputs: str, output: str = "", domain: str = "", **attributes: Any
     ) -> str:
-        """Name of a new node's output."""
+        """Add a node, and return the name of its output."""
         output = output or str(self.scope.get_unique_variable_name(kind.lower()))
         name = self.scope.get_unique_operator_name(kind)
         about = {"op_domain": domain, "name": name, **attributes}
@@ -54,16 +54,18 @@ class Nodes:
     def look_up(
         self, columns: Sequence[Sequence[str]], values: Any, default: Any, kind: str
     ) -> None:
-        """Map the strings of each column to values, by one table for all of them.
+        """Map the strings of each column to values, by one table for all columns.
 
         Parameters
         ----------
-        columns
-            The strings that each column's table has; one that it has not is mapped to `default`.
-        values
-            Of all columns, one after the other.
-        kind
-            What LabelEncoder calls their type.
+        columns : sequence of sequence of str
+            Strings in each column's table. Any other string is mapped to `default`.
+        values : sequence
+            Values of all columns, one column after the other.
+        default : object
+            Value of a string that is not in the table.
+        kind : str
+            LabelEncoder's name of the values' type.
         """
         row_ids = [f"{i}:" for i in range(len(columns))]
         marked = self.add(
@@ -79,7 +81,7 @@ class Nodes:
 
 
 def robust_numbers(step: RobustNumbers, nodes: Nodes) -> None:
-    """Fill what is missing, clip, scale, and flag what was missing."""
+    """Convert `RobustNumbers`: fill missing values, clip, scale, and flag missing values."""
     missing = nodes.add("IsNaN", nodes.input)
     # Missing values are filled first: what Min and Max make of NaN is not specified.
     filled = nodes.add("Where", missing, nodes.constant(step.median_), nodes.input)
@@ -93,20 +95,20 @@ def robust_numbers(step: RobustNumbers, nodes: Nodes) -> None:
 
 
 def frequent_categories(step: FrequentCategories, nodes: Nodes) -> None:
-    """Convert `FrequentCategories`: each column's frequent categories are numbered from 1."""
+    """Convert `FrequentCategories`: number each column's frequent categories from 1."""
     codes = [code for some in step.categories_ for code in range(1, len(some) + 1)]
     nodes.look_up(step.categories_, codes, 0, "int64")
 
 
 def target_means(step: TargetEncoder, nodes: Nodes) -> None:
-    """Give each category the mean of the target, and an unknown one the mean of all."""
+    """Convert `TargetEncoder`: map each category to its mean target, others to the overall mean."""
     means = np.concatenate(step.encodings_).astype(np.float32).tolist()
     columns = [[str(category) for category in some] for some in step.categories_]
     nodes.look_up(columns, means, float(step.target_mean_), "float")
 
 
 def one_hot(step: OneHotEncoder, nodes: Nodes) -> None:
-    """Write a 1 where each column's code has its place; a code without one adds nothing."""
+    """Convert `OneHotEncoder`: write a 1 at the position of each column's code, if it has one."""
     sizes = [int(codes.max()) + 1 for codes in step.categories_]
     starts = np.cumsum([0, *sizes[:-1]])
     place, value = np.zeros(sum(sizes), np.int64), np.zeros(sum(sizes), np.float32)
@@ -132,7 +134,19 @@ def register_converter(
     width: Callable[[Any], int],
     output: type = FloatTensorType,
 ) -> None:
-    """Tell skl2onnx how a step is converted, and of how many columns and which type it makes."""
+    """Register how skl2onnx converts a fitted step.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the step.
+    convert : callable
+        Function of a fitted step and a `Nodes`, which adds the step's nodes to the graph.
+    width : callable
+        Function of a fitted step that returns the number of its output's columns.
+    output : type, default=FloatTensorType
+        Type of the output, from `skl2onnx.common.data_types`.
+    """
 
     def shape(operator: Any) -> None:
         rows = operator.inputs[0].get_first_dimension()

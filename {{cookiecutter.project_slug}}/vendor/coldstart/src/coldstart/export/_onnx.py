@@ -1,4 +1,4 @@
-"""Export: a fitted pipeline to one ONNX graph, and the proof that both agree."""
+"""Export of a fitted pipeline to one ONNX graph, and the parity check."""
 
 from __future__ import annotations
 
@@ -32,16 +32,22 @@ TOLERATED, TOLERATED_SHARE = 0.05, 0.001  # see check_parity
 def to_onnx(
     pipeline: Pipeline | DifferencedRegressor, features: EncodedFeatures
 ) -> onnx.ModelProto:
-    """Convert the pipeline to one graph: encoded columns in, prediction out.
+    """Convert a fitted pipeline to one graph, from encoded columns to predictions.
 
-    Inputs are `numbers` (float32) and `strings`, each of shape (n, columns) and left
-    out where it has no columns. The output `prediction` is float32 of shape
-    (n, classes), or (n, 1) for regression.
+    Inputs are `numbers` (float32) and `strings`, each of shape (n, columns) and left out if it has
+    no columns. The output `prediction` is float32 of shape (n, classes), or (n, 1) for regression.
 
     Parameters
     ----------
-    features
-        Any encoded rows, for the widths of the two matrices.
+    pipeline : Pipeline or DifferencedRegressor
+        The fitted model.
+    features : EncodedFeatures
+        Encoded rows, which define the widths of the two inputs.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The graph.
 
     Raises
     ------
@@ -65,7 +71,7 @@ def to_onnx(
 
 
 def convert(pipeline: Pipeline, inputs: list[tuple[str, Any]]) -> onnx.ModelProto:
-    """Convert scikit-learn steps, keeping the last output alone."""
+    """Convert scikit-learn steps, and keep the last output only."""
     options = {id(pipeline): {"zipmap": False}} if hasattr(pipeline, "classes_") else None
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -92,7 +98,7 @@ def rename(model: onnx.ModelProto, old: str, new: str) -> None:
 
 
 def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
-    """Feed the output of one graph to the other."""
+    """Connect the output of one graph to the input of the other."""
     network.ir_version = IR_VERSION
     network.graph.ClearField("metadata_props")
     first = compose.add_prefix(preprocessing, "features_", rename_inputs=False)
@@ -108,7 +114,7 @@ def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
 
 
 def adversarial_rows(features: EncodedFeatures) -> EncodedFeatures:
-    """Rows that no honest client sends: all missing, unseen, empty, extreme."""
+    """Return rows with missing, unseen, empty and extreme values."""
     one = features[:1]
     extremes = (np.nan, 0, -1, FLOAT32_MAX, -FLOAT32_MAX)
     words = (MISSING, "", " ", "never seen", "x" * 10_000, "Ünïcödé 🐦", '"\n\t\\')
@@ -124,10 +130,10 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
 
     Parameters
     ----------
-    model : Pipeline
+    model : Pipeline or DifferencedRegressor
         The fitted model.
     predictor : BundlePredictor
-        The bundle that holds its graph.
+        The bundle that contains its graph.
     held_out : EncodedFeatures
         Rows that the model was not fitted on.
 
@@ -135,15 +141,18 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
     -------
     float
         The largest difference: in probability, or in standard deviations of the model's own
-        predictions (in hundredths of their size, if they vary less).
+        predictions (in hundredths of their mean absolute value, if they vary less).
 
     Raises
     ------
     UserError
-        If a difference is larger than `TOLERANCE`, or a label flips away from a tie; with the
-        rows that differ. Of the held-out rows a share of `TOLERATED_SHARE` may differ by up to
-        `TOLERATED` if no label flips, as where a value lies on the threshold of a tree; the worst
-        of these is printed.
+        If a difference is larger than `TOLERANCE`, or a predicted class changes away from a tie.
+
+    Notes
+    -----
+    If no predicted class changes, a fraction of `TOLERATED_SHARE` of the held-out rows may differ
+    by up to `TOLERATED`, as where a value lies on the threshold of a tree. The largest of these
+    differences is printed.
     """
     features = EncodedFeatures.stack([held_out, adversarial_rows(held_out)])
     expected, found = predict(model, features), predictor.predict(features)

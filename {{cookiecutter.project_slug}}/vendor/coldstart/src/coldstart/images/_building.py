@@ -39,8 +39,8 @@ def build_serve(base: str | None) -> None:
 
     Parameters
     ----------
-    base : str, optional
-        Another base image than the Dockerfile's.
+    base : str or None
+        Base image. By default the Dockerfile's.
 
     Raises
     ------
@@ -62,9 +62,9 @@ def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str
 
     Parameters
     ----------
-    base : str, optional
-        Another base image than the Dockerfile's.
-    host : str, default='local'
+    base : str or None
+        Base image. By default the Dockerfile's.
+    host : str, default="local"
         Address of the engine that builds the image.
     gpu : bool, default=False
         Whether torch with CUDA, from PyPI, is the default.

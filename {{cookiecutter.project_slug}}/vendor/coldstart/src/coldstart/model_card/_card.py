@@ -188,7 +188,12 @@ def calibrated(dataset: Dataset, held: HeldOutPredictions) -> list[str]:
     else:
         what = "Probabilities of the predicted class"
     rows = [
-        [f"{one.rows:,}", show(one.said), show(one.true), " to ".join(map(show, one.interval))]
+        [
+            f"{one.rows:,}",
+            show(one.predicted),
+            show(one.observed),
+            " to ".join(map(show, one.interval)),
+        ]
         for one in calibration(held)
     ]
     predicted = "mean predicted probability" if share else "mean prediction"

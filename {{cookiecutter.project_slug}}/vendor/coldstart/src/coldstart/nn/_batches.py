@@ -1,7 +1,7 @@
 """Batches: the rows of an epoch in random order, from memory or from shards.
 
-All that is drawn is drawn from the epoch's own seed, so that a training that goes on from a
-checkpoint draws the same numbers.
+Random numbers are drawn with the epoch's own seed, so that a training that resumes from a
+checkpoint draws the same ones.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Rows(Protocol):
-    """Rows to learn from."""
+    """Rows to train on."""
 
     def __len__(self) -> int:
-        """Rows of an epoch, all ranks' together."""
+        """Return the number of rows of an epoch, of all ranks together."""
 
     def on(self, fabric: Fabric) -> Self:
-        """Return them where the device reaches them."""
+        """Return the rows in memory that the device can access."""
 
     def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
-        """Yield this rank's part of each batch of so many rows, from a step on.
+        """Yield this rank's part of each batch of `size` rows, beginning with a step.
 
         All ranks have equally many rows of a batch, and equally many batches.
         """
@@ -52,7 +52,7 @@ class InMemory:
         return len(self.inputs)
 
     def on(self, fabric: Fabric) -> InMemory:
-        """Return them on the device."""
+        """Return the rows on the device."""
         return InMemory(fabric.to_device(self.inputs), fabric.to_device(self.targets))
 
     def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
@@ -67,16 +67,18 @@ class InMemory:
 
 
 class Streamed:
-    """Rows that are read while they are learned from, each once in an epoch.
+    """Rows that are read during the training, each once in an epoch.
 
-    They are shuffled a buffer at a time, of slices of several row groups.
+    Rows are shuffled within a buffer, which holds slices of several row groups.
 
     Parameters
     ----------
-    transform
-        The fitted preprocessing: a table of encoded columns to inputs.
-    mean, deviation
-        By which a quantity is scaled.
+    shards : Shards
+        The row groups, and the rows of each to train on.
+    transform : callable
+        The fitted preprocessing, from a table of encoded columns to inputs.
+    mean, deviation : float
+        Mean and standard deviation by which a numeric target is scaled.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Streamed:
         return sum(self.shards.counts)
 
     def on(self, fabric: Fabric) -> Streamed:
-        """Return them as they are: no batch is there yet."""
+        """Return the same object: batches are moved to the device one by one."""
         return self
 
     def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
@@ -108,7 +110,7 @@ class Streamed:
                 yield fabric.to_device(batch)
 
     def encoded(self, rows: pl.DataFrame) -> Batch:
-        """Encode rows as those in memory are."""
+        """Return the inputs and the targets of some rows."""
         matrices = encode(self.shards.contract, rows)
         inputs = np.asarray(self.transform(as_frame(matrices)), dtype=np.float32)
         target = rows[self.shards.contract.target]
@@ -122,20 +124,23 @@ class Streamed:
 def shuffled(
     slices: Iterator[pl.DataFrame], dice: np.random.Generator, each: int, buffer: int
 ) -> Iterator[pl.DataFrame]:
-    """Yield the rows in random order, a multiple of `each` at a time but for the last."""
+    """Yield the rows in random order.
+
+    The length of each table but the last is a multiple of `each`.
+    """
     waiting: list[pl.DataFrame] = []
     for rows in slices:
         waiting.append(rows)
-        if (held := sum(map(len, waiting))) >= max(buffer, each):
-            mixed = pl.concat(waiting)[dice.permutation(held)]
-            yield mixed[: held - held % each]
-            waiting = [mixed[held - held % each :]]
-    if held := sum(map(len, waiting)):
-        yield pl.concat(waiting)[dice.permutation(held)]
+        if (count := sum(map(len, waiting))) >= max(buffer, each):
+            mixed = pl.concat(waiting)[dice.permutation(count)]
+            yield mixed[: count - count % each]
+            waiting = [mixed[count - count % each :]]
+    if count := sum(map(len, waiting)):
+        yield pl.concat(waiting)[dice.permutation(count)]
 
 
 def after(tables: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """Yield what follows so many rows."""
+    """Yield the rows after the first ones."""
     for table in tables:
         if rows < len(table):
             yield table[rows:]

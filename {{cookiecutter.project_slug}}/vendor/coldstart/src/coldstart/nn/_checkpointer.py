@@ -1,4 +1,4 @@
-"""What a training loop calls to be interrupted at any moment and go on to the same weights."""
+"""Checkpoints for a training loop, which may be interrupted and resumes to the same weights."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tqdm import tqdm
 from coldstart.nn import _checkpoints, _ranks
 from coldstart.nn._job import Result, TrainingJob
 
-POLL_STEPS = 50  # steps between two looks at the clock, where that costs several ranks a message
-MAX_OVERHEAD = 100  # times as long as a checkpoint takes, at least, passes until the next one
+POLL_STEPS = 50  # steps between two checks of the clock, which cost several ranks a message
+MAX_OVERHEAD = 100  # minimum time between checkpoints, as a multiple of the time to write one
 
 
 class Checkpointer:
-    """Writes checkpoints of a training, goes on from the newest, and reports finished epochs.
+    """Checkpoints of a training, from which it resumes, and reports of finished epochs.
 
     Parameters
     ----------
     fabric : Fabric
         The ranks that train together.
     job : TrainingJob
-        What is trained.
+        The run of the training loop.
     network : Module
         The network, as it was before Fabric wrapped it.
     optimizer : Optimizer
@@ -37,7 +37,7 @@ class Checkpointer:
     Attributes
     ----------
     progress : Progress
-        How far the training is; taken from the newest checkpoint, if there is one.
+        Progress of the training, restored from the newest checkpoint if there is one.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Checkpointer:
                 "FRESH=1 starts anew",
                 flush=True,
             )
-        self._reported = 0  # a checkpoint's epochs are reported again: the first time may be lost
+        self._reported = 0  # a checkpoint's epochs are reported again: the first report may be lost
         self._saved, self._took = time.monotonic(), 0.0
         self._bar: Any = None
 
@@ -63,11 +63,17 @@ class Checkpointer:
 
     @property
     def best_epoch(self) -> int:
-        """Number of epochs after which the validation loss was lowest (all, without one)."""
+        """Number of epochs with the lowest validation loss (all, without a validation set)."""
         return best_epoch(self.history)
 
     def epochs(self) -> Iterator[int]:
-        """Yield the numbers of the epochs that are left, from 1, and stop early if asked to."""
+        """Yield the numbers of the remaining epochs, until the validation loss stops improving.
+
+        Yields
+        ------
+        int
+            Number of an epoch, from 1.
+        """
         done, patience = len(self.history), self.job.settings.patience
         self._bar = tqdm(
             range(done + 1, self.job.epochs + 1),
@@ -84,28 +90,46 @@ class Checkpointer:
             yield epoch
 
     def start_epoch(self) -> Tensor:
-        """Return this rank's sum of the loss over the rows of the epoch so far."""
+        """Return this rank's sum of the loss over the rows of the epoch so far.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The sum on the rank's device. It is not 0 for an epoch that was interrupted.
+        """
         total = self.progress.total if self.fabric.is_global_zero else 0.0
         return torch.tensor(total, device=self.fabric.device)
 
     def start_step(self, epoch: int) -> None:
-        """Seed the step's random numbers, so that a resumed training draws the same ones."""
+        """Seed the step's random numbers, so that a resumed training draws the same ones.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 1.
+        """
         start = self.progress.step * self.job.settings.batch_size
         seed_step(self.fabric.device, self.job.seed, epoch, start, self.fabric.global_rank)
 
     def end_step(self, total: Tensor) -> None:
-        """Count a step, and write a checkpoint if it is time for one."""
+        """Count a step, and write a checkpoint if one is due.
+
+        Parameters
+        ----------
+        total : Tensor of shape ()
+            This rank's sum of the loss over the rows of the epoch so far.
+        """
         self.progress.step += 1
         if (self.fabric.world_size == 1 or self.progress.step % POLL_STEPS == 0) and self._due():
             self.progress.total = float(self._sum(total))
             self.save()
 
     def end_epoch(self, total: Tensor, validation_loss: float | None) -> None:
-        """Keep an epoch's metrics, and write a checkpoint if it is time for one.
+        """Keep an epoch's metrics, and write a checkpoint if one is due.
 
         Parameters
         ----------
-        total : Tensor
+        total : Tensor of shape ()
             This rank's sum of the loss over its rows.
         validation_loss : float, optional
             Mean loss over the held-out rows.
@@ -120,14 +144,22 @@ class Checkpointer:
             self.save()
 
     def finish(self) -> Result:
-        """Write the last checkpoint; return the weights and the best number of epochs."""
+        """Write the last checkpoint, and return the result of the training.
+
+        Returns
+        -------
+        weights : dict of str to ndarray
+            Weights after the last epoch, by parameter.
+        best_epoch : int
+            Number of epochs with the lowest validation loss.
+        """
         self.save()
-        # As arrays, since a tensor's memory goes with the process that shares it.
+        # As arrays, since a tensor's memory is freed with the process that shares it.
         whole = _checkpoints.collect(self.network, self.optimizer, self.progress)["network"]
         return {name: tensor.numpy() for name, tensor in whole.items()}, self.best_epoch
 
     def save(self) -> None:
-        """Write a checkpoint, and then report the epochs that it holds."""
+        """Write a checkpoint, and then report the epochs in it."""
         began = time.monotonic()
         state = _checkpoints.collect(self.network, self.optimizer, self.progress)
 
@@ -141,13 +173,13 @@ class Checkpointer:
         self._took = self._saved - began
 
     def _due(self) -> bool:
-        """Whether it is time for a checkpoint; the first rank's clock decides for all."""
+        """Return whether a checkpoint is due; the first rank's clock decides for all."""
         seconds = self.job.settings.checkpoint_seconds
         pause = max(seconds, MAX_OVERHEAD * self._took) if seconds else 0.0
         return self.fabric.broadcast(time.monotonic() - self._saved >= pause)
 
     def _sum(self, total: Tensor) -> Tensor:
-        """Sum over all ranks."""
+        """Return the sum over all ranks."""
         return cast(Tensor, self.fabric.all_reduce(total.clone(), reduce_op="sum"))
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: the state of a training, readable on any device and any number of ranks.
 
-The last two are kept. Each is written beside the other and then put in its place, so that
-there is a whole one at any moment; one that is broken all the same is passed over.
+The last two are kept. Each is written to a temporary file and then renamed, so that one of them
+is complete at any moment. A damaged checkpoint is skipped.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from torch.distributed.checkpoint.state_dict import (
     set_state_dict,
 )
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # however it is shared out
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # for any sharding
 
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """Progress of a training.
 
-    Attributes
+    Parameters
     ----------
-    history
-        Metrics of the epochs that are done.
-    step, total
-        Steps of the epoch after them, and the sum of the loss over their rows.
+    history : list of dict
+        Metrics of the finished epochs.
+    step : int
+        Finished steps of the current epoch.
+    total : float
+        Sum of the loss over the rows of these steps.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -43,13 +45,13 @@ class Progress:
 
 
 def collect(network: nn.Module, optimizer: Any, progress: Progress) -> dict[str, Any]:
-    """Put a training's state together; every rank takes part, and the first one has it."""
+    """Collect the state of a training from all ranks; the first one returns all of it."""
     weights, moments = get_state_dict(network, optimizer, options=WHOLE)
     return {"network": weights, "optimizer": moments, "progress": asdict(progress)}
 
 
 def restore(fabric: Fabric, path: Path, network: nn.Module, optimizer: Any) -> Progress:
-    """Go back to the newest state there is; the first rank's files are those of all."""
+    """Restore the newest state on all ranks, from the files of the first one."""
     state = fabric.broadcast(read(path) if fabric.is_global_zero else None)
     if state is None:
         return Progress()
@@ -64,12 +66,12 @@ def restore(fabric: Fabric, path: Path, network: nn.Module, optimizer: Any) -> P
 
 
 def before(path: Path) -> Path:
-    """Where the checkpoint before the newest one is."""
+    """Return the path of the checkpoint before the newest one."""
     return path.with_suffix(f".before{path.suffix}")
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Put a state in its place, whole; what was there becomes the one before."""
+    """Write a state as the newest checkpoint, and keep the one before it."""
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("wb") as file:
         torch.save(state, file)
@@ -81,7 +83,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Read the newest state that is whole; None if there is none."""
+    """Return the newest undamaged state, or None if there is none."""
     for candidate in (path, before(path)):
         if not candidate.exists():
             continue
@@ -92,7 +94,7 @@ def read(path: Path) -> dict[str, Any] | None:
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
             Progress(**state["progress"])
             return state
-        except Exception as error:  # whatever garbage may cause
+        except Exception as error:  # a damaged file can raise any exception
             why = (str(error).splitlines() or [type(error).__name__])[0]
             print(f"{candidate} is passed over, as it cannot be read: {why}", file=sys.stderr)
     return None

@@ -1,4 +1,4 @@
-"""The neural network as a scikit-learn estimator, so that it is one family among the others."""
+"""The neural network as a scikit-learn estimator, one model type among the others."""
 
 from __future__ import annotations
 
@@ -22,34 +22,42 @@ from coldstart.nn._batches import InMemory, Rows, Streamed
 from coldstart.nn._job import Loop, Network, TrainingJob, launch
 from coldstart.train._context import EpochReport
 
-HOLDOUT = 0.15  # share of the rows, the last ones, that decides when to stop
+HOLDOUT = 0.15  # fraction of the rows, the last ones, that decides when to stop
 
 
 class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
     """The network as a scikit-learn estimator.
 
-    Its input has the quantities first and then the category numbers, which are
-    integers from 0. `fit` holds out the last rows to find the number of epochs, and
-    then trains on all rows for that many.
+    Its input has the numeric columns first and then the category codes, which are integers from 0.
+    `fit` holds out the last rows to find the number of epochs, and then trains on all rows for that
+    many.
 
     Parameters
     ----------
     network : callable
-        Makes the module: of the number of numeric columns, the categories of each further
-        column, the number of outputs, and the settings.
+        Function that builds the module. Its arguments are the number of numeric columns, the number
+        of categories of each further column, the number of outputs, and the settings.
     loop : callable
-        Trains a module on a rank: see `TrainingJob`.
-    classifies
-        Whether the target is a class number or a quantity.
-    n_categories
-        How many columns at the end of the input are category numbers.
-    checkpoints
-        Folder for checkpoints; a checkpoint is found again by the data and settings.
-    report
-        Called with the stage, an epoch, and the metrics of it and those after it.
-    stream
-        From the places of the rows that are held out to all rows that may be learned from, if
-        they are to be streamed; their preprocessing is `features`, fitted on these.
+        Function of a Fabric and a `TrainingJob` that trains a module on a rank and returns a
+        `Result`.
+    classifies : bool
+        Whether the target is a class index. Otherwise it is a number.
+    n_categories : int
+        Number of columns at the end of the input that are category codes.
+    settings : NeuralSettings
+        Settings of the network and its training.
+    seed : int
+        Seed of the random numbers.
+    checkpoints : Path
+        Folder for checkpoints. A checkpoint is identified by the data, the settings and the seed.
+    report : callable
+        Function that is called with the stage, an epoch, and the metrics of that epoch and of those
+        after it.
+    stream : callable, optional
+        Function from the positions of the held-out rows to the `Shards` of all rows to train on. By
+        default the rows of `fit` are trained on.
+    features : transformer, optional
+        Preprocessing of streamed rows, fitted on the rows of `fit`.
     """
 
     def __init__(
@@ -77,7 +85,20 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         self.features = features
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Find the number of epochs, then train on all rows, or on all that are streamed."""
+        """Find the number of epochs, then train on all rows, or on all streamed rows.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (n, columns)
+            Numeric columns, then category codes.
+        y : ndarray of shape (n,)
+            Class indices, or values in the target's unit.
+
+        Returns
+        -------
+        NeuralNetwork
+            The same object.
+        """
         inputs = torch.tensor(np.asarray(X, dtype=np.float32))
         self.mean_, self.deviation_ = 0.0, 1.0
         if self.classifies:
@@ -135,7 +156,18 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         return hasattr(self, "network_")
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Probabilities, or quantities in the target's unit; also what is exported."""
+        """Return the predictions that are exported.
+
+        Parameters
+        ----------
+        inputs : Tensor of float32, shape (n, columns)
+            Numeric columns, then category codes.
+
+        Returns
+        -------
+        Tensor of float32
+            Probabilities of shape (n, classes), or values in the target's unit of shape (n, 1).
+        """
         scores: Tensor = self.network_(inputs)
         if self.classifies:
             return scores.softmax(dim=1)
@@ -143,17 +175,45 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
 
     @torch.no_grad()
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Class probabilities, shape (n, classes)."""
+        """Return class probabilities, or the values of a regression.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, columns)
+            Numeric columns, then category codes.
+
+        Returns
+        -------
+        ndarray of float32
+            Probabilities of shape (n, classes), or values of shape (n, 1).
+        """
         values: np.ndarray = self.outputs(torch.tensor(np.asarray(X, dtype=np.float32))).numpy()
         return values
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Class numbers or quantities, shape (n,)."""
+        """Return class indices, or values in the target's unit.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, columns)
+            Numeric columns, then category codes.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The predictions.
+        """
         outputs = self.predict_proba(X)
         return self.classes_[outputs.argmax(axis=1)] if self.classifies else outputs[:, 0]
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Export the network; its input is this estimator's, its output `outputs`."""
+        """Export the network.
+
+        Returns
+        -------
+        onnx.ModelProto
+            Graph from `inputs`, this estimator's input, to `prediction`, the result of `outputs`.
+        """
 
         class Exported(nn.Module):
             def __init__(self, estimator: NeuralNetwork) -> None:

@@ -1,4 +1,4 @@
-"""One run of a training loop: what it is given, and how it is started on every rank."""
+"""One run of a training loop: its arguments, and how it is started on every rank."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ Result = tuple[dict[str, np.ndarray], int]
 class TrainingJob(NamedTuple):
     """One run of a training loop.
 
-    Attributes
+    Parameters
     ----------
     stage : {"search", "fit"}
-        `search` finds the best number of epochs on held-out rows; `fit` trains for that many
-        on all rows.
-    shape : tuple
-        What the network is built from: see `Shape`.
+        `search` finds the best number of epochs on held-out rows; `fit` trains for that many on all
+        rows.
+    shape : tuple of (int, list of int, int)
+        Arguments to build the network: number of numeric columns, number of categories of each
+        further column, number of outputs.
     settings : NeuralSettings
         Settings of the network and its training.
     seed : int
         Seed of all random numbers.
     epochs : int
-        Number of epochs, at most.
+        Maximum number of epochs.
     train : Rows
         Rows to train on.
-    held_out : tuple of Tensor, optional
-        Inputs and targets that decide when to stop.
+    held_out : tuple of Tensor or None
+        Inputs and targets of the rows that decide when to stop.
     checkpoint : Path
         File of the newest checkpoint.
     report : callable
-        Called with the stage, an epoch's number, and metrics of it and of those after it.
+        Function that is called with the stage, an epoch's number, and metrics of it and of those
+        after it.
     """
 
     stage: str
@@ -63,7 +65,7 @@ Loop = Callable[[Fabric, TrainingJob], Result]
 
 
 def launch(loop: Loop, job: TrainingJob) -> Result:
-    """Run a training loop on as many processes as there are, or as the settings ask for."""
+    """Run a training loop on all ranks that torchrun started, or that the settings request."""
     if job.stage == "search":
         settings, ranks = job.settings, max(job.settings.devices, rank_of()[1])
         print(
@@ -71,7 +73,7 @@ def launch(loop: Loop, job: TrainingJob) -> Result:
             f"{max(1, settings.batch_size // ranks)} on each of {ranks} rank(s); "
             f"learning rate {settings.learning_rate:g}"
         )
-    # The other machines report nothing, and need not reach the tracking store.
+    # The other ranks report no epochs, and need no access to the tracking store.
     result: Result = _ranks.launch(job.settings, loop, job, job._replace(report=report_nothing))
     return result
 

@@ -36,13 +36,13 @@ from coldstart.errors import UserError
 T = TypeVar("T")
 Shared = Callable[[Fabric, T], Any]
 
-LOST = dt.timedelta(minutes=1)  # without a sign of life
-BEAT = 5.0  # seconds between signs of life to those who wait
+LOST = dt.timedelta(minutes=1)  # without a heartbeat
+BEAT = 5.0  # seconds between heartbeats to waiting ranks
 LARGE = 1_000_000  # parameters of a layer that is sharded by itself
 
 
 def make_fabric(settings: NeuralSettings, ranks: int = 1) -> Fabric:
-    """Make Fabric for so many processes that torchrun started, or for those it is to start itself.
+    """Return Fabric for the processes that torchrun started, or that it starts itself.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def make_fabric(settings: NeuralSettings, ranks: int = 1) -> Fabric:
 
 
 def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
-    """Let each rank hold its part of the parameters, and of what the optimizer knows of them."""
+    """Shard the parameters and the optimizer's state over the ranks."""
     for layer in network.modules():
         if sum(parameter.numel() for parameter in layer.parameters(recurse=False)) > LARGE:
             fully_shard(layer, mesh=mesh["data_parallel"])
@@ -85,20 +85,20 @@ def control() -> Any:
 
 
 def broadcast(word: Any = None) -> Any:
-    """Return the first rank's word on all ranks."""
+    """Return the first rank's value on all ranks."""
     box = [word]
     dist.broadcast_object_list(box, src=0, group=control())
     return box[0]
 
 
 def wait() -> None:
-    """Wait for the first rank, as long as it gives signs of life."""
+    """Wait for the first rank, as long as it sends heartbeats."""
     while not broadcast():
         pass
 
 
 class Heartbeat:
-    """Signs of life to the ranks that wait, until the first one has done its own work."""
+    """Heartbeats to the waiting ranks, until the first one has finished its own work."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -115,13 +115,13 @@ class Heartbeat:
             abort(error)
 
     def stop(self) -> None:
-        """Tell them that it is done."""
+        """Send the last heartbeat."""
         self.done.set()
         self.thread.join()
 
 
 def on_rank_zero(fabric: Fabric, work: Callable[[], None]) -> None:
-    """Do something on the first rank alone, while the others wait."""
+    """Run a function on the first rank alone, while the others wait."""
     if fabric.world_size == 1:
         work()
     elif fabric.is_global_zero:
@@ -135,7 +135,7 @@ def on_rank_zero(fabric: Fabric, work: Callable[[], None]) -> None:
 
 
 class Leader:
-    """The first rank of those that torchrun started; between calls it works alone."""
+    """The first of the ranks that torchrun started; between calls it works alone."""
 
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
@@ -157,12 +157,12 @@ leader: Leader | None = None
 
 
 def launch(settings: NeuralSettings, function: Shared[T], mine: T, theirs: T) -> Any:
-    """Call a function on as many ranks as there are, or as the settings ask for.
+    """Call a function on all ranks that torchrun started, or on as many as the settings request.
 
     Parameters
     ----------
-    mine, theirs
-        What the first rank and the others are given.
+    mine, theirs : object
+        Arguments on the first rank and on the others.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,7 +173,7 @@ def launch(settings: NeuralSettings, function: Shared[T], mine: T, theirs: T) ->
 
 @contextmanager
 def leading(settings: NeuralSettings) -> Iterator[None]:
-    """Be the first rank: the others take part in what is launched, and end with this."""
+    """Run as the first rank: the others take part in each launch, and end with this context."""
     global leader
     fabric = join(settings)
     ranks, size = fabric.world_size, settings.batch_size
@@ -196,7 +196,7 @@ def leading(settings: NeuralSettings) -> Iterator[None]:
 
 
 def run_worker(settings: NeuralSettings) -> int:
-    """Be one of the other ranks; return an exit code."""
+    """Run as one of the other ranks; return an exit code."""
     fabric = join(settings)
     try:
         with warnings.catch_warnings():
@@ -215,7 +215,7 @@ def run_worker(settings: NeuralSettings) -> int:
 
 
 def join(settings: NeuralSettings) -> Fabric:
-    """Meet the other ranks; gloo alone would try for four minutes."""
+    """Connect to the other ranks; gloo alone would try for four minutes."""
     patience = 2 * LOST.seconds
     watch = threading.Timer(patience, abort, [TimeoutError(f"it was not met in {patience} s")])
     watch.start()
@@ -232,13 +232,13 @@ def join(settings: NeuralSettings) -> Fabric:
 
 
 def leave() -> None:
-    """Part from the other ranks, all at once: one that speaks to one that left would hang."""
+    """Disconnect all ranks together: a message to a rank that has left would block."""
     dist.barrier(control())
     dist.destroy_process_group()
 
 
 def abort(error: Exception) -> NoReturn:
-    """End at once, as if killed: a run that is not told to have failed is gone on with."""
+    """End immediately, without cleanup: a run that is not marked as failed is resumed."""
     rank, why = os.environ.get("RANK", os.environ.get("LOCAL_RANK")), str(error)
     if isinstance(error, dist.DistError | TimeoutError) or "gloo" in why:
         why = (why.partition("] ")[2] or why).partition("\n")[0]

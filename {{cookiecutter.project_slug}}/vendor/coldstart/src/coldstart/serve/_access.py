@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coldstart.errors import UserError
 from coldstart.serve._route import error_body, send_json
 
-HEALTH = "/health/"  # what restarts the server asks for these without a key
+HEALTH = "/health/"  # health checks request these without a key
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
-RELOAD_SECONDS = 0.1  # between two looks at the file of keys; each takes as long as the rest
-MAX_BUCKETS = 10_000  # there is no end of addresses
+RELOAD_SECONDS = 0.1  # between two checks of the file of keys; each takes as long as the rest
+MAX_BUCKETS = 10_000  # the number of addresses is unlimited
 DOCUMENTED = [
     Security(HTTPBearer(auto_error=False, description="A key that `make key` made")),
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same")),
@@ -90,13 +90,13 @@ def digest(key: str) -> str:
 
 @dataclass
 class Bucket:
-    """The requests that one client has left; they are refilled evenly over a minute."""
+    """The remaining requests of one client, refilled evenly over a minute."""
 
     left: float
     at: float = field(default_factory=time.monotonic)
 
     def take(self, per_minute: int) -> float:
-        """Take one; return 0, or the seconds until there is one again."""
+        """Take a request; return 0, or the seconds until one is available."""
         now = time.monotonic()
         self.left = min(per_minute, self.left + (now - self.at) * per_minute / 60)
         self.at = now
@@ -107,18 +107,18 @@ class Bucket:
 
 
 class Access:
-    """Middleware that lets requests with a known key through, so many a minute.
+    """Middleware that accepts requests with a known key, up to a limit per minute.
 
     Parameters
     ----------
     app : ASGI application
-        Handles the requests that are let through.
+        Handles the accepted requests.
     keys : Path or None
-        The file of hashes; it is read again when it changes. None: no key is needed.
+        The file of hashes, which is reloaded when it changes. With None no key is required.
     per_minute : int or None
-        Requests for each key; where no key is needed, for each address. None: any number.
+        Requests a minute of each key, or of each address if no key is required. None: unlimited.
     pages : collection of str
-        Paths that need no key, besides those of the documentation.
+        Paths that require no key, besides those of the documentation.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Access:
         self.buckets: dict[str, Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it with 401 or 429."""
+        """Accept a request, or refuse it with 401 or 429."""
         if scope["type"] != "http" or scope["path"].startswith(HEALTH):
             await self.app(scope, receive, send)
             return
@@ -158,7 +158,7 @@ class Access:
         await self.app(scope, receive, send)
 
     def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Return the name of the key that a request carries; empty if it is not known."""
+        """Return the name of the key of a request; empty if the key is unknown."""
         self.reload()
         given = ""
         for name, value in headers:
@@ -173,7 +173,7 @@ class Access:
         return holder if given else ""
 
     def reload(self) -> None:
-        """Read the file of keys again if it has changed; a broken one changes nothing."""
+        """Reload the file of keys if it has changed; keep the keys if the file is invalid."""
         assert self.path is not None
         now = time.monotonic()
         if now - self.checked_at < RELOAD_SECONDS:

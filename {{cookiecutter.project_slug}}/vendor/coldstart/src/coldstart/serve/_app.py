@@ -18,7 +18,7 @@ def open_app(project: Project, folder: Path, settings: ServingSettings) -> FastA
     Parameters
     ----------
     project : Project
-        Hands over the application, and the derived columns.
+        The project, with the application and the derived columns.
     folder : Path
         The bundle.
     settings : ServingSettings
@@ -27,7 +27,7 @@ def open_app(project: Project, folder: Path, settings: ServingSettings) -> FastA
     Returns
     -------
     FastAPI
-        What the project's `create_app` returns.
+        The application that the project's `create_app` returns.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def create_app(
     Parameters
     ----------
     project : Project
-        Hands over the application, and the derived columns.
+        The project, with the application and the derived columns.
     folder : Path
         The bundle.
     settings : ServingSettings

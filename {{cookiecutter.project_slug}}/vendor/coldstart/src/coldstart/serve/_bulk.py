@@ -1,10 +1,10 @@
-"""Files of rows: a CSV or an Arrow stream arrives, and its predictions leave, slice by slice.
+"""Files of rows: a CSV or an Arrow stream is read, and its predictions written, in slices.
 
-The API starts this as a process of its own (`serve._files`), which ends with the file. A hostile
-file may end it as well, and no other request is held up meanwhile.
+The API starts a separate process for each file (`serve._files`), which ends with the file. A
+malicious file can only crash that process, and other requests do not wait for it.
 
-Neither the rows nor the predictions are ever whole in memory. Values are checked by the same types
-as those of JSON: of numbers the smallest and the largest, of all others each different one.
+The file is not loaded into memory as a whole. Values are validated by the same types as those of
+JSON: the smallest and the largest number, and each distinct value of other types.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OnSlice = Callable[[Columns, np.ndarray], None]
 
 
 class RowsError(Exception):
-    """Rows that are refused; `detail` holds why and where, as for a body in JSON."""
+    """Rows that are refused; `detail` has the reason and the place, as for a body in JSON."""
 
     def __init__(self, why: str, *where: int | str) -> None:
         super().__init__(why)
@@ -246,7 +246,7 @@ class BulkPredictor:
         return None
 
     def refuse_unreadable(self, message: str, names: list[str]) -> NoReturn:
-        """Refuse a file that cannot be read, in its reader's words or in clearer ones."""
+        """Refuse a file that cannot be read, with its reader's message or a clearer one."""
         if found := UNREADABLE.search(message):
             value, type_, column, row = found.groups()
             self.done = 0  # this row is counted from the first
@@ -325,7 +325,7 @@ def main(arguments: str) -> None:
 
 
 def limit_memory() -> None:
-    """Let a file that claims to hold more than there is end this process, and no other."""
+    """Limit the memory of this process, so that a file cannot exhaust the machine's."""
     try:
         import resource
     except ImportError:  # on Windows

@@ -1,4 +1,4 @@
-"""Files of rows: a process of its own predicts each, and this passes the bytes in and out."""
+"""Files of rows: a separate process predicts each, and this module transfers the bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coldstart.serve._route import RefusedError, error_body, send_json
 
 MAX_FILES = 2  # concurrent ones; more would only share the cores
 CHUNK_BYTES = 65_536
-MEMORY_BYTES = 8 * 2**20  # of predictions that wait for their client
+MEMORY_BYTES = 8 * 2**20  # of predictions that the client has not read yet
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class FileRequests:
     settings : ServingSettings
         The section `serving` of config.yaml.
     derived : str
-        Where the project's derived columns are, as `module:name`; empty if it has none.
+        Object reference of the project's derived columns, `module:name`; empty if it has none.
     is_logged : callable
         Returns whether the predictions of a request are logged.
     count : callable
@@ -120,12 +120,12 @@ class FileRequest:
         self.refusal: RefusedError | None = None
 
     async def run(self, kind: str, receive: Receive, send: Send) -> None:
-        """Pass bytes in and out until all is predicted; the response is not ended yet.
+        """Transfer bytes in and out until all rows are predicted, without ending the response.
 
         Raises
         ------
         RefusedError
-            If something is wrong with the file, or nothing moves any more.
+            If the file is invalid, or the transfer stalls.
         """
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -145,7 +145,7 @@ class FileRequest:
         self.conclude(lines[0] if lines else "")
 
     async def feed(self, receive: Receive) -> None:
-        """Pass the body to the process; where the client leaves, the process ends."""
+        """Send the body to the process, and end the process if the client disconnects."""
         assert self.process.stdin is not None
         more = True
         while more:
@@ -165,16 +165,16 @@ class FileRequest:
                 continue  # it has seen enough; the rest is read, so that the client gets a response
         else:
             self.process.stdin.close()
-            await receive()  # until the client has gone
+            await receive()  # until the client disconnects
         self.kill()
 
     async def wait(self, step: Callable[[], Awaitable[Any]]) -> Any:
-        """Await a step; it may take long only while the body arrives.
+        """Await a step, which may take long only while the body arrives.
 
         Raises
         ------
         RefusedError
-            If nothing moves any more.
+            If the transfer stalls.
         """
         waiting = asyncio.ensure_future(step())
         received = -1
@@ -187,7 +187,7 @@ class FileRequest:
         return waiting.result()
 
     def conclude(self, line: str) -> None:
-        """Read what the process reported in the end.
+        """Read the process's report.
 
         Raises
         ------
@@ -208,7 +208,7 @@ class FileRequest:
             self.process.kill()
 
     async def end(self) -> None:
-        """Leave no task and no process behind."""
+        """End all tasks and the process."""
         for task in self.tasks:
             task.cancel()
         self.kill()
@@ -218,7 +218,7 @@ class FileRequest:
 class Buffer:
     """Predictions on their way to a client that sends everything before it reads anything.
 
-    Most clients do. Beyond a few megabytes they wait in a temporary file.
+    Most clients do. More than a few megabytes are kept in a temporary file.
     """
 
     def __init__(self) -> None:

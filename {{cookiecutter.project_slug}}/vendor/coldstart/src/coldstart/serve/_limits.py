@@ -1,4 +1,4 @@
-"""Limits: what keeps one client, or too many, from stopping the API for the others."""
+"""Limits that keep one client, or too many, from blocking the API for the others."""
 
 import asyncio
 from collections.abc import Collection
@@ -13,14 +13,14 @@ ENOUGH = 65_536  # bytes for which a slow client gets more time
 
 
 class Limits:
-    """Middleware that responds with 503 where too many requests are in progress.
+    """Middleware that responds with 503 if too many requests are in progress.
 
     Parameters
     ----------
     app : ASGI application
-        Handles the requests that are let through.
+        Handles the accepted requests.
     max_concurrency : int
-        Requests that may be in progress.
+        Maximum number of requests in progress.
     """
 
     def __init__(self, app: ASGIApp, max_concurrency: int) -> None:
@@ -28,7 +28,7 @@ class Limits:
         self.in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Accept a request, or refuse it."""
         if scope["type"] != "http" or scope["path"].startswith("/health/"):
             await self.app(scope, receive, send)
             return
@@ -46,7 +46,7 @@ class Limits:
 class SlowClientProtocol(HttpToolsProtocol):
     """A connection that is closed if a request arrives too slowly.
 
-    uvicorn itself waits without end for a client that sends a byte a second.
+    uvicorn itself has no time limit for a client that sends a byte a second.
 
     Attributes
     ----------

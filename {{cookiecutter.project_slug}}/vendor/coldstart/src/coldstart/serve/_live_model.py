@@ -1,4 +1,4 @@
-"""The model that serves, and how another one replaces it while requests go on."""
+"""The model that serves, and its replacement without interrupting requests."""
 
 import asyncio
 import csv
@@ -17,12 +17,12 @@ from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
 from coldstart.errors import UserError
 from coldstart.serve._schemas import Row, row_type
 
-WATCH_SECONDS = 1.0  # between two looks at the folder
+WATCH_SECONDS = 1.0  # between two checks of the folder
 log = logging.getLogger(__name__)
 
 
 class LiveModel:
-    """The model of a bundle's folder: it is replaced when the folder is.
+    """The model of a bundle's folder, which is reloaded when the folder changes.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class LiveModel:
     predictor : BundlePredictor
         The model that serves now.
     refused : str
-        Why what is in the folder now does not serve; empty while it does.
+        Why the folder's current bundle does not serve; empty while it does.
     example : dict
-        A typed row to try a model with.
+        A typed row to test a model with.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class LiveModel:
         return predictor.score(rows), predictor.number
 
     async def watch(self) -> None:
-        """Look at the folder again and again, and load what replaces it."""
+        """Check the folder repeatedly, and load a new bundle when it is replaced."""
         waiting = self._seen
         while True:
             await asyncio.sleep(WATCH_SECONDS)
@@ -88,7 +88,7 @@ class LiveModel:
             await run_in_threadpool(self.reload)
 
     def reload(self) -> None:
-        """Load the folder's bundle beside the model of now, and let it serve if it is sound."""
+        """Load the folder's bundle, and serve it if it passes the checks."""
         try:
             successor = BundlePredictor(self.folder)
             self.check_compatible(successor)
@@ -101,12 +101,17 @@ class LiveModel:
         log.info("version %s (%s) serves from now on", self.version, successor.manifest.family)
 
     def check_compatible(self, successor: BundlePredictor) -> None:
-        """Refuse a model of another contract: clients rely on what is documented.
+        """Refuse a model of another contract, since clients rely on the documented one.
+
+        Parameters
+        ----------
+        successor : BundlePredictor
+            The bundle that would replace the current one.
 
         Raises
         ------
         UserError
-            If requests or predictions would be of another form.
+            If requests or predictions would have another form.
         """
         now, then = (
             (TypeAdapter(row_type(one.contract)).json_schema(), one.manifest.classes)
@@ -126,7 +131,7 @@ class LiveModel:
 
 
 def smoke_test(predictor: BundlePredictor, row: Row) -> None:
-    """Predict a row and the bundle's reference rows, and compare with what the bundle keeps.
+    """Predict a row and the bundle's reference rows, and compare with the stored predictions.
 
     Raises
     ------
@@ -184,7 +189,7 @@ def predict_example(folder: Path) -> str:
 
 
 def reference_rows(predictor: BundlePredictor) -> Iterator[tuple[Row, float]]:
-    """Yield the rows that the bundle keeps, and what was predicted for each."""
+    """Yield the bundle's reference rows, and the prediction of each."""
     read = {
         name: TypeAdapter(column.request_type()).validate_strings
         for name, column in predictor.contract.features.items()

@@ -1,4 +1,4 @@
-"""Metrics of the API, as Prometheus reads them."""
+"""Metrics of the API in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # where several workers add up what they count
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # in which several workers add up their counts
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 Models = Callable[[], list[tuple[str, str, str]]]
 
@@ -72,7 +72,7 @@ class Metrics:
 
 
 class StateCollector(Collector):
-    """The gauges that are read when they are asked for: the models, and the last drift found."""
+    """Gauges that are computed on request: the models, and the drift that was found last."""
 
     def __init__(self, models: Models, drift: Path | None) -> None:
         self.models, self.drift = models, drift
@@ -100,7 +100,7 @@ class StateCollector(Collector):
 
 
 def read_drift(path: Path) -> dict[str, Any] | None:
-    """Return what `make monitor` found; None if it has not run yet."""
+    """Return the result of `make monitor`, or None if it has not run yet."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

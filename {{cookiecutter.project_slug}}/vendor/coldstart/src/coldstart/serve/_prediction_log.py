@@ -31,18 +31,18 @@ log = logging.getLogger(__name__)
 class LogEntry(NamedTuple):
     """A request with its predictions, or for a shadow a function that makes them.
 
-    Attributes
+    Parameters
     ----------
     request : str
         Id of the request.
     time : datetime
-        When it was predicted, in UTC.
-    role : str
-        `champion`, `challenger` or `shadow`.
+        Time of the prediction, in UTC.
+    role : {"champion", "challenger", "shadow"}
+        Role of the model.
     version : str
-        Of the model.
+        Version of the model.
     rows : list of dict
-        Typed values by column, and `ref` where the client gave one.
+        Typed values by column, and `ref` if the request has one.
     predictions : list of dict, or callable
         One for each row, or a function that returns them and the version.
     """
@@ -63,9 +63,9 @@ class LogFolder:
     settings : PredictionLogSettings
         The section `serving.record` of config.yaml.
     contract : Contract
-        Columns that it marks as personal are left out.
+        The data contract. Personal columns are not logged.
     classes : list of str
-        Of the target; none if it is a number.
+        Classes of the target; empty for regression.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class LogFolder:
             raise UserError(f"serving.record: {self.path}: {error.strerror}") from None
 
     def write(self, entries: list[LogEntry]) -> None:
-        """Write a file of predictions, and delete the oldest files where there are too many."""
+        """Write a file of predictions, and delete the oldest files above the size limit."""
         from arro3.core import Table
         from arro3.io import write_parquet
 
@@ -197,7 +197,7 @@ class PredictionLog:
         return crc32(request.encode()) < self.share * 2**32
 
     def add(self, entry: LogEntry) -> None:
-        """Add predictions; they are dropped where too many wait."""
+        """Add predictions; they are dropped if too many are waiting."""
         rows = len(entry.rows)
         with self._lock:
             if self._rows + rows > MAX_WAITING:
@@ -209,7 +209,7 @@ class PredictionLog:
             self._due.set()
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write the waiting entries, and end the thread."""
         self._ended = True
         self._due.set()
         self._thread.join()

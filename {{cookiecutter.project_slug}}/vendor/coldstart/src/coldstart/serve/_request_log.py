@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestLogMiddleware:
-    """Middleware that sees each request first, and its response last.
+    """Middleware that gets each request first, and its response last.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class RequestLogMiddleware:
 
 
 def given_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the id that the client gave its request; empty if it is not safe to write anywhere."""
+    """Return the client's request id; empty if it contains unsafe characters."""
     for name, value in headers:
         if name == b"x-request-id" and re.fullmatch(rb"[\w.:@=+/-]{1,128}", value):
             return value

@@ -1,7 +1,7 @@
-"""The route of predictions: from the bytes of a request to those of the response.
+"""The prediction route: from the bytes of a request to those of the response.
 
-FastAPI's own way there takes longer than a model. What it documents is enforced all the same: the
-type of the endpoint's body makes both.
+FastAPI's own handling takes longer than a model. Validation and documentation agree nevertheless,
+since both come from the type of the endpoint's body.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class RefusedError(Exception):
 
 
 class Threads:
-    """A few threads for work that would keep other requests waiting.
+    """A few threads for work that would delay other requests.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Threads:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        # More would not compute faster, and all of them would hold the event loop up.
+        # More threads would not compute faster, and would delay the event loop.
         self.limiter = CapacityLimiter(2)
 
     async def __call__(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -150,7 +150,7 @@ class BytesRoute(APIRoute):
 class Shortcut:
     """Middleware that hands some routes their requests directly.
 
-    The way through FastAPI's own middleware and its search for the route takes as long as a model.
+    FastAPI's own middleware and its search for the route take as long as a model.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def error_body(detail: Any) -> bytes:
 
 
 def validation_detail(error: ValidationError) -> list[dict[str, Any]]:
-    """Return what is wrong with a body, without the body: it may be long, or hold secrets."""
+    """Return the errors of a body without its content, which may be long or secret."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     return [
         {"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]}
@@ -230,9 +230,9 @@ def validation_detail(error: ValidationError) -> list[dict[str, Any]]:
 
 
 class MicroBatcher:
-    """The rows of all requests that arrive in one tick of the event loop, predicted in one run.
+    """The rows of all requests of one tick of the event loop, predicted in one run.
 
-    There is no timer: a request that is alone waits for no other.
+    There is no timer: a single request does not wait for others.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Routing: which model predicts a request, and what of it is logged."""
+"""Routing: the model that predicts a request, and the predictions to log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
 
 
 class ModelRouter:
-    """The champion for each request, or for a share of them the challenger.
+    """The champion for each request, or the challenger for a fraction of them.
 
     Parameters
     ----------

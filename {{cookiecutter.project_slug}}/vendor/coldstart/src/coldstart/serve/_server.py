@@ -39,7 +39,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     Parameters
     ----------
     project : Project
-        Hands over the application, and the derived columns.
+        The project, with the application and the derived columns.
     folder : Path
         The bundle.
     settings : ServingSettings
@@ -52,7 +52,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     """
     app = load(project, folder, settings)
     if settings.keys:
-        read_keys(settings.keys)  # a mistake in it is reported now, and not to the first client
+        read_keys(settings.keys)  # an error in it is reported at the start, not to the first client
     elif settings.host not in LOOPBACK:
         print(
             f"warning: {settings.host} is open to other machines, and no key is needed. "
@@ -97,7 +97,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
 
 
 def start(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:
-    """Load the bundle and make its API, in a process that does nothing else."""
+    """Load the bundle and make its API, in a worker process."""
     app = load(project, folder, settings)
     freeze_objects()
     return app

@@ -1,4 +1,4 @@
-"""What an API needs around its models: predictions, documentation, limits, logs and metrics."""
+"""The parts of an API around its models: documentation, limits, logs and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -49,7 +49,7 @@ FILES = {
 
 
 class ModelService:
-    """The loaded models, and what an API around them needs.
+    """The loaded models, and the parts of an API around them.
 
     Parameters
     ----------
@@ -58,18 +58,18 @@ class ModelService:
     settings : ServingSettings
         The section `serving` of config.yaml.
     challenger : LiveModel, optional
-        The model that the settings `canary` and `shadow` are about.
+        The model that the settings `canary` and `shadow` refer to.
     project : Project, optional
-        Its title is that of the API, and rows of a file are predicted with its derived columns.
+        The project whose title the API has, and whose derived columns predict the rows of a file.
 
     Attributes
     ----------
     request_type, response_type : type
         Pydantic models of a prediction request and of its response, made from the data contract.
     security : list
-        Dependencies that document the access keys, if the API asks for some.
+        Dependencies that document the access keys, if the API requires some.
     documentation : dict
-        Arguments of the route of predictions: what else it takes, and how it refuses.
+        Arguments of the prediction route: its other content types, and its error responses.
     """
 
     def __init__(
@@ -210,7 +210,13 @@ class ModelService:
         return {"version": self.version, "alias": predictor.version.get("alias"), **manifest}
 
     def metrics_response(self) -> Response:
-        """Return all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format.
+
+        Returns
+        -------
+        Response
+            The response to a GET request.
+        """
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     def readiness(self) -> dict[str, str]:
@@ -281,7 +287,7 @@ class ModelService:
 def open_service(
     folder: Path, settings: ServingSettings, project: Project | None = None
 ) -> ModelService:
-    """Load a bundle, and the challenger beside it if it is to take part.
+    """Load a bundle, and the challenger if `canary` or `shadow` is set.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def arrow_array(values: Sequence[Any], type_: DataType) -> Array:
 def convert(array: Array, type_: DataType) -> Array | None:
     """Convert a client's column to a type of the same kind; return None if it is of another kind.
 
-    Arrow would convert between kinds, too, and make missing what it cannot read.
+    Arrow would also convert between kinds, and replace unreadable values by missing ones.
     """
     from arro3.core import DataType
 

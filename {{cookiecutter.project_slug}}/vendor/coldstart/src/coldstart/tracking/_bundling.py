@@ -1,4 +1,4 @@
-"""Writing a bundle: the graph first, and what describes the model once it was evaluated."""
+"""Writing a bundle: first the graph, then metrics, card and plots once it was evaluated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def make_manifest(
     ----------
     family : str
         Name of the model type.
-    model : Pipeline
+    model : Pipeline or DifferencedRegressor
         The fitted model.
     dataset : Dataset
         The prepared rows.
@@ -59,7 +59,7 @@ def make_manifest(
     Returns
     -------
     Manifest
-        Without metrics yet.
+        The manifest, without metrics.
     """
     numbers = getattr(model, "classes_", [])
     decision = tune_threshold(validation.target, validation.prediction[0])
@@ -78,23 +78,23 @@ def make_manifest(
 def write_bundle(
     folder: Path, graph: onnx.ModelProto, manifest: Manifest, contract: Path
 ) -> BundlePredictor:
-    """Write what a bundle needs to predict, and load it.
+    """Write the files of a bundle that are needed to predict, and load it.
 
     Parameters
     ----------
     folder : Path
         An empty folder.
-    graph : ModelProto
+    graph : onnx.ModelProto
         The exported model.
     manifest : Manifest
-        What describes it.
+        Its manifest.
     contract : Path
-        schema.yaml.
+        File of the data contract, schema.yaml.
 
     Returns
     -------
     BundlePredictor
-        The exported graph, as it will serve.
+        The loaded bundle.
     """
     onnx.save(graph, folder / MODEL)
     shutil.copy(contract, folder / CONTRACT)

@@ -23,14 +23,14 @@ NEXT = "next: make serve (the API and its page), make ui (all runs)"
 class Candidate:
     """A model that was trained, evaluated, logged and registered.
 
-    Attributes
+    Parameters
     ----------
     family : str
         Name of the model type.
     version : str
         Its version in the registry.
     metrics : dict
-        What `evaluate` returned, and `validation`, the score that models are chosen by.
+        The result of `evaluate`, and `validation`, the score that the challenger is chosen by.
     """
 
     family: str
@@ -45,12 +45,19 @@ class Candidate:
 def choose_challenger(
     client: MlflowClient, settings: Settings, dataset: Dataset, candidates: Sequence[Candidate]
 ) -> None:
-    """Make the best candidate on the validation rows the challenger.
+    """Make the best candidate the challenger, unless the current challenger is better.
 
-    If there is no champion yet, it is promoted at once, if it passes the gate.
+    The validation score decides. If there is no champion yet, the challenger is promoted
+    immediately, if it passes the gate.
 
     Parameters
     ----------
+    client : MlflowClient
+        The tracking store.
+    settings : Settings
+        The project's settings.
+    dataset : Dataset
+        The prepared rows.
     candidates : sequence of Candidate
         The models of one training.
     """

@@ -44,7 +44,17 @@ PATIENCE = "8"  # of these, each after twice the time: four minutes
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """Point MLflow at the tracking store, making the experiment if needed.
+    """Point MLflow at the tracking store, and create the experiment if it does not exist.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's settings: `tracking_uri` and `experiment`.
+
+    Returns
+    -------
+    MlflowClient
+        A client of the tracking store.
 
     Raises
     ------
@@ -115,17 +125,21 @@ def first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class EpochLog:
-    """Logs the metrics of epochs; usable from another process.
+    """Log of the metrics of epochs, usable from another process.
 
-    Attributes
+    Parameters
     ----------
-    purpose
-        What the training is for; part of the metrics' names.
+    tracking_uri : str
+        Address of the tracking store.
+    run_id : str
+        Id of the run.
+    purpose : str
+        Purpose of the training, which is part of the metrics' names.
 
     Notes
     -----
-    An epoch told twice, as after an interruption, is stored once: MLflow drops
-    points that are the same in key, step, value and time.
+    An epoch that is reported twice, as after an interruption, is stored once: MLflow drops points
+    with the same key, step, value and time.
     """
 
     tracking_uri: str
@@ -145,7 +159,7 @@ class EpochLog:
 
 
 def log_parameters(settings: Settings, family: str, model: Any) -> None:
-    """Log the hyperparameters of a fitted model, so that two runs differ by what differs.
+    """Log the hyperparameters of a fitted model, so that runs can be compared.
 
     Parameters
     ----------
@@ -153,8 +167,8 @@ def log_parameters(settings: Settings, family: str, model: Any) -> None:
         The project's settings.
     family : str
         Name of the model type.
-    model : Pipeline
-        The fitted model; its last step's parameters are logged.
+    model : Pipeline or DifferencedRegressor
+        The fitted model. The parameters of its last step are logged.
     """
     # A forecast or a transformed target is a wrapper around the model itself.
     step = getattr(model, "pipeline_", model)[-1]
@@ -173,7 +187,19 @@ def log_parameters(settings: Settings, family: str, model: Any) -> None:
 
 
 def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
-    """Return what `evaluate` found as MLflow's metrics, each with a name of its own."""
+    """Return the metrics of a model by the names under which MLflow stores them.
+
+    Parameters
+    ----------
+    metrics : dict
+        Metrics of a `Manifest`, which `evaluate` computed.
+
+    Returns
+    -------
+    dict of str to float
+        `test_` and the name of each test metric, `validation_` and `baseline_` with the primary
+        metric, `parity`, `fit_seconds` and `cpu_seconds`.
+    """
     name = metrics["primary"]
     return {
         **{f"test_{key}": value for key, value in metrics["test"].items()},
@@ -184,7 +210,15 @@ def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def log_table(dataset: pl.DataFrame, source: str) -> None:
-    """Log which table the run was trained on."""
+    """Log which table the run was trained on.
+
+    Parameters
+    ----------
+    dataset : polars.DataFrame
+        The prepared table.
+    source : str
+        Path or address of its files.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = dataset.cast({pl.Date: pl.Datetime})  # MLflow has no type for a day
@@ -192,12 +226,21 @@ def log_table(dataset: pl.DataFrame, source: str) -> None:
 
 
 def log_bundle(bundle: Path, example: EncodedFeatures, predictor: BundlePredictor) -> str:
-    """Log a bundle as an ONNX model of MLflow's own kind.
+    """Log a bundle as an MLflow model of the flavor ONNX.
+
+    Parameters
+    ----------
+    bundle : Path
+        Folder of the bundle.
+    example : EncodedFeatures
+        Rows for the model's signature and input example.
+    predictor : BundlePredictor
+        The loaded bundle.
 
     Returns
     -------
     str
-        The logged model's address.
+        URI of the logged model.
     """
     inputs = {name: values for name, values in vars(example).items() if values.shape[1]}
 

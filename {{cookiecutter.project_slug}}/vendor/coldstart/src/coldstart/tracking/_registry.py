@@ -47,7 +47,24 @@ MIN_RATIO = 0.8  # a ratio from which a model counts as simpler or faster than a
 
 
 def register(client: MlflowClient, settings: Settings, model_uri: str, run_id: str) -> str:
-    """Make a logged model a version of the registered model, and return its number."""
+    """Register a logged model as a new version, and create the registered model if needed.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        The tracking store.
+    settings : Settings
+        The project's settings, whose `experiment` is the name of the registered model.
+    model_uri : str
+        URI of the logged model.
+    run_id : str
+        Id of the run that logged it.
+
+    Returns
+    -------
+    str
+        Number of the version.
+    """
     name = settings.experiment
     try:
         client.create_registered_model(name)
@@ -138,19 +155,19 @@ def promote(
     settings : Settings
         The project's settings.
     dataset : Dataset
-        The prepared rows, on whose test rows both models are compared.
+        The prepared rows, on whose test set both models are compared.
     version : str, optional
-        A version that takes the challenger's place first.
+        A version to make the challenger first.
 
     Returns
     -------
     str
-        What happened, in a line.
+        The new champion and the reason, in a line.
 
     Raises
     ------
     UserError
-        With every reason against it.
+        If the challenger does not pass. The message names each reason.
     """
     if version is not None:
         point_challenger(client, settings, version)

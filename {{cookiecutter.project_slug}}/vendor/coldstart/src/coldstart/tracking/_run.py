@@ -1,4 +1,4 @@
-"""One MLflow run for one model, which an interrupted training takes up again."""
+"""One MLflow run for one model, which an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from coldstart.tracking._registry import BUNDLES
 class TrainingRun:
     """The MLflow run of one model.
 
-    Attributes
+    Parameters
     ----------
     id : str
         The run's id.
@@ -50,7 +50,18 @@ class TrainingRun:
     folder: Path
 
     def report(self, purpose: str) -> EpochLog:
-        """Return a function that logs the metrics of epochs under names that begin with this."""
+        """Return a function that logs the metrics of epochs.
+
+        Parameters
+        ----------
+        purpose : str
+            Purpose of the training, with which the names of the metrics begin.
+
+        Returns
+        -------
+        EpochLog
+            Function of the stage, an epoch, and the metrics of that epoch and of those after it.
+        """
         return EpochLog(self.tracking_uri, self.id, purpose)
 
 

@@ -26,24 +26,25 @@ from coldstart.train._folds import (
     train_and_validation_rows,
 )
 
-ROWS, COLUMNS = 5_000, 200  # that single columns are tried on
+ROWS, COLUMNS = 5_000, 200  # maximum for the single-feature baselines
 DRAWS = 5
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """Test predictions that need no model, or next to none.
+    """Test predictions of the baselines.
 
-    Attributes
+    Parameters
     ----------
-    dummy
-        The shares of the classes, or the mean; see `guesses`.
-    columns
-        Validation score of each column alone, the best first; at most `COLUMNS` were tried.
-    column
-        The best column alone, by a small tree.
-    naive
-        The value a season ago, where the target has seasons.
+    dummy : HeldOutPredictions
+        The dummy baseline: the frequencies of the classes, or the mean.
+    columns : dict of str to float
+        Validation score of each single-feature baseline, the best first; at most `COLUMNS` features
+        are tried.
+    column : HeldOutPredictions
+        The best single-feature baseline, a small tree.
+    naive : HeldOutPredictions or None
+        The seasonal naive forecast. None if the target has no season.
     """
 
     dummy: HeldOutPredictions
@@ -53,10 +54,21 @@ class Baselines:
 
 
 def evaluate_baselines(dataset: Dataset) -> Baselines:
-    """Judge them all on the rounds that the models are judged on."""
+    """Predict with all baselines on the same splits as the models.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+
+    Returns
+    -------
+    Baselines
+        Their test predictions.
+    """
     alone = {name: single_column(dataset, name) for name in candidates(dataset)}
     validated = {name: predict_validation_rows(dataset, fit) for name, fit in alone.items()}
-    scores = {name: held.score() for name, held in validated.items()}
+    scores = {name: predictions.score() for name, predictions in validated.items()}
     columns = dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
     best = next(iter(columns))
     return Baselines(
@@ -68,37 +80,37 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
 
 
 def guesses(dataset: Dataset) -> HeldOutPredictions:
-    """Answer the test rows without looking at them.
+    """Predict the test rows with the dummy baseline.
 
-    Of many classes the answers are drawn in the shares of the classes, several times:
-    always the commonest would be beaten, in the mean F1, by any such draw.
+    If there are more than two classes, the predicted ones are drawn with the classes' frequencies,
+    several times: always predicting the most frequent class has a lower mean F1 than any such draw.
     """
     fit = dummy(dataset)
-    held = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
+    test = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
     if len(dataset.classes) <= 2:
-        return held
-    prediction = np.repeat(held.prediction, DRAWS, axis=0)
-    dice = np.random.default_rng(0).random((*prediction.shape[:2], 1))
-    labels = (prediction.cumsum(axis=2) < dice).sum(axis=2).clip(max=prediction.shape[2] - 1)
-    return HeldOutPredictions(held.rows, held.target, prediction, labels)
+        return test
+    prediction = np.repeat(test.prediction, DRAWS, axis=0)
+    draws = np.random.default_rng(0).random((*prediction.shape[:2], 1))
+    labels = (prediction.cumsum(axis=2) < draws).sum(axis=2).clip(max=prediction.shape[2] - 1)
+    return HeldOutPredictions(test.rows, test.target, prediction, labels)
 
 
 def dummy(dataset: Dataset) -> Fit:
-    """Predict the shares of the classes, or the mean."""
+    """Return the dummy baseline: the frequencies of the classes, or the mean."""
 
     def fit(rows: np.ndarray) -> Predict:
         target = dataset.target(rows)
         if dataset.classes:
-            answer = np.bincount(target, minlength=len(dataset.classes)) / len(target)
+            constant = np.bincount(target, minlength=len(dataset.classes)) / len(target)
         else:
-            answer = np.array([target.mean()])
-        return lambda others: np.tile(answer, (len(others), 1))
+            constant = np.array([target.mean()])
+        return lambda others: np.tile(constant, (len(others), 1))
 
     return fit
 
 
 def naive(dataset: Dataset) -> HeldOutPredictions | None:
-    """Return the seasonal forecast of the test rows, where there is one."""
+    """Return the seasonal naive forecast of the test rows, or None without a season."""
     if dataset.seasonal_naive(dataset.splits[0].test) is None:
         return None
 
@@ -147,7 +159,7 @@ def single_column(dataset: Dataset, name: str) -> Fit:
 
 
 def candidates(dataset: Dataset) -> list[str]:
-    """Features to try alone: all, or of very many those that vary most with the target."""
+    """Return all features, or of very many those that vary most with the target."""
     contract = dataset.contract
     names = list(contract.features)
     if len(names) <= COLUMNS:
@@ -156,9 +168,10 @@ def candidates(dataset: Dataset) -> list[str]:
     numbers, target = dataset.features(rows).numbers.astype(np.float64), dataset.target(rows)
     numbers = np.where(np.isnan(numbers), np.nanmedian(numbers, axis=0), numbers)
     with np.errstate(all="ignore"):
-        tells = (f_classif if dataset.classes else f_regression)(np.nan_to_num(numbers), target)[0]
+        test = f_classif if dataset.classes else f_regression
+        strengths = test(np.nan_to_num(numbers), target)[0]
     strength = {
-        name: np.nan_to_num(tells[place]).max() if contract.features[name].matrix == "numbers"
+        name: np.nan_to_num(strengths[place]).max() if contract.features[name].matrix == "numbers"
         else np.inf
         for name, place in feature_slices(contract).items()
     }  # fmt: skip
@@ -166,7 +179,7 @@ def candidates(dataset: Dataset) -> list[str]:
 
 
 class LeakError(UserError):
-    """A test score that is too good to be true."""
+    """A test score that suggests a leak."""
 
 
 def evaluate(
@@ -176,7 +189,7 @@ def evaluate(
     leak_threshold: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compute the metrics of predictions of the test rows, beside those of the baselines.
+    """Compute the metrics of predictions of the test rows, and those of the baselines.
 
     Parameters
     ----------
@@ -187,8 +200,8 @@ def evaluate(
     baselines : Baselines
         Predictions of the same rows by the baselines.
     leak_threshold : float, optional
-        A score above it is too good to be true.
-    seed : int
+        Score above which a leak is assumed.
+    seed : int, default=0
         Seed of the bootstrap.
 
     Returns

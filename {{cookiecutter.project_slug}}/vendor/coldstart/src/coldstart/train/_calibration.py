@@ -15,39 +15,43 @@ from coldstart.train._evaluation import (
     resample,
 )
 
-LEAST_ROWS = 10  # of a bin
+MIN_ROWS = 10  # of a bin
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Test rows of which something similar was said.
+    """Test rows with similar predicted probabilities, or values.
 
-    Attributes
+    Parameters
     ----------
-    rows
-        How many they are.
-    said
-        Mean probability, or value, that was predicted.
-    true
-        Observed frequency, or mean value; and its 95% `interval`.
+    rows : int
+        Number of rows.
+    predicted : float
+        Mean predicted probability, or mean predicted value.
+    observed : float
+        Observed frequency, or mean value.
+    interval : tuple of two floats
+        95% confidence interval of the observed frequency.
     """
 
     rows: int
-    said: float
-    true: float
+    predicted: float
+    observed: float
     interval: tuple[float, float]
 
 
-def calibration(held: HeldOutPredictions) -> list[Bin]:
-    """Bins of equally many rows, in the order of what was said.
+def calibration(test: HeldOutPredictions) -> list[Bin]:
+    """Return bins of equally many rows, in the order of the predicted probability.
 
-    Of two classes the probability of the second, of many that of the likeliest, else the value;
-    where rows were predicted several times, the mean of it.
+    The probability is that of the second of two classes, or of the most probable of more; for
+    regression it is the predicted value. If rows were predicted several times, it is the mean.
     """
-    said, true = confidence_and_outcome(held.target, held.prediction.mean(axis=0))
-    order = np.argsort(said, kind="stable")
-    bins = np.array_split(order, max(1, min(BINS, len(order) // LEAST_ROWS)))
-    return [Bin(len(rows), float(said[rows].mean()), *mean_of(true[rows])) for rows in bins]
+    predicted, observed = confidence_and_outcome(test.target, test.prediction.mean(axis=0))
+    order = np.argsort(predicted, kind="stable")
+    bins = np.array_split(order, max(1, min(BINS, len(order) // MIN_ROWS)))
+    return [
+        Bin(len(rows), float(predicted[rows].mean()), *mean_of(observed[rows])) for rows in bins
+    ]
 
 
 def mean_of(values: np.ndarray) -> tuple[float, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""What a model type is: a function from a `Context` to a scikit-learn pipeline."""
+"""Model types: functions from a `Context` to a scikit-learn pipeline."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ EpochReport = Callable[[str, int, list[dict[str, float]]], None]
 
 @dataclass(frozen=True)
 class Context:
-    """What a model type needs to know to build a pipeline.
+    """The arguments of a model type, which builds a pipeline from them.
 
-    Attributes
+    Parameters
     ----------
     contract : Contract
         The data contract: names and types of the features and the target.
     seed : int
-        Seed of everything that is drawn at random.
+        Seed of the random numbers.
     neural : NeuralSettings
         Settings of the neural network.
     target : ndarray of shape (n,)
-        What the model will be fitted on: class indices, or values in the target's unit.
-        Model types scale with its size and with how rare its classes are.
-    checkpoints : Path
+        Target that the model will be fitted on: class indices, or values in the target's unit.
+        Model types depend on its length and on the frequencies of its classes.
+    checkpoints : Path, default=Path("checkpoints")
         Folder for the state of a training that may be interrupted.
-    report : callable
-        Called by models that train in epochs: with the stage, an epoch's number, and the
-        metrics of that epoch and of those after it.
-    hyperparameters : dict
-        Values, by name, that take the place of the model type's own.
+    report : callable, optional
+        Function that models call that train in epochs. Its arguments are the stage, an epoch's
+        number, and the metrics of that epoch and of those after it. By default it does nothing.
+    hyperparameters : dict, default={}
+        Values, by name, that override the model type's own.
     stream : callable, optional
-        Gives all rows that may be trained on to a model that streams them.
+        Function from the positions of the held-out rows to the `Shards` of all rows to train on,
+        for a model that streams them.
     """
 
     contract: Contract
@@ -59,7 +60,7 @@ class Context:
 
     @property
     def classifies(self) -> bool:
-        """Whether the target is a label."""
+        """Whether the target is a class."""
         return self.contract.classifies
 
     @cached_property
@@ -68,7 +69,20 @@ class Context:
         return np.unique(self.target, return_counts=True)[1]
 
     def scaled(self, share: float, low: int, high: int) -> int:
-        """Return a share of the number of rows, within limits."""
+        """Return a fraction of the number of rows, within limits.
+
+        Parameters
+        ----------
+        share : float
+            Fraction of the rows.
+        low, high : int
+            Smallest and largest result.
+
+        Returns
+        -------
+        int
+            The fraction, rounded down and clipped.
+        """
         return int(np.clip(share * len(self.target), low, high))
 
     @cached_property
@@ -91,13 +105,13 @@ Family = Callable[[Context], Pipeline]
 
 @dataclass(frozen=True)
 class SearchRange:
-    """Values of a hyperparameter to search.
+    """Range in which a hyperparameter is searched.
 
-    Attributes
+    Parameters
     ----------
     low, high : float
-        Ends of the range, included; integers are searched where both ends are integers.
-    log : bool
+        Ends of the range, inclusive. If both are integers, integers are searched.
+    log : bool, default=False
         Whether to search on a logarithmic scale.
     """
 
@@ -117,10 +131,21 @@ def validate_families(
 ) -> None:
     """Check that model types, and hyperparameters set in config.yaml, exist.
 
+    Parameters
+    ----------
+    names : iterable of str
+        Names of model types to train.
+    hyperparameters : mapping of str to mapping
+        Hyperparameters by model type: the setting `tuned`.
+    families : mapping of str to callable
+        The model types that exist, by name.
+    spaces : mapping of str to mapping
+        For each model type the ranges of the hyperparameters that exist, by name.
+
     Raises
     ------
     UserError
-        With the ones that do.
+        If one does not exist. The message names those that do.
     """
     for name in [*names, *hyperparameters]:
         if name not in families:

@@ -1,4 +1,4 @@
-"""Evaluation: how good predictions are, and how sure one can be of it."""
+"""Evaluation: metrics of predictions, and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ BINS = 10
 class HeldOutPredictions:
     """Predictions of rows by models that were not fitted on them.
 
-    Attributes
+    Parameters
     ----------
-    rows
-        Row numbers in the prepared table, shape (n,).
-    target
-        Class numbers or values, shape (n,).
-    prediction
-        Probabilities (repeats, n, classes) or values (repeats, n, 1): few rows are
-        predicted several times, each time by another model.
-    labels
-        Class numbers that the probabilities stand for, shape (repeats, n).
+    rows : ndarray of int, shape (n,)
+        Row numbers in the prepared table.
+    target : ndarray of shape (n,)
+        Class indices, or values in the target's unit.
+    prediction : ndarray of shape (repeats, n, classes) or (repeats, n, 1)
+        Probabilities or values. Few rows are predicted several times, each time by another model.
+    labels : ndarray of int64, shape (repeats, n)
+        Predicted classes, as indices.
     """
 
     rows: np.ndarray
@@ -40,7 +39,18 @@ class HeldOutPredictions:
     labels: np.ndarray
 
     def score(self, among: np.ndarray | slice = slice(None)) -> float:
-        """Return the primary metric, as the mean of the repeats."""
+        """Return the primary metric, as the mean of the repeats.
+
+        Parameters
+        ----------
+        among : ndarray or slice, optional
+            Positions of the rows to score. By default all.
+
+        Returns
+        -------
+        float
+            Average precision for two classes, macro F1 for more, R² for regression.
+        """
         return float(
             np.mean(
                 [
@@ -51,7 +61,13 @@ class HeldOutPredictions:
         )
 
     def measure(self) -> dict[str, float]:
-        """All metrics, each the mean of the repeats."""
+        """Return all metrics, each as the mean of the repeats.
+
+        Returns
+        -------
+        dict of str to float
+            From a metric's name to its value.
+        """
         repeats = [
             measure(self.target, prediction, labels)
             for prediction, labels in zip(self.prediction, self.labels, strict=True)
@@ -59,7 +75,7 @@ class HeldOutPredictions:
         return {name: float(np.mean([found[name] for found in repeats])) for name in repeats[0]}
 
     def __getitem__(self, among: np.ndarray) -> HeldOutPredictions:
-        """Return the given ones of the rows."""
+        """Return some of the rows."""
         return HeldOutPredictions(
             self.rows[among], self.target[among], self.prediction[:, among], self.labels[:, among]
         )
@@ -68,15 +84,18 @@ class HeldOutPredictions:
 def held_out_once(
     rows: np.ndarray, target: np.ndarray, prediction: np.ndarray, **how: Any
 ) -> HeldOutPredictions:
-    """Rows that were predicted once: probabilities (n, classes) or values (n, 1)."""
+    """Return predictions of rows that were predicted once.
+
+    The probabilities have the shape (n, classes), the values of a regression (n, 1).
+    """
     return HeldOutPredictions(rows, target, prediction[None], to_labels(prediction, **how)[None])
 
 
 def primary(n_classes: int) -> str:
-    """Name of the metric that models are compared by; of all, more is better.
+    """Return the name of the metric that models are compared by. A higher value is better.
 
-    Average precision for two classes, since it does not reward the common one;
-    the mean F1 of the classes for many; R² for regression.
+    Average precision for two classes, since it does not reward predicting the frequent one; the
+    mean F1 of the classes for more; R² for regression.
     """
     return {0: "r2", 2: "average_precision"}.get(n_classes, "f1_macro")
 
@@ -86,12 +105,12 @@ def score(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray | None 
 
     Parameters
     ----------
-    target
-        Class numbers or values, shape (n,).
-    prediction
-        Probabilities (n, classes) or values (n, 1).
-    labels
-        Class numbers, shape (n,), where they are not the likeliest.
+    target : ndarray of shape (n,)
+        Class indices, or values.
+    prediction : ndarray of shape (n, classes) or (n, 1)
+        Probabilities, or values.
+    labels : ndarray of shape (n,), optional
+        Predicted class indices. By default the classes with the highest probability.
     """
     n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
     if n_classes == 0:
@@ -106,7 +125,7 @@ def score(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray | None 
 
 
 def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """All metrics of some predictions; see `score`."""
+    """Return all metrics of some predictions; see `score`."""
     n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
     if n_classes == 0:
         values = prediction[:, 0]
@@ -144,32 +163,32 @@ def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> d
 
 
 def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
-    """Return the mean distance of predicted probability and observed frequency, over bins.
+    """Return the expected calibration error.
 
-    Bins have equally many rows.
-
-    Of the probability of the second of two classes, or of the likeliest of many.
+    It is the mean distance of predicted probability and observed frequency, over bins with equally
+    many rows. The probability is that of the second of two classes, or of the most probable one.
 
     References
     ----------
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015
     (there with bins of equal width).
     """
-    said, true = confidence_and_outcome(target, prediction)
-    bins = np.array_split(np.argsort(said, kind="stable"), min(BINS, len(said)))
-    return float(sum(abs(said[b].mean() - true[b].mean()) * len(b) for b in bins) / len(said))
+    predicted, observed = confidence_and_outcome(target, prediction)
+    bins = np.array_split(np.argsort(predicted, kind="stable"), min(BINS, len(predicted)))
+    gaps = [abs(predicted[rows].mean() - observed[rows].mean()) * len(rows) for rows in bins]
+    return float(sum(gaps) / len(predicted))
 
 
 def confidence_and_outcome(
     target: np.ndarray, prediction: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the predicted probability of each row, and whether it was right.
+    """Return the predicted probability of each row, and whether it was correct.
 
     Returns
     -------
     tuple of two arrays of shape (n,)
-        The probability of the second of two classes, or of the likeliest of many, and whether
-        it is the row's; for regression the predicted value and the true one.
+        The probability of the second of two classes, or of the most probable of more, and whether
+        the row has that class; for regression the predicted value and the true one.
     """
     if prediction.shape[1] == 1:
         return prediction[:, 0], target
@@ -179,12 +198,13 @@ def confidence_and_outcome(
 
 
 def tune_threshold(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
-    """How to get labels from probabilities: what makes F1 best on these rows.
+    """Return the threshold or the weights that maximize F1 on these rows.
 
     Returns
     -------
     dict
-        `threshold` of the second of two classes, or `weights` of many; see `to_labels`.
+        `threshold` of the second of two classes, or `weights` of more; see `to_labels`. Empty for
+        regression.
     """
     n_classes = prediction.shape[1]
     if n_classes == 1:
@@ -199,7 +219,7 @@ def tune_threshold(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]
 
 
 def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
-    """Probability from which to answer the second of two classes: the best F1 on these rows."""
+    """Return the probability of the second class from which F1 is highest."""
     if len(np.unique(target)) < 2:
         return 0.5
     precision, recall, thresholds = metrics.precision_recall_curve(target, positive)
@@ -210,14 +230,14 @@ def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
 def interval(
     held: HeldOutPredictions, other: HeldOutPredictions | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of the primary metric, over the rows.
+    """Return the 95% bootstrap confidence interval of the primary metric, over the rows.
 
-    With predictions of the same rows by another model, the interval of how much the
-    first one's metric is above the other one's.
+    With predictions of the same rows by another model, the interval is that of the difference: the
+    first model's metric less the other one's.
 
     Notes
     -----
-    It covers which rows happened to be judged, not which the models were fitted on.
+    It covers the choice of the test rows, not that of the training rows.
     """
 
     def statistic(rows: np.ndarray) -> float:
@@ -228,7 +248,7 @@ def interval(
 
 
 def resample(statistic: Callable[[np.ndarray], float], n: int, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap of a statistic of row numbers."""
+    """Return the percentile bootstrap interval of a statistic of row numbers."""
     result = bootstrap(
         (np.arange(n),),
         statistic,

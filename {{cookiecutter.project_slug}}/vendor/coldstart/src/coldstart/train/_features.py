@@ -23,22 +23,22 @@ WORDS = "[a-z0-9_]+"  # onnxruntime finds words by plain patterns only
 
 
 class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Clip outliers, fill missing values with the median, scale, and flag what was missing.
+    """A transformer that clips outliers, fills and flags missing values, and scales.
 
     Parameters
     ----------
-    clip
-        Share of values at each end that may be outliers. A value is clipped to the
-        fitted quantile, but not within `NEAR` interquartile ranges of the quartiles (so
-        that a series may go on rising), and always beyond `FAR` of them.
-    scale
-        Whether to subtract the median and divide by the interquartile range
-        (by the standard deviation where that range is zero).
+    clip : float, default=0.005
+        Fraction of values at each end that may be outliers. A value is clipped to the fitted
+        quantile, but not within `NEAR` interquartile ranges of the quartiles (so that a series may
+        continue to rise), and always beyond `FAR` of them.
+    scale : bool, default=True
+        Whether to subtract the median and divide by the interquartile range (by the standard
+        deviation where that range is zero).
 
     Notes
     -----
-    Computed in float32 throughout, as in the exported graph, so that a tree fitted
-    on the output finds the same side of each threshold there.
+    Computed in float32 throughout, as in the exported graph, so that a tree fitted on the output
+    takes the same side of each threshold there.
     """
 
     def __init__(self, clip: float = 0.005, scale: bool = True) -> None:
@@ -46,14 +46,27 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.scale = scale
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the quantiles, medians and scales of each column."""
+        """Compute the quantiles, medians and scales of each column.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, columns)
+            Numbers, NaN where a value is missing.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        RobustNumbers
+            The same object.
+        """
         numbers = np.asarray(X, dtype=np.float32)
         self.n_features_in_ = numbers.shape[1]
         ends = [self.clip, 0.25, 0.5, 0.75, 1 - self.clip]
         low, lower, middle, upper, high = np.nanquantile(numbers, ends, axis=0)
         usual = upper - lower
         low, high = np.minimum(low, lower - NEAR * usual), np.maximum(high, upper + NEAR * usual)
-        # Where outliers are so many that the quantile is one of them, the quartiles set the limit.
+        # If the quantile is itself an outlier, the quartiles set the limit.
         reach = np.where(usual > 0, FAR * usual, np.inf)
         low, high = np.maximum(low, lower - reach), np.minimum(high, upper + reach)
         clipped = np.clip(numbers, low, high)
@@ -64,7 +77,18 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the cleaned columns, then one 0/1 column each for "was missing"."""
+        """Return the cleaned columns, followed by one column each that flags missing values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, columns)
+            Numbers, NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, 2 * columns)
+            The cleaned columns, then 1 where a value was missing and 0 elsewhere.
+        """
         numbers = np.asarray(X, dtype=np.float32)
         missing = np.isnan(numbers)
         numbers = np.where(missing, self.median_, np.clip(numbers, self.low_, self.high_))
@@ -74,22 +98,35 @@ class RobustNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Number the categories that are frequent enough; 0 is every other one.
+    """A transformer that gives each frequent category a code, and all others the code 0.
 
-    A category that is rare in training and one never seen get the same number:
-    in both cases too little is known.
+    A category that is rare in the training rows and one that they lack get the same code, since too
+    little is known about either.
 
     Parameters
     ----------
-    min_frequency
-        Rows that a category needs to get a number of its own.
+    min_frequency : int, default=10
+        Number of rows that a category needs to get a code of its own.
     """
 
     def __init__(self, min_frequency: int = 10) -> None:
         self.min_frequency = min_frequency
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the frequent categories of each column."""
+        """Find the frequent categories of each column.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, columns)
+            Categories.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        FrequentCategories
+            The same object.
+        """
         strings = np.asarray(X, dtype=object)
         self.n_features_in_ = strings.shape[1]
         self.categories_ = []
@@ -99,7 +136,18 @@ class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the numbers, int64 of X's shape."""
+        """Return the codes of the categories.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, columns)
+            Categories.
+
+        Returns
+        -------
+        ndarray of int64, shape (n, columns)
+            Codes from 1 in the order of the column's frequent categories; 0 for all others.
+        """
         strings = np.asarray(X, dtype=object)
         numbers = np.empty(strings.shape, dtype=np.int64)
         for i, categories in enumerate(self.categories_):
@@ -109,7 +157,7 @@ class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def as_frame(matrices: EncodedFeatures) -> pl.DataFrame:
-    """Both matrices side by side, as scikit-learn's ColumnTransformer wants them."""
+    """Return both matrices side by side, as scikit-learn's ColumnTransformer expects them."""
     columns = [*matrices.numbers.T, *matrices.strings.T]
     return pl.DataFrame({str(i): column for i, column in enumerate(columns)})
 
@@ -119,17 +167,18 @@ def text_features(words: int = 0, classifies: bool = True) -> Any:
 
     Parameters
     ----------
-    words : int
-        For trees: whether these words occur, so many at most, those that say most about the
-        target alone. (TF-IDF weights differ in the last digit between scikit-learn and the graph,
-        and a tree may send such a row another way.) 0: the TF-IDF weights of all words.
-    classifies : bool
-        Whether the target is a label.
+    words : int, default=0
+        For trees: the number of words whose occurrence is encoded, those with the strongest
+        relation to the target. With 0 the TF-IDF weights of all words are encoded. (These weights
+        differ in the last digit between scikit-learn and the graph, and a tree may then take
+        another branch.)
+    classifies : bool, default=True
+        Whether the target is a class.
 
     Returns
     -------
     transformer
-        Unfitted.
+        An unfitted scikit-learn transformer.
     """
     # Lower case needs a locale in onnxruntime: the column's type has seen to that.
     how = {"lowercase": False, "token_pattern": WORDS, "max_features": 10_000}

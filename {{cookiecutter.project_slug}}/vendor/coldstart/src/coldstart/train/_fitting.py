@@ -30,10 +30,10 @@ TRIAL_ROWS = 1_500, 4_500  # rows of the two fits that a duration is extrapolate
 
 @dataclass
 class Fitter:
-    """Fits one model type to any rows of a dataset, and counts the time that takes.
+    """A function that fits one model type to rows of a dataset, and measures the time.
 
-    Called with row numbers it returns a function that predicts others, as
-    `predict_validation_rows` and `predict_test_rows` want it.
+    Called with row numbers, a fitter returns a function that predicts other rows. It is the
+    argument `fit` of `predict_validation_rows` and `predict_test_rows`.
 
     Parameters
     ----------
@@ -43,19 +43,16 @@ class Fitter:
         The project's settings.
     dataset : Dataset
         The prepared rows.
-    hyperparameters : dict
-        Values that take the place of the model type's own.
-    checkpoints : Path
+    hyperparameters : dict, default={}
+        Values that override the model type's own.
+    checkpoints : Path, default=Path("checkpoints")
         Folder for the state of a training that may be interrupted.
     report : callable, optional
-        Called with the epochs of the fits that choose; see `Context.report`.
-    stream : bool
+        Function that is called with the epochs of the fits for validation and test; see `Context`.
+    stream : bool, default=False
         Whether a model that can stream trains on all rows of Parquet files.
-
-    Attributes
-    ----------
-    seconds, cpu_seconds : float
-        Time that all fits together took.
+    seconds, cpu_seconds : float, default=0.0
+        Elapsed time and CPU time of all fits so far, which each fit adds to.
     """
 
     family: Family
@@ -73,16 +70,15 @@ class Fitter:
 
         Parameters
         ----------
-        rows : ndarray of shape (n,)
+        rows : ndarray of int, shape (n,)
             Row numbers of the dataset's table.
         report : callable, optional
-            Called with the epochs of this fit.
+            Function that is called with the epochs of this fit.
 
         Returns
         -------
-        Pipeline
-            Fitted; for a forecast that is learned as a change, wrapped in a
-            `DifferencedRegressor`.
+        Pipeline or DifferencedRegressor
+            The fitted pipeline, wrapped if it predicts changes of a time series.
 
         Raises
         ------
@@ -153,7 +149,7 @@ def estimate_seconds(family: Family, settings: Settings, dataset: Dataset) -> fl
 
 
 def predict(pipeline: Pipeline, features: EncodedFeatures) -> np.ndarray:
-    """Predict with the fitted pipeline itself: probabilities (n, classes) or values (n, 1)."""
+    """Predict with a fitted pipeline: probabilities (n, classes) or values (n, 1)."""
     frame = as_frame(features)
     if hasattr(pipeline, "classes_"):
         probabilities: np.ndarray = pipeline.predict_proba(frame)
@@ -164,7 +160,7 @@ def predict(pipeline: Pipeline, features: EncodedFeatures) -> np.ndarray:
 def predict_aligned(
     pipeline: Pipeline, features: EncodedFeatures, classes: list[str]
 ) -> np.ndarray:
-    """Predict as `predict` does, with a column for each class, also one that was never seen."""
+    """Predict as `predict` does, with a column for each of the dataset's classes."""
     prediction = predict(pipeline, features)
     if not classes:
         return prediction

@@ -22,12 +22,26 @@ Fit = Callable[[np.ndarray], Predict]
 
 
 def train_and_validation_rows(division: Split) -> np.ndarray:
-    """Rows of a round that a model may be fitted on before it is judged."""
+    """Return the rows of a split that a model is fitted on before it is tested."""
     return np.concatenate([division.train, division.validation])
 
 
 def predict_validation_rows(dataset: Dataset, fit: Fit) -> HeldOutPredictions:
-    """Predict the validation rows of all rounds, each by a model of its round's train rows."""
+    """Predict the validation rows of each split by a model fitted on its training rows.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+    fit : callable
+        Function that fits a model to row numbers and returns a function, which predicts row numbers
+        with shape (n, classes) or (n, 1).
+
+    Returns
+    -------
+    HeldOutPredictions
+        The predictions, with labels by the threshold or the weights that maximize F1 on them.
+    """
     rows = np.concatenate([division.validation for division in dataset.splits])
     prediction = np.vstack(
         [fit(division.train)(division.validation) for division in dataset.splits]
@@ -39,13 +53,23 @@ def predict_validation_rows(dataset: Dataset, fit: Fit) -> HeldOutPredictions:
 def predict_test_rows(
     dataset: Dataset, fit: Fit, validated: HeldOutPredictions
 ) -> HeldOutPredictions:
-    """Predict the test rows of all rounds, each by a model of its round's other rows.
+    """Predict the test rows of each split by a model fitted on its other rows.
 
     Parameters
     ----------
-    validated
-        Of the same model; what labels the probabilities stand for is chosen there, for
-        each round without the rows that judge it.
+    dataset : Dataset
+        The prepared rows.
+    fit : callable
+        Function that fits a model to row numbers and returns a function, which predicts row numbers
+        with shape (n, classes) or (n, 1).
+    validated : HeldOutPredictions
+        Predictions of the validation rows by the same model. They decide the threshold or the
+        weights of each split, without the rows that the split tests.
+
+    Returns
+    -------
+    HeldOutPredictions
+        The predictions. A row that fewer splits test than others is left out.
     """
     predictions, labels = [], []
     for division in dataset.splits:
@@ -54,7 +78,7 @@ def predict_test_rows(
         predictions.append(prediction)
         labels.append(to_labels(prediction, **tune_threshold(others.target, others.prediction[0])))
     tested = np.concatenate([division.test for division in dataset.splits])
-    # Where each row stands, time after time. A row that fewer rounds test is left out.
+    # Positions of each row, one per repeat. A row that fewer splits test is left out.
     rows, counts = np.unique(tested, return_counts=True)
     repeats = counts.max()
     rows = rows[counts == repeats]
@@ -69,8 +93,20 @@ def predict_test_rows(
 
 
 def exported(predictor: BundlePredictor, dataset: Dataset) -> Fit:
-    """Return the exported graph as something that needs no fit before it predicts.
+    """Return a function that predicts with the exported graph instead of fitting a model.
 
-    With a single split, what serves is then what is evaluated.
+    With a single split, the predictions that are evaluated are then those of the model that serves.
+
+    Parameters
+    ----------
+    predictor : BundlePredictor
+        The loaded bundle.
+    dataset : Dataset
+        The prepared rows.
+
+    Returns
+    -------
+    callable
+        Argument `fit` of `predict_test_rows`.
     """
     return lambda _: lambda rows: predictor.predict_as(dataset.features(rows), dataset.classes)

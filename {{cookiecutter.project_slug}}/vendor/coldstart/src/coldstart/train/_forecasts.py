@@ -1,6 +1,6 @@
-"""Forecasts: what is learned is the change against an earlier value, which is added again.
+"""Forecasts: models are fitted to the change from an earlier value, which is added again.
 
-Few models learn a level that goes on rising; all of them can learn that it rises.
+Few models extrapolate a rising level; all of them can predict the change.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ FARTHEST = 5.0  # no share grows by more than this, as a logarithm
 
 @dataclass(frozen=True)
 class LagReference:
-    """How the target is computed from its past.
+    """The earlier value from which the target's change is computed.
 
-    Attributes
+    Parameters
     ----------
-    base
-        Column of the numbers that holds the earlier value.
-    lags
-        Columns with other earlier values, which are taken relative to it as well.
-    ratio
-        Whether changes are shares (of sales) or differences (of degrees).
-    low, high, usual
-        Limits of a level where changes are shares; what takes the place of a missing one.
+    base : int
+        Column of the numbers with the earlier value.
+    lags : list of int
+        Columns with other earlier values, which are encoded relative to it as well.
+    ratio : bool
+        Whether changes are ratios (of sales) or differences (of degrees).
+    low, high : float
+        Limits of the earlier value if changes are ratios.
+    usual : float
+        Replacement of a missing earlier value.
     """
 
     base: int
@@ -48,12 +50,16 @@ class LagReference:
 
     @classmethod
     def of(cls, contract: Contract, numbers: np.ndarray, target: np.ndarray) -> LagReference | None:
-        """Find the earlier value that is nearest to the target, if any is near.
+        """Return the earlier value that is nearest to the target, or None if none is near.
 
         Parameters
         ----------
-        numbers, target
-            Of the rows to be fitted on, shapes (n, columns) and (n,).
+        contract : Contract
+            The data contract.
+        numbers : ndarray of shape (n, columns)
+            Encoded numbers of the rows to fit on.
+        target : ndarray of shape (n,)
+            Their targets.
         """
         names = [name for name, lag in contract.lags.items() if lag.lag_of == contract.target]
         if not names:
@@ -101,7 +107,7 @@ class LagReference:
         return change
 
     def value(self, change: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """Return the target that predicted differences stand for, shape (n,)."""
+        """Return the target for predicted changes, shape (n,)."""
         level = self.level(numbers)[:, 0]
         if self.ratio:
             return np.asarray(level * np.exp(np.clip(change, -FARTHEST, FARTHEST)))
@@ -109,23 +115,23 @@ class LagReference:
 
 
 class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A pipeline that is fitted to changes, and answers with values.
+    """A pipeline that is fitted to changes of the target, and predicts its values.
 
     Parameters
     ----------
-    pipeline
-        Takes the columns of both matrices side by side.
-    past
-        What changes are relative to.
-    width
-        Number of number columns, which are the first.
+    pipeline : Pipeline
+        Pipeline of the columns of both matrices side by side.
+    past : LagReference
+        The value that changes are relative to.
+    width : int
+        Number of numeric columns, which are the first.
     """
 
     def __init__(self, pipeline: Any, past: LagReference, width: int) -> None:
         self.pipeline, self.past, self.width = pipeline, past, width
 
     def fit(self, X: pl.DataFrame, y: np.ndarray) -> Self:
-        """Fit on the changes."""
+        """Fit the pipeline to the changes."""
         change = self.past.change(y, self._numbers(X))
         self.pipeline_ = clone(self.pipeline).fit(self._changed(X), change)
         return self
@@ -143,7 +149,7 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return X.with_columns(pl.Series(str(i), column) for i, column in enumerate(columns))
 
     def around(self, graph: onnx.ModelProto, output: str) -> onnx.ModelProto:
-        """Put the same steps around the graph of the fitted pipeline."""
+        """Add the same steps before and after the graph of the fitted pipeline."""
         past, inner = self.past, "change_of_" + output
         for each in graph.graph.node:
             for names in (each.input, each.output):

@@ -30,20 +30,32 @@ CONFUSABLE = 30  # classes
 
 
 def draw(
-    family: str, dataset: Dataset, held: HeldOutPredictions, falls: dict[str, float]
+    family: str, dataset: Dataset, predictions: HeldOutPredictions, importances: dict[str, float]
 ) -> dict[str, Figure]:
-    """Draw what suits the task, by file name.
+    """Draw the plots of a model that suit its target.
+
+    They are the importance of the columns, and ranking and calibration for two classes, a
+    confusion matrix for more, or residuals for regression.
 
     Parameters
     ----------
-    held
+    family : str
+        Name of the model type, for the legend.
+    dataset : Dataset
+        The prepared rows.
+    predictions : HeldOutPredictions
         Predictions of the test rows.
-    falls
-        See `importance`.
+    importances : dict of str to float
+        Importance of each column, from `importance`.
+
+    Returns
+    -------
+    dict of str to Figure
+        From a file name to the figure.
     """
     classes = dataset.classes
-    target, prediction = held.target, held.prediction.mean(axis=0)
-    figures = {"importance.png": bars(falls)}
+    target, prediction = predictions.target, predictions.prediction.mean(axis=0)
+    figures = {"importance.png": bars(importances)}
     if len(classes) == 2:
         positive = prediction[:, 1]
         figures["ranking.png"] = figure(
@@ -64,12 +76,12 @@ def draw(
             ),
         )
     elif len(classes) > CONFUSABLE:
-        pass  # nobody reads so many squares
+        pass  # so many cells are not legible
     elif classes:
         figures["confusion.png"] = figure(
             1,
             lambda axes: metrics.ConfusionMatrixDisplay.from_predictions(
-                target, held.labels[0], ax=axes[0], normalize="true",
+                target, predictions.labels[0], ax=axes[0], normalize="true",
                 labels=range(len(classes)), display_labels=[brief(name) for name in classes],
                 xticks_rotation="vertical", values_format=".2f",
                 text_kw={"size": "medium" if len(classes) < 6 else "xx-small"},
@@ -91,7 +103,7 @@ def draw(
 
 
 def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
-    """Make a figure with a row of axes, and fill them."""
+    """Return a figure with a row of axes, filled by a function."""
     made, axes = plt.subplots(1, columns, figsize=(5.5 * columns, 4.5), layout="constrained")
     fill(np.atleast_1d(axes))
     plt.close(made)
@@ -99,17 +111,17 @@ def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
 
 
 def brief(name: str) -> str:
-    """Shorten a name so that the plot keeps its room."""
+    """Return a name shortened so that the plot has enough room."""
     return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
 
 
-def bars(falls: dict[str, float]) -> Figure:
+def bars(importances: dict[str, float]) -> Figure:
     """Draw the importance of columns, the largest on top."""
-    names = sorted(falls, key=lambda name: falls[name])[-SHOWN:]
+    names = sorted(importances, key=lambda name: importances[name])[-SHOWN:]
 
     def fill(axes: Any) -> None:
         labels = [brief(name) for name in names]
-        axes[0].barh(range(len(names)), [falls[name] for name in names], tick_label=labels)
+        axes[0].barh(range(len(names)), [importances[name] for name in names], tick_label=labels)
         axes[0].set_xlabel("fall of the metric when the column is shuffled")
 
     return figure(1, fill)
@@ -122,7 +134,7 @@ def importance(
     baselines: Baselines,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Compute by how much the primary metric falls when a column's values are shuffled.
+    """Compute the permutation importance of columns.
 
     Parameters
     ----------
@@ -131,16 +143,16 @@ def importance(
     dataset : Dataset
         The prepared rows.
     test : HeldOutPredictions
-        Names the test rows; at most `IMPORTANCE_ROWS` of them are used.
+        Predictions of the test rows, of which at most `IMPORTANCE_ROWS` are used.
     baselines : Baselines
-        Names the columns: the `IMPORTANCE_COLUMNS` that say most alone.
-    seed : int
+        The baselines, whose `IMPORTANCE_COLUMNS` best single features are shuffled.
+    seed : int, default=0
         Seed of the permutations.
 
     Returns
     -------
-    dict
-        From a column's name, or a derived column's, to the fall of the metric.
+    dict of str to float
+        From the name of a column, or of a derived column, to the decrease of the primary metric.
 
     References
     ----------

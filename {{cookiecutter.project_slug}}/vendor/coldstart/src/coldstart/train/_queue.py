@@ -15,21 +15,21 @@ from coldstart.train._baselines import LeakError
 from coldstart.train._context import Family
 from coldstart.train._fitting import estimate_seconds
 
-PATIENCE = 1.5  # how far the last model may exceed the budget
+PATIENCE = 1.5  # factor by which the last model may exceed the budget
 
 
 class TrainingQueue:
-    """The model types to train: those that config.yaml names, or all that suit, in the budget.
+    """The model types to train: those in config.yaml, or all that suit, in the budget.
 
     Parameters
     ----------
-    families : mapping
-        All model types, in the order of what they are worth in a second.
+    families : mapping of str to callable
+        All model types by name, in the order of training. If rows are few, boosting is last.
     settings : Settings
         The project's settings: `models` and `budget`.
     dataset : Dataset
         The prepared rows.
-    unsuitable : mapping
+    unsuitable : mapping of str to str
         Model types that do not suit the rows, and why.
     """
 
@@ -68,12 +68,22 @@ class TrainingQueue:
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """Train a model type within this: a model that is refused does not stop the others.
+        """Train a model type in this context: an error does not stop the other model types.
+
+        Parameters
+        ----------
+        name : str
+            Name of the model type.
+
+        Yields
+        ------
+        None
+            The body of the context trains the model.
 
         Raises
         ------
         LeakError
-            If a test score is too good to be true; that does stop them.
+            If a test score suggests a leak, which stops the training.
         """
         try:
             yield
@@ -85,12 +95,12 @@ class TrainingQueue:
             self._trained.append(name)
 
     def finish(self) -> None:
-        """Print what was refused.
+        """Print the model types that failed.
 
         Raises
         ------
         UserError
-            If a model type that config.yaml names was refused, or all were.
+            If a model type that config.yaml names has failed, or all have.
         """
         lines = [f"{name}: {why}" for name, why in self._refused.items()]
         if lines and (self.settings.models or not self._trained):

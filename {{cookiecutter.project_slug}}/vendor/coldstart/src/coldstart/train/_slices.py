@@ -1,4 +1,4 @@
-"""Slices: how good predictions are for parts of the rows, which a mean over all may hide."""
+"""Slices: scores of subgroups of the rows, which the mean over all rows may hide."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Slice:
-    """Test rows that have something in common.
+    """A subgroup of the test rows.
 
-    Attributes
+    Parameters
     ----------
-    name
-        What they have in common, in Markdown.
-    rows
-        Their places among the test rows, shape (n,).
-    score
-        The primary metric of the model, and `dummy` that of the dummy baseline.
+    name : str
+        Condition that the rows have in common, in Markdown.
+    rows : ndarray of int, shape (n,)
+        Positions among the test rows.
+    score : float
+        Primary metric of the model.
+    dummy : float
+        Primary metric of the dummy baseline.
     """
 
     name: str
@@ -52,15 +54,17 @@ class Slice:
 def worst_slices(
     dataset: Dataset, held: HeldOutPredictions, dummy: HeldOutPredictions, columns: Iterable[str]
 ) -> tuple[int, list[Slice]]:
-    """How many slices there are, and those with the least skill, the least first.
+    """Return the number of slices, and those with the least skill, the lowest first.
 
-    Slices are the frequent values of categories and the quarters of numbers, one column at a
-    time, with at least `LEAST_ROWS` test rows and `LEAST_RARER` of the rarer of two classes.
+    Slices are the frequent values of categories and the quarters of numbers, one column at a time,
+    with at least `LEAST_ROWS` test rows and `LEAST_RARER` of the rarer of two classes.
 
     Parameters
     ----------
-    held, dummy
-        Predictions of the same test rows by the model, and without looking at the input.
+    held : HeldOutPredictions
+        Predictions of the test rows by the model.
+    dummy : HeldOutPredictions
+        Predictions of the same rows by the dummy baseline.
     """
     found = [
         Slice(name, rows, held.score(rows), dummy.score(rows))
@@ -74,7 +78,7 @@ def worst_slices(
 
 
 def slices(dataset: Dataset, column: str, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """For each slice by a column: its name, and its places among the given rows."""
+    """Yield the name of each slice by a column, and its positions among the given rows."""
     kind, values = dataset.contract.columns[column], dataset.table[column][rows]
     title = code(column)
     if isinstance(kind, Number):
@@ -103,18 +107,18 @@ def slices(dataset: Dataset, column: str, rows: np.ndarray) -> Iterator[tuple[st
 
 
 def rarer(target: np.ndarray) -> int:
-    """Rows of the rarer of two classes."""
+    """Return the number of rows of the rarer of two classes."""
     second = int(np.count_nonzero(target))
     return min(second, len(target) - second)
 
 
 def predict_out_of_time(dataset: Dataset, predictor: BundlePredictor) -> HeldOutPredictions | None:
-    """Predict the rows after the test rows, if there are enough of them to be judged."""
+    """Return predictions of the out-of-time set, or None if it has too few rows to evaluate."""
     if len(dataset.splits) > 1:
         return None
     rows = dataset.splits[0].out_of_time
     if dataset.classes:
-        rows = rows[dataset.target(rows) >= 0]  # a class that came later cannot be answered
+        rows = rows[dataset.target(rows) >= 0]  # a class without training rows cannot be predicted
     if len(rows) < LEAST_ROWS:
         return None
     prediction = predictor.predict_as(dataset.features(rows), dataset.classes)

@@ -1,4 +1,4 @@
-"""The summary of a training: models and baselines side by side, and what the scores mean."""
+"""The summary of a training: a table of models and baselines, and an assessment."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SHOWN = {
     "brier": "Brier",
     "calibration_error": "ECE",
 }
-FEW = 200  # rows that a score says little of
+FEW = 200  # rows below which a score is a rough estimate
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
 
 
 def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """Return a table of models and baselines, line by line, the headings first.
+    """Return a table of models and baselines, row by row, with the header first.
 
     Parameters
     ----------
-    models
-        Metrics of each, by what it is called, in order.
+    models : dict of str to dict
+        Metrics of each model by its name, in order.
     """
     first = next(iter(models.values()))
     name = first["primary"]
@@ -47,11 +47,11 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
                 f"{metrics['fit_seconds']:.1f} s",
             ]
         )
-    held = {f"single feature ({first['column']['name']})": first["column"]}
+    baseline_metrics = {f"single feature ({first['column']['name']})": first["column"]}
     if "naive" in first:
-        held["seasonal naive forecast"] = first["naive"]
-    held["dummy baseline"] = first["baseline"]
-    for title, found in held.items():
+        baseline_metrics["seasonal naive forecast"] = first["naive"]
+    baseline_metrics["dummy baseline"] = first["baseline"]
+    for title, found in baseline_metrics.items():
         rows.append(
             [title, "", number(found[name]), "", *(number(found[other]) for other in others), ""]
         )
@@ -59,7 +59,7 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 
 def table(models: dict[str, dict[str, Any]]) -> list[str]:
-    """Lines of that table, for the terminal."""
+    """Return the lines of that table, for the terminal."""
     rows = cells(models)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     widths[0] = min(widths[0], 30)
@@ -75,14 +75,14 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
-    """Print the models and the baselines side by side, and what the scores are worth.
+    """Print a table of the models and the baselines, and an assessment of the scores.
 
     Parameters
     ----------
     candidates : sequence of Candidate
         The trained models.
     baselines : Baselines
-        What they are compared with.
+        The baselines that they are compared with.
     """
     ranked = sorted(candidates, key=lambda one: one.metrics["validation"], reverse=True)
     metrics = {f"{model.family}, version {model.version}": model.metrics for model in ranked}
@@ -91,12 +91,12 @@ def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
 
 
 def number(value: float) -> str:
-    """Three decimals, or as many digits as a large number is worth."""
+    """Return a number with three decimals, or with five digits if it is large."""
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.5g}"
 
 
 def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
-    """Return lines on what the best model's score is worth."""
+    """Return lines that compare the best model with the baselines."""
     metrics = next(iter(models.values()))
     name, (low, high) = metrics["primary"], metrics["interval"]
     rows = len(baselines.dummy.target)
@@ -121,7 +121,7 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
 
 
 def suspicion(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
-    """Return a line if a score is too good to be true, with the columns to look at."""
+    """Return a line if a score suggests a leak, with the columns to check."""
     metrics = next(iter(models.values()))
     found = {
         name: metrics["test"][name]

@@ -1,4 +1,4 @@
-"""Quantities: a regressor that is fitted to a target of another scale, and its converter."""
+"""A regressor that is fitted to a transformed numeric target, and its converter."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 
 class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Fit a regressor to the standardised target; answer in the target's own unit.
+    """A regressor fitted to the standardized target, which predicts in the target's unit.
 
-    For models whose penalty or margin has the target's unit, and for prices and the
-    like, of which a model tells the logarithm more easily.
+    It is for models whose penalty or margin has the target's unit, and for prices and other targets
+    whose logarithm is easier to predict.
 
     Parameters
     ----------
-    log
-        Whether the logarithm of the target is what the regressor is fitted to. The
-        answers are then kept within a deviation of those seen, since an exponential
-        goes far, and scaled to have the mean of the target (Snowdon, "A ratio estimator
-        for bias correction in logarithmic regressions", 1991).
+    regressor : estimator
+        The scikit-learn regressor to fit.
+    log : bool, default=False
+        Whether the regressor is fitted to the logarithm of the target, which must be positive. The
+        predicted logarithm is then limited to one standard deviation beyond its training range, and
+        the predictions are scaled to the mean of the training targets.
+
+    References
+    ----------
+    Snowdon, "A ratio estimator for bias correction in logarithmic regressions", 1991.
     """
 
     def __init__(self, regressor: Any, log: bool = False) -> None:
@@ -31,7 +36,20 @@ class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.log = log
 
     def fit(self, X: Any, y: np.ndarray) -> Self:
-        """Fit on the target or its logarithm, less its mean, in standard deviations."""
+        """Fit the regressor to the standardized target, or to its standardized logarithm.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, columns)
+            Features.
+        y : ndarray of shape (n,)
+            Values in the target's unit.
+
+        Returns
+        -------
+        ScaledTarget
+            The same object.
+        """
         values = np.log(y) if self.log else y
         self.mean_, self.deviation_ = float(np.mean(values)), float(np.std(values)) or 1.0
         scaled = (values - self.mean_) / self.deviation_
@@ -42,7 +60,18 @@ class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return values of shape (n,)."""
+        """Predict values in the target's unit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, columns)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The values.
+        """
         scaled: np.ndarray = self.regressor_.predict(X)
         if not self.log:
             return scaled * self.deviation_ + self.mean_

@@ -1,4 +1,4 @@
-"""What a search was worth: the found settings against the family's own, on the same rows."""
+"""The result of a search: tuned hyperparameters compared with the defaults."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from coldstart.tune._trials import fit_with, legible
 
 
 def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: str) -> None:
-    """Hold the best settings against the family's own, and keep them if they are better.
+    """Compare the best hyperparameters with the defaults, and keep them if they are better.
 
     Raises
     ------
     UserError
-        If no trial came to an end.
+        If no trial was completed.
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not done:
@@ -52,12 +52,12 @@ def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: st
 
 
 def settings_in_a_line(found: dict[str, Any]) -> str:
-    """Names and values."""
+    """Return names and values in a line."""
     return ", ".join(f"{name} {value:g}" for name, value in found.items())
 
 
 def write(family: str, found: dict[str, Any]) -> None:
-    """Put settings into config.yaml, and leave all else there as it is, comments too."""
+    """Write hyperparameters into config.yaml, and keep its other content and comments."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 100

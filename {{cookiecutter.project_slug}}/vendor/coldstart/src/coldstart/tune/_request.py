@@ -1,4 +1,4 @@
-"""What a person asks of `make tune`."""
+"""The options of `make tune`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from coldstart.config._settings import Seconds, Settings
 
 
 class TuneRequest(Settings):
-    """What a person asks of `make tune`."""
+    """The options of `make tune`, beside the settings."""
 
     model: str | None = Field(None, description="the challenger's by default")
     trials: int = Field(50, gt=0, description="settings to try, those of earlier searches included")

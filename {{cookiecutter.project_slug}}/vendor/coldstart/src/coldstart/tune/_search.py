@@ -1,4 +1,4 @@
-"""The search: trials in one database, shared by processes, and what it was worth."""
+"""The search: trials in one database, shared by processes, and its result."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ DATABASE = Path("tuning.db")
 
 
 def tune(command: TuneRequest) -> None:
-    """Search, tell what it bought, and keep the settings if they are better.
+    """Search hyperparameters, print the result, and keep them if they are better.
 
     Raises
     ------
     UserError
-        If something the person gave is wrong, or no trial could be fitted.
+        If an option is wrong, or no trial could be fitted.
     """
     family = family_of(command, command.model)
     dataset = prepare(command)
@@ -62,7 +62,7 @@ def family_of(settings: Settings, wanted: str | None) -> str:
     Raises
     ------
     UserError
-        If there is none of that name, or nothing of it to search.
+        If there is no model type of that name, or it has no search space.
     """
     family = wanted or default_family()
     project = settings.project
@@ -76,7 +76,7 @@ def family_of(settings: Settings, wanted: str | None) -> str:
 
 
 def default_family() -> str:
-    """Family of the challenger, or the one that most depends on its settings."""
+    """Return the challenger's model type, or the one that depends most on its settings."""
     from coldstart.tracking._registry import BUNDLES, CHALLENGER  # MLflow takes seconds to import
 
     folder = BUNDLES / CHALLENGER
@@ -84,7 +84,7 @@ def default_family() -> str:
 
 
 def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Study:
-    """Open the search of this family on this data, begun or not."""
+    """Open the search of this model type on this data, or begin it."""
     be_quiet()
     choices = settings.choices()
     decisive = {name: choices[name] for name in ("seed", "neural")}
@@ -103,13 +103,13 @@ def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Stud
 
 
 def be_quiet() -> None:
-    """Let Optuna tell errors only."""
+    """Let Optuna log errors only."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def queue_again(study: optuna.Study) -> None:
-    """Trials that a killed search left unfinished are tried again, under a new number."""
+    """Queue the trials again that an interrupted search left unfinished."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         if trial.params:
@@ -117,7 +117,7 @@ def queue_again(study: optuna.Study) -> None:
 
 
 def share(command: TuneRequest, study: optuna.Study, family: str, bar: Any) -> None:
-    """Search in several processes, and show how far they are together."""
+    """Search in several processes, and show their joint progress."""
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=work, args=(command, family, number, os.getpid()))
@@ -131,7 +131,7 @@ def share(command: TuneRequest, study: optuna.Study, family: str, bar: Any) -> N
 
 
 def work(command: TuneRequest, family: str, number: int, parent: int) -> None:
-    """Search in a process of its own, as long as the one that started it lives."""
+    """Search in a separate process, as long as the process that started it runs."""
     dataset = load(command)
     study = open_study(command, dataset, family)
     bar = tqdm(disable=True)
@@ -147,14 +147,14 @@ def search(
     number: int = 0,
     ended: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Try settings until there are enough trials, by whichever process.
+    """Try hyperparameters until all processes together have completed enough trials.
 
     Parameters
     ----------
-    number
-        Of this process among those that share the search.
-    ended
-        Asked after each trial whether to stop.
+    number : int
+        Number of this process among those that share the search.
+    ended : callable
+        Called after each trial; returns whether to stop.
     """
     before = len(study.get_trials(deepcopy=False))
     study.sampler = sampler(command.seed + 1000 * before + number, command.jobs > 1)
@@ -173,7 +173,7 @@ def search(
 
 
 def show(bar: Any, study: optuna.Study) -> tuple[int, int]:
-    """Move the bar; return how many trials came to an end, and how many did not."""
+    """Update the bar; return the numbers of completed and of other trials."""
     trials = study.get_trials(deepcopy=False)
     scores = [trial.value or 0.0 for trial in trials if trial.state == TrialState.COMPLETE]
     bar.n = len(scores)

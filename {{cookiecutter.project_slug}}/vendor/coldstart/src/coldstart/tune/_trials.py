@@ -1,4 +1,4 @@
-"""One trial: settings are drawn, and the family fitted with them is held to the validation rows."""
+"""One trial: hyperparameters are drawn, and a model is fitted and scored on the validation set."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from coldstart.train._folds import predict_validation_rows
 
 
 def sampler(seed: int, shared: bool) -> optuna.samplers.BaseSampler:
-    """Create the sampler that proposes settings, based on the trials so far.
+    """Create the sampler that proposes hyperparameters, based on the trials so far.
 
     Parameters
     ----------
-    seed
-        Another for each process and start, or they would try the same.
-    shared
-        Whether others try as well: what they are at is then kept away from.
+    seed : int
+        Seed, different for each process and start: otherwise they propose the same ones.
+    shared : bool
+        Whether several processes search. Proposals then avoid the trials in progress.
     """
     return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=shared)
 
 
 def score_of(settings: Settings, dataset: Dataset, family: str, trial: optuna.Trial) -> float:
-    """Score of a trial on the validation rows.
+    """Return the validation score of a trial.
 
     Raises
     ------
     UserError
-        If the family cannot be fitted with these settings.
+        If the model type cannot be fitted with these hyperparameters.
     """
     fit = fit_with(
         settings, dataset, family, suggest(trial, settings.project.load("search_spaces")[family])
@@ -42,7 +42,7 @@ def score_of(settings: Settings, dataset: Dataset, family: str, trial: optuna.Tr
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, SearchRange]) -> dict[str, Any]:
-    """Ask for a value of each setting."""
+    """Draw a value of each hyperparameter."""
     for name, span in space.items():
         if isinstance(span.low, int) and isinstance(span.high, int):
             trial.suggest_int(name, span.low, span.high, log=span.log)
@@ -52,7 +52,7 @@ def suggest(trial: optuna.Trial, space: Mapping[str, SearchRange]) -> dict[str, 
 
 
 def legible(params: dict[str, Any]) -> dict[str, Any]:
-    """Round settings to three significant digits, as they are tried and written."""
+    """Round hyperparameters to three significant digits, as they are tried and written."""
     return {
         name: value if isinstance(value, int) else float(f"{value:.3g}")
         for name, value in params.items()
@@ -62,6 +62,6 @@ def legible(params: dict[str, Any]) -> dict[str, Any]:
 def fit_with(
     settings: Settings, dataset: Dataset, family: str, hyperparameters: dict[str, Any]
 ) -> Fitter:
-    """Fit the model type with some hyperparameters."""
+    """Return a function that fits the model type with some hyperparameters."""
     build = settings.project.load("families")[family]
     return Fitter(build, settings, dataset, hyperparameters)

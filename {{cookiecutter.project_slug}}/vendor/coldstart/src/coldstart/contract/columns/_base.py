@@ -23,25 +23,25 @@ BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 class BaseColumn(BaseModel):
     """A column of the table, and what all types have in common.
 
-    Attributes
+    Parameters
     ----------
     type : str
         Name of the type.
-    role : {"feature", "target", "id", "time", "group", "series", "ignore"}
-        What the column is for. Models are trained on a `feature`. `time` and `group` decide the
-        split. `series` names the series of a forecasting table, and is a feature as well. `id` and
+    role : {"feature", "target", "id", "time", "group", "series", "ignore"}, default="feature"
+        Use of the column. Models are trained on a `feature`. `time` and `group` decide the split.
+        `series` names the series of a forecasting table, and is a feature as well. `id` and
         `ignore` are left out.
-    description : str
-        Shown in the API's documentation and on its page.
-    reason : str
+    description : str, default=""
+        Text in the API's documentation and on its page.
+    reason : str, default=""
         Why the column is left out.
-    personal : bool
+    personal : bool, default=False
         Whether the column identifies a person. The prediction log does not store it.
-    nullable : bool
+    nullable : bool, default=True
         Whether a value may be missing.
-    missing_values : list of str
+    missing_values : list of str, default=[]
         Spellings of "missing" in this column, besides the empty text.
-    example : object
+    example : object, optional
         A typical value, used in the example request.
     """
 
@@ -70,7 +70,18 @@ class BaseColumn(BaseModel):
         return self.role in ("feature", "series")
 
     def is_typed(self, dtype: pl.DataType) -> bool:
-        """Return whether a typed file's column of this dtype needs no parsing."""
+        """Return whether a column of a typed file needs no parsing.
+
+        Parameters
+        ----------
+        dtype : polars.DataType
+            Type of the column in the file.
+
+        Returns
+        -------
+        bool
+            Whether the file's values are already of this type.
+        """
         import polars as pl
 
         return dtype == pl.String
@@ -83,7 +94,7 @@ class BaseColumn(BaseModel):
         raw : polars.Expr
             The column as it is in the file.
         dtype : polars.DataType
-            Its type in the file.
+            Type of the column in the file.
 
         Returns
         -------
@@ -104,9 +115,9 @@ class BaseColumn(BaseModel):
         Parameters
         ----------
         known : polars.Expr
-            What `known` returned.
+            Values that `known` returned.
         dtype : polars.DataType
-            The column's type in the file.
+            Type of the column in the file.
 
         Returns
         -------
@@ -116,11 +127,33 @@ class BaseColumn(BaseModel):
         return self.convert(known) if self.is_typed(dtype) else self.parse(known)
 
     def convert(self, values: pl.Expr) -> pl.Expr:
-        """Convert typed values of a file to the column's type."""
+        """Convert typed values of a file to the column's type.
+
+        Parameters
+        ----------
+        values : polars.Expr
+            Values of a type that `is_typed` accepts.
+
+        Returns
+        -------
+        polars.Expr
+            Typed values.
+        """
         return values
 
     def parse(self, text: pl.Expr) -> pl.Expr:
-        """Parse text, with null where it cannot be read as this type."""
+        """Parse text, with null where it cannot be read as this type.
+
+        Parameters
+        ----------
+        text : polars.Expr
+            Texts without surrounding blanks, null where missing.
+
+        Returns
+        -------
+        polars.Expr
+            Typed values.
+        """
         raise NotImplementedError
 
     def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
@@ -144,7 +177,20 @@ class BaseColumn(BaseModel):
         return frozenset(["", *self.missing_values])
 
     def texts(self, values: Sequence[str | None], gap: Absent) -> list[str | Absent]:
-        """Strip blanks from texts, and replace missing ones with `gap`."""
+        """Strip blanks from texts, and replace missing ones.
+
+        Parameters
+        ----------
+        values : sequence of str or None
+            n texts.
+        gap : str or None
+            Replacement of a missing text.
+
+        Returns
+        -------
+        list of str or None
+            n texts.
+        """
         missing = self.missing
         # Where Python's own strip, which is four times as fast, finds nothing, there is no blank.
         return [
@@ -156,7 +202,20 @@ class BaseColumn(BaseModel):
         ]
 
     def text_type(self, about: dict[str, Any] | None = None, **limits: Any) -> Any:
-        """Return the request type of a text, which refuses "missing" where a value is required."""
+        """Return the request type of a text, which refuses "missing" where a value is required.
+
+        Parameters
+        ----------
+        about : dict, optional
+            Further keywords of the JSON schema.
+        **limits : object
+            Limits on the text, as arguments of pydantic's `Field`.
+
+        Returns
+        -------
+        type
+            An annotated type for pydantic.
+        """
         if self.nullable:
             return Annotated[str, Field(**limits, json_schema_extra=about)]
 
@@ -211,7 +270,7 @@ class BaseColumn(BaseModel):
         raise NotImplementedError
 
     def control(self) -> dict[str, Any]:
-        """Return how a page asks for a value.
+        """Return the input control for this column on the demo page.
 
         Returns
         -------
@@ -221,5 +280,11 @@ class BaseColumn(BaseModel):
         raise NotImplementedError
 
     def typical(self) -> Any:
-        """Return a value to use if the schema has no example."""
+        """Return a value to use if the schema has no example.
+
+        Returns
+        -------
+        object
+            A value in JSON.
+        """
         raise NotImplementedError

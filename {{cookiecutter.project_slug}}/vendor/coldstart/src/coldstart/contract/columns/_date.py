@@ -25,13 +25,13 @@ class Date(BaseColumn):
     The calendar is the day of the year on a circle, the weekday and, if there is one, the time of
     day.
 
-    Attributes
+    Parameters
     ----------
-    format : str or list of str
+    format : str or list of str, default="%Y-%m-%d"
         How the text is written, in strftime's codes. Or `unix` for seconds since 1970 (`unix ms`
         for milliseconds), `year` for decimal years (1949.5), `quarter` (2024 Q1). The first of
         several that fits is used. A format with an hour makes the column a date and a time.
-    calendar : bool
+    calendar : bool, default=False
         With the role time, whether the calendar is a feature. Elapsed time is not, since a model
         predicts dates later than any it was trained on.
     """

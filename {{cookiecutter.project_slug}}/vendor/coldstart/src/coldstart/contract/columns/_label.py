@@ -18,14 +18,14 @@ MISSING = "__missing__"  # stands for a null string inside the graph, where stri
 class Category(BaseColumn):
     """One of several classes.
 
-    Attributes
+    Parameters
     ----------
-    categories : list of str
+    categories : list of str, default=[]
         The classes. Empty if there are too many to list.
-    unseen : {"allow", "refuse"}
+    unseen : {"allow", "refuse"}, default="allow"
         Whether a class that is not listed is accepted in a request.
-    labels : dict of str to str
-        From a class to the text that people read in its place. Empty texts are left out.
+    labels : dict of str to str, default={}
+        From a class to the text that is displayed in its place. Empty texts are left out.
     """
 
     matrix = "strings"
@@ -69,12 +69,13 @@ class Category(BaseColumn):
 class Boolean(BaseColumn):
     """True or false.
 
-    Attributes
+    Parameters
     ----------
-    true_values, false_values : list of str
-        The spellings of each. An empty list means every other value.
-    labels : dict of str to str
-        From `true` and `false`, or one of their spellings, to the text that people read in their
+    true_values, false_values : list of str, optional
+        The spellings of each. By default those of true, yes and 1, and of false, no and 0. An
+        empty list means every other value.
+    labels : dict of str to str, default={}
+        From `true` and `false`, or one of their spellings, to the text that is displayed in their
         place. Empty texts are left out.
     """
 

@@ -23,27 +23,28 @@ NOT_FINITE = [math.nan, math.inf, -math.inf]
 class Number(BaseColumn):
     """A number.
 
-    Attributes
+    Parameters
     ----------
-    unit : str
+    unit : str, default=""
         Unit of measurement, to show.
-    minimum, maximum : float
+    minimum, maximum : float, optional
         Inclusive limits. A value outside is an error in the data, not an outlier.
-    decimal, thousands : str
-        How the text is written: the decimal mark, and the separator of thousands. A blank stands
-        for every kind of blank.
-    affixes : list of str
+    decimal : {".", ","}, default="."
+        Decimal mark of the text.
+    thousands : {"", ",", ".", " ", "'", "_"}, default=""
+        Separator of thousands in the text. A blank stands for every kind of blank.
+    affixes : list of str, default=[]
         Texts around the number to ignore, such as a currency. `()` means that parentheses make a
         number negative, `-` that a minus may follow it.
-    multipliers : dict of str to float
+    multipliers : dict of str to float, default={}
         Suffixes that multiply, such as `{k: 1000}`.
-    lag_of : str
+    lag_of : str, optional
         Makes this a lag, which files need not have: the value of another column, earlier in time
         within the series.
-    steps : int
-        How many rows earlier.
-    season : int
-        Of a target, how many rows earlier the value is that a seasonal naive forecast repeats.
+    steps : int, default=1
+        Number of rows between a lag and its value.
+    season : int, optional
+        For a target, number of rows between a value and the seasonal naive forecast of it.
     """
 
     matrix = "numbers"

@@ -107,7 +107,7 @@ def date_formats(texts: Sequence[str]) -> Dates:
             continue
         known = order[written] or (decided if len(decided) == 1 else set())
         if not known:
-            first = likelier(firsts[written], "." in written)
+            first = is_day_first(firsts[written], "." in written)
             known = {first}
             other = written.replace("{1}", "%m" if first else "%d")
             other = other.replace("{2}", "%d" if first else "%m")
@@ -140,7 +140,7 @@ def fits(pairs: list[tuple[int, int]], first: bool) -> list[bool]:
     return [(q if first else p) <= 12 for p, q in pairs]
 
 
-def likelier(pairs: list[tuple[int, int]], dotted: bool) -> bool:
+def is_day_first(pairs: list[tuple[int, int]], dotted: bool) -> bool:
     """Return whether the day is likely first: the number that varies more, or a dotted date."""
     days, months = len({p for p, _ in pairs}), len({q for _, q in pairs})
     return dotted if days == months else days > months

@@ -1,4 +1,4 @@
-"""What the page shows of a bundle: its columns, examples, card and plots."""
+"""The content of a bundle on the page: its columns, examples, card and plots."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def card(predictor: BundlePredictor) -> str:
 
 
 def about(predictor: BundlePredictor, rows: list[Row], title: str) -> dict[str, Any]:
-    """Return all that the page is made of.
+    """Return the data that the page displays.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def about(predictor: BundlePredictor, rows: list[Row], title: str) -> dict[str, 
     rows : list of dict
         The bundle's reference rows.
     title : str
-        Of the page.
+        Title of the page.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def labels(column: BaseColumn) -> dict[str, str]:
 
 
 def known(row: Row) -> int:
-    """Return how many values a row has."""
+    """Return the number of values of a row that are not missing."""
     return sum(value is not None for value in row.values())
 
 

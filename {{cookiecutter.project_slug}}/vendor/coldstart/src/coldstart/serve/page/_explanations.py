@@ -1,4 +1,4 @@
-"""Explanations: where a prediction lies among others, and what each feature contributes to it."""
+"""Explanations: the rank of a prediction among others, and the feature contributions."""
 
 from __future__ import annotations
 
