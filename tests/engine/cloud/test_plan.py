@@ -16,10 +16,10 @@ import yaml
 
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
-from coldstart.cloud import _launchers as launchers
+from coldstart.cloud import _providers as providers
 from coldstart.cloud._job import Job
-from coldstart.cloud._launchers import find_launcher
 from coldstart.cloud._plan import Offer, Plan, check_price, confirm_plan, format_plan
+from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _launcher as launcher
@@ -261,7 +261,7 @@ def test_another_package_brings_a_launcher_by_an_entry_point(
         assert group == "coldstart.launchers"
         return [EntryPoint()] if name == "mine" else []
 
-    monkeypatch.setattr(launchers, "entry_points", found)
+    monkeypatch.setattr(providers, "entry_points", found)
     for on in ("mine", "mine/partition", "mine://host"):
         assert find_launcher(on) == Mine(on)
     assert isinstance(find_launcher("aws"), launcher.SkyPilotLauncher)

@@ -1,11 +1,10 @@
-"""The project that uses the engine: where it lies, and the parts that it hands over."""
+"""The project that uses the engine: the parts that it hands over."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -14,7 +13,8 @@ class Project:
     """A project built on the engine.
 
     The parts are object references, `module:name`, so that a command imports only what it uses:
-    serving does not import training code.
+    serving does not import training code. Commands run in the project's folder, as make, Docker and
+    CI run them; paths are relative to it.
 
     Parameters
     ----------
@@ -30,8 +30,6 @@ class Project:
         Dictionary from a derived column's name to the function that computes it.
     app : str, default=""
         Function of a `ModelService` that makes the FastAPI application.
-    root : Path, default=Path()
-        The project's folder; by default the working directory.
     """
 
     package: str = "coldstart"
@@ -40,7 +38,6 @@ class Project:
     search_spaces: str = ""
     derived: str = ""
     app: str = ""
-    root: Path = Path()
 
     def load(self, part: str) -> Any:
         """Import and return a part.

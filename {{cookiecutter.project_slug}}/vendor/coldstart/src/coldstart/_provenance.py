@@ -41,7 +41,7 @@ def source_identity(project: Project) -> list[str]:
     """
     digest = hashlib.sha256()
     found = find_spec(project.package)
-    folder = Path(found.origin).parent if found and found.origin else project.root / "src"
+    folder = Path(found.origin).parent if found and found.origin else Path("src")
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     return [digest.hexdigest(), version(ENGINE)]

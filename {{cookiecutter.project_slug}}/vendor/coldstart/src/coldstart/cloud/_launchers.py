@@ -1,10 +1,8 @@
-"""Launchers: where a job can run, and what each provider must be able to do."""
+"""What each provider on which a job can run must be able to do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -156,32 +154,3 @@ class Launcher(Protocol):
         list of Machine
             The machines.
         """
-
-
-def find_launcher(on: str) -> Launcher:
-    """Return the launcher for a provider.
-
-    Another package brings one by the entry point group ``coldstart.launchers``: a callable of the
-    name that `ON=` gives. Its name is what stands before a ``/`` or a ``:`` there.
-
-    Parameters
-    ----------
-    on : str
-        ``docker``, ``ssh://me@host``, ``tcp://host:2376``, or a provider that SkyPilot knows.
-
-    Returns
-    -------
-    Launcher
-        The launcher.
-    """
-    name = on.partition("/")[0].partition(":")[0]
-    for entry in entry_points(group="coldstart.launchers", name=name):
-        make: Callable[[str], Launcher] = entry.load()
-        return make(on)
-    if on == "docker" or on.startswith(("ssh://", "tcp://")):
-        from coldstart.cloud.on_docker._launcher import DockerLauncher
-
-        return DockerLauncher("local" if on == "docker" else on)
-    from coldstart.cloud.skypilot._launcher import SkyPilotLauncher
-
-    return SkyPilotLauncher(on)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from coldstart._locking import lock
 from coldstart.cloud._job import project_name
-from coldstart.cloud._launchers import Launcher, find_launcher
+from coldstart.cloud._launchers import Launcher
 from coldstart.cloud._packing import input_files
 from coldstart.cloud._plan import check_price, confirm_plan, format_plan
+from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
 from coldstart.config._settings import Settings
 

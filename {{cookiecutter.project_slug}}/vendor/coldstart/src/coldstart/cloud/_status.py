@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 
 from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud._job import project_name
-from coldstart.cloud._launchers import Machine, find_launcher
+from coldstart.cloud._launchers import Machine
+from coldstart.cloud._providers import find_launcher
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 from coldstart.tracking import _mlflow as tracking

@@ -1,0 +1,37 @@
+"""The launcher for the provider that `ON=` names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from coldstart.cloud._launchers import Launcher
+
+
+def find_launcher(on: str) -> Launcher:
+    """Return the launcher for a provider.
+
+    Another package brings one by the entry point group ``coldstart.launchers``: a callable of the
+    name that `ON=` gives. Its name is what stands before a ``/`` or a ``:`` there.
+
+    Parameters
+    ----------
+    on : str
+        ``docker``, ``ssh://me@host``, ``tcp://host:2376``, or a provider that SkyPilot knows.
+
+    Returns
+    -------
+    Launcher
+        The launcher.
+    """
+    name = on.partition("/")[0].partition(":")[0]
+    for entry in entry_points(group="coldstart.launchers", name=name):
+        make: Callable[[str], Launcher] = entry.load()
+        return make(on)
+    if on == "docker" or on.startswith(("ssh://", "tcp://")):
+        from coldstart.cloud.on_docker._launcher import DockerLauncher
+
+        return DockerLauncher("local" if on == "docker" else on)
+    from coldstart.cloud.skypilot._launcher import SkyPilotLauncher
+
+    return SkyPilotLauncher(on)
