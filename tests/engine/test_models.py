@@ -161,7 +161,7 @@ def test_thirty_rows_teach_what_is_plain(family: str, task: str, tmp_path: Path)
     assert held_out_once(np.arange(200), answer[30:], found).score() > 0.6
 
 
-def test_far_more_columns_than_rows_give_a_regularised_model_in_seconds(tmp_path: Path) -> None:
+def test_far_more_columns_than_rows_give_a_regularized_model_in_seconds(tmp_path: Path) -> None:
     dice = np.random.default_rng(0)
     answer = np.arange(128) % 2
     values = dice.normal(size=(128, 2500))

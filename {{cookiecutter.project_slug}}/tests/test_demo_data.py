@@ -14,7 +14,7 @@ from conftest import ROOT
 from coldstart import BundlePredictor, Contract, Settings
 from coldstart.data import prepare
 
-from {{cookiecutter.__package}}.features import climb_speed
+from {{cookiecutter.__package}}.features import speed_by_height
 
 Predict = Callable[[pl.DataFrame], np.ndarray]
 
@@ -38,9 +38,9 @@ def test_a_flight_is_disrupted_unless_the_effect_is_the_word_none() -> None:
     assert words.select(effect.parse(pl.col("effect"))).to_series().to_list() == [False, True, True]
 
 
-def test_the_climb_speed_is_missing_where_the_speed_is() -> None:
+def test_the_speed_by_height_is_missing_where_the_speed_is() -> None:
     columns = {"speed": np.array([140.0, np.nan]), "height": np.array([1000.0, 500.0])}
-    np.testing.assert_array_equal(climb_speed(columns), [70.0, np.nan])
+    np.testing.assert_array_equal(speed_by_height(columns), [70.0, np.nan])
 
 
 def test_more_birds_make_a_disruption_more_likely(

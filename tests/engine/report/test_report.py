@@ -125,6 +125,13 @@ def test_models_are_compared_by_their_difference_on_the_same_rows() -> None:
     other = conclusion(versions, "2", 3000)
     assert "It is significantly worse than svm (95% CI -0.0" in other
     assert "and copy (95% CI -0.0" in other
+    tuned = versions["1"].manifest
+    tuned.threshold = 0.25
+    tuned.metrics["test"] |= {"precision": 0.4, "recall": 0.6, "accuracy": 0.8}
+    tuned.metrics["baseline"]["accuracy"] = 0.9
+    text = conclusion(versions, "1", 3000)
+    assert "At its threshold, 0.250 (the best F1 on the validation rows)" in text
+    assert text.endswith("always predicting the frequent class has 0.900.")
     alone = conclusion({"1": versions["1"]}, "1", 3000)
     assert "significant" not in alone
 

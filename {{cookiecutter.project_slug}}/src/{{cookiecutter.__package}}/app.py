@@ -32,8 +32,8 @@ def create_app(service: ModelService) -> FastAPI:
         lifespan=service.lifespan,
         **service.fastapi_settings,
     )
-    # This route class parses a request and writes the response without FastAPI's own steps, which
-    # take longer than a model. It enforces what FastAPI documents.
+    # This route class validates by the types that FastAPI documents, and skips FastAPI's own
+    # parsing and serialization, which take longer than a model.
     router = APIRouter(route_class=service.route_class)
 
     @router.post("/predict", dependencies=service.security, **service.documentation)
@@ -62,7 +62,8 @@ def create_app(service: ModelService) -> FastAPI:
         return service.readiness()
 
     # Add routes of your own here. `service.champion.predictor` is the loaded model, and
-    # `await service.predict(rows)` predicts.
+    # `await service.predict(rows)` predicts. With `serving.keys`, `protect` asks each route but
+    # health and the pages for a key; `dependencies=service.security` documents that at /docs.
 
     app.include_router(router)
     service.add_pages(app)  # the demo page at /, documentation at /docs

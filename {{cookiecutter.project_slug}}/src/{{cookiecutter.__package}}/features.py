@@ -19,13 +19,13 @@ from coldstart.contract import Contract, DerivedColumn
 # (the day of the year on a circle), `date.weekday`, and `date.hour` where there is a time.
 
 
-def climb_speed(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the airspeed in knots for each 1,000 feet of height."""
-    return columns["speed"] / (columns["height"] / 1000 + 1)
+def speed_by_height(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the airspeed in knots, divided by 1 plus the height in thousands of feet."""
+    return columns["speed"] / (1 + columns["height"] / 1000)  # 1: finite on the ground
 
 
 # A derived column whose inputs are not in schema.yaml is left out, and `make train` says so.
-DERIVED: dict[str, DerivedColumn] = {"climb_speed": climb_speed}
+DERIVED: dict[str, DerivedColumn] = {"speed_by_height": speed_by_height}
 
 
 def preprocess(
@@ -46,12 +46,12 @@ def preprocess(
         Applied to the numeric columns.
     categories : transformer
         Applied to the columns that hold categories.
-    words : int
-        For trees: how many words of each text, those that tell most of the target, become
-        columns of 0 and 1. By default texts become TF-IDF weights of all words.
-    means : bool
+    words : int, default=0
+        How many words of each text, those most associated with the target, become columns of 0
+        and 1. With 0, texts become TF-IDF weights of all words.
+    means : bool, default=False
         Whether categories are also encoded as the mean of the target.
-    dense : bool
+    dense : bool, default=False
         Whether the model needs a dense matrix.
 
     Returns
@@ -59,27 +59,29 @@ def preprocess(
     ColumnTransformer
         Unfitted; its input is a frame of the encoded columns.
     """
+    # Imported here, since the API imports this module, and has no scikit-learn.
     from sklearn.compose import ColumnTransformer
     from sklearn.model_selection import KFold
     from sklearn.preprocessing import TargetEncoder
 
-    from coldstart.train import text_features  # scikit-learn: the API imports this module, too
+    from coldstart.train import text_features
 
     columns = contract.encoded_columns()
-    labels = [columns.index(name) for name in contract.categories]
+    categorical = [columns.index(name) for name in contract.categories]
     texts = {name: columns.index(name) for name in contract.texts}
-    quantities = [i for i in range(len(columns)) if i not in (*labels, *texts.values())]
+    numeric = [i for i in range(len(columns)) if i not in (*categorical, *texts.values())]
     steps: list[tuple[str, Any, Any]] = []
-    if quantities:
-        steps.append(("numbers", numbers, quantities))
-    for name, place in texts.items():
-        steps.append((name, text_features(words, contract.classifies), place))
-    if labels:
-        steps.append(("categories", categories, labels))
+    if numeric:
+        steps.append(("numbers", numbers, numeric))
+    for name, position in texts.items():
+        steps.append((name, text_features(words, contract.classifies), position))
+    if categorical:
+        steps.append(("categories", categories, categorical))
         if means:
             folds = KFold(5, shuffle=True, random_state=0)
+            # Given, since "auto" takes whole numbers for classes.
             kind = "binary" if contract.classifies else "continuous"
-            steps.append(("means", TargetEncoder(target_type=kind, cv=folds), labels))
+            steps.append(("means", TargetEncoder(target_type=kind, cv=folds), categorical))
     return ColumnTransformer(steps, sparse_threshold=0.0 if dense else 1.0)
 
 

@@ -1,8 +1,8 @@
-"""The model families: one short function each.
+"""The model types: one short function each.
 
 To add one, write a function that takes a `Context` and returns a scikit-learn
-pipeline, and name it in `FAMILIES`. What skl2onnx does not convert correctly is
-refused when the bundle is made.
+pipeline, and name it in `FAMILIES`. A model whose ONNX graph predicts otherwise than
+the fitted pipeline is refused when it is exported.
 """
 
 from __future__ import annotations
@@ -35,45 +35,57 @@ from coldstart.train import (
 
 from .features import one_hot, preprocess
 
-WIDE = 300  # more columns take too long to be fitted again and again
 FOLDS = 4
-FOLDED_ROWS = 1_000  # from here on one part held out says as much as folds, in less time
-KERNEL_ROWS = 2_000  # a kernel compares each row with each
+MAX_FOLDED_ROWS = 1_000  # with more rows, one held-out part says as much as folds, in less time
+MANY_FEATURES = 300  # with more, one fold less: each fit takes long
+MAX_KERNEL_ROWS = 2_000  # a kernel compares each row with each other
 
 
 def linear(context: Context) -> Pipeline:
-    """Build a logistic or ridge regression; folds choose how strongly it is regularized."""
+    """Build a logistic or ridge regression, with its regularization chosen on held-out rows."""
     features = preprocess(context.contract, RobustNumbers(), one_hot(context.min_category_count))
-    return make_pipeline(features, regularised(context))
+    model = logistic_regression(context) if context.classifies else ridge_regression(context)
+    return make_pipeline(features, model)
 
 
-def regularised(context: Context) -> Any:
-    """Choose the strength by folds of the rows, or by one part of many."""
-    strength = context.hyperparameters.get("C")
-    once = ShuffleSplit(1, test_size=0.2, random_state=context.seed)
-    few = len(context.target) <= FOLDED_ROWS
-    if not context.classifies:
-        ridge = RidgeCV(alphas=np.logspace(-2, 4, 13), cv=None if few else once)
-        ridge = Ridge(alpha=1 / strength) if strength else ridge
-        if context.skewness < 0.5:
-            return ridge
-        by = KFold(FOLDS, shuffle=True, random_state=context.seed) if few else once
-        error = "neg_mean_squared_error"
-        return GridSearchCV(ScaledTarget(ridge), {"log": [False, True]}, cv=by, scoring=error)
-    sizes = np.sort(context.class_sizes)
-    wide = len(sizes) * len(context.contract.features) > 20_000
-    many = wide or len(sizes) * len(context.target) > 100_000  # a search would take minutes
-    if strength or many or sizes[-2] < 2:  # no second class that could be on both sides
-        usual = 1.0 if many and not wide else 0.3
-        return LogisticRegression(C=strength or usual, max_iter=100 if many else 300)
-    most = 3 if len(context.contract.features) > WIDE else FOLDS
-    folds = StratifiedKFold(min(most, int(sizes[-2])), shuffle=True, random_state=context.seed)
-    # By log loss, which says more about few rows than a metric of ranks or labels.
+def ridge_regression(context: Context) -> Any:
+    """Choose alpha, and for a skewed target whether to fit its logarithm."""
+    few_rows = len(context.target) <= MAX_FOLDED_ROWS
+    held_out = ShuffleSplit(1, test_size=0.2, random_state=context.seed)
+    if inverse_strength := context.hyperparameters.get("C"):
+        ridge: Any = Ridge(alpha=1 / inverse_strength)
+    else:  # of few rows, each is held out once, in closed form
+        ridge = RidgeCV(alphas=np.logspace(-2, 4, 13), cv=None if few_rows else held_out)
+    if context.skewness < 0.5:
+        return ridge
+    return GridSearchCV(
+        ScaledTarget(ridge),
+        {"log": [False, True]},
+        cv=KFold(FOLDS, shuffle=True, random_state=context.seed) if few_rows else held_out,
+        scoring="neg_mean_squared_error",
+    )
+
+
+def logistic_regression(context: Context) -> Any:
+    """Choose C, the inverse strength of regularization, by k-fold or by one held-out part."""
+    given = context.hyperparameters.get("C")
+    class_sizes = np.sort(context.class_sizes)
+    wide = len(class_sizes) * len(context.contract.features) > 20_000
+    slow = wide or len(class_sizes) * len(context.target) > 100_000  # a search takes minutes
+    if given or slow or class_sizes[-2] < 2:  # a fold needs a row of a second class
+        default = 1.0 if slow and not wide else 0.3
+        return LogisticRegression(C=given or default, max_iter=100 if slow else 300)
+    n_folds = 3 if len(context.contract.features) > MANY_FEATURES else FOLDS
+    n_folds = min(n_folds, int(class_sizes[-2]))
+    if len(context.target) <= MAX_FOLDED_ROWS:
+        cv: Any = StratifiedKFold(n_folds, shuffle=True, random_state=context.seed)
+    else:
+        cv = ShuffleSplit(1, test_size=0.2, random_state=context.seed)
     return LogisticRegressionCV(
         Cs=(0.003, 0.03, 0.3, 3.0),
-        cv=folds if few else once,
-        scoring="neg_log_loss",
-        max_iter=100,  # what has not settled by then is regularised too little anyway
+        cv=cv,
+        scoring="neg_log_loss",  # less noisy on few rows than a metric of ranks or labels
+        max_iter=100,  # a C for which this is too few is too large anyway
         tol=1e-3,
         l1_ratios=(0,),
         use_legacy_attributes=False,
@@ -104,9 +116,9 @@ def boosting(context: Context) -> Pipeline:
     }
     if trees > 2:
         settings |= {"learning_rate": 0.1, "max_iter": int(np.clip(1000 / trees, 20, 200))}
-    if not context.classifies:  # a value says more than a label, and bears more trees
+    if not context.classifies:  # a number holds more information than a class: more trees
         settings |= {"learning_rate": 0.1, "max_iter": 300}
-    # Not by its own early stopping, which cannot hold out rows of a class that has one.
+    # Without its early stopping, which fails if a class has a single row.
     booster = kind(
         early_stopping=False, random_state=context.seed, **(settings | context.hyperparameters)
     )
@@ -134,7 +146,7 @@ def forest(context: Context) -> Pipeline:
 def svm(context: Context) -> Pipeline:
     """Build a support vector machine, calibrated to probabilities; linear if rows are many."""
     features = preprocess(context.contract, RobustNumbers(), one_hot(context.min_category_count))
-    few = len(context.target) <= KERNEL_ROWS
+    few = len(context.target) <= MAX_KERNEL_ROWS
     if context.classifies:
         settings = {"C": 1.0 if few else 0.03} | context.hyperparameters
         machine = SVC(**settings) if few else LinearSVC(random_state=context.seed, **settings)
@@ -187,7 +199,7 @@ def neural(context: Context) -> Pipeline:
     return make_pipeline(features, network)
 
 
-# In the order of what they are worth in a second.
+# In the order in which a time budget tries them: the best score for a second of fitting first.
 FAMILIES: dict[str, Family] = {
     "boosting": boosting,
     "linear": linear,
@@ -198,7 +210,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-# Settings that a family takes from `Context.tuned`, and where `make tune` looks for them.
+# Hyperparameters that `make tune` searches; a function gets them as `context.hyperparameters`.
 SEARCH_SPACES: dict[str, dict[str, SearchRange]] = {
     "linear": {"C": SearchRange(1e-4, 10.0, log=True)},
     "boosting": {

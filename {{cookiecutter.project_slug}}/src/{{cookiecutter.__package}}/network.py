@@ -76,9 +76,10 @@ def loss_function(classifies: bool) -> nn.Module:
 
 def train_network(fabric: Fabric, job: TrainingJob) -> Result:
     """Train a network on one rank, resuming from the job's checkpoint if there is one."""
-    settings, n_outputs = job.settings, job.shape[2]
+    settings = job.settings
+    n_numbers, cardinalities, n_outputs = job.shape
     fabric.seed_everything(job.seed, verbose=False)
-    network = Network(*job.shape, settings)
+    network = Network(n_numbers, cardinalities, n_outputs, settings)
     model = fabric.setup_module(network)
     adamw = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -89,7 +90,9 @@ def train_network(fabric: Fabric, job: TrainingJob) -> Result:
     steps_per_epoch = -(-len(rows) // settings.batch_size)
 
     checkpoint = Checkpointer(fabric, job, network, adamw)
-    for epoch in checkpoint.epochs():  # ends early when the validation loss stops improving
+    # `NeuralNetwork` trains twice: on some rows, until the loss of the held-out ones stops
+    # improving, and then on all rows for as many epochs.
+    for epoch in checkpoint.epochs():
         model.train()
         total_loss = checkpoint.start_epoch()
         first = checkpoint.progress.step

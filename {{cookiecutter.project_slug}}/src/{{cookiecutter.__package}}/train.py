@@ -42,8 +42,10 @@ from .models import FAMILIES, SEARCH_SPACES, unsuitable_families
 def train(settings: Settings) -> None:
     """Train the chosen model types, or those that suit, and make the best one the challenger.
 
-    The validation rows choose the threshold and the challenger. The test rows evaluate each
-    model, and decide in the gate whether the challenger becomes the champion.
+    The validation rows choose the threshold and the challenger, the best model of this training.
+    The test rows evaluate each model. `make promote` compares challenger and champion on them,
+    and makes the challenger the champion, the model that is served, if it is better. The first
+    challenger is promoted here if it beats the baselines.
     """
     validate_families(settings.models or [], settings.tuned, FAMILIES, SEARCH_SPACES)
     stages = StageTimer()  # prints a line for each stage, with its time
@@ -54,19 +56,19 @@ def train(settings: Settings) -> None:
     queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable)
     baselines = evaluate_baselines(dataset)
     stages.done(f"baselines: {next(iter(baselines.columns))} is the best single column")
-    many_splits = len(dataset.splits) > 1  # few rows: cross-validation
+    cross_validates = len(dataset.splits) > 1  # few rows
     candidates = []
 
     for name in queue:
         with queue.attempt(name), start_run(client, settings, dataset, name) as run:
-            # Fit on the training rows and predict the validation rows; then fit on both.
+            # Fit on the training rows and predict the validation rows; then refit on both.
             fitter = Fitter(
                 family=FAMILIES[name],
                 settings=settings,
                 dataset=dataset,
                 hyperparameters=settings.tuned.get(name, {}),
                 checkpoints=run.checkpoints,
-                report=None if many_splits else run.report("selection"),
+                report=None if cross_validates else run.report("selection"),
                 stream=settings.neural.stream,
             )
             validation = predict_validation_rows(dataset, fitter)
@@ -80,12 +82,12 @@ def train(settings: Settings) -> None:
             parity = check_parity(model, predictor, test_features)
 
             # Evaluate on the test rows: the exported graph, or each fold's own model.
-            source = fitter if many_splits else exported(predictor, dataset)
+            source = fitter if cross_validates else exported(predictor, dataset)
             test = predict_test_rows(dataset, source, validation)
             manifest.metrics = {
                 **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
                 "validation": validation.score(),
-                "rounds": len(dataset.splits),
+                "folds": len(dataset.splits),
                 "parity": parity,
                 "fit_seconds": fitter.seconds,
                 "cpu_seconds": fitter.cpu_seconds,

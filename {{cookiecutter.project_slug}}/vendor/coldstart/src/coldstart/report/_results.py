@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -153,7 +154,24 @@ def conclusion(versions: Versions, champion: str, tested: int) -> str:
         if reached
         else f"Its interval lies above the scores of {listed(list(baselines))}."
     )
+    if best.manifest.threshold is not None:
+        sentences.append(at_threshold(metrics, best.manifest.threshold))
     return " ".join(sentences)
+
+
+def at_threshold(metrics: dict[str, Any], threshold: float) -> str:
+    """Return what the predicted classes are worth, in a sentence."""
+    test, frequent = metrics["test"], metrics["baseline"]["accuracy"]
+    sentence = (
+        f"At its threshold, {number(threshold)} (the best F1 on the validation rows), precision is "
+        f"{number(test['precision'])} and recall {number(test['recall'])}"
+    )
+    if test["accuracy"] < frequent:
+        sentence += (
+            "; to find the rare class, it gives up some accuracy: always predicting the frequent "
+            f"class has {number(frequent)}"
+        )
+    return f"{sentence}."
 
 
 def compare(one: HeldOutPredictions, other: HeldOutPredictions) -> tuple[float, float]:

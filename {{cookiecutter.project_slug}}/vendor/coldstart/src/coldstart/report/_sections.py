@@ -13,7 +13,8 @@ from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.train._summary import number
 
-MAX_FIELDS = 4  # of the example request, besides those that a request needs
+MAX_FIELDS = 20  # of the example request, besides those that a request needs
+WIDTH = 88  # of a line of the example request, in characters
 MAX_CLASSES = 5  # whose shares are listed
 DATA_PAGES = (Path("data/raw/README.md"), Path("data/README.md"))
 
@@ -109,10 +110,16 @@ def example_section(contract: Contract) -> str:
     """
     example, columns = contract.example(), contract.features
     needed = [name for name in columns if not columns[name].nullable or name in contract.lags]
-    shown = [name for name in columns if columns[name].example is not None and name not in needed]
-    chosen = {*needed, *(shown or list(columns))[:MAX_FIELDS]}
-    row = {name: value for name, value in example.items() if name in chosen}
-    body = json.dumps({"rows": [row]}, ensure_ascii=False).replace("'", r"'\''")
+    chosen = {*needed, *[name for name in columns if name not in needed][:MAX_FIELDS]}
+    row = {name: value for name, value in example.items() if name in chosen and value is not None}
+    fields = [json.dumps({name: value}, ensure_ascii=False)[1:-1] for name, value in row.items()]
+    lines = ['{"rows": [{']
+    for field in fields:
+        if len(lines[-1]) + len(field) > WIDTH:
+            lines.append("")
+        lines[-1] += f"{field}, "
+    body = "\n         ".join(line.rstrip() for line in lines).removesuffix(",") + "}]}"
+    body = body.replace("'", r"'\''")
     kind = "the class, with the probability of each" if contract.classifies else "a number"
     return "\n".join(
         [

@@ -82,13 +82,17 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
 def guesses(dataset: Dataset) -> HeldOutPredictions:
     """Predict the test rows with the dummy baseline.
 
-    If there are more than two classes, the predicted ones are drawn with the classes' frequencies,
-    several times: always predicting the most frequent class has a lower mean F1 than any such draw.
+    Of two classes the more frequent one is predicted. Of more, the predicted ones are drawn with
+    the classes' frequencies, several times: always predicting the most frequent class has a lower
+    mean F1 than any such draw.
     """
     fit = dummy(dataset)
     test = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
-    if len(dataset.classes) <= 2:
+    if not dataset.classes:
         return test
+    if len(dataset.classes) == 2:
+        labels = test.prediction.argmax(axis=2)
+        return HeldOutPredictions(test.rows, test.target, test.prediction, labels)
     prediction = np.repeat(test.prediction, DRAWS, axis=0)
     draws = np.random.default_rng(0).random((*prediction.shape[:2], 1))
     labels = (prediction.cumsum(axis=2) < draws).sum(axis=2).clip(max=prediction.shape[2] - 1)
