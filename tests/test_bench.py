@@ -32,8 +32,8 @@ def run_bench(project: GeneratedProject, page: Path, *options: str) -> str:
     return done.stdout
 
 
-def assert_serving_and_tables(printed: str) -> None:
-    """Check the tables of the API beside an empty endpoint, and of large files."""
+def assert_serving(printed: str) -> None:
+    """Check the tables of the API beside an empty endpoint."""
     assert re.search(
         r"requests lost, 4 x capacity +\| <= 0 +\| 0 ", printed.partition("Targets")[2]
     )
@@ -41,6 +41,10 @@ def assert_serving_and_tables(printed: str) -> None:
     assert re.search(r"\| 1 row, concurrency 16 +\| this project ", printed)
     for workers in ("this project, 2 workers", "FastAPI, empty, 2 workers"):
         assert re.search(rf"\| 32 rows, concurrency 64 +\| {workers} ", printed)
+
+
+def assert_tables(printed: str) -> None:
+    """Check the tables of large files."""
     for who in ("prepare", "predict", "polars", "pandas"):
         for kind in ("csv", "parquet"):
             assert re.search(rf"\| 20,000 +\| {kind} +\| {who} ", printed)
@@ -48,12 +52,10 @@ def assert_serving_and_tables(printed: str) -> None:
 
 @pytest.mark.slow
 @NEEDS_WRK
-def test_the_benchmark_measures_the_api_and_large_tables(
-    trained: GeneratedProject, tmp_path: Path
-) -> None:
+def test_the_benchmark_measures_the_api(trained: GeneratedProject, tmp_path: Path) -> None:
     # Without the rivals, whose packages are many; the weekly run has all of it.
-    options = ("--parts", "serving", "scale", "--rivals")
-    assert_serving_and_tables(run_bench(trained, tmp_path / "scale.md", *options))
+    options = ("--parts", "serving", "--rivals")
+    assert_serving(run_bench(trained, tmp_path / "scale.md", *options))
 
 
 @pytest.mark.slow
@@ -63,7 +65,8 @@ def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     trained: GeneratedProject, tmp_path: Path
 ) -> None:
     printed = run_bench(trained, tmp_path / "scale.md")
-    assert_serving_and_tables(printed)
+    assert_serving(printed)
+    assert_tables(printed)
     targets = printed.partition("Targets")[2]
     assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1
     for server in (

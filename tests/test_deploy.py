@@ -344,6 +344,7 @@ def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
         assert docker("--host", f"unix://{far}", "ps", "--all", "--quiet") == ""
 
 
+@pytest.mark.weekly
 @pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
 def test_images_go_by_a_registry_with_the_persons_own_login(
     project: GeneratedProject, tmp_path: Path, registry: str

@@ -170,7 +170,11 @@ def project(
     installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactory
 ) -> GeneratedProject:
     """A copy of the installed project, with nothing trained."""
-    return installed.copy(tmp_path_factory.mktemp("tracked") / installed.path.name, *TRAINING)
+    project = installed.copy(tmp_path_factory.mktemp("tracked") / installed.path.name, *TRAINING)
+    project.thin(4)
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Fewer rows")
+    return project
 
 
 def tell(project: GeneratedProject, login: dict[str, str]) -> Any:

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from coldstart import Project, Settings
 from coldstart.cli import main as run
 from coldstart.contract import register_derived
@@ -24,6 +26,9 @@ TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 ENGINE = TEMPLATE / "vendor" / "coldstart"
 PACKAGE = "bird_strikes"
 PREFIX = f"{PACKAGE.upper()}_"
+
+EACH = pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.weekly)])
+"""Of many faults, a test tries one in ten; the weekly run tries all."""
 
 _folder = Path(tempfile.mkdtemp(prefix="engine-tests-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
