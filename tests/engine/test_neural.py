@@ -77,7 +77,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    chosen = {"epochs": 40, "patience": 40, "batch_size": 32, "checkpoint_seconds": 0}
+    chosen = {"epochs": 20, "patience": 20, "batch_size": 32, "checkpoint_seconds": 0}
     folders = [tmp_path / "unbroken", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()
@@ -114,7 +114,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
     assert runs[1].data.params["global_batch"] == "32"
     assert runs[1].data.params["learning_rate"] == "0.003"
     assert histories[0] == histories[1]
-    assert [step for step, _ in histories[1]] == list(range(1, 41))
+    assert [step for step, _ in histories[1]] == list(range(1, 21))
     for name, value in runs[0].data.metrics.items():
         if name.startswith("test_"):
             assert runs[1].data.metrics[name] == value

@@ -135,6 +135,7 @@ def results(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
     return run.data.metrics, run.data.tags
 
 
+@pytest.mark.weekly
 def test_two_machines_train_as_one_does_though_one_of_them_was_lost(
     tmp_path: Path,
     write_project: Callable[..., Path],

@@ -211,6 +211,7 @@ def test_on_sigterm_the_newest_checkpoint_is_kept_within_the_notice(
     assert kept[here.relative_to(tmp_path / "work").as_posix()] == checksum(here)
 
 
+@pytest.mark.weekly
 def test_while_the_store_does_not_respond_only_snapshots_are_missed(
     project: Path, store: Store, bucket: Bucket, tmp_path: Path, wait: Wait
 ) -> None:
@@ -238,7 +239,9 @@ def test_a_training_that_fails_keeps_its_exit_code(
     assert "error: " in (tmp_path / "work/output").read_text()
 
 
-@pytest.mark.parametrize(("full", "size"), [("data", "4k"), ("checkpoints", "4k")])
+@pytest.mark.parametrize(
+    ("full", "size"), [("data", "4k"), pytest.param("checkpoints", "4k", marks=pytest.mark.weekly)]
+)
 def test_a_full_disk_fails_the_job_in_a_line(
     project: Path, store: Store, tmp_path: Path, full: str, size: str
 ) -> None:
@@ -256,6 +259,7 @@ def test_a_full_disk_fails_the_job_in_a_line(
     assert full == "data" or read_json(store, newest(store))["status"]["code"] == 2
 
 
+@pytest.mark.weekly
 def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:
