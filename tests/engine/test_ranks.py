@@ -178,6 +178,7 @@ def test_two_machines_train_as_one_does_though_one_of_them_was_lost(
             assert found[name] == pytest.approx(value, abs=1e-3), name
 
 
+@pytest.mark.weekly
 def test_a_training_goes_on_with_another_number_of_ranks_and_another_strategy(
     tmp_path: Path,
 ) -> None:
