@@ -148,7 +148,7 @@ def test_a_job_over_ssh_continues_without_its_terminal_and_is_followed_in_anothe
         assert "no job is in progress" in done.stderr
 
 
-@pytest.mark.parametrize("answer", ["c", "d"])
+@pytest.mark.parametrize("answer", ["c", pytest.param("d", marks=pytest.mark.weekly)])
 def test_ctrl_c_asks_whether_to_continue_detach_or_cancel(
     project: GeneratedProject, answer: str
 ) -> None:
