@@ -118,7 +118,8 @@ def test_a_job_whose_machines_are_lost_ends_as_if_they_had_not(
         wait(lambda: checkpointed(store), "a checkpoint")
         time.sleep(dice.uniform(0, 1))
         lose(process)
-    assert machine(work, store, TRAINING_JOB=job.id).wait(250) == 0, (work / "output").read_text()
+    last_machine = machine(work, store, TRAINING_JOB=job.id, SNAPSHOT_SECONDS="5")
+    assert last_machine.wait(250) == 0, (work / "output").read_text()
     assert "resuming from snapshot" in (work / "output").read_text()
 
     brought = tmp_path / "brought"
