@@ -143,7 +143,9 @@ def test_each_file_and_command_that_contributing_names_exists() -> None:
 
 def targets(root: Path) -> set[str]:
     """The commands of make in the template's folder, and in the project that it generates."""
-    files = [root / "Makefile", root / "{{cookiecutter.project_slug}}" / "Makefile"]
+    project = root / "{{cookiecutter.project_slug}}"
+    # Versions before 1.0.0 had parts of a Makefile in folders of the source.
+    files = [root / "Makefile", project / "Makefile", *project.glob("src/*/*/*/targets.mk")]
     text = "".join(path.read_text() for path in files)
     return set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
 
