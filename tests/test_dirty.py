@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, GeneratedProject, clean_environment
-from dirty.cases import CASES, HOPELESS, LEAKS, WRITTEN_OTHERWISE
+from dirty.cases import CASES, HOPELESS, LEAKS, WEEKLY, WRITTEN_OTHERWISE
 from dirty.sheets import customers
 
 pytestmark = pytest.mark.slow
@@ -26,12 +26,10 @@ NAMES: dict[str, list[str]] = {
 """What the customers' columns are called where they are not called as in the clean table."""
 
 
-@pytest.fixture(scope="session")
-def results(installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What came out of every case, by its name."""
-    folder = tmp_path_factory.mktemp("dirty")
+def run_cases(project: GeneratedProject, folder: Path, names: list[str]) -> Results:
+    """Run cases, and return what came out of each, by its name."""
     done = subprocess.run(
-        [installed.python, "-m", "dirty.driver", installed.package, installed.path, folder],
+        [project.python, "-m", "dirty.driver", project.package, project.path, folder, *names],
         cwd=folder,
         env=clean_environment() | {"PYTHONPATH": str(ROOT / "tests"), "OMP_WAIT_POLICY": "passive"},
         capture_output=True,
@@ -42,8 +40,15 @@ def results(installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactor
     print(done.stderr[-8000:])
     assert done.returncode == 0, done.stderr[-4000:]
     found: Results = json.loads((folder / "results.json").read_text())
-    assert set(found) == set(CASES)
+    assert set(found) == set(names)
     return found
+
+
+@pytest.fixture(scope="session")
+def results(installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What came out of every case but those that take minutes."""
+    names = [name for name in CASES if name not in WEEKLY]
+    return run_cases(installed, tmp_path_factory.mktemp("dirty"), names)
 
 
 def through(result: dict[str, Any]) -> dict[str, Any]:
@@ -209,9 +214,21 @@ def test_imbalance_keeps_the_order_of_the_rows(results: Results) -> None:
     assert dirty["metrics"]["primary"] == "average_precision"
 
 
-@pytest.mark.parametrize("case", ["thirty rows", "64 x 2,500"])
+@pytest.mark.parametrize("case", ["thirty rows", "64 x 500"])
 def test_few_rows_are_split_several_times_and_warned_of(case: str, results: Results) -> None:
-    dirty = through(results[case])
+    assert_few_rows(through(results[case]))
+
+
+@pytest.mark.weekly
+def test_few_rows_of_thousands_of_columns_train(
+    installed: GeneratedProject, tmp_path: Path
+) -> None:
+    for result in run_cases(installed, tmp_path, sorted(WEEKLY)).values():
+        assert_few_rows(through(result))
+
+
+def assert_few_rows(dirty: dict[str, Any]) -> None:
+    """Check that rows were split several times, and that the person was told they are few."""
     assert len(dirty["splits"]) >= 5
     low, high = dirty["metrics"]["interval"]
     assert high - low > 0.02

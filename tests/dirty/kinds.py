@@ -320,11 +320,11 @@ def thirty_rows(sheet: Sheet) -> Sheet:
     return replace(sheet, rows=sheet.rows[:30])
 
 
-def sixty_four_rows_of_many_columns(sheet: Sheet) -> Sheet:
-    """64 rows, 2,500 columns, of which a few tell something."""
+def far_more_columns_than_rows(sheet: Sheet, columns: int) -> Sheet:
+    """Return 64 rows of so many columns, of which a few say something about the target."""
     dice = random.Random(14)
     rows = sheet.rows[:64]
-    noise = [[f"{dice.gauss(0, 1):.3f}" for _ in range(2_500 - len(rows[0]))] for _ in rows]
+    noise = [[f"{dice.gauss(0, 1):.3f}" for _ in range(columns - len(rows[0]))] for _ in rows]
     names = [f"gene {number}" for number in range(1, len(noise[0]) + 1)]
     lines = [[*extra, *row] for extra, row in zip(noise, rows, strict=True)]
     return replace(sheet, names=[*names, *sheet.names], rows=lines)
