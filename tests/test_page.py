@@ -462,3 +462,26 @@ def test_a_page_that_is_open_shows_the_model_that_takes_over(
         expect(seen.page.locator("#version")).to_contain_text("version 99")
         seen.open_model()
         expect(seen.page.get_by_role("img", name="Plot: newest")).to_be_visible()
+
+
+def test_mlflow_opens_at_the_runs_with_their_scores(
+    shown: GeneratedProject, browser: Browser
+) -> None:
+    command = [str(shown.python), "-m", shown.package, "ui", "--port", str(free_port())]
+    page = browser.new_page(viewport={"width": 1700, "height": 800})
+    with subprocess.Popen(
+        command, cwd=shown.path, env=clean_environment(), stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout
+            lines = (line for line in server.stdout if line.startswith("MLflow: http"))
+            address = next(lines).split()[1]
+            page.goto(address)
+            expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=PATIENCE)
+            expect(page.get_by_text("Sort: validation_average_precision")).to_be_visible()
+            heads = page.get_by_role("columnheader")
+            for name in ("Run Name", "Description", "test_average_precision"):
+                expect(heads.filter(has_text=name).first).to_be_visible(timeout=PATIENCE)
+        finally:
+            server.terminate()
+            page.close()

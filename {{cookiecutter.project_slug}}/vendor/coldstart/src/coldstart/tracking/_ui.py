@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zlib
 from types import FrameType
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from mlflow import MlflowClient
 
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 from coldstart.tracking._mlflow import connect
 
 START = 120  # seconds that the server may take
+VIEW = "coldstart"  # name of the view
+PARTS = ("validation", "test", "baseline")  # whose scores it shows
 
 
 def open_ui(settings: Settings, port: int) -> int:
@@ -40,12 +47,15 @@ def open_ui(settings: Settings, port: int) -> int:
     UserError
         If the port is taken, or the server does not start.
     """
-    experiment = connect(settings).get_experiment_by_name(settings.experiment)
+    client = connect(settings)
+    experiment = client.get_experiment_by_name(settings.experiment)
     assert experiment is not None
-    page = f"/#/experiments/{experiment.experiment_id}/runs"
+    page = f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
     if settings.tracking_uri.startswith("http"):
         print(f"MLflow: {settings.tracking_uri.rstrip('/')}{page}")
         return 0
+    save_view(client, experiment.experiment_id)
+    page += f"&viewStateShareKey={VIEW}"
     address = f"http://127.0.0.1:{port}"
     with contextlib.closing(socket.socket()) as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -68,6 +78,31 @@ def open_ui(settings: Settings, port: int) -> int:
         except KeyboardInterrupt:
             server.terminate()
             return server.wait()
+
+
+def save_view(client: MlflowClient, experiment: str) -> None:
+    """Save a view of the experiment's runs that shows their scores, the best first.
+
+    MLflow's page shows no metric until somebody chooses columns. It reads such a choice from a tag,
+    as it does for a view that somebody shares.
+    """
+    runs = client.search_runs([experiment], max_results=100)
+    names = {name for run in runs for name in run.data.metrics}
+    validation = sorted(name for name in names if name.startswith("validation_"))
+    metrics = [name.removeprefix("validation_") for name in validation]
+    columns = [f"metrics.`{part}_{name}`" for name in metrics for part in PARTS]
+    view = {
+        "searchFilter": "",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "orderByKey": columns[0] if columns else "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": [*columns, "attributes.`Description`"],
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(view).encode())).decode()
+    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", f"deflate;{packed}")
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
