@@ -106,6 +106,7 @@ def newest(store: Store) -> str:
 def test_a_job_whose_machines_are_lost_ends_as_if_they_had_not(
     project: Path, store: Store, tmp_path: Path, wait: Wait, losses: int
 ) -> None:
+    train_for(13)
     send_inputs(store, project)
     client = connect(settings())
     job = job_runs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
