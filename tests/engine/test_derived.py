@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,12 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from coldstart import Project, Settings
+from coldstart import Contract, Project, Settings
 from coldstart.bundle import BundlePredictor
 from coldstart.cli import main
 from coldstart.config import ServingSettings
 from coldstart.contract import _derived, register_derived
-from coldstart.data._dataset import load
+from coldstart.data import load, prepare
 from coldstart.errors import UserError
 from coldstart.serve import LiveModel, open_app
 from engine.support import PROJECT
@@ -56,6 +57,7 @@ def of_another_table(columns):
 
 DERIVED = {"density": density, "heavy_and_round": heavy_and_round, "absent": of_another_table}
 OTHERS = {"density": density}
+MORE = {"size": lambda columns: columns["weight"] * columns["length"], **DERIVED}
 FAILING = {"density": lambda columns: columns["weight"].reshape(-1, 7)}
 '''
 
@@ -168,12 +170,12 @@ def streamed(api: TestClient, rows: pl.DataFrame, kind: str) -> list[float]:
     return read(answer.content)["probability true"].to_list()
 
 
-def test_a_bundle_of_other_derived_columns_is_refused_in_one_line(
+def test_a_bundle_whose_derived_column_is_missing_is_refused_in_one_line(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = (
-        "was trained with other derived columns (density, heavy_and_round) than features.py has "
-        "now ({}); run: make train"
+        "was trained with derived columns that features.py lacks now ({}); put them back, or run: "
+        "make train, then make promote"
     )
     with pytest.raises(UserError):
         open_app(project("OTHERS"), bundle, ServingSettings())
@@ -181,11 +183,48 @@ def test_a_bundle_of_other_derived_columns_is_refused_in_one_line(
         capsys.readouterr()
         assert main(project("OTHERS"), command) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line == f"error: bundles/champion {expected.format('density')}"
+        assert line == f"error: bundles/champion {expected.format('heavy_and_round')}"
     register_derived({})
     with pytest.raises(UserError) as refused:
         BundlePredictor(bundle)
-    assert str(refused.value) == f"{bundle} {expected.format('none')}"
+    assert str(refused.value) == f"{bundle} {expected.format('density, heavy_and_round')}"
+
+
+def test_a_champion_predicts_as_before_when_a_derived_column_is_added(bundle: Path) -> None:
+    columns = {"weight": [100, 120], "length": [4, 5], "shape": ["round", "long"]}
+    old = BundlePredictor(bundle)
+    expected = old.predict(old.contract.encode(columns))
+    register_derived(project("MORE").load("derived"))
+    grown = BundlePredictor(bundle)
+    np.testing.assert_array_equal(grown.predict(grown.contract.encode(columns)), expected)
+    now = Contract.load(bundle / "schema.yaml").derived
+    assert list(now) == ["size", "density", "heavy_and_round"]
+
+
+def test_challenger_and_champion_of_different_derived_columns_are_compared(
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = shutil.copytree(bundle.parents[1], tmp_path / "copy")
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
+    assert main(project("MORE"), ["train"]) == 0
+    capsys.readouterr()
+    assert main(project("MORE"), ["promote", "--version", "2"]) in (0, 2)
+    said = "".join(capsys.readouterr())
+    assert "compared with the champion" in said
+    assert "derived" not in said
+
+
+def test_a_derived_column_that_is_left_out_is_printed(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register_derived({"rush": lambda given: given["wieght"]})
+    prepare(Settings.load(project("DERIVED")))
+    expected = "derived column rush is left out: no feature is named 'wieght'; is it 'weight'?"
+    assert expected in capsys.readouterr().out.splitlines()
 
 
 def test_a_new_bundle_of_other_derived_columns_does_not_replace_the_one_that_serves(
@@ -194,7 +233,7 @@ def test_a_new_bundle_of_other_derived_columns_does_not_replace_the_one_that_ser
     model = LiveModel(bundle)
     register_derived(project("OTHERS").load("derived"))
     model.reload()
-    assert "other derived columns" in model.refused
+    assert "derived columns that features.py lacks now (heavy_and_round)" in model.refused
     assert model.version == "1"
 
 

@@ -229,6 +229,19 @@ def test_a_worse_training_does_not_take_the_challengers_place(
     )
 
 
+def test_a_challenger_of_uncommitted_changes_makes_way_and_that_is_printed(
+    project: Registry,
+) -> None:
+    with Path("config.yaml").open("a") as file:
+        file.write("# a change that is not committed\n")
+    project.run("train", "--models", "tree")
+    main(["promote", "--version", "2"])  # which the gate refuses
+    assert project.version("challenger") == "2"
+    printed = project.run("train", "--models", "tree")
+    assert "the challenger so far, version 2, was trained with uncommitted changes" in printed
+    assert project.version("challenger") == "3"
+
+
 def test_a_new_tracking_store_leaves_the_champion_that_is_there(
     project: Registry, monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]
 ) -> None:

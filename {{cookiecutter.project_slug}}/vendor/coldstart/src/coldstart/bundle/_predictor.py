@@ -87,7 +87,7 @@ class BundlePredictor:
     Raises
     ------
     UserError
-        If the bundle is missing or corrupt, or was trained with other derived columns.
+        If the bundle is missing or corrupt, or a derived column of its training is missing now.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,15 +96,14 @@ class BundlePredictor:
         self.fingerprint = checksum(folder / MANIFEST)
         self.contract = Contract.load(folder / CONTRACT)
         self.version = registered_version(folder)
-        if list(self.contract.derived) != self.manifest.derived:
-            trained, now = (
-                ", ".join(names) or "none"
-                for names in (self.manifest.derived, self.contract.derived)
-            )
+        # Those that features.py has more of came later, and are not inputs of this model.
+        missing = [name for name in self.manifest.derived if name not in self.contract.derived]
+        if missing:
             raise UserError(
-                f"{folder} was trained with other derived columns ({trained}) than features.py "
-                f"has now ({now}); run: make train"
+                f"{folder} was trained with derived columns that features.py lacks now "
+                f"({', '.join(missing)}); put them back, or run: make train, then make promote"
             )
+        self.contract.keep_derived(self.manifest.derived)
         options = onnxruntime.SessionOptions()
         # One row leaves nothing to share out, and threads that wait cost the other requests.
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -324,6 +324,16 @@ class Contract(BaseModel):
         names = self.encoded_names
         return registered(names["numbers"], names["strings"])
 
+    def keep_derived(self, names: Sequence[str]) -> None:
+        """Leave out all derived columns but these: a model was trained with them alone.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of registered derived columns, in their order.
+        """
+        self.__dict__["derived"] = {name: self.derived[name] for name in names}
+
     def example(self) -> dict[str, Any]:
         """Return one example row, as a request holds it.
 

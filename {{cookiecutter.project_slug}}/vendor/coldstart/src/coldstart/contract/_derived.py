@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -54,12 +55,28 @@ def register_derived(functions: Mapping[str, DerivedColumn]) -> None:
     _functions.update(functions)
 
 
-def missing_inputs() -> dict[str, str]:
-    """Return the derived columns that were left out, and the input that each lacks."""
-    return dict(_left_out)
+def explain_left_out(columns: Sequence[str]) -> list[str]:
+    """Return a line for each derived column that was left out.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the encoded columns, to suggest one that was meant.
+
+    Returns
+    -------
+    list of str
+        The lines.
+    """
+    lines = []
+    for name, lacking in _left_out.items():
+        near = difflib.get_close_matches(lacking, columns, 1)
+        hint = f"; is it {near[0]!r}?" if near else ""
+        lines.append(f"derived column {name} is left out: no feature is named {lacking!r}{hint}")
+    return lines
 
 
-_left_out: dict[str, str] = {}
+_left_out: dict[str, str] = {}  # derived columns, and the input that each lacks
 
 
 def registered(numbers: Sequence[str], strings: Sequence[str]) -> dict[str, DerivedColumn]:

@@ -14,6 +14,7 @@ import polars as pl
 
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract, EncodedFeatures
+from coldstart.contract._derived import explain_left_out
 from coldstart.data._lags import add_lags, has_history
 from coldstart.data._rows import ROW, ROW_HASH, type_rows
 from coldstart.data._sampling import ReservoirSampler, sample
@@ -215,6 +216,8 @@ def prepare(settings: Settings) -> Dataset:
     raw = read(settings.data)
     for finding in raw.findings:
         print(finding)
+    for line in explain_left_out(contract.encoded_columns()):
+        print(line)
     PREPARED.parent.mkdir(parents=True, exist_ok=True)
     unfinished = [path.with_suffix(".unfinished") for path in (PREPARED, EXAMPLES)]
     digest = ""

@@ -70,6 +70,8 @@ def choose_challenger(
     if better := better_challenger(client, settings, dataset, best):
         print(f"version {best.version} is not better than the challenger, version {better}")
         return
+    if replaced := unlike_challenger(client, settings, dataset):
+        print(replaced)
     registry.set_alias(client, settings, registry.CHALLENGER, best.version)
     print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
     local = registry.BUNDLES / registry.CHAMPION
@@ -84,6 +86,19 @@ def choose_challenger(
         print("to make it the champion, if it is better: make promote")
     else:
         print(f"make serve still predicts {champion.target}; to change that: make promote")
+
+
+def unlike_challenger(client: MlflowClient, settings: Settings, dataset: Dataset) -> str | None:
+    """Return why the challenger so far cannot stay the challenger, if there is a reason."""
+    version = registry.version_of(client, settings, registry.CHALLENGER)
+    if version is None:
+        return None
+    provenance = registry.manifest_of(settings, version).provenance
+    if provenance["data"] != dataset.digest:
+        return f"the challenger so far, version {version}, was trained on other data"
+    if provenance["git_dirty"]:
+        return f"the challenger so far, version {version}, was trained with uncommitted changes"
+    return None
 
 
 def better_challenger(
