@@ -42,7 +42,8 @@ def test_runs_stand_side_by_side_with_the_best_first(
     assert all(len(line) <= 80 for line in shown)
     assert any("price" in line for line in shown)  # one target
     assert "champion" in "".join(shown[linear : linear + 2])
-    assert any("r2" in line and "rmse" in line for line in shown)
+    assert any("R²" in line and "RMSE" in line for line in shown)
+    assert "…" not in "".join(shown)
 
     assert main(["leaderboard", "--last", "1"]) == 0
     assert "tree" not in capsys.readouterr().out

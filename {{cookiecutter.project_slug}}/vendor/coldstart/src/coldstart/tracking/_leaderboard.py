@@ -14,7 +14,13 @@ from coldstart.errors import UserError
 from coldstart.tracking._mlflow import connect
 
 COST = "cost_usd"
-SHOWN = ("average_precision", "roc_auc", "f1_macro", "r2", "rmse")
+SHOWN = {
+    "average_precision": "AP",
+    "roc_auc": "AUC",
+    "f1_macro": "F1",
+    "r2": "R²",
+    "rmse": "RMSE",
+}
 
 
 def leaderboard(settings: Settings, last: int) -> Table:
@@ -61,8 +67,10 @@ def leaderboard(settings: Settings, last: int) -> Table:
     for heading in ("model", "version", "alias"):
         table.add_column(heading, no_wrap=True)
     costly = any(COST in run.data.metrics for run in runs)
-    for heading in ("validation", *metrics, "fit", *(["USD"] if costly else []), "commit"):
-        table.add_column(heading.replace("_", "\n"), justify="right", no_wrap=True)
+    heads = [SHOWN[name] for name in metrics]
+    for heading in ("validation", *heads, "fit", *(["USD"] if costly else []), "commit"):
+        width = 8 if heading == "commit" else 5  # a long name gives way, not a number
+        table.add_column(heading, justify="right", no_wrap=True, min_width=width)
     for run in sorted(runs, key=validation_score, reverse=True):
         registered = versions.get(run.info.run_id, "")
         commit = run.data.tags.get("git_commit", "")[:7]
