@@ -187,8 +187,9 @@ def set_number(
             return False
         profile.missing(spelled)
         shown = ", ".join(repr(one) for one in spelled[:3])
-        some = "cell is" if len(unread) == 1 else "cells are"
-        profile.notes.append(f"{len(unread)} {some} not numeric and count as missing: {shown}")
+        single = len(unread) == 1
+        some = "cell is not numeric and counts" if single else "cells are not numeric and count"
+        profile.notes.append(f"{len(unread)} {some} as missing: {shown}")
     written = {key: value for key, value in style.items() if key != "type"}
     if written:
         values = typed(pl.DataFrame({"x": present[:50]}), style)[1]
@@ -282,6 +283,7 @@ def set_category_or_text(profile: ColumnProfile, spellings: list[str]) -> None:
         profile.settings["missing_values"] = missing
         kept = [one for one in spellings if is_missing(one)]
         if kept and profile.type == "category":
-            profile.notes.append(f"{', '.join(map(repr, kept[:3]))} is a category")
+            some = "is a category" if len(kept) == 1 else "are categories"
+            profile.notes.append(f"{', '.join(map(repr, kept[:3]))} {some}")
     elif any(one == "NA" for one in spellings):
         profile.notes.append("'NA' is a category here, not a missing value")

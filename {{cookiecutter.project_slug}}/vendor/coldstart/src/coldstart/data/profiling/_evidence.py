@@ -128,7 +128,7 @@ def filled_afterwards(context: LeakContext, name: str) -> tuple[str, float | Non
         if min(there, absent) < 10:
             return "", None
         name = context.target_profile.name
-        why = f"Whether it is filled in gives {name} away ({target.metric} of that alone"
+        why = f"Whether it is filled in predicts {name} ({target.metric} of that alone"
         return f"{why}: {score:.3f}), so it is filled in afterwards.", score
     if not target.classifies:
         return "", None
