@@ -26,7 +26,7 @@ import onnx
 import pytest
 import yaml
 from bird_strikes.models import FAMILIES
-from filelock import FileLock
+from conftest import GeneratedProject
 from mlflow import MlflowClient
 
 from coldstart.bundle import _bundle as bundle
@@ -272,21 +272,20 @@ def served() -> Callable[..., AbstractContextManager[Api]]:
 def trained(
     tmp_path_factory: pytest.TempPathFactory,
     run_command: Callable[..., subprocess.CompletedProcess[str]],
+    once: Callable[..., GeneratedProject],
 ) -> Path:
     """A copy of this project, in which `train --models linear,tree` ran on its real data.
 
     Tests must not change it: those that would take a copy. The processes of one run share it.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "trained-in-place"
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "bundles" / "champion").exists():
-            folder.mkdir()
-            for name in ("config.yaml", "schema.yaml"):
-                shutil.copy(TEMPLATE / name, folder)
-            shutil.copytree(TEMPLATE / "data" / "raw", folder / "data" / "raw")
-            done = run_command(folder, "train", "--models", "linear,tree")
-            assert done.returncode == 0, done.stderr
-    return folder
+
+    def make() -> GeneratedProject:
+        folder = tmp_path_factory.mktemp("trained")
+        for name in ("config.yaml", "schema.yaml"):
+            shutil.copy(TEMPLATE / name, folder)
+        shutil.copytree(TEMPLATE / "data" / "raw", folder / "data" / "raw")
+        done = run_command(folder, "train", "--models", "linear,tree")
+        assert done.returncode == 0, done.stderr
+        return GeneratedProject(folder)
+
+    return once("trained in place", make).path

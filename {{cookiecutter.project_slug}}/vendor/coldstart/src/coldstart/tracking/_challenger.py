@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from coldstart.bundle._bundle import verify_bundle
+from coldstart.bundle._bundle import Manifest, verify_bundle
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
@@ -67,11 +67,13 @@ def choose_challenger(
     registry.rewrite_card(
         client, settings, best.version, lambda card: with_families(card, families)
     )
-    if better := better_challenger(client, settings, dataset, best):
-        print(f"version {best.version} is not better than the challenger, version {better}")
-        return
-    if replaced := unlike_challenger(client, settings, dataset):
-        print(replaced)
+    if version := registry.version_of(client, settings, registry.CHALLENGER):
+        challenger = registry.manifest_of(settings, version)
+        if reason := incomparable(challenger, dataset):
+            print(f"the challenger so far, version {version}, {reason}")
+        elif challenger.metrics["validation"] > best.metrics["validation"]:
+            print(f"version {best.version} is not better than the challenger, version {version}")
+            return
     registry.set_alias(client, settings, registry.CHALLENGER, best.version)
     print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
     local = registry.BUNDLES / registry.CHAMPION
@@ -88,30 +90,10 @@ def choose_challenger(
         print(f"make serve still predicts {champion.target}; to change that: make promote")
 
 
-def unlike_challenger(client: MlflowClient, settings: Settings, dataset: Dataset) -> str | None:
-    """Return why the challenger so far cannot stay the challenger, if there is a reason."""
-    version = registry.version_of(client, settings, registry.CHALLENGER)
-    if version is None:
-        return None
-    provenance = registry.manifest_of(settings, version).provenance
-    if provenance["data"] != dataset.digest:
-        return f"the challenger so far, version {version}, was trained on other data"
-    if provenance["git_dirty"]:
-        return f"the challenger so far, version {version}, was trained with uncommitted changes"
+def incomparable(challenger: Manifest, dataset: Dataset) -> str | None:
+    """Return why a challenger makes way whatever its score, or None."""
+    if challenger.provenance["data"] != dataset.digest:
+        return "was trained on other data"
+    if challenger.provenance["git_dirty"]:
+        return "was trained with uncommitted changes"
     return None
-
-
-def better_challenger(
-    client: MlflowClient, settings: Settings, dataset: Dataset, best: Candidate
-) -> str | None:
-    """Return the version of the challenger if it was trained on the same data and is better."""
-    version = registry.version_of(client, settings, registry.CHALLENGER)
-    if version is None:
-        return None
-    challenger = registry.manifest_of(settings, version)
-    same = (
-        challenger.provenance["data"] == dataset.digest and not challenger.provenance["git_dirty"]
-    )
-    return (
-        version if same and challenger.metrics["validation"] > best.metrics["validation"] else None
-    )
