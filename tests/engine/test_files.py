@@ -237,6 +237,7 @@ def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
 ) -> None:
     with served(small_bundle.parents[1], "--serving.file-bytes", "100") as api:
         assert post(api, (GOOD + "A,true,1\n" * 100).encode(), CSV).status_code == 413
+        wait_for_the_end(api)  # the next loop counts processes
         address = (api.base_url.host, api.base_url.port)
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
         slow = [socket.create_connection(address, timeout=60) for _ in range(2)]
