@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from cookiecutter.main import cookiecutter
@@ -131,6 +131,18 @@ class GeneratedProject:
         """Return the files that git keeps, or would, as paths relative to it."""
         listed = self.run("git", "ls-files", "--cached", "--others", "--exclude-standard")
         return set(listed.stdout.splitlines())
+
+
+def lack(what: str) -> NoReturn:
+    """Skip a test for the lack of something, or fail it where NEED_ALL says that all is there."""
+    tell = pytest.fail if os.environ.get("NEED_ALL") else pytest.skip
+    tell(what)
+    raise AssertionError
+
+
+def needs(there: object, what: str) -> pytest.MarkDecorator:
+    """Mark tests that are skipped for the lack of something, unless NEED_ALL is set."""
+    return pytest.mark.skipif(not (there or os.environ.get("NEED_ALL")), reason=what)
 
 
 def kept(folder: Path = ROOT) -> list[Path]:
@@ -286,11 +298,10 @@ def copied(installed: GeneratedProject, tmp_path: Path) -> GeneratedProject:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; skip where there is none, or fail where NEED_DOCKER wants everything."""
+    """Debian's Chromium; skip where there is none."""
     found = shutil.which("chromium")
     if not found:
-        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell("chromium is not installed: apt install chromium")
+        lack("chromium is not installed: apt install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found)
         yield browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import re
@@ -14,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, GeneratedProject, clean_environment
+from conftest import ROOT, GeneratedProject, clean_environment, needs
 
 PROGRAMS = ROOT / "tests" / "bench" / "programs"
 BENCH = [sys.executable, str(ROOT / "tests" / "bench" / "bench.py")]
 
 
-NEEDS_WRK = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt install wrk")
+NEEDS_WRK = needs(shutil.which("wrk"), "wrk is missing: apt install wrk")
 
 
 def run_bench(project: GeneratedProject, *options: str) -> str:
@@ -29,6 +30,20 @@ def run_bench(project: GeneratedProject, *options: str) -> str:
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def assert_verdicts(printed: str) -> None:
+    """Check that each target is called met or missed as its own figures say."""
+    lines = re.findall(
+        r"\| ([<>])= ([\d.,]+) +\| ([\d.,e+-]+|never) +\| (\w+) +\|",
+        printed.partition("Targets")[2],
+    )
+    assert lines
+    for sign, target, measured, verdict in lines:
+        aim = float(target.replace(",", ""))
+        value = float("inf") if measured == "never" else float(measured.replace(",", ""))
+        if value != aim:  # which rounding may have made of either
+            assert verdict == ("met" if (value > aim) is (sign == ">") else "missed")
 
 
 def assert_serving(printed: str) -> None:
@@ -51,7 +66,9 @@ def assert_tables(printed: str) -> None:
 
 @pytest.mark.slow
 def test_the_benchmark_measures_large_tables(trained: GeneratedProject) -> None:
-    assert_tables(run_bench(trained, "--parts", "scale"))
+    printed = run_bench(trained, "--parts", "scale")
+    assert_tables(printed)
+    assert_verdicts(printed)
 
 
 @pytest.mark.slow
@@ -65,6 +82,7 @@ def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     assert "**The core of a worker** (measured)" in page.read_text()
     assert_serving(printed)
     assert_tables(printed)
+    assert_verdicts(printed)
     targets = printed.partition("Targets")[2]
     assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1
     for server in (
@@ -75,6 +93,29 @@ def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     assert "bare PyTorch" in printed
     assert "Weak scaling" in printed or "Two machines: not measured" in printed
     assert re.search(r"\| 40,000 +\| streamed +\| 3\d,\d{3} ", printed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "measured", "shown", "verdict"),
+    [
+        ("at_least", 0.9, [0.7, 0.95, 0.89], "0.89", "missed"),
+        ("at_least", 0.9, [0.7, 0.95, 0.91], "0.91", "met"),
+        ("at_most", 100, [99, 107, 110], "107", "missed"),
+        ("at_most", 100, [99, 100, 110], "100", "met"),
+        ("at_most", 2, [1e9], "never", "missed"),
+    ],
+)
+def test_a_target_is_met_by_the_median_or_called_missed(
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    target: float,
+    measured: list[float],
+    shown: str,
+    verdict: str,
+) -> None:
+    monkeypatch.syspath_prepend(PROGRAMS.parent)
+    row = getattr(importlib.import_module("targets"), kind)("a figure", target, measured)
+    assert row[2:] == [shown, verdict]
 
 
 def test_without_wrk_it_says_what_to_install() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from conftest import GeneratedProject, ask, free_port
+from conftest import GeneratedProject, ask, free_port, needs
 from test_images import ROWS, docker, engine
 from test_lambda import TOKEN, registry
 
@@ -308,7 +308,7 @@ def run(*command: Any) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
+@needs(os.getuid() == 0, "a second engine is started by root alone")
 def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
     project: GeneratedProject, tmp_path: Path
 ) -> None:
@@ -345,7 +345,7 @@ def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
 
 
 @pytest.mark.weekly
-@pytest.mark.skipif(os.getuid() != 0, reason="a second engine is started by root alone")
+@needs(os.getuid() == 0, "a second engine is started by root alone")
 def test_images_go_by_a_registry_with_the_persons_own_login(
     project: GeneratedProject, tmp_path: Path, registry: str
 ) -> None:

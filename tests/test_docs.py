@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, clean_environment, kept
+from conftest import ROOT, clean_environment, kept, lack
 from pydantic import BaseModel
 
 import coldstart
@@ -215,7 +215,7 @@ def as_of(tmp_path: Path) -> Callable[[str], set[str]]:
     """`as_of(commit)`: the commands of make in a commit, here and in a generated project."""
     commits = [commit for _, _, commit, _ in versions()]
     if any(subprocess.run(["git", "cat-file", "-e", one], cwd=ROOT).returncode for one in commits):
-        pytest.skip("the history is not here: git fetch --unshallow")
+        lack("the history is not here: git fetch --unshallow")
 
     def offered(commit: str) -> set[str]:
         folder = tmp_path / commit

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GeneratedProject, free_port
+from conftest import GeneratedProject, free_port, lack
 from test_images import LOCKED, ROWS, docker, engine, inspect, predict
 
 pytestmark = pytest.mark.slow
@@ -270,8 +270,7 @@ def moto(project: GeneratedProject) -> Iterator[int]:
 def registry(tmp_path: Path) -> Iterator[str]:
     """Address of a registry that knows moto's user and token."""
     if not shutil.which("docker-registry"):
-        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell("there is no docker-registry; on Debian: apt install docker-registry")
+        lack("there is no docker-registry; on Debian: apt install docker-registry")
     port = free_port()
     (tmp_path / "users").write_text(USERS)
     settings = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TRAINING, GeneratedProject, clean_environment, free_port
+from conftest import ROOT, TRAINING, GeneratedProject, clean_environment, free_port, lack
 from test_images import docker, engine, inspect
 
 pytestmark = pytest.mark.slow
@@ -136,7 +136,7 @@ def platform(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     if subprocess.run(
         ["docker", "compose", "version"], capture_output=True, check=False
     ).returncode:
-        pytest.skip("docker compose is not installed")
+        lack("docker compose is not installed")
     for image in IMAGES:
         commands = [["docker", "image", "inspect", image], ["docker", "pull", "--quiet", image]]
         commands.append([str(ROOT / "infra/testbed/platform.sh")])

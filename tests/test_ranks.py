@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, GeneratedProject, clean_environment
+from conftest import ROOT, GeneratedProject, clean_environment, needs
 
 sys.path.append(str(ROOT / "tests" / "bench"))
 from weak import ADDRESSES, PORT, machines
@@ -38,9 +38,7 @@ sys.exit(main(PROJECT, ["train", "--models", "neural"]))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("ip"), reason="namespaces need root and iproute2"
-)
+@needs(os.geteuid() == 0 and shutil.which("ip"), "namespaces need root and iproute2")
 def test_a_slow_store_is_waited_for_and_a_machine_that_vanishes_is_not(
     installed: GeneratedProject, tmp_path: Path
 ) -> None:

@@ -62,6 +62,19 @@ def test_only_who_has_a_key_is_answered_and_keys_change_without_a_restart(
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
 
 
+@pytest.mark.parametrize("place", [0, 1, 2, 31, 32, 62, 63])
+def test_every_digit_of_a_hash_counts(
+    client: Callable[..., TestClient], tmp_path: Path, place: int
+) -> None:
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann")
+    name, known = path.read_text().split()
+    other = "0" if known[place] != "0" else "1"
+    path.write_text(f"{name} {known[:place]}{other}{known[place + 1 :]}\n")
+    answer = client(keys=path).post("/predict", json=ROWS, headers=bearer(key))
+    assert answer.status_code == 401
+
+
 def test_the_documentation_is_open_and_says_which_key_is_needed_where(
     client: Callable[..., TestClient], tmp_path: Path
 ) -> None:
@@ -155,6 +168,30 @@ def test_beyond_max_concurrency_requests_are_refused_without_waiting() -> None:
 
     asyncio.run(ask())
     assert codes == [503] * 3 + [200] * 3
+
+
+def test_requests_that_end_with_an_exception_leave_room_for_others() -> None:
+    fails = True
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if fails:
+            raise ConnectionResetError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    codes: list[int] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    limits = Limits(app, max_concurrency=2)
+    scope = {"type": "http", "path": "/predict", "headers": []}
+    for _ in range(5):
+        with pytest.raises(ConnectionResetError):
+            asyncio.run(limits(scope, None, send))  # type: ignore[arg-type]
+    fails = False
+    asyncio.run(limits(scope, None, send))  # type: ignore[arg-type]
+    assert codes == [200]
 
 
 def test_answers_tell_browsers_to_be_careful_and_nothing_of_the_server(

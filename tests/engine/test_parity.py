@@ -87,3 +87,18 @@ def test_a_difference_in_hostile_rows_alone_is_enough(tmp_path: Path) -> None:
     known = EncodedFeatures(np.nan_to_num(rows.numbers[:100]), rows.strings[:100])
     with pytest.raises(UserError, match="an adversarial row"):
         check_parity(model, predictor, known)
+
+
+def test_one_row_whose_prediction_is_not_a_number_is_enough(tmp_path: Path) -> None:
+    model, predictor, rows = fitted("passthrough", tmp_path)
+    predict_well = predictor.predict
+    row = int(np.argmin(predict(model, rows)[:, 1]))  # its label would stay the same
+
+    def predict_badly(given: EncodedFeatures) -> np.ndarray:
+        found = predict_well(given).copy()
+        found[row] = np.nan
+        return found
+
+    predictor.predict = predict_badly  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=rf"1 of \d+ rows.*\n  row {row}: .* became \[nan, nan\]"):
+        check_parity(model, predictor, rows)

@@ -107,6 +107,19 @@ def test_no_group_is_on_two_sides() -> None:
     assert set(part) == set(PARTS[:3])
 
 
+@pytest.mark.parametrize("count", [300, 3000])
+def test_a_group_with_a_class_that_no_other_has_stays_whole(count: int) -> None:
+    """Its class has to be trained on, and all of its other rows with it."""
+    rows = table(count, owner=[f"owner {i % 40}" for i in range(count)])
+    kinds = [f"rare {i}" if i < 5 else "ab"[i // 40 % 2] for i in range(count)]
+    rows = rows.with_columns(y=pl.Series(kinds))
+    columns = {"owner": {"type": "category", "role": "group"}, "y": {"type": "category"}}
+    columns["y"]["role"] = "target"
+    for part in splits(rows, contract(**columns), SplitSettings(), seed=0):
+        sides = rows.with_columns(part=part).group_by("owner").agg(pl.col("part").n_unique())
+        assert sides["part"].to_list() == [1] * 40
+
+
 def test_a_random_split_keeps_the_shares_of_the_classes() -> None:
     rows = table(1000).with_columns(y=pl.int_range(1000) % 10 == 0)
     part = split(rows, PLAIN, SplitSettings(), seed=0)

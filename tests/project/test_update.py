@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, GeneratedProject
+from conftest import ROOT, GeneratedProject, lack
 from overlay import make_environment
 from test_ways import commit_what_stands_here, run, tool
 
@@ -105,7 +105,7 @@ def test_a_project_that_held_all_code_becomes_one_of_today_with_ones_own_edits(
     template = tmp_path / "template"
     run(tmp_path, "git", "clone", "--quiet", ROOT, template)
     if subprocess.run(["git", "cat-file", "-e", OLDER], cwd=template).returncode:
-        pytest.skip("the older version is not in this clone: git fetch --unshallow")
+        lack("the older version is not in this clone: git fetch --unshallow")
     run(template, "git", "checkout", "--quiet", "-B", "main", OLDER)
     project = made_by_cruft(template, tmp_path)
     config, contract = project.path / "config.yaml", project.path / "schema.yaml"

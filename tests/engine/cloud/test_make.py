@@ -7,10 +7,11 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import needs
 
 from engine.support import TEMPLATE
 
-pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+pytestmark = needs(shutil.which("make"), "make is not installed")
 
 
 def command(*arguments: str) -> list[str]:

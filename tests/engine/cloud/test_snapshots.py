@@ -64,6 +64,32 @@ def test_an_interrupted_snapshot_is_not_restored(store: Store, tmp_path: Path) -
     assert len(store.names(OBJECTS)) == 2
 
 
+def test_a_file_that_is_written_to_while_it_is_sent_is_in_no_snapshot(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Snapshots(store, tmp_path)
+    log = tmp_path / "training.log"
+    log.write_text("first\n")
+    assert here.take({})
+    log.write_text("second\n")
+
+    def put_slowly(*arguments: object, **options: object) -> None:
+        with log.open("a") as file:  # in place, as programs write a log
+            file.write("third\n")
+        real(*arguments, **options)  # type: ignore[arg-type]
+
+    real = store.put
+    monkeypatch.setattr(store, "put", put_slowly)
+    assert not here.take({})
+    monkeypatch.undo()
+    assert len(store.names(LISTS)) == 1
+    elsewhere(store, tmp_path)
+    assert (tmp_path / "elsewhere/training.log").read_text() == "first\n"
+    assert here.take({})
+    elsewhere(store, tmp_path)
+    assert (tmp_path / "elsewhere/training.log").read_text() == "second\nthird\n"
+
+
 def cut_off_at(store: Store, start: str) -> object:
     """The store's `put`, with a machine that ends before it writes such a name."""
     real = store.put

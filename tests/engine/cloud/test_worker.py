@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import lack
 
 from coldstart.bundle._bundle import checksum
 from coldstart.cli._commands import Train
@@ -250,7 +251,7 @@ def test_a_full_disk_fails_the_job_in_a_line(
     mount = f"mkdir {full} && mount -t tmpfs -o size={size} none {full}"
     alone = ("unshare", "--map-root-user", "--mount")
     if subprocess.run([*alone, "sh", "-ec", "mount -t tmpfs none /mnt"]).returncode:
-        pytest.skip("no disk may be mounted here")
+        lack("no disk may be mounted here")
     send_inputs(store, project)
     process = machine(tmp_path / "work", store, (*alone, "sh", "-ec", f'{mount}; exec "$@"', "sh"))
     assert process.wait(120) == 2

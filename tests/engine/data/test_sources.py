@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 import polars as pl
 import pytest
+from conftest import lack
 from moto.server import ThreadedMotoServer
 
 from coldstart.data.sources import _database as database
@@ -311,7 +312,7 @@ def postgres() -> Iterator[str]:
     path = os.pathsep.join(places)
     initdb, pg_ctl = (shutil.which(name, path=path) for name in ("initdb", "pg_ctl"))
     if not (initdb and pg_ctl):
-        pytest.skip("PostgreSQL is not installed (on Debian and Ubuntu: apt install postgresql)")
+        lack("PostgreSQL is not installed (on Debian and Ubuntu: apt install postgresql)")
     folder = tempfile.mkdtemp()  # pytest's own folders are closed to other users
     run: dict[str, Any] = {"check": True, "capture_output": True, "cwd": folder, "timeout": 60}
     if os.geteuid() == 0:  # as which PostgreSQL refuses to run

@@ -18,6 +18,7 @@ from time import time
 import pytest
 import torch
 import yaml
+from conftest import lack, needs
 
 from coldstart.doctor import _machine as machine
 from coldstart.doctor import _software as software
@@ -175,7 +176,7 @@ def test_an_engine_that_does_not_respond_is_reported(
     assert ask()["docker"] == "ok its engine responds"
 
 
-@pytest.mark.skipif(not shutil.which("docker"), reason="docker is not installed")
+@needs(shutil.which("docker"), "docker is not installed")
 def test_dockers_own_program_reports_that_no_engine_responds(ask: Ask, monkeypatch: Patch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     assert ask()["docker"].startswith("note its engine does not respond (")
@@ -220,7 +221,7 @@ def test_a_full_disk_is_reported(ask: Ask, tmp_path: Path, monkeypatch: Patch) -
     try:
         subprocess.run([*new_space, "mount -t tmpfs none /mnt"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no disk may be mounted here")
+        lack("no disk may be mounted here")
     (tmp_path / "disk").mkdir()
     script = (
         f"mount -t tmpfs -o size=1m none {tmp_path}/disk; cp -r . {tmp_path}/disk; "
@@ -258,7 +259,7 @@ def test_a_port_for_administrators_is_reported() -> None:
     command = [*less, sys.executable, "-m", PACKAGE, "doctor", "--serving.port", "80"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "port 80: free" in done.stdout:
-        pytest.skip("everybody may listen on port 80 here")
+        lack("everybody may listen on port 80 here")
     assert "wrong  port 80: only an administrator may listen on it" in done.stdout, done.stderr
     assert "make serve PORT=1024" in done.stdout
 
@@ -365,7 +366,7 @@ def test_a_provider_without_checks_is_refused(capsys: Capture) -> None:
     assert "there are no checks for ON=mars; " in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@needs(shutil.which("make"), "make is not installed")
 def test_make_passes_the_options_on() -> None:
     # The tests may have been started by make, too.
     outside = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}

@@ -83,7 +83,9 @@ def test_alarms_are_seldom_false_and_large_changes_are_found(kind: str) -> None:
             end="",
         )
         assert false <= 0.02
-        assert second >= (0.99 if rows >= 500 else 0)
+        # Fifty rows show little: some of the samples are enough.
+        assert second >= (0.99 if rows >= 500 else 0.05)
+        assert false <= first <= second
 
 
 def answers(dice: np.random.Generator, rows: int, noise: float) -> HeldOutPredictions:

@@ -132,6 +132,15 @@ def test_what_is_past_is_ended_in_every_region_and_what_is_not_ours_is_never_tou
     assert len(alive(aws)) == len(stays) - 2
 
 
+def test_a_minute_before_its_deadline_a_machine_stays_and_a_minute_after_it_ends(
+    aws: Aws, capsys: Capture
+) -> None:
+    before, after = launch(aws, left=60), launch(aws, left=-60)
+    assert sweep("--yes") == 0
+    assert f"instance {after}: ended" in capsys.readouterr().out
+    assert alive(aws) == {before}
+
+
 def test_a_disk_that_stays_when_its_machine_goes_is_deleted_too(aws: Aws) -> None:
     launch(aws, disk_stays=True)
     assert len(disks(aws)) == 1
