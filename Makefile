@@ -48,10 +48,13 @@ newest: .venv/ready ## lint and test a generated project with the newest version
 	@rm -rf .newest && .venv/bin/cookiecutter --no-input . --output-dir .newest
 	@$(MAKE) -C .newest/bird-strikes pins && $(MAKE) -C .newest/bird-strikes lint test
 
+mutants: .venv/ready ## change the code of what is promised, and count what no test notices
+	@.venv/bin/python tests/mutants.py
+
 bench: .venv/ready ## measure serving, training and large tables beside other tools
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
 scale: .venv/ready ## write docs/reference/scale.md from a benchmark of the API
 	@.venv/bin/python tests/bench/bench.py --parts serving --write docs/reference/scale.md $(BENCH)
 
-.PHONY: help setup demo test test-engine test-weekly lint docs picture newest bench scale
+.PHONY: help setup demo test test-engine test-weekly lint docs picture newest mutants bench scale

@@ -255,6 +255,8 @@ def test_a_port_in_use_is_reported_with_a_free_one(ask: Ask) -> None:
 def test_a_port_for_administrators_is_reported() -> None:
     less: list[str] = []
     if os.geteuid() == 0:  # who may do everything gives that right away
+        if not shutil.which("setpriv"):
+            lack("setpriv is not installed: apt install util-linux")
         less = ["setpriv", "--bounding-set", "-net_bind_service"]
     command = [*less, sys.executable, "-m", PACKAGE, "doctor", "--serving.port", "80"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

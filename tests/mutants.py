@@ -1,0 +1,103 @@
+"""Mutation testing of what the evaluation and the API promise: `make mutants`.
+
+mutmut changes one operator, number or word of the functions below at a time, runs the tests that
+call them, and counts the mutants that no test notices. It needs a folder `src`, so it works on a
+copy of the repository in `.mutants`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".mutants"
+ENGINE = "{{cookiecutter.project_slug}}/vendor/coldstart"
+CODE = {
+    "data/_splitting.py": ("split", "split_units", "rolling", "cross_validation"),
+    "train/_folds.py": ("train_and_validation_rows", "predict_test_rows"),
+    "train/_evaluation.py": ("tune_threshold", "best_threshold"),
+    "export/_onnx.py": ("check_parity",),
+    "serve/_access.py": ("holder", "take", "read_keys"),
+    "serve/_limits.py": ("__call__",),
+    "cloud/_snapshots.py": ("restore", "fetch", "write"),
+    "cloud/aws/_inventory.py": ("overdue",),
+}
+"""Functions of the engine, by module."""
+TESTS = (
+    "test_splitting.py",
+    "test_test_rows.py",
+    "test_parity.py",
+    "test_limits.py",
+    "cloud/test_snapshots.py",
+    "cloud/aws/test_sweep.py",
+)
+"""Tests of those functions that run in seconds."""
+MESSAGES = [r"\braise ", r"\bprint\(", r"error_body", r"UserError\("]
+"""Lines whose text may change; no test holds the words of a message."""
+
+
+def main() -> int:
+    """Run mutmut, print a table, and return its exit code."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    copy()
+    chosen = [
+        f"coldstart.{module.removesuffix('.py').replace('/', '.')}.x*{name}__mutmut_*"
+        for module, names in CODE.items()
+        for name in names
+    ]
+    mutmut = Path(sys.executable).with_name("mutmut")
+    code = subprocess.run([mutmut, "run", *chosen], cwd=FOLDER).returncode
+    listed = [mutmut, "results", "--all", "true"]
+    found = subprocess.run(listed, cwd=FOLDER, capture_output=True, text=True, check=True).stdout
+    print(table(found))
+    return code
+
+
+def copy() -> None:
+    """Copy the files that git keeps, with the engine's source where mutmut looks for it."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if not (ROOT / name).is_file():
+            continue
+        target = FOLDER / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    shutil.copytree(FOLDER / ENGINE / "src", FOLDER / "src")
+    settings = {
+        "source_paths": ["src"],
+        "only_mutate": [f"src/coldstart/{module}" for module in CODE],
+        "also_copy": [ENGINE.partition("/")[0]],
+        "do_not_mutate_patterns": MESSAGES,
+        "pytest_add_cli_args": ["-p", "no:cacheprovider"],
+        "pytest_add_cli_args_test_selection": [f"tests/engine/{test}" for test in TESTS],
+        # Not forked after a test ran: threads of polars would be missing.
+        "process_isolation": "forkserver",
+    }
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
+    with (FOLDER / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.writelines(["\n[tool.mutmut]\n", *lines])
+
+
+def table(results: str) -> str:
+    """Return a table of the mutants of each function."""
+    counts: dict[str, Counter[str]] = {}
+    for name, outcome in re.findall(r"coldstart\.(\S+)__mutmut_\d+: (.*)", results):
+        if outcome != "not checked":
+            function = re.sub(r"x(_|ǁ\w+ǁ)", "", name).replace("ǁ", ".")
+            counts.setdefault(function, Counter())[outcome] += 1
+    lines = ["| function | mutants | noticed | not noticed |", "|---|---|---|---|"]
+    for function, found in counts.items():
+        noticed = found["killed"] + found["timeout"]
+        lines.append(f"| `{function}` | {found.total()} | {noticed} | {found.total() - noticed} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
