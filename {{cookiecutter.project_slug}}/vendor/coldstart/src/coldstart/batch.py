@@ -35,8 +35,9 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     file : Path
         CSV, TSV or Parquet. A column that may be missing may be left out.
     out : Path
-        CSV, TSV or Parquet, by its name. The columns of `file` are kept. The file appears when it
-        is complete.
+        CSV, TSV or Parquet, by its name. The columns of `file` are kept, and those of predictions
+        added: `label` and `probability` of each class, or `value`. If `file` has a column of that
+        name, `predicted` stands before it. The file appears when it is complete.
 
     Returns
     -------
@@ -77,9 +78,6 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
     classes = predictor.manifest.classes
-    added = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
-    if taken := [name for name in present if name in added]:
-        raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.
     size = max(raw.rows, 1) if contract.lags else ROWS
@@ -99,13 +97,23 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
             prediction = predictor.predict(features).astype(np.float64)
             bar.update(len(rows))
             if not classes:
-                yield rows.with_columns(pl.Series("value", prediction[:, 0]))
+                yield rows.with_columns(pl.Series(free_name("value", present), prediction[:, 0]))
                 continue
             labels = np.array(classes)[predictor.labels(prediction)]
-            shares = [
-                pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
-            ]
-            yield rows.with_columns(pl.Series("label", labels), *shares)
+            yield rows.with_columns(
+                pl.Series(free_name("label", present), labels),
+                *(
+                    pl.Series(free_name(f"probability {name}", present), prediction[:, i])
+                    for i, name in enumerate(classes)
+                ),
+            )
+
+
+def free_name(name: str, present: list[str]) -> str:
+    """Return a name for a column of predictions that no column of the file has."""
+    while name in present:
+        name = f"predicted {name}"
+    return name
 
 
 def needed(contract: Contract, present: list[str], file: Path) -> dict[str, BaseColumn]:
