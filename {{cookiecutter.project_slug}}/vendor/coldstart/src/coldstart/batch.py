@@ -15,7 +15,7 @@ from coldstart.config._settings import Dialect
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract.columns import BaseColumn
 from coldstart.data._dataset import encode
-from coldstart.data._lags import add_lags
+from coldstart.data._recursive import add_known_lags, predict_series
 from coldstart.data._streams import prefetch, write_csv, write_parquet
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
@@ -83,21 +83,23 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     size = max(raw.rows, 1) if contract.lags else ROWS
     validator = TableValidator(columns)
 
-    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures]]:
+    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | np.ndarray]]:
         for rows in raw.slices(size):
             typed = validator(rows.with_columns(nulls))
             validator.check(raw.locate)
-            if contract.lags:
-                typed = add_lags(typed, contract)
-            yield rows, encode(contract, typed)
+            yield (
+                rows,
+                with_lags(predictor, typed, file) if contract.lags else encode(contract, typed),
+            )
 
     with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
-        for rows, features in prefetch(read()):
-            # As float64, which prints as the API's responses do.
-            prediction = predictor.predict(features).astype(np.float64)
+        for rows, found in prefetch(read()):
+            prediction = found if isinstance(found, np.ndarray) else predictor.predict(found)
+            prediction = prediction.astype(np.float64)  # prints as the API's responses do
             bar.update(len(rows))
             if not classes:
-                yield rows.with_columns(pl.Series(free_name("value", present), prediction[:, 0]))
+                values = pl.Series(free_name("value", present), prediction[:, 0])
+                yield rows.with_columns(values.fill_nan(None))
                 continue
             labels = np.array(classes)[predictor.labels(prediction)]
             yield rows.with_columns(
@@ -107,6 +109,22 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
                     for i, name in enumerate(classes)
                 ),
             )
+
+
+def with_lags(
+    predictor: BundlePredictor, typed: pl.DataFrame, file: Path
+) -> EncodedFeatures | np.ndarray:
+    """Return rows with their lags; or, if lags of the target are not given, their forecasts."""
+    contract = predictor.contract
+    try:
+        if set(contract.target_lags) <= set(typed.columns):
+            return encode(contract, add_known_lags(typed, contract))
+        values = predict_series(typed, contract, predictor.manifest.horizon, predictor.predict)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    if short := int(np.isnan(values).sum()):
+        print(f"{short} row(s) have too few earlier rows to be predicted", file=sys.stderr)
+    return values[:, None]
 
 
 def free_name(name: str, present: list[str]) -> str:

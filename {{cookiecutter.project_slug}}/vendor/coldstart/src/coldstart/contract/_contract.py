@@ -214,6 +214,12 @@ class Contract(BaseModel):
             if isinstance(column, Number) and column.lag_of
         }
 
+    @cached_property
+    def target_lags(self) -> dict[str, int]:
+        """Steps of the columns that are the target's earlier values, by name."""
+        lags = self.lags.items()
+        return {name: lag.steps for name, lag in lags if lag.lag_of == self.target}
+
     @property
     def classifies(self) -> bool:
         """Whether the target is a class (classification) or a number (regression)."""

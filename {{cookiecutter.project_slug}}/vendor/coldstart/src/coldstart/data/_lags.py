@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from coldstart.contract._contract import Contract
@@ -60,6 +61,20 @@ def has_history(table: pl.DataFrame, contract: Contract) -> pl.Series:
     rank = pl.col(time).rank("ordinal")
     rank = rank.over(series) if series else rank
     return table.select(rank > max(steps, default=0)).to_series()
+
+
+def series_bounds(table: pl.DataFrame, contract: Contract) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each row's series begins and ends, in a table sorted by series and time.
+
+    Returns
+    -------
+    begin, end : ndarray of int64, shape (n,)
+        Number of the first row of the series, and of the first row after it.
+    """
+    series = contract.names("series")
+    runs = table[series[0]].rle_id().to_numpy() if series else np.zeros(len(table), np.int64)
+    begins = np.searchsorted(runs, np.arange(runs.max(initial=-1) + 2))
+    return begins[runs], begins[runs + 1]
 
 
 def read_lags(path: Path, contract: Contract) -> tuple[pl.DataFrame, pl.Series]:
