@@ -123,7 +123,9 @@ def with_lags(
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     if short := int(np.isnan(values).sum()):
-        print(f"{short} row(s) have too few earlier rows to be predicted", file=sys.stderr)
+        print(
+            f"{short} row(s) have too few earlier rows: their prediction is empty", file=sys.stderr
+        )
     return values[:, None]
 
 

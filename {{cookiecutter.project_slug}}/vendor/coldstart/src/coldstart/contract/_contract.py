@@ -216,9 +216,12 @@ class Contract(BaseModel):
 
     @cached_property
     def target_lags(self) -> dict[str, int]:
-        """Steps of the columns that are the target's earlier values, by name."""
-        lags = self.lags.items()
-        return {name: lag.steps for name, lag in lags if lag.lag_of == self.target}
+        """Steps of the features that are the target's earlier values, by name."""
+        return {
+            name: lag.steps
+            for name, lag in self.lags.items()
+            if lag.lag_of == self.target and lag.is_feature
+        }
 
     @property
     def classifies(self) -> bool:

@@ -72,7 +72,9 @@ def series_bounds(table: pl.DataFrame, contract: Contract) -> tuple[np.ndarray, 
         Number of the first row of the series, and of the first row after it.
     """
     series = contract.names("series")
-    runs = table[series[0]].rle_id().to_numpy() if series else np.zeros(len(table), np.int64)
+    runs = np.zeros(len(table), dtype=np.int64)
+    if series:
+        runs = table[series[0]].rle_id().to_numpy().astype(np.int64)
     begins = np.searchsorted(runs, np.arange(runs.max(initial=-1) + 2))
     return begins[runs], begins[runs + 1]
 

@@ -27,7 +27,8 @@ class FittedPredictor:
     dataset : Dataset
         The prepared rows.
     predict : callable
-        Function from encoded features to predictions: (n, classes of the prepared table), or (n, 1).
+        Function from encoded features to predictions, of shape (n, classes of the prepared table)
+        or (n, 1).
     """
 
     dataset: Dataset
