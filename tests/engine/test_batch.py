@@ -116,6 +116,17 @@ def test_typed_parquet_columns_are_read_as_their_text(small_bundle: Path, tmp_pa
     assert_as_the_api(read(tmp_path / "out.parquet"), BundlePredictor(small_bundle).score(rows))
 
 
+def test_predictions_stand_beside_columns_of_the_same_name(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    expected = predict(small_bundle, tmp_path)
+    table = TABLE.replace("fruit", "label").replace("shop", "probability true")
+    found = predict(small_bundle, tmp_path, table)
+    assert found["label"].equals(expected["fruit"])
+    assert found["predicted label"].to_list() == expected["label"].to_list()
+    assert "predicted probability true" in found.columns
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -176,7 +187,6 @@ UNUSABLE = {
     "empty": ("in.csv", "", "out.csv", "empty"),
     "false gzip": ("in.csv.gz", "not gzip", "out.csv", "cannot be read"),
     "false parquet": ("in.parquet", "not parquet", "out.csv", "cannot be read"),
-    "column taken": ("in.csv", TABLE.replace("shop", "label"), "out.csv", "label"),
 }
 
 

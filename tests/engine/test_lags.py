@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from coldstart.contract._contract import Contract
+from coldstart.data._dataset import prepare
 from coldstart.data._lags import add_lags, has_history
+from coldstart.errors import UserError
+from engine.support import load_settings
 
 SALES = {
     "day": {"type": "date", "role": "time"},
@@ -66,3 +71,32 @@ def test_no_later_value_changes_a_lag() -> None:
 def test_a_lag_of_nothing_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         contract(**changes)
+
+
+@pytest.mark.parametrize("training_rows", [100, 1000])
+@pytest.mark.parametrize("unknown", [1, 10], ids=["known", "a tenth unknown"])
+def test_lags_in_training_are_those_of_the_whole_series(
+    small_project: Callable[..., Path], training_rows: int, unknown: int
+) -> None:
+    lines = [
+        f"{dt.date(2020, 1, 1) + dt.timedelta(days=day)},{shop},"
+        f"{'' if unknown > 1 and day % unknown == 7 else 1000 * number + day}"
+        for day in range(120)
+        for number, shop in enumerate("ab")
+    ]
+    columns = SALES | {"day": {"type": "date", "role": "time", "nullable": False}}
+    small_project(columns=columns, table="\n".join(["day,shop,sold", *lines]) + "\n")
+    table = prepare(load_settings(training_rows=training_rows)).table
+    expected = pl.col("sold") - 2
+    if unknown > 1:
+        expected = pl.when((pl.col("sold") - 2) % 1000 % unknown != 7).then(expected)
+    assert table["sold before"].equals(table.select(expected).to_series(), null_equal=True)
+    assert table["sold"].null_count() == 0
+    assert table["sold"].min() == 2
+    assert len(table) == min(training_rows, 236 if unknown == 1 else 212)
+
+
+def test_a_row_without_a_time_has_no_lags() -> None:
+    table = rows(1, 2, shop="a").with_columns(day=pl.lit(None, pl.Date))
+    with pytest.raises(UserError, match=r"day: 2 row\(s\) have no value"):
+        add_lags(table, contract())

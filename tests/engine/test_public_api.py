@@ -109,6 +109,7 @@ PUBLIC = {
         "draw",
         "evaluate",
         "evaluate_baselines",
+        "evaluate_horizon",
         "exported",
         "importance",
         "predict_test_rows",

@@ -71,6 +71,32 @@ def test_dates_split_a_shuffled_table_without_look_ahead() -> None:
     assert rows["day"].filter(part == "validation").min() == dates[0]  # a date begins the next part
 
 
+def times(seconds: int, rows: int) -> pl.Series:
+    """Return moments that follow each other in steps of so many seconds."""
+    start = dt.datetime(2020, 1, 1)
+    return pl.Series([start + dt.timedelta(seconds=seconds * row) for row in range(rows)])
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 900, 2400], ids=lambda one: f"{one} s")
+def test_times_of_one_to_three_days_are_split_between_moments(seconds: int) -> None:
+    rows = table(100, day=times(seconds, 100))
+    agreed = contract(day={"type": "date", "format": "%c", "role": "time", "nullable": False})
+    part = split(rows, agreed, SplitSettings(), seed=0)
+    assert [(part == name).sum() for name in PARTS] == [70, 15, 15, 0]
+    assert_no_look_ahead(rows["day"], part)
+
+
+def test_a_split_may_be_set_at_times_of_day() -> None:
+    rows = table(100, day=times(900, 100))
+    agreed = contract(day={"type": "date", "format": "%c", "role": "time", "nullable": False})
+    choice = SplitSettings.model_validate(
+        {"train_until": "2020-01-01 12:00", "validate_until": "2020-01-01 18:00",
+         "test_until": "2020-01-02"}
+    )  # fmt: skip
+    part = split(rows, agreed, choice, seed=0)
+    assert [(part == name).sum() for name in PARTS] == [48, 24, 24, 4]
+
+
 def test_fractions_split_by_time_too() -> None:
     rows = table(100, day=days(*(i * 37 % 100 for i in range(100))))
     part = split(rows, TIMED, SplitSettings(train=0.6, validation=0.2), seed=0)

@@ -28,6 +28,7 @@ from coldstart.train import (
     draw,
     evaluate,
     evaluate_baselines,
+    evaluate_horizon,
     exported,
     importance,
     predict_test_rows,
@@ -86,6 +87,7 @@ def train(settings: Settings) -> None:
             test = predict_test_rows(dataset, source, validation)
             manifest.metrics = {
                 **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
+                **evaluate_horizon(dataset, baselines.paths, source),
                 "validation": validation.score(),
                 "folds": len(dataset.splits),
                 "parity": parity,

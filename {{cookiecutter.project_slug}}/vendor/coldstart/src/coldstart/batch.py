@@ -15,7 +15,7 @@ from coldstart.config._settings import Dialect
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract.columns import BaseColumn
 from coldstart.data._dataset import encode
-from coldstart.data._lags import add_lags
+from coldstart.data._recursive import add_known_lags, predict_series
 from coldstart.data._streams import prefetch, write_csv, write_parquet
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
@@ -35,8 +35,9 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     file : Path
         CSV, TSV or Parquet. A column that may be missing may be left out.
     out : Path
-        CSV, TSV or Parquet, by its name. The columns of `file` are kept. The file appears when it
-        is complete.
+        CSV, TSV or Parquet, by its name. The columns of `file` are kept, and those of predictions
+        added: `label` and `probability` of each class, or `value`. If `file` has a column of that
+        name, `predicted` stands before it. The file appears when it is complete.
 
     Returns
     -------
@@ -77,35 +78,62 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
     classes = predictor.manifest.classes
-    added = ["label", *(f"probability {name}" for name in classes)] if classes else ["value"]
-    if taken := [name for name in present if name in added]:
-        raise UserError(f"{file} has a column {taken[0]!r} already; rename it")
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.
     size = max(raw.rows, 1) if contract.lags else ROWS
     validator = TableValidator(columns)
 
-    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures]]:
+    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | np.ndarray]]:
         for rows in raw.slices(size):
             typed = validator(rows.with_columns(nulls))
             validator.check(raw.locate)
-            if contract.lags:
-                typed = add_lags(typed, contract)
-            yield rows, encode(contract, typed)
+            yield (
+                rows,
+                with_lags(predictor, typed, file) if contract.lags else encode(contract, typed),
+            )
 
     with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
-        for rows, features in prefetch(read()):
-            # As float64, which prints as the API's responses do.
-            prediction = predictor.predict(features).astype(np.float64)
+        for rows, found in prefetch(read()):
+            prediction = found if isinstance(found, np.ndarray) else predictor.predict(found)
+            prediction = prediction.astype(np.float64)  # prints as the API's responses do
             bar.update(len(rows))
             if not classes:
-                yield rows.with_columns(pl.Series("value", prediction[:, 0]))
+                values = pl.Series(free_name("value", present), prediction[:, 0])
+                yield rows.with_columns(values.fill_nan(None))
                 continue
             labels = np.array(classes)[predictor.labels(prediction)]
-            shares = [
-                pl.Series(f"probability {name}", prediction[:, i]) for i, name in enumerate(classes)
-            ]
-            yield rows.with_columns(pl.Series("label", labels), *shares)
+            yield rows.with_columns(
+                pl.Series(free_name("label", present), labels),
+                *(
+                    pl.Series(free_name(f"probability {name}", present), prediction[:, i])
+                    for i, name in enumerate(classes)
+                ),
+            )
+
+
+def with_lags(
+    predictor: BundlePredictor, typed: pl.DataFrame, file: Path
+) -> EncodedFeatures | np.ndarray:
+    """Return rows with their lags; or, if lags of the target are not given, their forecasts."""
+    contract = predictor.contract
+    try:
+        if set(contract.target_lags) <= set(typed.columns):
+            return encode(contract, add_known_lags(typed, contract))
+        values = predict_series(typed, contract, predictor.manifest.horizon, predictor.predict)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    if short := int(np.isnan(values).sum()):
+        print(
+            f"{short} row(s) have too few earlier rows: their prediction is empty", file=sys.stderr
+        )
+    return values[:, None]
+
+
+def free_name(name: str, present: list[str]) -> str:
+    """Return a name for a column of predictions that no column of the file has."""
+    while name in present:
+        name = f"predicted {name}"
+    return name
 
 
 def needed(contract: Contract, present: list[str], file: Path) -> dict[str, BaseColumn]:

@@ -52,7 +52,8 @@ class Manifest(BaseModel):
     metrics : dict, default={}
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
         the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
-        metric; and `parity`, the largest difference between graph and pipeline.
+        metric; `horizon`, the errors of each step of a forecast; and `parity`, the largest
+        difference between graph and pipeline.
     provenance : dict, default={}
         Where the model comes from: run, git commit, data, settings and library versions.
     files : dict of str to str, default={}
@@ -70,6 +71,11 @@ class Manifest(BaseModel):
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     files: dict[str, str] = {}
+
+    @property
+    def horizon(self) -> int:
+        """Number of steps after the forecast origin that were evaluated; at least 1."""
+        return max(1, len(self.metrics.get("horizon", [])))
 
 
 def checksum(path: Path) -> str:

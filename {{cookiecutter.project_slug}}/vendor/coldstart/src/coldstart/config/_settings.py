@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NaiveDatetime,
     PlainValidator,
     PrivateAttr,
     field_validator,
@@ -161,18 +162,18 @@ class SplitSettings(Section):
 
     Parameters
     ----------
-    train_until, validate_until, test_until : date, optional
-        The first day after the training, the validation and the test set. They require a column
-        with the role time.
+    train_until, validate_until, test_until : date or datetime, optional
+        The first day, or the first moment, after the training, the validation and the test set.
+        They require a column with the role time.
     train, validation : float, default=0.7 and 0.15
         Fraction of the rows in the training and in the validation set, if no dates are set.
     cross_validate_below : int, default=1000
         Number of rows below which the table is split several times.
     """
 
-    train_until: dt.date | None = None
-    validate_until: dt.date | None = None
-    test_until: dt.date | None = None
+    train_until: dt.date | NaiveDatetime | None = None
+    validate_until: dt.date | NaiveDatetime | None = None
+    test_until: dt.date | NaiveDatetime | None = None
     train: Fraction = 0.7
     validation: Fraction = 0.15
     cross_validate_below: int = 1000

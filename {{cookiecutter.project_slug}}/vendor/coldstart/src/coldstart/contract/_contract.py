@@ -7,7 +7,7 @@ a column.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,10 @@ from coldstart.contract.columns import (
 from coldstart.errors import UserError, describe
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+# Names of columns that the engine adds to prepared rows and to the prediction log.
+RESERVED = re.compile(
+    "__(row|copy|key|place|part_[0-9]+|prediction|probability|label|request|ref|time|version|role|why)__"
+)
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,7 @@ class Contract(BaseModel):
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
+        check_reserved(self.columns)
         for role in ("target", "time", "group", "series"):
             names = self.names(role)
             if len(names) > 1:
@@ -207,6 +212,15 @@ class Contract(BaseModel):
             name: column
             for name, column in self.columns.items()
             if isinstance(column, Number) and column.lag_of
+        }
+
+    @cached_property
+    def target_lags(self) -> dict[str, int]:
+        """Steps of the features that are the target's earlier values, by name."""
+        return {
+            name: lag.steps
+            for name, lag in self.lags.items()
+            if lag.lag_of == self.target and lag.is_feature
         }
 
     @property
@@ -346,6 +360,23 @@ class Contract(BaseModel):
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
+
+
+def check_reserved(names: Iterable[str]) -> None:
+    """Refuse a name that the engine gives to a column of its own.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of a table's columns.
+
+    Raises
+    ------
+    ValueError
+        If one of them is reserved.
+    """
+    if reserved := [name for name in names if RESERVED.fullmatch(name)]:
+        raise ValueError(f"{reserved[0]} is a reserved name: rename that column in the data")
 
 
 def feature_slices(contract: Contract) -> dict[str, slice]:

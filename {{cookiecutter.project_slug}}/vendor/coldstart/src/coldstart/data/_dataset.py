@@ -15,7 +15,6 @@ import polars as pl
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract._derived import explain_left_out
-from coldstart.data._lags import add_lags, has_history
 from coldstart.data._rows import ROW, ROW_HASH, type_rows
 from coldstart.data._sampling import ReservoirSampler, sample
 from coldstart.data._splitting import Split, split
@@ -23,7 +22,7 @@ from coldstart.data._streams import write_parquet
 from coldstart.data.reading._read import read, row_groups
 from coldstart.errors import UserError
 
-PREPARED = Path("data/prepared/table.parquet")  # every row that has a target
+PREPARED = Path("data/prepared/table.parquet")  # every row that has a target; with lags, every row
 EXAMPLES = Path(
     "data/prepared/examples.parquet"
 )  # the rows that are trained on or evaluated, with their parts
@@ -250,10 +249,7 @@ def prepare(settings: Settings) -> Dataset:
 def assign_parts(
     table: pl.DataFrame, contract: Contract, settings: Settings, coincidence: float
 ) -> pl.DataFrame:
-    """Add the lags, and for each split a column with the number of each row's part."""
-    if contract.lags:
-        table = add_lags(table, contract)
-        table = table.filter(has_history(table, contract))
+    """Add for each split a column with the number of each row's part."""
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)
     parts = split(table, contract, settings.split, settings.seed, coincidence)

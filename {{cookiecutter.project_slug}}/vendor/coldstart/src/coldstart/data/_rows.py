@@ -47,9 +47,11 @@ class RowIdentifier:
         # A number of the row would make every copy another row.
         self.identifying = [name for name in names if contract.columns[name].role != "id"]
         self.target = contract.target
+        self.keeps_all = bool(contract.lags)  # a row without a target is a step of its series
+        self.with_target = 0  # rows so far
 
     def __call__(self, raw: pl.DataFrame, first: int) -> pl.DataFrame:
-        """Return the rows that have a target.
+        """Return the rows that have a target, or all rows if there are lags.
 
         Parameters
         ----------
@@ -66,7 +68,9 @@ class RowIdentifier:
         row_ids = [pl.Series(ROW, np.arange(first, first + len(raw)))]
         if set(self.identifying) <= set(raw.columns):
             row_ids.append(raw.select(self.identifying).hash_rows().alias(ROW_HASH))
-        return self.validator(raw).hstack(row_ids).drop_nulls(self.target)
+        rows = self.validator(raw).hstack(row_ids)
+        self.with_target += len(rows) - rows[self.target].null_count()
+        return rows if self.keeps_all else rows.drop_nulls(self.target)
 
     def coincidence(self, raw: pl.DataFrame) -> float:
         """Return the probability that two rows are equal by coincidence."""
@@ -78,6 +82,8 @@ def type_rows(
     raw: RawTable, contract: Contract, store: Callable[[Iterable[pl.DataFrame]], int]
 ) -> tuple[int, float]:
     """Convert the rows that have a target, in slices, so that they need not fit into memory.
+
+    If there are lags, rows without a target are kept: they are steps of their series.
 
     Parameters
     ----------
@@ -91,7 +97,7 @@ def type_rows(
     Returns
     -------
     rows : int
-        Number of rows.
+        Number of stored rows.
     coincidence : float
         Probability that two rows are equal by coincidence.
 
@@ -118,10 +124,10 @@ def type_rows(
     validator.check(raw.locate)
     if not validator.rows:
         raise UserError("the table has columns but no rows")
-    if not kept:
+    if not identifier.with_target:
         raise UserError(
             f"{contract.target} is missing in every row; give another column the role target"
         )
-    if missing := validator.rows - kept:
+    if missing := validator.rows - identifier.with_target:
         print(f"{missing} of {validator.rows} rows have no {contract.target} and are left out")
     return kept, coincidence

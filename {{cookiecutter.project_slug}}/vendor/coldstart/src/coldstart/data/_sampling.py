@@ -11,6 +11,7 @@ import polars as pl
 
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract
+from coldstart.data._lags import read_lags
 from coldstart.data._rows import ROW_HASH, SLICE
 from coldstart.data._splitting import strata
 from coldstart.data._streams import prefetch
@@ -21,20 +22,38 @@ KEY = "__key__"
 def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.DataFrame:
     """Load the rows to train on, in order: all, or a random sample stratified by the target.
 
-    A numeric target is stratified by its deciles.
+    A numeric target is stratified by its deciles. Lags are computed before the sample is drawn,
+    and rows without a target or without earlier rows are left out after that.
     """
-    if rows <= settings.training_rows:
-        return pl.read_parquet(path)
+    if not contract.lags:
+        if rows <= settings.training_rows:
+            return pl.read_parquet(path)
+        return read_rows(path, choose(path, np.ones(rows, dtype=bool), contract, settings))
+    lags, usable = read_lags(path, contract)
+    chosen = choose(path, usable.to_numpy(), contract, settings)
+    return read_rows(path, chosen).hstack(lags.filter(pl.Series(chosen)))
+
+
+def choose(path: Path, usable: np.ndarray, contract: Contract, settings: Settings) -> np.ndarray:
+    """Return which rows to train on: the usable ones, or `training_rows` of them."""
+    rows, size = int(usable.sum()), settings.training_rows
+    if rows <= size:
+        return usable
     print(
-        f"training on {settings.training_rows:,} of {rows:,} rows, sampled at random and "
+        f"training on {size:,} of {rows:,} rows, sampled at random and "
         f"stratified by {contract.target} (training_rows in config.yaml)"
     )
     target = pl.read_parquet(path, columns=[contract.target]).to_series()
-    stratum = strata(target, contract)
+    stratum = strata(target.filter(pl.Series(usable)), contract)
     order = np.random.default_rng(settings.seed).permutation(rows)
     order = order[np.argsort(stratum[order], kind="stable")]
-    chosen = np.zeros(rows, dtype=bool)
-    chosen[order[np.arange(settings.training_rows) * rows // settings.training_rows]] = True
+    chosen = np.zeros(len(usable), dtype=bool)
+    chosen[np.flatnonzero(usable)[order[np.arange(size) * rows // size]]] = True
+    return chosen
+
+
+def read_rows(path: Path, chosen: np.ndarray) -> pl.DataFrame:
+    """Read the chosen rows of a Parquet file, a slice at a time."""
     parts, first = [], 0
     for part in pl.scan_parquet(path).collect_batches(chunk_size=SLICE, lazy=True):
         parts.append(part.filter(chosen[first : first + len(part)]))

@@ -6,7 +6,6 @@ one split, or of one split in each repetition.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -165,13 +164,13 @@ def is_few(target: pl.Series, contract: Contract, below: int) -> bool:
     """Return whether a single split would leave the score to chance."""
     if len(target) < below or not contract.classifies:
         return len(target) < below
-    sizes = target.value_counts(sort=True)["count"]
+    sizes = target.alias("value").value_counts(sort=True)["count"]  # it may be called count
     return len(sizes) == 2 and sizes[1] * 2 < below and len(target) < 10 * below
 
 
 def check_target(target: pl.Series, contract: Contract) -> None:
     """Refuse a target that cannot be learned with any split."""
-    counts = target.alias("value").value_counts(sort=True)  # a target may be called count
+    counts = target.alias("value").value_counts(sort=True)
     commonest, others = counts["value"][0], len(target) - counts["count"][0]
     if not others:
         raise UserError(
@@ -220,24 +219,19 @@ def split_units(table: pl.DataFrame, contract: Contract, coincidence: float) -> 
 
 
 def by_time(time: pl.Series, settings: SplitSettings) -> np.ndarray:
-    """Split at the chosen dates, or at those that leave the chosen fractions before them."""
-    days = time.dt.date().sort()
-
-    def day_at(fraction: float) -> dt.date:
-        day: dt.date = days[int(fraction * len(days))]
-        return day
-
-    train_until = settings.train_until or day_at(settings.train)
-    validate_until = settings.validate_until or day_at(
-        min(settings.train + settings.validation, 0.99)
+    """Split at the chosen dates, or at the times that leave the chosen fractions before them."""
+    times = np.sort(time.to_numpy().astype("datetime64[us]"))
+    fractions = settings.train, min(settings.train + settings.validation, 0.99)
+    chosen = settings.train_until, settings.validate_until, settings.test_until
+    found = [*(times[int(fraction * len(times))] for fraction in fractions), times[-1] + 1]
+    limits = np.array(
+        [found[i] if date is None else date for i, date in enumerate(chosen)], dtype=times.dtype
     )
-    test_until = settings.test_until or days[-1] + dt.timedelta(days=1)
-    if not train_until < validate_until < test_until:
+    if not (limits[:-1] < limits[1:]).all():
+        *first, last = (str(limit.item()).removesuffix(" 00:00:00") for limit in limits)
         raise UserError(
-            f"split: {train_until}, {validate_until} and {test_until} must follow each other; see "
-            "split in config.yaml"
+            f"split: {', '.join(first)} and {last} must follow each other; see split in config.yaml"
         )
-    limits = np.array([train_until, validate_until, test_until], dtype="datetime64[us]")
     # How many of the limits a row has reached is the number of its part.
     return np.searchsorted(limits, time.to_numpy().astype(limits.dtype), side="right")
 

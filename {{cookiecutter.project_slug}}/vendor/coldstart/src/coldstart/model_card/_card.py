@@ -17,7 +17,7 @@ from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
 from coldstart.train._evaluation import HeldOutPredictions, interval
 from coldstart.train._slices import LEAST_RARER, LEAST_ROWS, predict_out_of_time, worst_slices
-from coldstart.train._summary import number
+from coldstart.train._summary import NAIVE, number
 
 SLICED = 50  # columns, those that tell most alone
 WATTS = 10  # that a busy core is taken to draw
@@ -60,6 +60,7 @@ def model_card(
         "Data": data(dataset, manifest),
         "Excluded columns": left_out(dataset),
         "Metrics": metrics(manifest, held),
+        "Forecast horizon": forecast_horizon(manifest),
         "Subgroups": subgroups(dataset, manifest, held, baselines),
         "Calibration": calibrated(dataset, held),
         "Out-of-time set": out_of_time(dataset, manifest, predictor),
@@ -117,6 +118,32 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
         ALONE,
         "",
         f"The exported graph differs from the fitted pipeline by at most {found['parity']:.1e}.",
+    ]
+
+
+def forecast_horizon(manifest: Manifest) -> list[str]:
+    """Compare recursive forecasts with the naive ones, step by step."""
+    if not (lines := manifest.metrics.get("horizon")):
+        return []
+    names = {name: title for name, title in NAIVE.items() if name in lines[0]}
+    rows = [
+        [
+            str(line["step"]),
+            f"{line['forecasts']:,}",
+            number(line["rmse"]),
+            number(line["mae"]),
+            *(number(line[name]) for name in names),
+        ]
+        for line in lines
+    ]
+    heads = ["step", "forecasts", "RMSE", "MAE", *(f"RMSE, {title}" for title in names.values())]
+    return [
+        f"`make predict` forecasts up to {len(lines)} step(s) after the last known value, and "
+        "refuses later rows. The strategy is recursive: each prediction is an earlier value of the "
+        "steps after it. These are the errors of forecasts from origins in the test set. Features "
+        "that are not lags have their true values there.",
+        "",
+        *table(heads, rows),
     ]
 
 

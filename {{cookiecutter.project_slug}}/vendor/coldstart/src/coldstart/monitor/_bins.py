@@ -104,7 +104,7 @@ def floats(values: pl.Series) -> np.ndarray:
 
 def bin_labels(reference: pl.Series, rare: float = RARE) -> Bins:
     """Return a bin for each frequent label; rare and new ones are one, as they are to a model."""
-    counts = reference.drop_nulls().value_counts(sort=True).rows()
+    counts = reference.drop_nulls().alias("value").value_counts(sort=True).rows()
     kept = [label for label, count in counts if count >= rare * len(reference)]
     numbers = {label: number for number, label in enumerate(kept)}
 

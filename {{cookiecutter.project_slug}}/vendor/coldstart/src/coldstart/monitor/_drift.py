@@ -75,7 +75,7 @@ class Tally:
         if self.known is not None:
             new = values.filter(~values.is_in(list(self.known))).drop_nulls()
             self.unknown += len(new)
-            self.new.update(dict(new.value_counts().iter_rows()))
+            self.new.update(dict(new.alias("value").value_counts().iter_rows()))
             if len(self.new) > MAX_NEW:
                 self.new = Counter(dict(self.new.most_common(MAX_NEW)))
 

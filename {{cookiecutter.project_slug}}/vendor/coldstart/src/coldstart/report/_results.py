@@ -17,7 +17,7 @@ from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
 from coldstart.tracking._registry import manifest_of, read_tested
 from coldstart.train._evaluation import HeldOutPredictions, interval
-from coldstart.train._summary import SHOWN, cells, number
+from coldstart.train._summary import SHOWN, cells, horizon_cells, number
 
 MAX_RUNS = 1000  # that are searched
 
@@ -109,7 +109,17 @@ def results(versions: Versions, champion: str, tested: int) -> str:
     # Seconds of fitting differ from machine to machine.
     plain = [[row[0].replace("|", r"\|"), *row[1:-1]] for row in rows]
     lines = table(["model", *heads[1:-1]], plain)
+    steps = {title: one.manifest.metrics for title, one in titles.items() if forecasts(one)}
+    if forecasts(versions[champion]):
+        heads, *rows = horizon_cells(steps)
+        lines += ["", "Recursive forecasts from origins in the test set:", ""]
+        lines += table(heads, [[row[0].replace("|", r"\|"), *row[1:]] for row in rows])
     return "\n".join([*lines, "", conclusion(versions, champion, tested)])
+
+
+def forecasts(version: EvaluatedVersion) -> bool:
+    """Return whether forecasts of several steps were evaluated."""
+    return "horizon" in version.manifest.metrics
 
 
 def conclusion(versions: Versions, champion: str, tested: int) -> str:

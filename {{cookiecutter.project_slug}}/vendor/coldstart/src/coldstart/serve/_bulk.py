@@ -29,7 +29,7 @@ from coldstart.config._settings import PredictionLogSettings
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.contract._derived import register_derived
 from coldstart.contract.columns import Boolean, Number
-from coldstart.serve._schemas import REF, Ref, passes_ref
+from coldstart.serve._schemas import NO_LAG, REF, Ref, passes_ref
 from coldstart.serve._tables import arrow_type, as_numbers, convert, distinct
 
 if TYPE_CHECKING:  # see _tables
@@ -214,6 +214,10 @@ class BulkPredictor:
                 encoded["numbers"] += column.encode(self.numbers(name, array))
             else:
                 encoded[column.matrix] += self.others(name, array)
+        if lags := list(self.contract.target_lags):
+            known = np.any([~np.isnan(as_numbers(columns[name])) for name in lags], axis=0)
+            if not known.all():
+                self.refuse(lags[0], int(known.argmin()), NO_LAG.format(", ".join(lags)))
         return self.contract.assemble(encoded)
 
     def numbers(self, name: str, array: Array) -> Any:

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from coldstart.contract._contract import Contract
 
 MAX_ROWS = 10_000
 REF = "ref"
+NO_LAG = "a forecast needs a value of at least one of {}"
 Ref = Annotated[
     str,
     Field(
@@ -67,7 +68,16 @@ def row_type(contract: Contract) -> Any:
         fields[REF] = NotRequired[Ref | None]
     row: Any = TypedDict("Row", fields)  # type: ignore[misc]
     row.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
-    return row
+    lags = list(contract.target_lags)
+    if not lags:
+        return row
+
+    def has_a_lag(values: Row) -> Row:
+        if all(values[name] is None for name in lags):
+            raise ValueError(NO_LAG.format(", ".join(lags)))
+        return values
+
+    return Annotated[row, AfterValidator(has_a_lag)]
 
 
 def request_type(contract: Contract) -> Any:

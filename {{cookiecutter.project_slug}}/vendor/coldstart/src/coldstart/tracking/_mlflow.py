@@ -198,10 +198,12 @@ def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     -------
     dict of str to float
         `test_` and the name of each test metric, `validation_` and `baseline_` with the primary
-        metric, `parity`, `fit_seconds` and `cpu_seconds`.
+        metric, `parity`, `fit_seconds` and `cpu_seconds`; of a forecast `horizon`, its number of
+        steps, and `horizon_rmse`, the RMSE of the last one.
     """
-    name = metrics["primary"]
+    name, steps = metrics["primary"], metrics.get("horizon", [])
     return {
+        **({"horizon": len(steps), "horizon_rmse": steps[-1]["rmse"]} if steps else {}),
         **{f"test_{key}": value for key, value in metrics["test"].items()},
         f"validation_{name}": metrics["validation"],
         f"baseline_{name}": metrics["baseline"][name],

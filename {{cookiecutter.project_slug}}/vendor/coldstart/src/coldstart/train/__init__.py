@@ -6,6 +6,7 @@ from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._features import FrequentCategories, RobustNumbers, text_features
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import exported, predict_test_rows, predict_validation_rows
+from coldstart.train._horizon import evaluate_horizon
 from coldstart.train._plots import draw, importance
 from coldstart.train._queue import TrainingQueue
 from coldstart.train._summary import print_results
@@ -25,6 +26,7 @@ __all__ = [
     "draw",
     "evaluate",
     "evaluate_baselines",
+    "evaluate_horizon",
     "exported",
     "importance",
     "predict_test_rows",

@@ -25,6 +25,7 @@ from coldstart.train._folds import (
     predict_validation_rows,
     train_and_validation_rows,
 )
+from coldstart.train._horizon import ForecastPaths, forecast_paths
 
 ROWS, COLUMNS = 5_000, 200  # maximum for the single-feature baselines
 DRAWS = 5
@@ -45,12 +46,16 @@ class Baselines:
         The best single-feature baseline, a small tree.
     naive : HeldOutPredictions or None
         The seasonal naive forecast. None if the target has no season.
+    paths : ForecastPaths or None
+        The forecasts of several steps to evaluate, with the naive ones. None if the target has no
+        lags.
     """
 
     dummy: HeldOutPredictions
     columns: dict[str, float]
     column: HeldOutPredictions
     naive: HeldOutPredictions | None
+    paths: ForecastPaths | None = None
 
 
 def evaluate_baselines(dataset: Dataset) -> Baselines:
@@ -76,6 +81,7 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
         columns=columns,
         column=predict_test_rows(dataset, alone[best], validated[best]),
         naive=naive(dataset),
+        paths=forecast_paths(dataset),
     )
 
 

@@ -22,7 +22,7 @@ from coldstart.data._shards import Shards
 from coldstart.errors import UserError
 from coldstart.train._context import Context, EpochReport, Family
 from coldstart.train._features import as_frame
-from coldstart.train._folds import Predict
+from coldstart.train._folds import FittedPredictor
 from coldstart.train._forecasts import DifferencedRegressor, LagReference
 
 TRIAL_ROWS = 1_500, 4_500  # rows of the two fits that a duration is extrapolated from
@@ -64,6 +64,7 @@ class Fitter:
     stream: bool = False
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    _fitted: dict[bytes, FittedPredictor] = field(default_factory=dict, init=False, repr=False)
 
     def fit(self, rows: np.ndarray, report: EpochReport | None = None) -> Any:
         """Fit a pipeline.
@@ -114,11 +115,22 @@ class Fitter:
             self.seconds += time.perf_counter() - start
             self.cpu_seconds += cpu_seconds() - busy
 
-    def __call__(self, rows: np.ndarray) -> Predict:
-        """Fit to some rows, and return a function that predicts others."""
-        model = self.fit(rows, self.report)
-        dataset = self.dataset
-        return lambda others: predict_aligned(model, dataset.features(others), dataset.classes)
+    def __call__(self, rows: np.ndarray) -> FittedPredictor:
+        """Fit to some rows, and return a function that predicts others.
+
+        In a forecast of few rows, a model that was fitted to the same rows before is returned
+        again: it is evaluated on the test rows, and on each step of the horizon.
+        """
+        key = rows.tobytes()
+        if key in self._fitted:
+            return self._fitted[key]
+        model, classes = self.fit(rows, self.report), self.dataset.classes
+        fitted = FittedPredictor(
+            self.dataset, lambda features: predict_aligned(model, features, classes)
+        )
+        if self.dataset.contract.target_lags and len(self.dataset.splits) > 1:
+            self._fitted[key] = fitted
+        return fitted
 
 
 def estimate_seconds(family: Family, settings: Settings, dataset: Dataset) -> float:

@@ -7,13 +7,37 @@ predicted several times, each time by a model that was not fitted on it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from coldstart.bundle._predictor import BundlePredictor, to_labels
+from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once, tune_threshold
+
+
+@dataclass(frozen=True)
+class FittedPredictor:
+    """A fitted model, called with row numbers of a dataset to predict them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+    predict : callable
+        Function from encoded features to predictions, of shape (n, classes of the prepared table)
+        or (n, 1).
+    """
+
+    dataset: Dataset
+    predict: Callable[[EncodedFeatures], np.ndarray]
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Predict rows of the dataset."""
+        return self.predict(self.dataset.features(rows))
+
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
@@ -92,7 +116,9 @@ def predict_test_rows(
     )
 
 
-def exported(predictor: BundlePredictor, dataset: Dataset) -> Fit:
+def exported(
+    predictor: BundlePredictor, dataset: Dataset
+) -> Callable[[np.ndarray], FittedPredictor]:
     """Return a function that predicts with the exported graph instead of fitting a model.
 
     With a single split, the predictions that are evaluated are then those of the model that serves.
@@ -109,4 +135,7 @@ def exported(predictor: BundlePredictor, dataset: Dataset) -> Fit:
     callable
         Argument `fit` of `predict_test_rows`.
     """
-    return lambda _: lambda rows: predictor.predict_as(dataset.features(rows), dataset.classes)
+    fitted = FittedPredictor(
+        dataset, lambda features: predictor.predict_as(features, dataset.classes)
+    )
+    return lambda _: fitted

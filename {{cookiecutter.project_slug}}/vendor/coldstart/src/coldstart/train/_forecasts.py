@@ -32,13 +32,14 @@ class LagReference:
     base : int
         Column of the numbers with the earlier value.
     lags : list of int
-        Columns with other earlier values, which are encoded relative to it as well.
+        Columns with other earlier values, the nearest to the target first. They are encoded
+        relative to it as well, and the first known one replaces it where it is missing.
     ratio : bool
         Whether changes are ratios (of sales) or differences (of degrees).
     low, high : float
         Limits of the earlier value if changes are ratios.
     usual : float
-        Replacement of a missing earlier value.
+        Replacement where all earlier values are missing.
     """
 
     base: int
@@ -75,13 +76,15 @@ class LagReference:
         positive = bool(target.min() > 0) and all(np.nanmin(numbers[:, lag]) > 0 for lag in lags)
         change = np.abs(target - level)[known]
         grows = positive and float(spearmanr(level[known], change).statistic) > GROWS
-        others = [lag for lag in lags if lag != base]
+        others = sorted((lag for lag in lags if lag != base), key=lambda lag: errors[lag])
         limits = float(level[known].min()) / FURTHER, float(level[known].max()) * FURTHER
         return cls(base, others, grows, *limits, float(np.median(level[known])))
 
     def level(self, numbers: np.ndarray) -> np.ndarray:
         """Return the earlier value of each row, shape (n, 1)."""
         level: np.ndarray = numbers[:, [self.base]]
+        for lag in self.lags:
+            level = np.where(np.isnan(level), numbers[:, [lag]], level)
         level = np.where(np.isnan(level), np.float32(self.usual), level)
         return np.clip(level, *self._limits) if self.ratio else level
 
@@ -158,7 +161,7 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mask = np.zeros((1, self.width), bool)
         mask[0, past.lags] = True
         constants = {
-            "base": np.array([past.base]),
+            **{f"lag_{i}": np.array([lag]) for i, lag in enumerate([past.base, *past.lags])},
             "usual": np.array([past.usual], np.float32),
             "low": np.array(past.low, np.float32),
             "high": np.array(past.high, np.float32),
@@ -171,14 +174,21 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             named = ["past_" + one if one in constants else one for one in inputs.split()]
             return helper.make_node(kind, named, [output], **attributes)
 
+        last = len(past.lags)
         before = [
-            node("Gather", "numbers base", "past_read", axis=1),
-            node("IsNaN", "past_read", "past_absent"),
-            node("Where", "past_absent usual past_read", "past_known"),
+            node("Gather", f"numbers lag_{i}", f"past_read_{i}", axis=1) for i in range(last + 1)
         ]
+        before.append(node("Identity", "usual", f"past_known_{last + 1}"))
+        for i in range(last, -1, -1):  # the first known one, and the usual value if none is
+            before += [
+                node("IsNaN", f"past_read_{i}", f"past_absent_{i}"),
+                node(
+                    "Where", f"past_absent_{i} past_known_{i + 1} past_read_{i}", f"past_known_{i}"
+                ),
+            ]
         if past.ratio:
             before += [
-                node("Clip", "past_known low high", "past_level"),
+                node("Clip", "past_known_0 low high", "past_level"),
                 node("IsNaN", "numbers", "past_missing"),
                 node("Clip", "numbers low high", "past_bounded"),
                 node("Div", "past_bounded past_level", "past_share"),
@@ -191,7 +201,7 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             ]
         else:
             before += [
-                node("Identity", "past_known", "past_level"),
+                node("Identity", "past_known_0", "past_level"),
                 node("Sub", "numbers past_level", "past_change"),
             ]
             after = [node("Add", f"past_level {inner}", output)]

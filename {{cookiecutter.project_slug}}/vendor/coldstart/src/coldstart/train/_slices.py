@@ -98,8 +98,8 @@ def slices(dataset: Dataset, column: str, rows: np.ndarray) -> Iterator[tuple[st
     elif isinstance(kind, Boolean | Category):
         texts = values.cast(pl.String)
         missing = texts.is_null().to_numpy()
-        frequent = texts.drop_nulls().value_counts().filter(pl.col("count") >= LEAST_ROWS)
-        for value in frequent[column].to_list():
+        counts = texts.drop_nulls().alias("value").value_counts()
+        for value in counts.filter(pl.col("count") >= LEAST_ROWS)["value"].to_list():
             yield f"{title} is {code(value)}", np.flatnonzero((texts == value).fill_null(False))
     else:
         return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from coldstart.train._baselines import Baselines
 
 SHOWN = {
@@ -18,6 +20,7 @@ SHOWN = {
     "brier": "Brier",
     "calibration_error": "ECE",
 }
+NAIVE = {"naive": "naive forecast", "seasonal_naive": "seasonal naive forecast"}
 FEW = 200  # rows below which a score is a rough estimate
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
 
@@ -58,9 +61,33 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def table(models: dict[str, dict[str, Any]]) -> list[str]:
-    """Return the lines of that table, for the terminal."""
-    rows = cells(models)
+def horizon_cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Return a table of the RMSE of models and naive forecasts at some steps, the header first.
+
+    Parameters
+    ----------
+    models : dict of str to dict
+        Metrics of each model by its name, with `horizon`.
+    """
+    lines = next(iter(models.values()))["horizon"]
+    last = len(lines)
+    steps = [
+        lines[step - 1] for step in sorted({1, 2, 3, last // 2, last} & set(range(1, last + 1)))
+    ]
+    rows = [["RMSE at step", *(str(step["step"]) for step in steps)]]
+    for title, metrics in models.items():
+        own = [metrics["horizon"][step["step"] - 1] for step in steps]
+        rows.append([title, *(number(step["rmse"]) for step in own)])
+    rows += [
+        [title, *(number(step[name]) for step in steps)]
+        for name, title in NAIVE.items()
+        if name in lines[0]
+    ]
+    return [*rows, ["number of forecasts", *(str(step["forecasts"]) for step in steps)]]
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table, for the terminal."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     widths[0] = min(widths[0], 30)
     return [
@@ -86,7 +113,14 @@ def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
     """
     ranked = sorted(candidates, key=lambda one: one.metrics["validation"], reverse=True)
     metrics = {f"{model.family}, version {model.version}": model.metrics for model in ranked}
-    print(*table(metrics), sep="\n")
+    print(*table(cells(metrics)), sep="\n")
+    if baselines.paths:
+        print(
+            "recursive forecasts from origins in the test set:",
+            *table(horizon_cells(metrics)),
+            *horizon_verdict(metrics, baselines),
+            sep="\n",
+        )
     print(*verdict(metrics, baselines), *suspicion(metrics, baselines), sep="\n")
 
 
@@ -118,6 +152,24 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
             "treat the score as a rough estimate"
         )
     return lines
+
+
+def horizon_verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
+    """Return lines that compare the best model with the naive forecasts, and name the horizon."""
+    lines = next(iter(models.values()))["horizon"]
+    found = []
+    for name, title in NAIVE.items():
+        if worse := [line["step"] for line in lines if line.get(name, np.inf) <= line["rmse"]]:
+            found.append(f"the {title} is as good as the best model at {steps_of(worse)}")
+    why = f": {baselines.paths.note}" if baselines.paths and baselines.paths.note else ""
+    return [*found, f"horizon: make predict forecasts up to {len(lines)} step(s){why}"]
+
+
+def steps_of(steps: list[int]) -> str:
+    """Return step numbers as text, with ranges of those that follow each other."""
+    runs = np.split(steps, np.flatnonzero(np.diff(steps) > 1) + 1)
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"step{'s' * (len(steps) > 1)} {', '.join(texts)}"
 
 
 def suspicion(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:

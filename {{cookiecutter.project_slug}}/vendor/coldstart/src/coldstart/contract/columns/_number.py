@@ -45,6 +45,9 @@ class Number(BaseColumn):
         Number of rows between a lag and its value.
     season : int, optional
         For a target, number of rows between a value and the seasonal naive forecast of it.
+    horizon : int, optional
+        For a target with lags, number of steps to forecast. By default a season, or the longest
+        lag if there is no season.
     """
 
     matrix = "numbers"
@@ -61,6 +64,7 @@ class Number(BaseColumn):
     lag_of: str | None = None
     steps: int = Field(1, gt=0)
     season: int | None = Field(None, gt=0)
+    horizon: int | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:

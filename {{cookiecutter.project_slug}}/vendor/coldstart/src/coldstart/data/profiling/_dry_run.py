@@ -14,7 +14,6 @@ from coldstart.errors import UserError
 
 def dry_run(found: TableProfile) -> None:
     """Split as training will, and change roles that would stop it."""
-    target_profile = found.profiles[found.target]
     for _ in range(2):
         sources = {one.settings.get("lag_of") for one in found.profiles.values()}
         names = [n for n, one in found.profiles.items() if one.role != "ignore" or n in sources]
@@ -24,10 +23,10 @@ def dry_run(found: TableProfile) -> None:
         contract = Contract.model_validate({"columns": settings})
         own = [n for n in names if n not in contract.lags]
         table = pl.DataFrame({n: found.profiles[n].values for n in own})
-        table = table.filter(target_profile.values.is_not_null())
         if contract.lags:
             table = add_lags(table, contract)
             table = table.filter(has_history(table, contract))
+        table = table.drop_nulls(found.target)
         try:
             parts = split(table, contract, SplitSettings(), 0)
             break

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from coldstart.contract._contract import check_reserved
 from coldstart.contract.columns import parse_column
 from coldstart.data.profiling import _roles as roles
 from coldstart.data.profiling import _times as times
@@ -47,6 +48,10 @@ def profile_table(raw: RawTable, target: str) -> TableProfile:
         If the table has no rows, or its target cannot be predicted.
     """
     names = raw.frame.collect_schema().names()
+    try:
+        check_reserved(names)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     rows = int(raw.frame.select(pl.len()).collect(engine="streaming").item())
     if not rows:
         raise UserError("the table has columns but no rows")

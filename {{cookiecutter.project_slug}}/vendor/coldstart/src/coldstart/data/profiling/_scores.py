@@ -47,9 +47,9 @@ class Target:
             shown = values.to_numpy().astype(np.float64)
             tenth = (rankdata(shown, "ordinal") - 1) * 10 // max(1, len(shown))
             return cls(shown[:, None], tenth.astype(np.int64), False, [])
-        text = values.cast(pl.String)
-        names = text.value_counts(sort=True).sort("count", text.name, descending=[True, False])
-        order = names[text.name].to_list()
+        text = values.cast(pl.String).alias("value")
+        names = text.value_counts(sort=True).sort("count", "value", descending=[True, False])
+        order = names["value"].to_list()
         codes = text.cast(pl.Enum(order)).to_physical().to_numpy().astype(np.int64)
         # Of two classes one says it all: the rarer.
         tested = [1] if len(order) == 2 else range(min(CLASSES, len(order)))
