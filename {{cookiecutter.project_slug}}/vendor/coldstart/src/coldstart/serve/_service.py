@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,6 +21,7 @@ from coldstart.serve._files import FileRequests
 from coldstart.serve._limits import Limits
 from coldstart.serve._live_model import LiveModel
 from coldstart.serve._metrics import Metrics
+from coldstart.serve._origins import allow_origins
 from coldstart.serve._prediction_log import DRIFT, LogFolder, PredictionLog
 from coldstart.serve._request_log import RequestLogMiddleware
 from coldstart.serve._route import BytesRoute, Shortcut, Threads
@@ -274,14 +274,14 @@ class ModelService:
         own: Any = app.build_middleware_stack()
         # A request is traced only on its way through FastAPI.
         stack: ASGIApp = own.app if settings.telemetry else Shortcut(own.app, fast)
-        if settings.origins:
-            stack = CORSMiddleware(stack, allow_origins=settings.origins, allow_headers=["*"])
         if settings.keys or settings.per_minute:
             stack = Access(stack, settings.keys, settings.per_minute, self._pages)
         stack = Limits(stack, settings.max_concurrency)
         paths = {path for path, _ in routes}
         every = settings.logs.requests == "all"
-        app.middleware_stack = RequestLogMiddleware(stack, self._metrics, paths, every=every)
+        stack = RequestLogMiddleware(stack, self._metrics, paths, every=every)
+        methods = {method for _, route in routes for method in route.methods}
+        app.middleware_stack = allow_origins(stack, settings.origins, methods)
 
 
 def open_service(
