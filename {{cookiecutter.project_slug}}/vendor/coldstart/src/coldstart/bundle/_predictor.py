@@ -27,6 +27,25 @@ from coldstart.errors import UserError
 TOLERANCE = 1e-4  # between predictions that count as the same: sums go in another order elsewhere
 
 
+def prediction_scale(values: np.ndarray) -> float:
+    """Return the unit in which differences between predicted numbers are measured.
+
+    Parameters
+    ----------
+    values : ndarray
+        Predictions of some rows, in the unit of the target.
+
+    Returns
+    -------
+    float
+        Their standard deviation, and at least 1% of their mean size: float32 cannot represent
+        smaller differences between large numbers.
+    """
+    if not values.size:
+        return 1e-9
+    return max(float(values.std()), 0.01 * float(np.abs(values).mean()), 1e-9)
+
+
 def to_labels(
     prediction: np.ndarray,
     threshold: float | None = None,

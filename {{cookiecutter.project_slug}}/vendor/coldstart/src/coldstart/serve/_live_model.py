@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter
 
 from coldstart.bundle._bundle import MANIFEST, REFERENCE
-from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
+from coldstart.bundle._predictor import TOLERANCE, BundlePredictor, prediction_scale
 from coldstart.errors import UserError
 from coldstart.serve._schemas import Row, row_type
 
@@ -133,6 +133,8 @@ class LiveModel:
 def smoke_test(predictor: BundlePredictor, row: Row) -> None:
     """Predict a row and the bundle's reference rows, and compare with the stored predictions.
 
+    Probabilities may differ by `TOLERANCE`, and numbers by as much of their `prediction_scale`.
+
     Raises
     ------
     UserError
@@ -143,8 +145,9 @@ def smoke_test(predictor: BundlePredictor, row: Row) -> None:
         return
     rows, expected = zip(*reference_rows(predictor), strict=True)
     found = predictor.predict(predictor.contract.encode(predictor.columns(rows)))[:, -1]
-    scale = max(1.0, float(np.std(expected))) if not predictor.manifest.classes else 1.0
-    worst = float(np.abs(found - np.array(expected)).max()) / scale
+    recorded = np.array(expected)
+    scale = 1.0 if predictor.manifest.classes else prediction_scale(recorded)
+    worst = float(np.abs(found - recorded).max()) / scale
     if not worst <= TOLERANCE:
         raise UserError(
             f"{predictor.folder} predicts otherwise than when it was made (by {worst:.3g}); "
