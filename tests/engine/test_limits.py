@@ -66,6 +66,31 @@ def test_only_who_has_a_key_is_answered_and_keys_change_without_a_restart(
     assert api.post("/predict", json=ROWS, headers=bearer(eve)).status_code == 200
 
 
+def test_without_the_file_of_keys_no_key_is_valid_until_it_is_there_again(
+    client: Callable[..., TestClient], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys.txt"
+    ann = new_key(path, "ann")
+    api = client(keys=path)
+
+    def ask() -> int:
+        time.sleep(2 * RELOAD_SECONDS)
+        status: int = api.post("/predict", json=ROWS, headers=bearer(ann)).status_code
+        return status
+
+    assert ask() == 200
+    path.rename(tmp_path / "away")
+    assert [ask(), ask()] == [401, 401]
+    (told,) = [one.message for one in caplog.records if one.levelname == "ERROR"]
+    assert told == f"{path}: No such file or directory; no key is valid"
+    assert api.get("/health/live").status_code == 200
+    (tmp_path / "away").rename(path)
+    assert ask() == 200
+    path.write_bytes(b"\xff\xfe no text\n")  # a slip, as each invalid line
+    assert ask() == 200
+    assert "the keys from before are still valid" in caplog.text
+
+
 def test_the_documentation_is_open_and_says_which_key_is_needed_where(
     client: Callable[..., TestClient], tmp_path: Path
 ) -> None:
