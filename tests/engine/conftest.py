@@ -210,6 +210,7 @@ def copy_sealed(
 ) -> Path:
     """Make a copy of a bundle, changed, sealed again, of another version."""
     shutil.copytree(source, folder)
+    (folder / bundle.VERSION).unlink(missing_ok=True)
     change(folder)
     manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
     bundle.write_checksums(folder, manifest)

@@ -57,7 +57,7 @@ def create_app(service: ModelService) -> FastAPI:
         return {"status": "alive"}
 
     @app.get("/health/ready")
-    async def ready() -> dict[str, str]:
+    def ready() -> dict[str, str]:
         """Respond once the model predicts. Name a new model that was refused, if there is one."""
         return service.readiness()
 

@@ -99,6 +99,7 @@ class FileRequests:
             "bundle": str(predictor.folder),
             "fingerprint": predictor.fingerprint,
             "kind": kind,
+            "providers": predictor.providers,
             "derived": self.derived,
             "request": request,
             "log": self.settings.record.model_dump(mode="json") if logged else None,

@@ -280,7 +280,7 @@ class ModelService:
         paths = {path for path, _ in routes}
         every = settings.logs.requests == "all"
         stack = RequestLogMiddleware(stack, self._metrics, paths, every=every)
-        methods = {method for _, route in routes for method in route.methods}
+        methods = {method for _, route in routes for method in route.methods or ()}
         app.middleware_stack = allow_origins(stack, settings.origins, methods)
 
 
@@ -308,8 +308,9 @@ def open_service(
     UserError
         If one of them cannot be used.
     """
-    champion, challenger = LiveModel(folder), None
+    how = (settings.providers, settings.workers)
+    champion, challenger = LiveModel(folder, *how), None
     if settings.canary or settings.shadow:
-        challenger = LiveModel(folder.with_name("challenger"))
+        challenger = LiveModel(folder.with_name("challenger"), *how)
         champion.check_compatible(challenger.predictor)
     return ModelService(champion, settings, challenger, project)
