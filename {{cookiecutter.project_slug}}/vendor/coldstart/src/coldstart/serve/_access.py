@@ -14,9 +14,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coldstart.errors import UserError
+from coldstart.serve._limits import HEALTH
 from coldstart.serve._route import error_body, send_json
 
-HEALTH = "/health/"  # health checks request these without a key
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
 RELOAD_SECONDS = 0.1  # between two checks of the file of keys; each takes as long as the rest
 MAX_BUCKETS = 10_000  # the number of addresses is unlimited

@@ -71,6 +71,7 @@ def create_app(
 
     app = FastAPI()
 
+    @app.get("/v2/health/live")
     @app.get("/health/live")
     async def live() -> dict[str, str]:
         return {"status": "alive"}

@@ -130,22 +130,47 @@ class BytesRoute(APIRoute):
         status = 200
         headers: Sequence[tuple[bytes, bytes]] = ()
         try:
-            if not kind.endswith(JSON):
+            if not self.accepts(kind, scope):
                 kinds = " or ".join(["application/json", *self.files])
                 raise RefusedError(415, f"expected Content-Type: {kinds}")
             content = await read_body(receive, self.max_bytes)
             if content is None:
                 return  # the client has gone
             if len(content) > INLINE_BYTES:
-                body = await self.threads(self.validate, content)
+                body = await self.threads(self.parse, content, scope)
             else:
-                body = self.validate(content)
+                body = self.parse(content, scope)
             response = pydantic_core.to_json(await self.endpoint(body), inf_nan_mode="null")
         except ValidationError as error:
-            status, response = 422, error_body(validation_detail(error))
+            status, response = self.invalid(error)
         except RefusedError as refusal:
-            status, response, headers = refusal.status, error_body(refusal.detail), refusal.headers
+            status, headers = refusal.status, refusal.headers
+            response = self.error_body(refusal.detail)
         await send_json(send, status, response, headers)
+
+    def accepts(self, kind: str, scope: Scope) -> bool:
+        """Return whether a body is of a type that `parse` reads."""
+        return kind.endswith(JSON)
+
+    def parse(self, content: bytes, scope: Scope) -> Any:
+        """Return the body as the endpoint takes it.
+
+        Raises
+        ------
+        ValidationError
+            If it is not valid.
+        RefusedError
+            If it is refused for another reason.
+        """
+        return self.validate(content)
+
+    def invalid(self, error: ValidationError) -> tuple[int, bytes]:
+        """Return status and body of the response to a body that is not valid."""
+        return 422, self.error_body(validation_detail(error))
+
+    def error_body(self, detail: Any) -> bytes:
+        """Return the body of a response that reports an error."""
+        return error_body(detail)
 
 
 class Shortcut:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import TypeAdapter
 from starlette.types import ASGIApp
 
 from coldstart._project import Project
@@ -18,6 +19,7 @@ from coldstart.serve._access import DOCUMENTED, Access
 from coldstart.serve._bulk import ARROW, CSV
 from coldstart.serve._docs import add_docs
 from coldstart.serve._files import FileRequests
+from coldstart.serve._inference import add_inference
 from coldstart.serve._limits import Limits
 from coldstart.serve._live_model import LiveModel
 from coldstart.serve._metrics import Metrics
@@ -113,6 +115,7 @@ class ModelService:
             self._metrics.rows,
         )
         self._passes_ref = passes_ref(contract)
+        self._validate = TypeAdapter[Any](self.request_type).validator.validate_json
         self._pages: Collection[str] = ()
 
     @property
@@ -197,6 +200,27 @@ class ModelService:
                     prediction[REF] = ref
         return {"predictions": predictions, "model_version": version}
 
+    def validate_rows(self, body: bytes) -> list[Row]:
+        """Return the typed rows of a JSON body, validated by the data contract.
+
+        Parameters
+        ----------
+        body : bytes
+            The body of a prediction request.
+
+        Returns
+        -------
+        list of dict
+            Typed values by column.
+
+        Raises
+        ------
+        ValidationError
+            If it is not valid.
+        """
+        rows: list[Row] = self._validate(body).rows
+        return rows
+
     def model_info(self) -> dict[str, Any]:
         """Return the champion's version, metrics and provenance.
 
@@ -250,6 +274,16 @@ class ModelService:
 
         add_docs(app)
         self._pages = add_page(app, self.champion, self.settings, self._threads)
+
+    def add_inference(self, app: FastAPI) -> None:
+        """Add the Open Inference Protocol (V2) of KServe and Triton at `/v2`.
+
+        Parameters
+        ----------
+        app : FastAPI
+            The application.
+        """
+        add_inference(app, self)
 
     def protect(self, app: FastAPI) -> None:
         """Add keys, limits, request ids, metrics, logs and security headers to all routes.
