@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import onnx
+import onnx.helper
+import onnx.numpy_helper
 import pytest
 import yaml
 from bird_strikes.models import FAMILIES
@@ -40,6 +43,7 @@ from engine.support import PACKAGE, PREFIX, TEMPLATE, load_settings, main
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the commands do: see commands.py
 
+LAYERS = 20  # of the bundle that takes its time
 COLUMNS: dict[str, dict[str, Any]] = {
     "fruit": {"type": "category", "role": "id", "nullable": False},
     "weight": {
@@ -206,12 +210,72 @@ def copy_sealed(
 ) -> Path:
     """Make a copy of a bundle, changed, sealed again, of another version."""
     shutil.copytree(source, folder)
+    (folder / bundle.VERSION).unlink(missing_ok=True)
     change(folder)
     manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
     bundle.write_checksums(folder, manifest)
     registered = {"name": "small", "version": version, "alias": "champion"}
     (folder / bundle.VERSION).write_text(json.dumps(registered))
     return folder
+
+
+def write_numeric(
+    folder: Path, slope: float, recorded: float | None = None, width: int = 0, version: str = "1"
+) -> Path:
+    """Write a bundle that predicts a number, `slope` times the only column, `weight`.
+
+    Its recorded predictions are those of another slope, if one is given. `width` is the size of
+    the matrices that it multiplies for each row beside that, to take its time.
+    """
+    folder.mkdir(parents=True)
+    columns = {
+        "weight": {"type": "number", "nullable": False, "minimum": 0, "example": 120},
+        "price": {"type": "number", "role": "target", "nullable": False},
+    }
+    (folder / bundle.CONTRACT).write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
+    constants = {"slope": np.array([[slope]], dtype=np.float32)}
+    nodes = [onnx.helper.make_node("MatMul", ["numbers", "slope"], ["price"])]
+    if width:
+        constants["matrix"] = np.full((width, width), 1 / width, dtype=np.float32)
+        constants["ones"] = np.ones((1, width), dtype=np.float32)
+        constants["nothing"] = np.zeros((width, 1), dtype=np.float32)
+        nodes = [
+            onnx.helper.make_node("MatMul", ["numbers", "slope"], ["plain"]),
+            onnx.helper.make_node("MatMul", ["numbers", "ones"], ["wide"]),
+            onnx.helper.make_node("MatMul", ["wide", "matrix"], ["layer 0"]),
+            *(
+                onnx.helper.make_node("MatMul", [f"layer {n}", "matrix"], [f"layer {n + 1}"])
+                for n in range(LAYERS)
+            ),
+            onnx.helper.make_node("MatMul", [f"layer {LAYERS}", "nothing"], ["zero"]),
+            onnx.helper.make_node("Add", ["plain", "zero"], ["price"]),
+        ]
+    shape = [None, 1]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "numeric",
+        [onnx.helper.make_tensor_value_info("numbers", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor_value_info("price", onnx.TensorProto.FLOAT, shape)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), folder / bundle.MODEL
+    )
+    if recorded is not None:
+        lines = [f"{weight},{recorded * weight!r}" for weight in range(1, 200, 7)]
+        content = "\n".join(["weight,__prediction__", *lines])
+        (folder / bundle.REFERENCE).write_text(content + "\n")
+    bundle.write_checksums(folder, bundle.Manifest(family="linear", target="price"))
+    registered = {"name": "small", "version": version, "alias": "champion"}
+    (folder / bundle.VERSION).write_text(json.dumps(registered))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def numeric() -> Callable[..., Path]:
+    """`numeric(folder, slope, recorded=, width=, version=)`: a bundle that predicts a number."""
+    return write_numeric
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import importlib
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from coldstart._collector import collector_paused, objects_frozen
+from coldstart.bundle import BundlePredictor
 from coldstart.config import ServingSettings
 from coldstart.serve import LiveModel, ModelService
 from coldstart.serve._access import new_key
+from coldstart.serve._pace import set_pace
+from coldstart.serve._route import MicroBatcher, Threads
 from engine.support import PROJECT, TEMPLATE, main
 
 ROW = {"grade": "A", "bruised": False, "weight": 120.0}
@@ -196,3 +201,97 @@ def test_the_collector_is_paused_within_a_block_and_as_before_after_it() -> None
     with objects_frozen():
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0
+
+
+def test_a_slow_model_predicts_in_a_thread_and_a_quick_one_where_requests_arrive(
+    numeric: Callable[..., Path], champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix of 2,048 columns, twenty times for each row, takes tens of milliseconds."""
+    threads: list[int] = []
+    predict = LiveModel.score
+
+    def score(self: LiveModel, rows: list[dict[str, Any]]) -> Any:
+        threads.append(threading.get_ident())
+        return predict(self, rows)
+
+    monkeypatch.setattr(LiveModel, "score", score)
+
+    def ask(folder: Path, row: dict[str, Any]) -> tuple[int, int, int]:
+        model = LiveModel(folder)
+        with TestClient(create_app(ModelService(model, ServingSettings()))) as api:
+            assert api.portal
+            loop = api.portal.call(threading.get_ident)
+            threads.clear()
+            for rows in ([row], [row] * 2):
+                assert api.post("/predict", json={"rows": rows}).status_code == 200
+            inline = sum(one == loop for one in threads)
+            threads.clear()
+            assert api.get("/health/ready").status_code == 200
+            assert loop not in threads
+        return model.inline_rows, inline, len(threads)
+
+    slow = numeric(tmp_path / "slow", 2.0, width=2048)
+    assert ask(slow, {"weight": 120}) == (0, 0, 1)
+    rows, inline, _ = ask(champion, ROW)
+    assert (rows > 1, inline) == (True, 2)
+
+
+class Counted:
+    """A model that counts the rows of each run, and the threads that it ran in."""
+
+    inline_rows = 3
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[int, bool]] = []
+
+    def score(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+        self.runs.append((len(rows), threading.current_thread() is threading.main_thread()))
+        return [{"value": row["n"] / row["d"]} for row in rows], "1"
+
+
+@pytest.mark.parametrize(("requests", "inline"), [(3, True), (4, False)])
+def test_requests_that_take_long_together_are_predicted_in_a_thread(
+    requests: int, inline: bool
+) -> None:
+    model = Counted()
+
+    async def ask(*divisors: int) -> list[Any]:
+        batcher = MicroBatcher(model, Threads(20.0))
+        asked = [batcher([{"n": n, "d": divisor}]) for n, divisor in enumerate(divisors)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(ask(*[1] * requests))
+    assert found == [([{"value": n}], "1") for n in range(requests)]
+    assert model.runs == [(requests, inline)]
+    failed = asyncio.run(ask(*[1] * (requests - 1), 0))
+    assert all(isinstance(one, ZeroDivisionError) for one in failed)
+
+
+def test_threads_are_kept_for_a_slow_model_only_if_they_make_it_faster(
+    numeric: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = BundlePredictor(numeric(tmp_path / "model", 2.0))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
+    for times, workers, threads, rows in (
+        ([0.05, 0.01], 2, 4, 0),
+        ([0.05, 0.045], 2, 1, 0),
+        ([0.05], 8, 1, 0),
+        ([0.05, 0.004, 0.067], 1, 8, 2),
+        ([0.001, 0.0325], 1, 1, 9),
+    ):
+        given = iter(times)
+        monkeypatch.setattr("coldstart.serve._pace.measure", lambda *_, given=given: next(given))
+        predictor.use_threads(1)
+        assert set_pace(predictor, {"weight": 1.0}, workers) == rows
+        assert predictor.threads == threads
+        assert predictor.score([{"weight": 2.0}]) == [{"value": 4.0}]
+
+
+def test_a_provider_that_onnxruntime_lacks_is_refused_with_those_that_it_has(
+    champion: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(champion.parents[1])
+    assert main(["serve", "--serving.providers", '["CUDAExecutionProvider"]']) == 2
+    told = capsys.readouterr().err
+    assert "onnxruntime has no CUDAExecutionProvider here" in told
+    assert "CPUExecutionProvider" in told

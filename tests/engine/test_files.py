@@ -15,6 +15,10 @@ from typing import Any
 import httpx2
 import polars as pl
 import pytest
+from fastapi.testclient import TestClient
+
+from coldstart.serve import create_app
+from engine.support import PROJECT
 
 CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 Api = Callable[..., AbstractContextManager[httpx2.Client]]
@@ -255,6 +259,26 @@ def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
         )
         for sender in slow:
             sender.close()
+
+
+def test_where_no_process_can_be_started_later_files_are_answered_all_the_same(
+    champion: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TestClient(create_app(PROJECT, champion)) as api:
+
+        def ask() -> httpx2.Response:
+            headers = {"Content-Type": CSV}
+            return api.post("/predict", content=GOOD.encode(), headers=headers)
+
+        with monkeypatch.context() as broken:
+            broken.setattr("sys.executable", "/nowhere/python")
+            for _ in range(3):
+                refused = ask()
+                assert refused.status_code == 503
+                assert refused.json()["detail"] == "a file cannot be predicted now"
+                assert int(refused.headers["retry-after"]) > 0
+        assert "No such file" in caplog.text
+        assert ask().status_code == 200
 
 
 def test_a_file_is_counted_and_its_predictions_are_kept(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import http.server
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from playwright.sync_api import Browser
 
 from coldstart.config._settings import ServingSettings
 from coldstart.errors import UserError
@@ -73,6 +77,31 @@ def test_every_digit_of_a_hash_counts(
     path.write_text(f"{name} {known[:place]}{other}{known[place + 1 :]}\n")
     answer = client(keys=path).post("/predict", json=ROWS, headers=bearer(key))
     assert answer.status_code == 401
+
+
+def test_without_the_file_of_keys_no_key_is_valid_until_it_is_there_again(
+    client: Callable[..., TestClient], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys.txt"
+    ann = new_key(path, "ann")
+    api = client(keys=path)
+
+    def ask() -> int:
+        time.sleep(2 * RELOAD_SECONDS)
+        status: int = api.post("/predict", json=ROWS, headers=bearer(ann)).status_code
+        return status
+
+    assert ask() == 200
+    path.rename(tmp_path / "away")
+    assert [ask(), ask()] == [401, 401]
+    (told,) = [one.message for one in caplog.records if one.levelname == "ERROR"]
+    assert told == f"{path}: No such file or directory; no key is valid"
+    assert api.get("/health/live").status_code == 200
+    (tmp_path / "away").rename(path)
+    assert ask() == 200
+    path.write_bytes(b"\xff\xfe no text\n")  # a slip, as each invalid line
+    assert ask() == 200
+    assert "the keys from before are still valid" in caplog.text
 
 
 def test_the_documentation_is_open_and_says_which_key_is_needed_where(
@@ -203,13 +232,118 @@ def test_answers_tell_browsers_to_be_careful_and_nothing_of_the_server(
     assert "server" not in headers
 
 
-def test_pages_of_other_origins_may_ask_only_if_they_are_listed(
+ORIGIN = "https://me.example"
+
+
+def test_a_page_of_a_listed_origin_may_post_with_a_key_and_read_each_refusal(
+    small_bundle: Path, served: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A preflight has no key, and a response without the header is hidden from the page."""
+    path = tmp_path / "keys.txt"
+    key = bearer(new_key(path, "ann"))
+    preflight = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    options = [
+        *("--serving.origins", f'["{ORIGIN}"]', "--serving.keys", str(path)),
+        *("--serving.max-concurrency", "1", "--serving.per-minute", "4"),
+        *("--serving.max-bytes", "1000"),
+    ]
+    with served(small_bundle.parents[1], *options) as api:
+        allowed = api.options("/predict", headers=preflight)
+        assert (allowed.status_code, allowed.text) == (200, "OK")
+        assert allowed.headers["access-control-allow-origin"] == ORIGIN
+        assert {"GET", "POST"} <= set(allowed.headers["access-control-allow-methods"].split(", "))
+        assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+        stranger = preflight | {"Origin": "https://other.example"}
+        assert api.options("/predict", headers=stranger).status_code == 400
+
+        def ask(body: Any, **headers: str) -> int:
+            response = api.post("/predict", json=body, headers={"Origin": ORIGIN, **headers})
+            assert response.headers["access-control-allow-origin"] == ORIGIN
+            assert "Retry-After" in response.headers["access-control-expose-headers"]
+            status: int = response.status_code
+            return status
+
+        bodies = [ROWS, {"rows": []}, {"rows": ROWS["rows"] * 100}]
+        assert ask(ROWS) == 401
+        assert [ask(body, **key) for body in bodies] == [200, 422, 413]
+        assert [ask(ROWS, **key) for _ in range(2)] == [200, 429]
+        address = (api.base_url.host, api.base_url.port)
+        with socket.create_connection(address) as busy:
+            given = f"Authorization: {new_key_of_another(path)}"
+            busy.sendall(
+                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                + given.encode()
+                + b"\r\nContent-Length: 99\r\n\r\n{"
+            )
+            limit = time.monotonic() + 20
+            while (found := ask(ROWS)) != 503:
+                assert found == 401
+                assert time.monotonic() < limit
+
+
+def new_key_of_another(path: Path) -> str:
+    """Add a key whose requests nobody has counted yet, and wait until it is known."""
+    key = new_key(path, "bob")
+    time.sleep(2 * RELOAD_SECONDS)
+    return f"Bearer {key}"
+
+
+def test_pages_of_other_origins_may_not_ask_unless_they_are_listed(
     client: Callable[..., TestClient],
 ) -> None:
-    asking = {"Origin": "https://me.example", "Access-Control-Request-Method": "POST"}
+    asking = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     assert client().options("/predict", headers=asking).status_code == 405
-    allowed = client(origins=["https://me.example"]).options("/predict", headers=asking)
-    assert allowed.headers["access-control-allow-origin"] == "https://me.example"
+    plain = client().post("/predict", json=ROWS, headers={"Origin": ORIGIN})
+    assert "access-control-allow-origin" not in plain.headers
+
+
+def test_a_page_of_a_listed_origin_can_read_why_an_api_is_not_ready(tmp_path: Path) -> None:
+    api = TestClient(create_app(PROJECT, tmp_path, ServingSettings(origins=[ORIGIN])))
+    response = api.post("/predict", json=ROWS, headers={"Origin": ORIGIN})
+    assert response.status_code == 503
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
+ASKING = """async ([address, body, key]) => {
+  const headers = {"Content-Type": "application/json", "Authorization": key};
+  const options = {method: "POST", headers: headers, body: JSON.stringify(body)};
+  try {
+    const response = await fetch(address + "/predict", options);
+    return [response.status, Object.keys(await response.json())[0]];
+  } catch (error) { return [0, error.name]; }
+}"""
+
+
+def test_a_browser_lets_a_page_of_a_listed_origin_post_and_read_and_no_other(
+    small_bundle: Path, served: Callable[..., Any], tmp_path: Path, browser: Browser
+) -> None:
+    (tmp_path / "index.html").write_text("<title>Mine</title>")
+    pages = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    path = tmp_path / "keys.txt"
+    key = bearer(new_key(path, "ann"))["Authorization"]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), pages) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        port = site.server_address[1]
+        listed = f"http://localhost:{port}"
+        options = ("--serving.origins", f'["{listed}"]', "--serving.keys", str(path))
+        with served(small_bundle.parents[1], *options) as api:
+            address = f"http://127.0.0.1:{api.base_url.port}"
+            page = browser.new_page()
+            page.goto(listed)
+            for body, given, expected in (
+                (ROWS, key, [200, "predictions"]),
+                ({"rows": []}, key, [422, "detail"]),
+                (ROWS, "Bearer no", [401, "detail"]),
+            ):
+                assert page.evaluate(ASKING, [address, body, given]) == expected
+            page.goto(f"http://127.0.0.1:{port}")
+            assert page.evaluate(ASKING, [address, ROWS, key]) == [0, "TypeError"]
+            page.close()
+        site.shutdown()
 
 
 def test_the_documentation_can_be_closed(client: Callable[..., TestClient]) -> None:

@@ -126,3 +126,15 @@ def test_a_bundle_that_answers_otherwise_than_when_it_was_made_is_not_served(
 ) -> None:
     with pytest.raises(UserError, match="predicts otherwise"):
         LiveModel(sealed(small_bundle, tmp_path / "bundle", "1", other_answers))
+
+
+@pytest.mark.parametrize("slope", [1e-7, 1.0, 1e7])
+def test_recorded_predictions_are_compared_in_units_of_their_spread(
+    numeric: Sealed, tmp_path: Path, slope: float
+) -> None:
+    """Whatever the unit of the target: its negative is not the same, nor is 1% more."""
+    LiveModel(numeric(tmp_path / "same", slope, recorded=slope))
+    LiveModel(numeric(tmp_path / "rounded", slope, recorded=slope * 1.00001))
+    for name, other in (("negative", -slope), ("more", slope * 1.01), ("nothing", 0.0)):
+        with pytest.raises(UserError, match="predicts otherwise than when it was made"):
+            LiveModel(numeric(tmp_path / name, other, recorded=slope))

@@ -81,13 +81,13 @@ def free_port() -> int:
         return port
 
 
-def torchrun(folders: list[Path], *command: str) -> list[subprocess.Popen[str]]:
-    """Start a command as torchrun would on as many machines, each with a folder of its own."""
+def torchrun(folders: list[Path], *command: str, **variables: str) -> list[subprocess.Popen[str]]:
+    """Start a command as the worker does on as many machines, each with a folder of its own."""
     port, count = str(free_port()), str(len(folders))
     return [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1"),
+                *(sys.executable, "-m", "coldstart.cloud._torchrun", "--nproc-per-node", "1"),
                 *("--nnodes", count, "--node-rank", str(number)),
                 *("--master-addr", "127.0.0.1", "--master-port", port),
                 *command,
@@ -101,6 +101,7 @@ def torchrun(folders: list[Path], *command: str) -> list[subprocess.Popen[str]]:
                 "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
                 "GLOO_SOCKET_IFNAME": "lo",
                 "OMP_NUM_THREADS": "1",
+                **variables,
             },
         )
         for number, folder in enumerate(folders)
@@ -208,3 +209,48 @@ def test_a_training_goes_on_with_another_number_of_ranks_and_another_strategy(
     assert expected.keys() == found.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-4)
+
+
+MISTAKEN = """
+import os, sys, time
+from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.errors import UserError
+from coldstart.nn import _ranks as ranks
+
+settings = NeuralSettings(accelerator="cpu")
+
+def train(fabric, wrong):
+    if fabric.global_rank == wrong:
+        raise UserError("the batch size is too small: make it larger")
+    fabric.barrier()  # the other rank waits for one that has ended
+
+def notice_late(inner=ranks.mistake_noted):
+    time.sleep(2)
+    return inner()
+
+ranks.mistake_noted = notice_late
+if __name__ == "__main__":
+    if rank_of()[0]:
+        sys.exit(ranks.run_worker(settings))
+    wrong = int(os.environ["WRONG"])
+    with ranks.leading(settings):
+        ranks.launch(settings, train, wrong, wrong)
+"""
+
+
+@pytest.mark.parametrize("wrong", [0, pytest.param(1, marks=pytest.mark.weekly)])
+def test_a_mistake_that_one_rank_finds_ends_all_machines_with_2(tmp_path: Path, wrong: int) -> None:
+    """Each machine starts a training again that has ended with 1; see the worker."""
+    (tmp_path / "mistaken.py").write_text(MISTAKEN)
+    agents = torchrun(
+        [tmp_path] * 2, "-m", "mistaken", WRONG=str(wrong), PYTHONPATH=with_path(tmp_path)
+    )
+    told = ended(agents, 120)
+    assert [agent.returncode for agent in agents] == [2, 2], told
+    assert "error: the batch size is too small: make it larger\n" in told[wrong]
+    assert "Traceback" not in "".join(told)
+
+
+def with_path(folder: Path) -> str:
+    """PYTHONPATH with one more folder."""
+    return os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import random
@@ -16,6 +17,7 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from coldstart.bundle import _bundle as bundle
+from coldstart.bundle._external import external_files
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
 
@@ -139,3 +141,104 @@ def test_a_byte_that_changed_is_noticed_wherever_it_is(
                 bundle.verify_bundle(folder)
         path.write_bytes(sound)
     BundlePredictor(folder)
+
+
+def with_weights_beside(folder: Path, location: str, nested: bool = False) -> None:
+    """Move a graph's weights out of it, to what a location names; nested, those of a branch."""
+    path = folder / bundle.MODEL
+    model = onnx.load(path)
+    (tensor,) = model.graph.initializer
+    numbers = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", location
+    if nested:
+        branch = helper.make_graph(
+            [helper.make_node("MatMul", ["numbers", "slope"], ["inner"])],
+            "branch",
+            [],
+            [helper.make_tensor_value_info("inner", TensorProto.FLOAT, [None, 1])],
+            [tensor],
+        )
+        always = numpy_helper.from_array(np.array(True), "location")
+        del model.graph.initializer[:], model.graph.node[:]
+        model.graph.initializer.append(always)
+        both = {"then_branch": branch, "else_branch": branch}
+        model.graph.node.append(helper.make_node("If", ["location"], ["price"], **both))
+    path.write_bytes(model.SerializeToString())
+    (folder / "weights").write_bytes(numbers)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "in a branch"])
+def test_weights_beside_the_graph_are_read_if_their_checksum_is_listed(
+    numeric: Callable[..., Path], sealed: Callable[..., Path], tmp_path: Path, nested: bool
+) -> None:
+    plain = numeric(tmp_path / "plain", 2.0)
+    folder = sealed(
+        plain, tmp_path / "new", "2", lambda folder: with_weights_beside(folder, "weights", nested)
+    )
+    assert BundlePredictor(folder).score([{"weight": 3.0}]) == [{"value": 6.0}]
+    weights = folder / "weights"
+    weights.write_bytes(np.float32(-2).tobytes())
+    with pytest.raises(UserError, match="weights was changed"):
+        BundlePredictor(folder)
+    manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    del manifest.files["weights"]
+    bundle.write_manifest(folder, manifest)
+    with pytest.raises(UserError, match=r"reads 'weights', which bundle\.json has no checksum of"):
+        BundlePredictor(folder)
+
+
+@pytest.mark.parametrize("location", ["../weights", "./weights", "/etc/hostname", ""])
+@pytest.mark.parametrize("listed", [False, True])
+def test_weights_outside_of_the_bundle_are_not_read(
+    numeric: Callable[..., Path],
+    sealed: Callable[..., Path],
+    tmp_path: Path,
+    location: str,
+    listed: bool,
+) -> None:
+    plain = numeric(tmp_path / "plain", 2.0)
+    folder = sealed(
+        plain, tmp_path / "new", "2", lambda folder: with_weights_beside(folder, location)
+    )
+    shutil.copy(folder / "weights", tmp_path)
+    if listed:
+        manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+        manifest.files[location] = bundle.checksum(folder / "weights")
+        bundle.write_manifest(folder, manifest)
+    with pytest.raises(UserError, match=r"not a name of a file|has no checksum of|is missing"):
+        BundlePredictor(folder)
+
+
+def test_a_graph_that_is_none_is_refused_where_its_weights_are_looked_for(
+    numeric: Callable[..., Path], sealed: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Bytes of a real graph that names other files, cut, doubled and changed."""
+    plain = numeric(tmp_path / "plain", 2.0)
+    with_weights_beside(plain, "weights", nested=True)
+    sound = (plain / bundle.MODEL).read_bytes()
+    path = tmp_path / "broken.onnx"
+    dice = random.Random(0)
+    for _ in range(300):
+        broken = bytearray(sound[: dice.randrange(1, len(sound) + 1)])
+        broken[dice.randrange(len(broken))] = dice.randrange(256)
+        path.write_bytes(broken)
+        with contextlib.suppress(ValueError):
+            external_files(path)  # no other exception, and an end
+    deep = b"location"
+    for tag in [*(0x32, 0x2A, 0x0A) * 2000, 0x3A]:  # of a graph of an attribute of a node ...
+        deep = bytes([tag]) + length(len(deep)) + deep
+    path.write_bytes(deep)
+    with pytest.raises(ValueError, match="nested"):
+        external_files(path)
+    path.write_bytes(b"\x3a\xff\xff\xff\xff\x7f location")
+    with pytest.raises(ValueError, match="longer than its message"):
+        external_files(path)
+
+
+def length(number: int) -> bytes:
+    """A number as protobuf writes it."""
+    rest = number >> 7
+    return bytes([number & 0x7F | 0x80]) + length(rest) if rest else bytes([number])

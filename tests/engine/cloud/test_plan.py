@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
@@ -58,18 +60,28 @@ def test_the_most_is_the_most_expensive_machine_times_machines_and_hours() -> No
         confirm_plan(plan, 1.0, True)
 
 
-@pytest.mark.parametrize("price", [3.0, 0.07, 7.3, 98.32, 0.9876])
-@pytest.mark.parametrize("budget", [0.5, 1.0, 5.0, 20.0])
-def test_the_hours_that_are_advised_are_accepted(price: float, budget: float) -> None:
-    plan = Plan(Offer("machine", price), 3, 1000.0, "image")
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(
+    nodes=st.integers(1, 64),
+    cents=st.one_of(st.integers(1, 20_000), st.floats(0.01, 20_000)),
+    budget=st.one_of(st.integers(1, 10**7).map(lambda n: n / 100), st.floats(0.01, 10**5)),
+)
+@example(nodes=1, cents=1, budget=1666.66)
+@example(nodes=3, cents=7, budget=20.37)
+def test_the_hours_that_are_advised_are_accepted_and_are_the_most(
+    nodes: int, cents: float, budget: float
+) -> None:
+    price = cents / 100
+    plan = Plan(Offer("machine", price), nodes, 1e9, "image")
     with pytest.raises(UserError) as refused:
         confirm_plan(plan, budget, True)
-    if advised := re.search(r"HOURS=([\d.]+) fits", str(refused.value)):
-        hours = float(advised[1])
+    if advised := re.search(r"HOURS=(\S+) fits", str(refused.value)):
+        hours = float(advised[1])  # as it is read from the command line
         confirm_plan(dataclasses.replace(plan, hours=hours), budget, True)
-        assert hours > budget / price / 3 - 0.02
+        with pytest.raises(UserError):
+            confirm_plan(dataclasses.replace(plan, hours=hours + 0.0101), budget, True)
     else:
-        assert budget / price / 3 < 0.01
+        assert budget / price / nodes < 0.0101
 
 
 def test_without_a_price_no_budget_fits_and_a_confirmation_is_needed() -> None:

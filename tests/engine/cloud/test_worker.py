@@ -153,6 +153,21 @@ def test_a_job_whose_machines_are_lost_ends_as_if_they_had_not(
     assert {n: run.data.metrics[n] for n in same} == {n: other.data.metrics[n] for n in same}
 
 
+def test_a_mistake_of_the_user_ends_a_training_of_several_ranks_at_once(
+    project: Path, store: Store, tmp_path: Path
+) -> None:
+    """A training that ends otherwise is started again, which is billed."""
+    Path("data/raw/houses.csv").write_text("size,age,cost\n1,2,3\n")  # has no target
+    send_inputs(store, project)
+    ranks = {"SKYPILOT_NUM_GPUS_PER_NODE": "2", "SKYPILOT_NODE_IPS": "127.0.0.1"}
+    process = machine(tmp_path / "work", store, TRAINING_JOB="abcdef01", **ranks)
+    assert process.wait(120) == 2
+    told = (tmp_path / "work/output").read_text()
+    assert told.count("error: ") == told.count("2 ranks on 1 machine(s)") == 1, told
+    assert "Traceback" not in told
+    assert read_json(store, newest(store))["status"]["code"] == 2
+
+
 def test_a_training_is_ended_at_the_deadline_and_resumes_in_the_next_job(
     project: Path, store: Store, tmp_path: Path, wait: Wait
 ) -> None:

@@ -5,13 +5,19 @@ Deploying itself needs a Docker engine; the template tests that with a real one.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coldstart._locking import lock
+from coldstart.bundle import BundlePredictor
+from coldstart.deploy._smoke import check_prediction
+from coldstart.errors import UserError
+from coldstart.images._building import CHAMPION
 from engine.support import main
 
 
@@ -74,3 +80,28 @@ def test_what_runs_in_lambda_needs_no_library_of_a_deployment() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "without a record"])
+@pytest.mark.parametrize("slope", [1e-7, 1.0, 1e7])
+def test_a_new_version_has_to_predict_the_number_of_its_bundle_in_any_unit(
+    numeric: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    slope: float,
+    recorded: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = numeric(tmp_path / CHAMPION, slope, recorded=slope if recorded else None)
+    predictor = BundlePredictor(folder)
+    (expected,) = predictor.score([predictor.contract.example()])
+    assert expected["value"] > 0
+
+    def respond(value: float) -> Callable[[str], tuple[int, str]]:
+        return lambda _: (200, json.dumps({"predictions": [{"value": value}]}))
+
+    check_prediction("1", respond(expected["value"] * 1.00001), False)
+    for share in (-1, 0, 1.01):
+        with pytest.raises(UserError, match="predicts otherwise than its bundle"):
+            check_prediction("1", respond(expected["value"] * share), False)
+    check_prediction("0", respond(-expected["value"]), False)  # of another model after a rollback

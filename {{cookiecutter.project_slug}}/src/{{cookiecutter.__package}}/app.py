@@ -57,7 +57,7 @@ def create_app(service: ModelService) -> FastAPI:
         return {"status": "alive"}
 
     @app.get("/health/ready")
-    async def ready() -> dict[str, str]:
+    def ready() -> dict[str, str]:
         """Respond once the model predicts. Name a new model that was refused, if there is one."""
         return service.readiness()
 
@@ -66,6 +66,7 @@ def create_app(service: ModelService) -> FastAPI:
     # health and the pages for a key; `dependencies=service.security` documents that at /docs.
 
     app.include_router(router)
+    service.add_inference(app)  # the protocol of KServe and Triton at /v2
     service.add_pages(app)  # the demo page at /, documentation at /docs
     service.protect(app)  # keys, limits, request ids, metrics, logs, security headers
     return app

@@ -1,6 +1,7 @@
 """The bundle: one folder that holds a model and everything that serving it needs.
 
     model.onnx      the fitted preprocessing and the model in one graph
+    model.onnx.data its weights, if the graph would be larger than 2 GB
     schema.yaml     the contract
     bundle.json     classes, threshold, metrics, provenance, and the files' checksums
     reference.csv   some of the rows that the model was fitted on, with its prediction
@@ -23,6 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from coldstart.bundle._external import external_files
 from coldstart.errors import UserError
 
 MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
@@ -121,7 +123,8 @@ def verify_bundle(folder: Path) -> Manifest:
     Raises
     ------
     UserError
-        If the folder is not a bundle, or a file is missing or was changed.
+        If the folder is not a bundle, a file is missing or was changed, or the graph reads a file
+        that is not among them.
     """
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
@@ -133,10 +136,22 @@ def verify_bundle(folder: Path) -> Manifest:
         raise UserError(f"{folder / MANIFEST} is corrupt; run: make pull") from None
     for name in {MODEL, CONTRACT, *manifest.files}:
         path = folder / name
+        if path.name != name:
+            raise UserError(f"{folder / MANIFEST} lists {name!r}, which is not a name of a file")
         if not path.is_file():
             raise UserError(f"{folder} is corrupt: {name} is missing; run: make pull")
         if checksum(path) != manifest.files.get(name):
             raise UserError(f"{folder} is corrupt: {name} was changed; run: make pull")
+    try:
+        unlisted = external_files(folder / MODEL) - manifest.files.keys()
+    except ValueError as error:
+        raise UserError(f"{folder / MODEL} is not a graph: {error}; run: make train") from None
+    if unlisted:
+        name = min(unlisted)
+        raise UserError(
+            f"{folder / MODEL} reads {name!r:.100}, which {MANIFEST} has no checksum of; "
+            "run: make train"
+        )
     return manifest
 
 

@@ -27,6 +27,46 @@ from coldstart.errors import UserError
 TOLERANCE = 1e-4  # between predictions that count as the same: sums go in another order elsewhere
 
 
+PROVIDERS = ("CPUExecutionProvider",)
+
+
+def check_providers(providers: Sequence[str]) -> list[str]:
+    """Return execution providers that onnxruntime has here; it would skip all others.
+
+    Raises
+    ------
+    UserError
+        If it lacks one.
+    """
+    available = onnxruntime.get_available_providers()
+    for provider in providers:
+        if provider not in available:
+            raise UserError(
+                f"onnxruntime has no {provider} here; serving.providers: {', '.join(available)}. "
+                "Others need another package, such as onnxruntime-gpu"
+            )
+    return [*providers]
+
+
+def prediction_scale(values: np.ndarray) -> float:
+    """Return the unit in which differences between predicted numbers are measured.
+
+    Parameters
+    ----------
+    values : ndarray
+        Predictions of some rows, in the unit of the target.
+
+    Returns
+    -------
+    float
+        Their standard deviation, and at least 1% of their mean size: float32 cannot represent
+        smaller differences between large numbers.
+    """
+    if not values.size:
+        return 1e-9
+    return max(float(values.std()), 0.01 * float(np.abs(values).mean()), 1e-9)
+
+
 def to_labels(
     prediction: np.ndarray,
     threshold: float | None = None,
@@ -72,6 +112,9 @@ class BundlePredictor:
     ----------
     folder : Path
         The bundle.
+    providers : sequence of str, optional
+        Execution providers of onnxruntime, in the order in which they are tried for each node. By
+        default the CPU's.
 
     Attributes
     ----------
@@ -83,14 +126,17 @@ class BundlePredictor:
         SHA-256 of the manifest, which contains the checksums of all files.
     version : dict
         Name, version and alias in the registry; empty if the bundle is not registered.
+    threads : int
+        Threads that share each operation of the graph.
 
     Raises
     ------
     UserError
-        If the bundle is missing or corrupt, or a derived column of its training is missing now.
+        If the bundle is missing or corrupt, a derived column of its training is missing now, or
+        onnxruntime lacks a provider.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, providers: Sequence[str] = PROVIDERS) -> None:
         self.folder = folder
         self.manifest = verify_bundle(folder)
         self.fingerprint = checksum(folder / MANIFEST)
@@ -104,17 +150,9 @@ class BundlePredictor:
                 f"({', '.join(missing)}); put them back, or run: make train, then make promote"
             )
         self.contract.keep_derived(self.manifest.derived)
-        options = onnxruntime.SessionOptions()
+        self.providers = check_providers(providers)
         # One row leaves nothing to share out, and threads that wait cost the other requests.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        try:
-            self._session = onnxruntime.InferenceSession(
-                folder / MODEL, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own exceptions have no common class
-            raise UserError(
-                f"{folder / MODEL} cannot be loaded ({error}); run: make train"
-            ) from None
+        self.use_threads(1)
         self._inputs = [value.name for value in self._session.get_inputs()]
         self._outputs = [value.name for value in self._session.get_outputs()]
         nothing = self.contract.encode({name: [None] for name in self.contract.features})
@@ -124,6 +162,33 @@ class BundlePredictor:
             raise UserError(
                 f"{folder}: {MODEL} does not take what {CONTRACT} says ({error}); run: make train"
             ) from None
+
+    def use_threads(self, threads: int) -> None:
+        """Load the graph, to be computed by a number of threads.
+
+        Parameters
+        ----------
+        threads : int
+            Threads that share each operation.
+
+        Raises
+        ------
+        UserError
+            If the graph cannot be loaded.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # Between two requests they would compute nothing, and take a core each.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.folder / MODEL, options, providers=self.providers
+            )
+        except Exception as error:  # onnxruntime's own exceptions have no common class
+            raise UserError(
+                f"{self.folder / MODEL} cannot be loaded ({error}); run: make train"
+            ) from None
+        self.threads = threads
 
     @property
     def number(self) -> str:

@@ -154,8 +154,11 @@ def advise_hours(plan: Plan, budget: float) -> str:
     They are rounded down, so that a job with these hours passes the check of the budget.
     """
     price = plan.nodes * max(plan.prices)
-    hours = math.floor(budget / price * 100) / 100
-    return f"HOURS={hours:g} fits, or " if hours and price * hours <= budget else ""
+    hundredths = math.floor(budget / price * 100)
+    if price * (hundredths / 100) > budget:  # the quotient was rounded up to a whole one
+        hundredths -= 1
+    hours = f"{hundredths / 100:.2f}".rstrip("0").rstrip(".")
+    return f"HOURS={hours} fits, or " if hundredths > 0 else ""
 
 
 def confirm(question: str, yes: bool = False) -> bool:

@@ -38,7 +38,8 @@ LOG, STATUS = Path("training.log"), Path("status.json")
 LOCAL_STORE = "sqlite:///mlflow.db"
 # Exit codes: as after SIGTERM, and as `timeout` has it.
 STOPPED, OUT_OF_TIME = 143, 124
-# Exit code of torchrun when a rank has ended, and how often the training is started.
+# Exit code when a rank has ended otherwise than by a mistake of the user, and how often the
+# training is started.
 LOST_RANK, MAX_STARTS = 1, 3
 # The first port for ranks to meet at, and how many: jobs may share machines.
 PORTS = 20000, 10000
@@ -204,7 +205,7 @@ def torchrun() -> list[str]:
     if nodes == 1 and int(ranks) < 2:
         return []
     return [
-        *("-m", "torch.distributed.run", "--nnodes", str(nodes)),
+        *("-m", "coldstart.cloud._torchrun", "--nnodes", str(nodes)),
         *("--node-rank", os.environ.get("SKYPILOT_NODE_RANK", "0")),
         *("--nproc-per-node", str(max(1, int(ranks)))),
         *("--master-addr", addresses[0] if addresses else "127.0.0.1"),

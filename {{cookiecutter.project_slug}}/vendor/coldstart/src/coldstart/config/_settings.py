@@ -301,6 +301,9 @@ class ServingSettings(Section):
         Maximum time to predict many rows, in seconds.
     origins : list of str, default=[]
         Origins of web pages that may call the API, such as `https://me.org`.
+    providers : list of str, default=["CPUExecutionProvider"]
+        Execution providers of onnxruntime, such as `CUDAExecutionProvider`, in the order in which
+        they are tried. Others than the CPU's need another package than `onnxruntime`.
     docs : bool, default=True
         Whether to serve /, /docs and /openapi.json.
     telemetry : bool, default=False
@@ -329,6 +332,9 @@ class ServingSettings(Section):
     request_timeout: float = Field(10.0, gt=0, description="seconds for a request to arrive")
     response_timeout: float = Field(30.0, gt=0, description="seconds to predict many rows")
     origins: list[str] = Field([], description="of pages that may call it: https://me.org")
+    providers: list[str] = Field(
+        ["CPUExecutionProvider"], min_length=1, description="of onnxruntime, the first one first"
+    )
     docs: bool = Field(True, description="whether to serve /, /docs and /openapi.json")
     telemetry: bool = Field(False, description="OpenTelemetry, as OTEL_... variables say")
     logs: LogSettings = LogSettings()

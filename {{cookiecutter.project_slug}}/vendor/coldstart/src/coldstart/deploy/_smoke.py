@@ -7,11 +7,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from pydantic import TypeAdapter
 
-from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
+from coldstart.bundle._bundle import REFERENCE
+from coldstart.bundle._predictor import TOLERANCE, BundlePredictor, prediction_scale
 from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION
+from coldstart.serve._live_model import reference_rows
 
 
 def check_prediction(version: str, post: Callable[[str], tuple[int, str]], needs_key: bool) -> None:
@@ -46,20 +49,31 @@ def check_prediction(version: str, post: Callable[[str], tuple[int, str]], needs
     }
     (expected,) = predictor.score([typed])
     # After a rollback the champion here is another model.
-    if predictor.number == version and not matches(body, numbers(expected)):
+    if predictor.number == version and not matches(body, numbers(expected), tolerance(predictor)):
         raise UserError(f"version {version} predicts otherwise than its bundle: {body[:200]}")
 
 
-def matches(body: str, expected: list[float]) -> bool:
-    """Return whether a response holds one prediction, with the expected numbers.
+def tolerance(predictor: BundlePredictor) -> float:
+    """Return by how much a prediction may differ: of numbers, a share of the usual spread.
 
     The last digits may differ: rows of several requests are predicted together, and on another
-    processor.
+    processor. Where the bundle has no recorded predictions, a share of the prediction itself is
+    allowed alone.
     """
+    if predictor.manifest.classes:
+        return TOLERANCE
+    if not (predictor.folder / REFERENCE).is_file():
+        return 0.0
+    recorded = np.array([prediction for _, prediction in reference_rows(predictor)])
+    return TOLERANCE * prediction_scale(recorded)
+
+
+def matches(body: str, expected: list[float], allowed: float) -> bool:
+    """Return whether a response holds one prediction, with the expected numbers."""
     try:
         (prediction,) = json.loads(body)["predictions"]
         return all(
-            math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+            math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=allowed)
             for one, other in zip(numbers(prediction), expected, strict=True)
         )
     except (ValueError, KeyError, TypeError):

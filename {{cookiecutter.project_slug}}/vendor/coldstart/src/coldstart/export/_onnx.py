@@ -14,7 +14,7 @@ from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline
 
-from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
+from coldstart.bundle._predictor import TOLERANCE, BundlePredictor, prediction_scale
 from coldstart.contract._contract import FLOAT32_MAX, EncodedFeatures
 from coldstart.contract.columns import MISSING
 from coldstart.errors import UserError
@@ -159,9 +159,7 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
     rows = len(held_out.numbers)
     scale = 1.0
     if not predictor.manifest.classes:
-        usual = expected[:rows]
-        # float32 cannot tell apart values that differ by less than this share of their size.
-        scale = max(float(usual.std()), 0.01 * float(np.abs(usual).mean()), 1e-9)
+        scale = prediction_scale(expected[:rows])
     difference = np.abs(found - expected).max(axis=1) / scale
     wrong = ~(difference <= TOLERANCE)  # NaN is wrong, too
     flipped = np.zeros(len(wrong), dtype=bool)

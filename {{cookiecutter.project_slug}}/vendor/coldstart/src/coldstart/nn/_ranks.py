@@ -9,6 +9,7 @@ started again, they go on with the same run from its checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import logging
@@ -36,6 +37,7 @@ from coldstart.errors import UserError
 T = TypeVar("T")
 Shared = Callable[[Fabric, T], Any]
 
+MISTAKE = "a mistake of the user"  # key in the store of the ranks
 LOST = dt.timedelta(minutes=1)  # without a heartbeat
 BEAT = 5.0  # seconds between heartbeats to waiting ranks
 LARGE = 1_000_000  # parameters of a layer that is sharded by itself
@@ -238,13 +240,38 @@ def leave() -> None:
 
 
 def abort(error: Exception) -> NoReturn:
-    """End immediately, without cleanup: a run that is not marked as failed is resumed."""
+    """End immediately, without cleanup: a run that is not marked as failed is resumed.
+
+    The exit code is 2 for a mistake of the user, on the rank that found it and on those that
+    lost that rank: with any other, the training would be started again.
+    """
     rank, why = os.environ.get("RANK", os.environ.get("LOCAL_RANK")), str(error)
-    if isinstance(error, dist.DistError | TimeoutError) or "gloo" in why:
+    code = 1
+    if isinstance(error, UserError):
+        code = 2
+        note_mistake()
+        print(f"error: {error}", file=sys.stderr)
+    elif mistake_noted():
+        code = 2
+    elif isinstance(error, dist.DistError | TimeoutError) or "gloo" in why:
         why = (why.partition("] ")[2] or why).partition("\n")[0]
         print(f"rank {rank} ends, since it lost another: {why:.200}", file=sys.stderr)
         print("started again, the training goes on from its checkpoint", file=sys.stderr)
     else:
         traceback.print_exception(error)
     sys.stdout.flush()
-    os._exit(1)  # standard error holds nothing back
+    os._exit(code)  # standard error holds nothing back
+
+
+def note_mistake() -> None:
+    """Note for the other ranks that this one ends by a mistake of the user."""
+    with contextlib.suppress(Exception):  # the store ends with the first machine
+        dist.distributed_c10d._get_default_store().set(MISTAKE, "1")
+
+
+def mistake_noted() -> bool:
+    """Return whether another rank has ended by a mistake of the user."""
+    try:
+        return bool(dist.distributed_c10d._get_default_store().check([MISTAKE]))
+    except Exception:  # there is no store yet, or not any more
+        return False

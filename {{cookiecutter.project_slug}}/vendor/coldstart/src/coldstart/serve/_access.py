@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Collection, Iterable
@@ -13,12 +14,13 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coldstart.errors import UserError
+from coldstart.serve._limits import HEALTH
 from coldstart.serve._route import error_body, send_json
 
-HEALTH = "/health/"  # health checks request these without a key
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
 RELOAD_SECONDS = 0.1  # between two checks of the file of keys; each takes as long as the rest
 MAX_BUCKETS = 10_000  # the number of addresses is unlimited
+log = logging.getLogger(__name__)
 DOCUMENTED = [
     Security(HTTPBearer(auto_error=False, description="A key that `make key` made")),
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same")),
@@ -68,10 +70,15 @@ def read_keys(path: Path) -> dict[str, str]:
         If the file is missing, or a line is not a name and a hash.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return parse_keys(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; make a key: make key NAME=...") from None
+
+
+def parse_keys(path: Path) -> dict[str, str]:
+    """Do the same, and let an OSError pass."""
     keys = {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         words = line.split("#", 1)[0].split()
         if words and (len(words) != 2 or len(words[1]) != 64):
@@ -129,7 +136,7 @@ class Access:
         pages: Collection[str] = (),
     ) -> None:
         self.app, self.path, self.per_minute, self.pages = app, keys, per_minute, pages
-        self.changed_at = self.checked_at = 0.0
+        self.changed_at, self.checked_at = (0, 0), 0.0
         self.keys = read_keys(keys) if keys else {}
         self.buckets: dict[str, Bucket] = {}
 
@@ -173,15 +180,27 @@ class Access:
         return holder if given else ""
 
     def reload(self) -> None:
-        """Reload the file of keys if it has changed; keep the keys if the file is invalid."""
+        """Reload the file of keys if it has changed.
+
+        A file that is gone, or that cannot be read, holds no key: all are refused, as one who
+        deletes it expects. An invalid line is more likely a slip of who edits the file, and the
+        keys from before it go on.
+        """
         assert self.path is not None
         now = time.monotonic()
         if now - self.checked_at < RELOAD_SECONDS:
             return
         self.checked_at = now
         try:
-            changed = self.path.stat().st_mtime
+            found = self.path.stat()
+            changed = (found.st_mtime_ns, found.st_ino)
             if changed != self.changed_at:
-                self.keys, self.changed_at = read_keys(self.path), changed
-        except (OSError, UserError):
-            return
+                self.changed_at = changed
+                self.keys = parse_keys(self.path)
+                log.info("%s: %d keys are valid", self.path, len(self.keys))
+        except OSError as error:
+            if self.keys:
+                log.error("%s: %s; no key is valid", self.path, error.strerror)
+            self.keys, self.changed_at = {}, (0, 0)
+        except UserError as error:
+            log.error("%s; the keys from before are still valid", error)

@@ -9,6 +9,7 @@ from coldstart._project import Project
 from coldstart.config._settings import ServingSettings
 from coldstart.contract._derived import register_derived
 from coldstart.errors import UserError
+from coldstart.serve._origins import allow_origins
 from coldstart.serve._service import open_service
 
 
@@ -70,6 +71,7 @@ def create_app(
 
     app = FastAPI()
 
+    @app.get("/v2/health/live")
     @app.get("/health/live")
     async def live() -> dict[str, str]:
         return {"status": "alive"}
@@ -78,4 +80,6 @@ def create_app(
     async def not_ready(path: str) -> JSONResponse:
         return JSONResponse(body, status_code=503)
 
+    stack = app.build_middleware_stack()
+    app.middleware_stack = allow_origins(stack, settings.origins, ("GET", "POST"))
     return app

@@ -310,7 +310,7 @@ def main(arguments: str) -> None:
     given = json.loads(arguments)
     if given["derived"]:
         register_derived(Project(derived=given["derived"]).load("derived"))
-    predictor = BundlePredictor(Path(given["bundle"]))
+    predictor = BundlePredictor(Path(given["bundle"]), given["providers"])
     bulk = BulkPredictor(
         given["kind"], predictor, SliceLogger(predictor, given["log"], given["request"])
     )

@@ -63,7 +63,21 @@ class FileRequests:
             await send_json(send, 503, error_body("too many concurrent files; try again"), retry)
             return
         self.in_progress += 1
-        request = FileRequest(await self.start(kind), self.settings)
+        try:
+            await self.respond_in_process(kind, receive, send)
+        finally:
+            self.in_progress -= 1
+
+    async def respond_in_process(self, kind: str, receive: Receive, send: Send) -> None:
+        """Start a process, and respond with its predictions."""
+        try:
+            process = await self.start(kind)
+        except OSError as error:  # no memory, or no processes left for this user
+            log.error("no process for a file could be started: %s", error)
+            retry = [(b"retry-after", b"5")]
+            await send_json(send, 503, error_body("a file cannot be predicted now"), retry)
+            return
+        request = FileRequest(process, self.settings)
         try:
             await request.run(kind, receive, send)
             self.count(request.rows, request.version)
@@ -76,7 +90,6 @@ class FileRequests:
             await send_json(send, refusal.status, error_body(refusal.detail), refusal.headers)
         finally:
             await request.end()
-            self.in_progress -= 1
 
     async def start(self, kind: str) -> Process:
         """Start the process that predicts."""
@@ -86,6 +99,7 @@ class FileRequests:
             "bundle": str(predictor.folder),
             "fingerprint": predictor.fingerprint,
             "kind": kind,
+            "providers": predictor.providers,
             "derived": self.derived,
             "request": request,
             "log": self.settings.record.model_dump(mode="json") if logged else None,

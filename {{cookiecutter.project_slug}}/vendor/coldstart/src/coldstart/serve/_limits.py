@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from coldstart.serve._route import error_body, send_json
 
+HEALTH = ("/health/", "/v2/health/")  # health checks need no key, and have no limit
 ENOUGH = 65_536  # bytes for which a slow client gets more time
 
 
@@ -29,7 +30,7 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept a request, or refuse it."""
-        if scope["type"] != "http" or scope["path"].startswith("/health/"):
+        if scope["type"] != "http" or scope["path"].startswith(HEALTH):
             await self.app(scope, receive, send)
             return
         if self.in_progress >= self.max_concurrency:

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter
 
 from coldstart.bundle._bundle import MANIFEST, REFERENCE
-from coldstart.bundle._predictor import TOLERANCE, BundlePredictor
+from coldstart.bundle._predictor import PROVIDERS, TOLERANCE, BundlePredictor, prediction_scale
 from coldstart.errors import UserError
+from coldstart.serve._pace import set_pace
 from coldstart.serve._schemas import Row, row_type
 
 WATCH_SECONDS = 1.0  # between two checks of the folder
@@ -28,11 +29,17 @@ class LiveModel:
     ----------
     folder : Path
         The bundle.
+    providers : sequence of str, optional
+        Execution providers of onnxruntime. By default the CPU's.
+    workers : int, default=1
+        Processes that share the cores.
 
     Attributes
     ----------
     predictor : BundlePredictor
         The model that serves now.
+    inline_rows : int
+        Rows that it predicts so quickly that all other requests may wait for it.
     refused : str
         Why the folder's current bundle does not serve; empty while it does.
     example : dict
@@ -44,13 +51,16 @@ class LiveModel:
         If the bundle cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.predictor = BundlePredictor(folder)
+    def __init__(
+        self, folder: Path, providers: Sequence[str] = PROVIDERS, workers: int = 1
+    ) -> None:
+        self.folder, self.providers, self.workers = folder, providers, workers
+        self.predictor = BundlePredictor(folder, providers)
         self.refused = ""
         self._seen = self._signature()
         self.example = example(self.predictor)
         smoke_test(self.predictor, self.example)
+        self.inline_rows = set_pace(self.predictor, self.example, workers)
 
     @property
     def version(self) -> str:
@@ -90,14 +100,18 @@ class LiveModel:
     def reload(self) -> None:
         """Load the folder's bundle, and serve it if it passes the checks."""
         try:
-            successor = BundlePredictor(self.folder)
+            successor = BundlePredictor(self.folder, self.providers)
             self.check_compatible(successor)
             smoke_test(successor, self.example)
+            inline_rows = set_pace(successor, self.example, self.workers)
         except UserError as error:
             self.refused = str(error)
             log.warning("the new bundle is refused, version %s goes on: %s", self.version, error)
             return
+        # The loop's thread reads both: never the quick model's rows for a slow one.
+        self.inline_rows = min(inline_rows, self.inline_rows)
         self.predictor, self.refused = successor, ""
+        self.inline_rows = inline_rows
         log.info("version %s (%s) serves from now on", self.version, successor.manifest.family)
 
     def check_compatible(self, successor: BundlePredictor) -> None:
@@ -133,6 +147,8 @@ class LiveModel:
 def smoke_test(predictor: BundlePredictor, row: Row) -> None:
     """Predict a row and the bundle's reference rows, and compare with the stored predictions.
 
+    Probabilities may differ by `TOLERANCE`, and numbers by as much of their `prediction_scale`.
+
     Raises
     ------
     UserError
@@ -143,8 +159,9 @@ def smoke_test(predictor: BundlePredictor, row: Row) -> None:
         return
     rows, expected = zip(*reference_rows(predictor), strict=True)
     found = predictor.predict(predictor.contract.encode(predictor.columns(rows)))[:, -1]
-    scale = max(1.0, float(np.std(expected))) if not predictor.manifest.classes else 1.0
-    worst = float(np.abs(found - np.array(expected)).max()) / scale
+    recorded = np.array(expected)
+    scale = 1.0 if predictor.manifest.classes else prediction_scale(recorded)
+    worst = float(np.abs(found - recorded).max()) / scale
     if not worst <= TOLERANCE:
         raise UserError(
             f"{predictor.folder} predicts otherwise than when it was made (by {worst:.3g}); "

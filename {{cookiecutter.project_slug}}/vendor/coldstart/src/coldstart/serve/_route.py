@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pydantic_core
 from anyio import CapacityLimiter, to_thread
@@ -23,6 +23,7 @@ MAX_ERRORS = 100  # reported of one body
 JSON = ("application/json", "+json")
 Predictions = tuple[list[dict[str, Any]], str]
 """A prediction for each row, and the version of the model that made them."""
+Waiting = list[tuple[list[Row], asyncio.Future[Predictions]]]
 FileHandler = Callable[[str, Scope, Receive, Send], Awaitable[None]]
 
 
@@ -129,22 +130,47 @@ class BytesRoute(APIRoute):
         status = 200
         headers: Sequence[tuple[bytes, bytes]] = ()
         try:
-            if not kind.endswith(JSON):
+            if not self.accepts(kind, scope):
                 kinds = " or ".join(["application/json", *self.files])
                 raise RefusedError(415, f"expected Content-Type: {kinds}")
             content = await read_body(receive, self.max_bytes)
             if content is None:
                 return  # the client has gone
             if len(content) > INLINE_BYTES:
-                body = await self.threads(self.validate, content)
+                body = await self.threads(self.parse, content, scope)
             else:
-                body = self.validate(content)
+                body = self.parse(content, scope)
             response = pydantic_core.to_json(await self.endpoint(body), inf_nan_mode="null")
         except ValidationError as error:
-            status, response = 422, error_body(validation_detail(error))
+            status, response = self.invalid(error)
         except RefusedError as refusal:
-            status, response, headers = refusal.status, error_body(refusal.detail), refusal.headers
+            status, headers = refusal.status, refusal.headers
+            response = self.error_body(refusal.detail)
         await send_json(send, status, response, headers)
+
+    def accepts(self, kind: str, scope: Scope) -> bool:
+        """Return whether a body is of a type that `parse` reads."""
+        return kind.endswith(JSON)
+
+    def parse(self, content: bytes, scope: Scope) -> Any:
+        """Return the body as the endpoint takes it.
+
+        Raises
+        ------
+        ValidationError
+            If it is not valid.
+        RefusedError
+            If it is refused for another reason.
+        """
+        return self.validate(content)
+
+    def invalid(self, error: ValidationError) -> tuple[int, bytes]:
+        """Return status and body of the response to a body that is not valid."""
+        return 422, self.error_body(validation_detail(error))
+
+    def error_body(self, detail: Any) -> bytes:
+        """Return the body of a response that reports an error."""
+        return error_body(detail)
 
 
 class Shortcut:
@@ -229,6 +255,21 @@ def validation_detail(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
+class Model(Protocol):
+    """What predicts rows.
+
+    Attributes
+    ----------
+    inline_rows : int
+        Rows that it predicts so quickly that all other requests may wait for it.
+    """
+
+    inline_rows: int
+
+    def score(self, rows: list[Row]) -> Predictions:
+        """Predict rows."""
+
+
 class MicroBatcher:
     """The rows of all requests of one tick of the event loop, predicted in one run.
 
@@ -236,13 +277,16 @@ class MicroBatcher:
 
     Parameters
     ----------
-    score : callable
-        Predicts rows, in their order, and returns which version of the model did.
+    model : Model
+        Predicts rows, in their order, and returns which version of it did.
+    threads : Threads
+        Where it does if there are more rows than it predicts quickly.
     """
 
-    def __init__(self, score: Callable[[list[Row]], Predictions]) -> None:
-        self._score = score
-        self._waiting: list[tuple[list[Row], asyncio.Future[Predictions]]] = []
+    def __init__(self, model: Model, threads: Threads) -> None:
+        self._model, self._threads = model, threads
+        self._tasks = set[asyncio.Task[None]]()
+        self._waiting: Waiting = []
 
     def __call__(self, rows: list[Row]) -> asyncio.Future[Predictions]:
         """Add rows, to be predicted at the end of this tick."""
@@ -256,15 +300,34 @@ class MicroBatcher:
     def _run(self) -> None:
         waiting, self._waiting = self._waiting, []
         rows = waiting[0][0] if len(waiting) == 1 else [row for some, _ in waiting for row in some]
-        try:
-            predictions, version = self._score(rows)
-        except Exception as error:  # it concerns those that wait, and no other request
-            for _, future in waiting:
-                if not future.done():
-                    future.set_exception(error)
+        if len(rows) > self._model.inline_rows:  # together, if none of the requests has as many
+            task = asyncio.ensure_future(self._run_in_thread(waiting, rows))
+            self._tasks.add(task)  # the loop itself keeps no reference
+            task.add_done_callback(self._tasks.discard)
             return
-        start = 0
-        for some, future in waiting:
-            if not future.done():  # its client may have gone
-                future.set_result((predictions[start : start + len(some)], version))
-            start += len(some)
+        try:
+            distribute(waiting, *self._model.score(rows))
+        except Exception as error:
+            fail(waiting, error)
+
+    async def _run_in_thread(self, waiting: Waiting, rows: list[Row]) -> None:
+        try:
+            distribute(waiting, *await self._threads(self._model.score, rows))
+        except Exception as error:
+            fail(waiting, error)
+
+
+def distribute(waiting: Waiting, predictions: list[dict[str, Any]], version: str) -> None:
+    """Give each request the predictions of its rows."""
+    start = 0
+    for some, future in waiting:
+        if not future.done():  # its client may have gone
+            future.set_result((predictions[start : start + len(some)], version))
+        start += len(some)
+
+
+def fail(waiting: Waiting, error: Exception) -> None:
+    """Let those requests fail that waited, and no other."""
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)

@@ -16,7 +16,7 @@ from coldstart.serve._request_log import REQUEST_ID
 from coldstart.serve._route import MicroBatcher, Predictions, Threads
 from coldstart.serve._schemas import Row
 
-INLINE_ROWS = 64  # more rows than these take long enough to be worth a thread
+INLINE_ROWS = 64  # of one request; more take long enough to be worth a thread, for any model
 
 
 class ModelRouter:
@@ -52,7 +52,7 @@ class ModelRouter:
         self.canary, self.shadow = canary, shadow
         self.log, self.threads, self.counter = log, threads, counter
         self.batchers = {
-            role: MicroBatcher(model.score)
+            role: MicroBatcher(model, threads)
             for role, model in (("champion", champion), ("challenger", challenger))
             if model
         }
@@ -68,7 +68,7 @@ class ModelRouter:
         # By the id, so that a client that sends one gets the same model each time.
         if challenger and crc32(b"canary" + request.encode()) < self.canary * 2**32:
             role, model = "challenger", challenger
-        if len(rows) > INLINE_ROWS:
+        if len(rows) > INLINE_ROWS or len(rows) > model.inline_rows:
             predictions, version = await self.threads(model.score, rows)
         elif len(SlowClientProtocol.in_progress) == 1:  # no other can arrive in this tick
             predictions, version = model.score(rows)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import TypeAdapter
 from starlette.types import ASGIApp
 
 from coldstart._project import Project
@@ -19,9 +19,11 @@ from coldstart.serve._access import DOCUMENTED, Access
 from coldstart.serve._bulk import ARROW, CSV
 from coldstart.serve._docs import add_docs
 from coldstart.serve._files import FileRequests
+from coldstart.serve._inference import add_inference
 from coldstart.serve._limits import Limits
 from coldstart.serve._live_model import LiveModel
 from coldstart.serve._metrics import Metrics
+from coldstart.serve._origins import allow_origins
 from coldstart.serve._prediction_log import DRIFT, LogFolder, PredictionLog
 from coldstart.serve._request_log import RequestLogMiddleware
 from coldstart.serve._route import BytesRoute, Shortcut, Threads
@@ -113,6 +115,7 @@ class ModelService:
             self._metrics.rows,
         )
         self._passes_ref = passes_ref(contract)
+        self._validate = TypeAdapter[Any](self.request_type).validator.validate_json
         self._pages: Collection[str] = ()
 
     @property
@@ -197,6 +200,27 @@ class ModelService:
                     prediction[REF] = ref
         return {"predictions": predictions, "model_version": version}
 
+    def validate_rows(self, body: bytes) -> list[Row]:
+        """Return the typed rows of a JSON body, validated by the data contract.
+
+        Parameters
+        ----------
+        body : bytes
+            The body of a prediction request.
+
+        Returns
+        -------
+        list of dict
+            Typed values by column.
+
+        Raises
+        ------
+        ValidationError
+            If it is not valid.
+        """
+        rows: list[Row] = self._validate(body).rows
+        return rows
+
     def model_info(self) -> dict[str, Any]:
         """Return the champion's version, metrics and provenance.
 
@@ -251,6 +275,16 @@ class ModelService:
         add_docs(app)
         self._pages = add_page(app, self.champion, self.settings, self._threads)
 
+    def add_inference(self, app: FastAPI) -> None:
+        """Add the Open Inference Protocol (V2) of KServe and Triton at `/v2`.
+
+        Parameters
+        ----------
+        app : FastAPI
+            The application.
+        """
+        add_inference(app, self)
+
     def protect(self, app: FastAPI) -> None:
         """Add keys, limits, request ids, metrics, logs and security headers to all routes.
 
@@ -274,14 +308,14 @@ class ModelService:
         own: Any = app.build_middleware_stack()
         # A request is traced only on its way through FastAPI.
         stack: ASGIApp = own.app if settings.telemetry else Shortcut(own.app, fast)
-        if settings.origins:
-            stack = CORSMiddleware(stack, allow_origins=settings.origins, allow_headers=["*"])
         if settings.keys or settings.per_minute:
             stack = Access(stack, settings.keys, settings.per_minute, self._pages)
         stack = Limits(stack, settings.max_concurrency)
         paths = {path for path, _ in routes}
         every = settings.logs.requests == "all"
-        app.middleware_stack = RequestLogMiddleware(stack, self._metrics, paths, every=every)
+        stack = RequestLogMiddleware(stack, self._metrics, paths, every=every)
+        methods = {method for _, route in routes for method in route.methods or ()}
+        app.middleware_stack = allow_origins(stack, settings.origins, methods)
 
 
 def open_service(
@@ -308,8 +342,9 @@ def open_service(
     UserError
         If one of them cannot be used.
     """
-    champion, challenger = LiveModel(folder), None
+    how = (settings.providers, settings.workers)
+    champion, challenger = LiveModel(folder, *how), None
     if settings.canary or settings.shadow:
-        challenger = LiveModel(folder.with_name("challenger"))
+        challenger = LiveModel(folder.with_name("challenger"), *how)
         champion.check_compatible(challenger.predictor)
     return ModelService(champion, settings, challenger, project)
