@@ -26,7 +26,6 @@ from onnx import helper, numpy_helper
 
 from coldstart.bundle import _bundle as bundle
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.data._dataset import load
 from coldstart.errors import UserError
 from coldstart.export._onnx import OUTPUT, rename
 from coldstart.tracking import _mlflow as tracking
@@ -80,11 +79,9 @@ class Registry:
         change(model)
         onnx.save(model, changed / bundle.MODEL)
         bundle.write_checksums(changed, manifest)
-        dataset = load(settings)
-        rows = dataset.features(dataset.splits[0].test[:2])
         with mlflow.start_run(run_name="changed") as active:
             run_id = active.info.run_id
-            uri = tracking.log_bundle(changed, rows, BundlePredictor(changed))
+            uri = tracking.log_bundle(settings.project, changed, BundlePredictor(changed))
         version = registry.register(client, settings, uri, run_id)
         self.set_alias("challenger", version)
         return version
