@@ -41,7 +41,7 @@ def reseal(folder: Path) -> None:
 def pages(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """Run the command, and return what it prints."""
     capsys.readouterr()
-    assert main(["pages", "--live", "false", *arguments]) == code
+    assert main(["pages", "--no-live", *arguments]) == code
     printed = capsys.readouterr()
     return printed.err if code == 2 else printed.out
 
