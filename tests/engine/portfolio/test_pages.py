@@ -95,7 +95,8 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
 ) -> None:
     recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"), "Fruit")
     kinds = {column["name"]: column["kind"] for column in recorded["about"]["columns"]}
-    assert kinds == dict.fromkeys(FEATURES, "choice") | {"weight": "number", "bruised": "boolean"}
+    numbers = dict.fromkeys(["weight", "speed", "height"], "number")
+    assert kinds == dict.fromkeys(FEATURES, "choice") | numbers | {"bruised": "boolean"}
     rows = recorded["rows"]
     assert len(rows) == 3
     for column in recorded["about"]["columns"]:
@@ -115,7 +116,7 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
 def test_a_table_of_many_columns_is_recorded_where_it_moves_most(
     trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coldstart.portfolio._recording.MAX_NUMBERS", 300)
+    monkeypatch.setattr("coldstart.portfolio._recording.MAX_NUMBERS", 360)
     recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"), "Fruit")
     for answers in recorded["explanations"]:
         assert {*answers["changed"]} == {"weight", "colour"}
@@ -239,7 +240,7 @@ def test_nothing_is_claimed_that_the_last_run_did_not_show(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (project / "fruit.csv").open("a") as file:
-        file.write("150,red,shop 1,true,2024-02-02,ripe,true\n")
+        file.write("150,red,shop 1,true,2024-02-02,ripe,5,100,true\n")
     assert main(["prepare"]) == 0
     assert "other data" in pages(capsys, code=2)
     shutil.rmtree(project / "bundles")
