@@ -1,5 +1,7 @@
 """The portfolio page of a trained project, below a path of a file server, in real Chromium.
 
+Its demo shows recorded predictions; `engine/portfolio/test_live.py` has the model in the browser.
+
 Each test fails if a page asks another origin for anything, or writes an error to the console.
 Screenshots are kept in tests/screenshots.
 """
@@ -58,7 +60,7 @@ def written(
     (project.path / "docs").mkdir(exist_ok=True)
     plot = project.path / "bundles/champion/calibration.png"
     (project.path / "docs/plot.png").write_bytes(plot.read_bytes())
-    print(project.make("pages", PYTHONPATH="src").stdout)
+    print(project.make("pages", "LIVE=0", PYTHONPATH="src").stdout)
     return project
 
 

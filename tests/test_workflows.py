@@ -35,7 +35,10 @@ OTHERS = {
     'git config --global --add safe.directory "$GITHUB_WORKSPACE"',
 }
 ISSUE = "Open an issue, or add to the one that is open"
+COMMIT = "Commit what was collected"
+REQUEST = "Open a pull request with the card's differences"
 NO_DATA = "Report that there is no data"
+SCRIPTS = (ISSUE, COMMIT, REQUEST, NO_DATA)
 HAS_DATA = "hashFiles('data/raw/**', '!data/raw/README.md') != ''"
 
 # Where the tests run what a workflow runs make for.
@@ -45,6 +48,7 @@ RUN_IN = {
     "test": ("tests/project/test_own_tests.py", 'project.make("test"'),
     "collect": ("tests/project/test_own_tests.py", 'copied.make("collect")'),
     "train": ("tests/conftest.py", 'installed.make("train")'),
+    "promote": ("tests/engine/test_registry.py", 'main(["promote"'),
     "image": ("tests/test_images.py", 'trained.make("image"'),
     "pull": ("tests/test_platform.py", 'project.make("pull"'),
     "deploy": ("tests/test_lambda.py", 'project.command("deploy", "--on", "aws"'),
@@ -121,7 +125,7 @@ def test_workflows_open_no_way_in(tmp_path: Path) -> None:
 def test_every_step_is_one_of_makes_commands_and_is_run_in_our_tests() -> None:
     asked = set()
     for path, _, step in steps():
-        if "run" not in step or step["run"] in OTHERS or step.get("name") in (ISSUE, NO_DATA):
+        if "run" not in step or step["run"] in OTHERS or step.get("name") in SCRIPTS:
             continue
         found = re.fullmatch(r"make ([a-z-]+)( [A-Z]+=[a-z]+)*", step["run"])
         assert found, f"{path}: {step['run']}"
@@ -165,6 +169,7 @@ def test_a_workflow_may_read_and_a_job_only_what_it_is_for() -> None:
     assert granted == {
         ("newest.yml", ("issues", "write")): None,
         ("deploy.yml", ("id-token", "write")): "production",
+        ("retrain.yml", ("contents", "write"), ("pull-requests", "write")): None,
         ("pages.yml", ("id-token", "write"), ("pages", "write")): "github-pages",
     }
 
@@ -206,6 +211,78 @@ def test_what_breaks_with_the_newest_versions_is_told_in_one_issue(
     body = (tmp_path / "issue.md").read_text()
     assert env["RUN"] in body
     assert [line for line in body.splitlines() if "==" in line] == ["< moved==1", "> moved==2"]
+
+
+@pytest.fixture
+def retrained(tmp_path: Path) -> Callable[[str], dict[str, str]]:
+    """`retrained(name)`: run a script of retrain.yml in a clone; return the step's outputs."""
+    clone, temporary = tmp_path / "clone", tmp_path / "temporary"
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "origin"], check=True)
+    subprocess.run(["git", "clone", "-q", tmp_path / "origin", clone], check=True)
+    (clone / "bundles/champion").mkdir(parents=True)
+    (clone / "bundles/champion/MODEL_CARD.md").write_text("# Model card\n\nAP 0.5\n")
+    (clone / ".gitignore").write_text("/bundles/\n")
+    (clone / "rows.csv").write_text("1\n")
+    subprocess.run(["git", "add", "-A"], cwd=clone, check=True)
+    subprocess.run(["git", "commit", "-qm", "Before"], cwd=clone, check=True)
+    stand_in = tmp_path / "bin" / "gh"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\necho "$@" >> "$RUNNER_TEMP/told"\n')
+    stand_in.chmod(0o755)
+    temporary.mkdir()
+    env = {
+        **os.environ,
+        "PATH": f"{stand_in.parent}:{os.environ['PATH']}",
+        "RUN": "https://github.com/run/1",
+        "RUNNER_TEMP": str(temporary),
+        "GITHUB_RUN_ID": "1",
+        "GITHUB_OUTPUT": str(temporary / "output"),
+    }
+
+    def run(name: str) -> dict[str, str]:
+        (script,) = (one.step["run"] for one in steps() if one.step.get("name") == name)
+        (temporary / "output").write_text("")
+        # As GitHub runs it.
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        done = subprocess.run(shell, cwd=clone, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines = (temporary / "output").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    return run
+
+
+def test_a_new_champion_is_proposed_with_what_differs_in_its_card(
+    retrained: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "clone/rows.csv").write_text("1\n2\n")
+    assert retrained(COMMIT) == {"new": "true"}
+    git = ["git", "-C", str(tmp_path / "clone")]
+    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True)
+    assert status.stdout == b""  # or the gate would refuse what is trained now
+    (tmp_path / "clone/bundles/champion/MODEL_CARD.md").write_text("# Model card\n\nAP 0.6\n")
+    retrained(REQUEST)
+    told = (tmp_path / "temporary/told").read_text().splitlines()
+    assert told[0] == "auth setup-git"
+    assert told[1].startswith("pr create --head retrain-1 ")
+    body = (tmp_path / "temporary/body.md").read_text()
+    assert "https://github.com/run/1" in body
+    assert "\n-AP 0.5\n+AP 0.6\n" in body
+    shown = ["git", "-C", str(tmp_path / "origin"), "show", "--stat", "--format=", "retrain-1"]
+    files = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    assert "MODEL_CARD.md" in files
+
+
+def test_without_new_rows_nothing_is_trained(
+    retrained: Callable[[str], dict[str, str]],
+) -> None:
+    assert retrained(COMMIT) == {}
+    job = load(TEMPLATE / ".github/workflows/retrain.yml")["jobs"]["retrain"]
+    runs = {step["run"]: step.get("if", "") for step in job["steps"] if "run" in step}
+    for command in ("make train", "make promote"):
+        assert runs[command] == "steps.collected.outputs.new == 'true'"
+    (proposed,) = (one.step for one in steps() if one.step.get("name") == REQUEST)
+    assert proposed["if"] == "steps.gate.outcome == 'success'"
 
 
 def test_the_container_is_json_makes_the_environment_and_forwards_its_ports(

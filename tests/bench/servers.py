@@ -87,8 +87,11 @@ def mlflow_pipelines(answer: Any) -> Probabilities:
 
 def mlflows(answer: Any) -> Probabilities:
     """Probabilities in an answer of MLflow's server."""
-    probabilities: Probabilities = answer["predictions"]["prediction"]
-    return probabilities
+    label = "probability "
+    return [
+        [share for name, share in row.items() if name.startswith(label)]
+        for row in answer["predictions"]
+    ]
 
 
 def this_api(bench: Bench, port: int, workers: int = 1, bundle: Path | None = None) -> Command:

@@ -3,7 +3,7 @@
 Usage: python ingredients.py PACKAGE BUNDLE FOLDER
 
 api-N.jsonl        bodies of N rows each, for this project's API
-mlflow-N.jsonl     the same rows as the matrices that the model's graph takes
+mlflow-N.jsonl     the same rows as MLflow takes them for the logged model
 answers-N.jsonl    the probabilities that the bundle gives for them
 frames-N.jsonl     the same rows as MLflow takes them for a model of DataFrames
 pipeline.joblib    the bundle's model as it was before its export, fitted on DataFrames
@@ -22,7 +22,6 @@ from typing import Any
 
 import joblib
 import mlflow
-import numpy as np
 import pandas as pd
 import wire
 from dataframes import frame
@@ -44,7 +43,8 @@ def main(package: str, bundle: Path, folder: Path) -> None:
         parts = [drawn.slice(start, size) for start in range(0, len(drawn), size)]
         encoded = [encode(contract, part) for part in parts]
         write(folder / f"api-{size}.jsonl", [{"rows": part.to_dicts()} for part in parts])
-        write(folder / f"mlflow-{size}.jsonl", [{"inputs": as_lists(part)} for part in encoded])
+        typed = [{"columns": part.columns, "data": list(part.iter_rows())} for part in parts]
+        write(folder / f"mlflow-{size}.jsonl", [{"dataframe_split": part} for part in typed])
         frames = [as_split(frame(contract, part.to_dicts())) for part in parts]
         write(folder / f"frames-{size}.jsonl", [{"dataframe_split": part} for part in frames])
         write(
@@ -74,14 +74,6 @@ def main(package: str, bundle: Path, folder: Path) -> None:
     )
     facts = {"family": family, "features": str(len(contract.features))}
     print(json.dumps(facts | {name: version(name) for name in LIBRARIES}))
-
-
-def as_lists(matrices: Any) -> dict[str, Any]:
-    """Matrices as JSON has them: null for a missing number."""
-    numbers = matrices.numbers.astype(object)
-    numbers[np.isnan(matrices.numbers)] = None
-    both = {"numbers": numbers, "strings": matrices.strings}
-    return {name: values.tolist() for name, values in both.items() if values.shape[1]}
 
 
 def as_split(table: pd.DataFrame) -> dict[str, Any]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pytest
 import yaml
 from fastapi.testclient import TestClient
@@ -22,66 +16,10 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import ServingSettings
 from coldstart.portfolio._recording import STEPS, record
 from coldstart.serve import open_app
-from engine.support import PACKAGE, PROJECT, main
+from engine.portfolio.conftest import FEATURES, TARGETS
+from engine.support import PROJECT, main
 
-TARGETS: dict[str, dict[str, Any]] = {
-    "two classes": {"type": "boolean"},
-    "many classes": {"type": "category"},
-    "regression": {"type": "number", "unit": "g"},
-}
-FEATURES: dict[str, dict[str, Any]] = {
-    "weight": {"type": "number", "minimum": 0, "maximum": 1000},
-    "colour": {"type": "category"},
-    "shop": {"type": "category"},
-    "bruised": {"type": "boolean"},
-    "picked": {"type": "date"},
-    "note": {"type": "text"},
-}
 STORY = "# My fruit\n\nIs *it* sweet?\n\n## The data\n\nPicked by me.\n"
-
-
-def fruit(task: str) -> pl.DataFrame:
-    """Heavy and red fruit are sweet; some values are missing."""
-    dice = random.Random(0)
-    table = []
-    for _ in range(700):
-        weight, colour = abs(dice.gauss(150, 30)), dice.choice(["red", "green", "blue"])
-        sugar = weight + 40 * (colour == "red") + dice.gauss(0, 20)
-        many = "dry" if sugar < 140 else "sweet" if sugar > 190 else "fair"
-        table.append(
-            {
-                "weight": None if dice.random() < 0.1 else weight,
-                "colour": colour,
-                "shop": f"shop {dice.randrange(40)}",
-                "bruised": None if dice.random() < 0.1 else dice.random() < 0.3,
-                "picked": dt.date(2024, 1, 1) + dt.timedelta(dice.randrange(300)),
-                "note": " ".join(dice.choices(["north", "field", "ripe", "early"], k=3)),
-                "sweet": {"two classes": sugar > 190, "many classes": many}.get(task, sugar),
-            }
-        )
-    return pl.DataFrame(table)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`trained(task)`: a project with a champion. Tests must not change it."""
-    made = dict[str, Path]()
-
-    def make(task: str) -> Path:
-        if task not in made:
-            folder = tmp_path_factory.mktemp("fruit")
-            fruit(task).write_csv(folder / "fruit.csv")
-            target = {**TARGETS[task], "role": "target", "nullable": False}
-            columns = {"columns": {**FEATURES, "sweet": target}}
-            (folder / "schema.yaml").write_text(yaml.safe_dump(columns, sort_keys=False))
-            config = {"data": {"table": "fruit.csv"}, "models": ["linear"]}
-            config["split"] = {"cross_validate_below": 0}
-            (folder / "config.yaml").write_text(yaml.safe_dump(config))
-            subprocess.run([sys.executable, "-m", PACKAGE, "train"], cwd=folder, check=True)
-            made[task] = folder
-        return made[task]
-
-    return make
 
 
 @pytest.fixture
@@ -103,7 +41,7 @@ def reseal(folder: Path) -> None:
 def pages(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """Run the command, and return what it prints."""
     capsys.readouterr()
-    assert main(["pages", *arguments]) == code
+    assert main(["pages", "--no-live", *arguments]) == code
     printed = capsys.readouterr()
     return printed.err if code == 2 else printed.out
 
@@ -157,7 +95,8 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
 ) -> None:
     recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"), "Fruit")
     kinds = {column["name"]: column["kind"] for column in recorded["about"]["columns"]}
-    assert kinds == dict.fromkeys(FEATURES, "choice") | {"weight": "number", "bruised": "boolean"}
+    numbers = dict.fromkeys(["weight", "speed", "height"], "number")
+    assert kinds == dict.fromkeys(FEATURES, "choice") | numbers | {"bruised": "boolean"}
     rows = recorded["rows"]
     assert len(rows) == 3
     for column in recorded["about"]["columns"]:
@@ -177,7 +116,7 @@ def test_each_control_offers_what_is_recorded_and_nothing_else(
 def test_a_table_of_many_columns_is_recorded_where_it_moves_most(
     trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coldstart.portfolio._recording.MAX_NUMBERS", 300)
+    monkeypatch.setattr("coldstart.portfolio._recording.MAX_NUMBERS", 360)
     recorded = record(BundlePredictor(trained("two classes") / "bundles" / "champion"), "Fruit")
     for answers in recorded["explanations"]:
         assert {*answers["changed"]} == {"weight", "colour"}
@@ -301,7 +240,7 @@ def test_nothing_is_claimed_that_the_last_run_did_not_show(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (project / "fruit.csv").open("a") as file:
-        file.write("150,red,shop 1,true,2024-02-02,ripe,true\n")
+        file.write("150,red,shop 1,true,2024-02-02,ripe,5,100,true\n")
     assert main(["prepare"]) == 0
     assert "other data" in pages(capsys, code=2)
     shutil.rmtree(project / "bundles")

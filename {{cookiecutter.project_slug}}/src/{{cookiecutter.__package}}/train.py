@@ -106,7 +106,7 @@ def train(settings: Settings) -> None:
             mlflow.log_text(card, "MODEL_CARD.md")
             mlflow.log_artifact(str(settings.contract))
             log_table(dataset.table, str(settings.data.table))
-            model_uri = log_bundle(run.folder, test_features[:2], predictor)
+            model_uri = log_bundle(settings.project, run.folder, predictor)
             version = register(client, settings, model_uri, run.id)
             candidates.append(Candidate(name, version, manifest.metrics))
             stages.done(str(candidates[-1]))

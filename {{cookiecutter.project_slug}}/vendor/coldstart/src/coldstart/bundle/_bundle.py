@@ -97,7 +97,9 @@ def write_checksums(folder: Path, manifest: Manifest) -> None:
         Its manifest, whose checksums are replaced in the written copy.
     """
     files = {
-        path.name: checksum(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
+        path.name: checksum(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST
     }
     write_manifest(folder, manifest.model_copy(update={"files": files}))
 

@@ -13,6 +13,7 @@ class Pages(Command):
     alone = True
 
     check: bool = Field(False, description="only print whether it shows the champion")
+    live: bool = Field(True, description="put the model in, which a browser runs (33 MB from npm)")
 
     def run(self) -> int | None:
         """Write or check the page."""
@@ -20,5 +21,5 @@ class Pages(Command):
 
         if self.check:
             return check_site()
-        write_site(self)
+        write_site(self, self.live)
         return None

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run
-from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from coldstart.bundle._bundle import verify_bundle, write_checksums
@@ -23,11 +21,10 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.cloud._job_runs import experiment_of
 from coldstart.cloud.worker import LOCAL_STORE, LOG
 from coldstart.config._settings import CHECKPOINTS, Settings
-from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import prepare
 from coldstart.tracking import _registry as registry
 from coldstart.tracking._challenger import Candidate, choose_challenger
-from coldstart.tracking._mlflow import log_bundle
+from coldstart.tracking._model import log_bundle
 
 SOURCE, COMPLETE = "machine.run", "machine.run.complete"
 # Parameters or tags that MLflow takes in one call; of metrics it takes ten times as many.
@@ -141,9 +138,6 @@ def register(client: MlflowClient, settings: Settings, run_id: str, bundle: Path
     if client.search_model_versions(f"run_id = '{run_id}'"):
         return
     manifest = verify_bundle(bundle)
-    given: Any = Model.load(str(bundle)).load_input_example(str(bundle))
-    empty = np.empty((2, 0))
-    example = EncodedFeatures(given.get("numbers", empty), given.get("strings", empty))
     manifest.provenance["run_id"] = run_id
     with tempfile.TemporaryDirectory() as at, mlflow.start_run(run_id):
         copied = Path(at, "bundle")
@@ -151,7 +145,7 @@ def register(client: MlflowClient, settings: Settings, run_id: str, bundle: Path
         for name in manifest.files:
             shutil.copy(bundle / name, copied)
         write_checksums(copied, manifest)
-        uri = log_bundle(copied, example, BundlePredictor(copied))
+        uri = log_bundle(settings.project, copied, BundlePredictor(copied))
         registry.register(client, settings, uri, run_id)
 
 

@@ -1,4 +1,4 @@
-"""The site: the story, and the demo page with recorded predictions in place of its API."""
+"""The site: the story, and the demo page with the model or recorded predictions for its API."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from string import Template
 
 import pydantic_core
 
-from coldstart.bundle._bundle import MANIFEST, checksum, replace_folder, verify_bundle
+from coldstart.bundle._bundle import MANIFEST, MODEL, checksum, replace_folder, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
+from coldstart.portfolio._live import describe_live, obstacle
 from coldstart.portfolio._recording import record
+from coldstart.portfolio._runtime import RuntimeMissingError, runtime_files
 from coldstart.portfolio._story import Story, read_story
 from coldstart.report._picture import Stages
 from coldstart.report._report import collect
@@ -27,19 +29,25 @@ SITE, STORY = Path("site"), Path("STORY.md")
 RECORD = Path("page/recorded.json")
 STATIC, OUTLINE = Path(__file__).parent / "static", Path(__file__).parent / "story.md"
 META = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+LIVE_META = META.replace("default-src", "script-src 'self' 'wasm-unsafe-eval'; default-src")
+LIVE_NOTE = (
+    "This page has no server: model version {} runs in your browser, and what you type stays there."
+)
 NOTE = (
     "This page has no server: it shows recorded predictions of model version {}. You can change "
     "one field at a time of each example below, to a recorded value."
 )
 
 
-def write_site(settings: Settings) -> None:
+def write_site(settings: Settings, live: bool = True) -> None:
     """Write the site anew; an older one stays until the new one is whole.
 
     Parameters
     ----------
     settings : Settings
         Of the project.
+    live : bool, default=True
+        Whether the model itself is part of the site, if a browser can run it.
 
     Raises
     ------
@@ -59,7 +67,8 @@ def write_site(settings: Settings) -> None:
     story = read_story(STORY, facts, {"pipeline": pipeline_html(found.stages)})
     folder = SITE.with_name(f".{SITE}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)
-    write_files(folder, predictor, story, title)
+    model = live_files(predictor, title) if live else {}
+    write_files(folder, predictor, story, title, model)
     replace_folder(folder, SITE)
 
     if story.empty:
@@ -96,15 +105,34 @@ def check_site() -> int:
     return 1
 
 
-def write_files(folder: Path, predictor: BundlePredictor, story: Story, title: str) -> None:
+def live_files(predictor: BundlePredictor, title: str) -> dict[Path, bytes]:
+    """Return the files by which a browser runs the model; none, and say why, if it cannot."""
+    reason = obstacle(predictor)
+    try:
+        runtime = {} if reason else runtime_files()
+    except RuntimeMissingError as error:
+        reason = str(error)
+    if reason:
+        print(f"the demo shows recorded predictions alone: {reason}")
+        return {}
+    described = pydantic_core.to_json(describe_live(predictor, title))
+    graph = read_file(predictor, MODEL) or b""
+    files = {**runtime, "live.json": described, MODEL: graph}
+    return {Path("page", name): content for name, content in files.items()}
+
+
+def write_files(
+    folder: Path, predictor: BundlePredictor, story: Story, title: str, model: dict[Path, bytes]
+) -> None:
     """Write all files, below the addresses that the API has for them."""
-    recorded = record(predictor, title)
+    recorded = record(predictor, title) | {"live": bool(model)}
     own = {file.name for file in STATIC.iterdir()}
     files: dict[Path, bytes] = {
         Path("index.html"): index_page(story, recorded["about"]["target"]),
-        Path("demo.html"): demo_page(predictor.number),
+        Path("demo.html"): demo_page(predictor.number, bool(model)),
         RECORD: pydantic_core.to_json(recorded),
         Path("page/card"): card(predictor).encode(),
+        **model,
     }
     for file in (*PAGE.iterdir(), *STATIC.iterdir()):
         if file.suffix != ".html" and (file.parent == STATIC or file.name not in own):
@@ -131,12 +159,13 @@ def index_page(story: Story, target: str) -> bytes:
     ).encode()
 
 
-def demo_page(version: str) -> bytes:
+def demo_page(version: str, live: bool) -> bytes:
     """Return the API's page without links to an API."""
     page = (PAGE / "page.html").read_text(encoding="utf-8")
-    note = f'<p class="note">{escape(NOTE.format(version))}</p>'
+    text = escape((LIVE_NOTE if live else NOTE).format(version))
+    note = f'<p class="note" id="served">{text}</p>'
     for old, new in {
-        '<meta charset="utf-8">': f'<meta charset="utf-8">\n{META}',
+        '<meta charset="utf-8">': f'<meta charset="utf-8">\n{LIVE_META if live else META}',
         '<p id="lead"></p>': f'<p id="lead"></p>\n  {note}',
         ' The API is described at <a href="docs">docs</a>.': "",
         '<a href="docs">API documentation</a>': '<a href="index.html">About this project</a>',

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,22 +18,16 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
 
 import mlflow
-import onnx
 import polars as pl
 from mlflow import MlflowClient
 from mlflow.data.polars_dataset import from_polars
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, infer_signature
 from urllib3.util import Retry
 
-from coldstart.bundle._bundle import MODEL
-from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import Settings
-from coldstart.contract._contract import EncodedFeatures
 from coldstart.errors import UserError
 
-REQUIREMENTS = ["mlflow", "onnxruntime", "numpy"]  # else inferred, which takes 20 s
 EXPERIMENT_KIND = "mlflow.experimentKind"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 CHOSEN = os.environ.get(RETRIES)
@@ -225,41 +216,3 @@ def log_table(dataset: pl.DataFrame, source: str) -> None:
         warnings.simplefilter("ignore")
         table = dataset.cast({pl.Date: pl.Datetime})  # MLflow has no type for a day
         mlflow.log_input(from_polars(table, source=source, name="prepared"), context="training")
-
-
-def log_bundle(bundle: Path, example: EncodedFeatures, predictor: BundlePredictor) -> str:
-    """Log a bundle as an MLflow model of the flavor ONNX.
-
-    Parameters
-    ----------
-    bundle : Path
-        Folder of the bundle.
-    example : EncodedFeatures
-        Rows for the model's signature and input example.
-    predictor : BundlePredictor
-        The loaded bundle.
-
-    Returns
-    -------
-    str
-        URI of the logged model.
-    """
-    inputs = {name: values for name, values in vars(example).items() if values.shape[1]}
-
-    def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
-        mlflow.onnx.save_model(
-            onnx.load(bundle / MODEL),
-            path,
-            mlflow_model=mlflow_model,
-            signature=infer_signature(inputs, {"prediction": predictor.predict(example)}),
-            input_example=inputs,
-            pip_requirements=REQUIREMENTS,
-            save_as_external_data=False,
-        )
-        shutil.copytree(bundle, path, dirs_exist_ok=True)
-
-    flavor = SimpleNamespace(save_model=save_model, __name__="bundle", FLAVOR_NAME="onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        uri: str = Model.log(None, flavor, name="model").model_uri
-    return uri

@@ -1,6 +1,8 @@
-// In place of the API: predictions that were recorded when this page was made.
+// In place of the API: the model itself where the browser runs it, or else predictions that were
+// recorded when this page was made.
 
-let recorded;
+const RECORDED = "Your browser does not run the model, so this page shows recorded predictions. You can change one field at a time of each example below, to a recorded value.";
+let recorded, live;
 
 // What lies beside this page has the addresses that it has in the API.
 const load = async (path) => {
@@ -10,10 +12,17 @@ const load = async (path) => {
 };
 
 export async function get(path, options = {}) {
-  if (!path.startsWith("plots") && path !== "card") recorded ??= await (await load("recorded.json")).json();
-  if (path === "about") return new Response(JSON.stringify(recorded.about));
-  if (path !== "explain") return load(path);
-  return new Response(JSON.stringify(explain(JSON.parse(options.body))));
+  if (path.startsWith("plots") || path === "card") return load(path);
+  recorded ??= await (await load("recorded.json")).json();
+  if (recorded.live) live ??= import("./live.js").then(({ start }) => start(load)).catch(withoutModel);
+  const model = await live;
+  if (path === "about") return new Response(JSON.stringify((model ?? recorded).about));
+  const row = JSON.parse(options.body);
+  return new Response(JSON.stringify(model ? await model.explain(row) : explain(row)));
+}
+
+function withoutModel() {
+  document.getElementById("served").textContent = RECORDED;
 }
 
 function explain(row) {
