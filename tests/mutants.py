@@ -52,8 +52,9 @@ def main() -> int:
         for name in names
     ]
     mutmut = Path(sys.executable).with_name("mutmut")
-    code = subprocess.run([mutmut, "run", *chosen], cwd=FOLDER).returncode
-    listed = [mutmut, "results", "--all", "true"]
+    command: list[str | Path] = [mutmut, "run", *chosen]
+    code = subprocess.run(command, cwd=FOLDER).returncode
+    listed: list[str | Path] = [mutmut, "results", "--all", "true"]
     found = subprocess.run(listed, cwd=FOLDER, capture_output=True, text=True, check=True).stdout
     print(table(found))
     return code
