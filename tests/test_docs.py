@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pkgutil
 import re
 import shutil
@@ -166,7 +167,7 @@ def test_the_reference_lists_each_setting_with_its_default() -> None:
     defaults = dict(settings_of(Settings))
     assert set(listed) == set(defaults)
     for name, default in defaults.items():
-        text = str(default).lower() if isinstance(default, bool) else str(default)
+        text = json.dumps(default) if isinstance(default, bool | list) else str(default)
         shown = "" if default in (None, "", [], {}) else f"`{text}`"
         assert listed[name].strip() == ("required" if default is ... else shown), name
 
