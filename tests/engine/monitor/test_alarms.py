@@ -14,7 +14,8 @@ import pytest
 from coldstart.contract.columns import BaseColumn, Boolean, Category, Number
 from coldstart.monitor._drift import Tally
 from coldstart.monitor._outcomes import LiveMetrics
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._intervals import interval
 
 REFERENCE = 500  # rows, as a bundle keeps
 THRESHOLD = 0.1

@@ -15,7 +15,8 @@ import yaml
 
 from coldstart.bundle import Manifest
 from coldstart.report._results import EvaluatedVersion, conclusion
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._intervals import interval
 from engine.support import PACKAGE, main
 
 COLUMNS = {
@@ -78,7 +79,7 @@ def test_the_results_are_the_bundles_and_what_is_mine_stays(project: Path) -> No
     assert "price" in text
     assert "300 rows" in text
     assert re.search(rf"(better than|worse than|difference from) {other} \(95% CI", text)
-    assert "paired bootstrap" in text
+    assert "paired jackknife" in text
 
     # A second time there is nothing to change.
     assert main(["report"]) == 0

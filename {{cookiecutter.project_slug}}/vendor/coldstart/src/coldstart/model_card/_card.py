@@ -15,7 +15,8 @@ from coldstart.model_card._limitations import limitations
 from coldstart.model_card._reproduce import origin, reproduce
 from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
-from coldstart.train._evaluation import HeldOutPredictions, interval
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._intervals import interval
 from coldstart.train._slices import LEAST_RARER, LEAST_ROWS, predict_out_of_time, worst_slices
 from coldstart.train._summary import NAIVE, number
 

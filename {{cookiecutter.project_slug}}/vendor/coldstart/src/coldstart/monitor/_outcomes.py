@@ -15,7 +15,8 @@ from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
 from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, TIME
-from coldstart.train._evaluation import HeldOutPredictions, interval, measure, primary, score
+from coldstart.train._evaluation import HeldOutPredictions, measure, primary, score
+from coldstart.train._intervals import interval
 
 FEW = 30  # outcomes, below which there is no conclusion
 MAX_OUTCOMES = 100_000  # that are measured; of more a random sample is
@@ -140,7 +141,7 @@ class LiveMetrics:
     metrics : dict of str to float
         As the bundle has them of its test set.
     interval : tuple of two floats
-        95% bootstrap interval of the primary metric.
+        95% confidence interval of the primary metric.
     tested, tested_interval : dict and tuple, optional
         Those of the test set; None if the bundle has none.
     periods : list of tuple

@@ -16,7 +16,8 @@ from coldstart.bundle._bundle import TESTED, Manifest
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
 from coldstart.tracking._registry import manifest_of, read_tested
-from coldstart.train._evaluation import HeldOutPredictions, interval
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._intervals import interval
 from coldstart.train._summary import SHOWN, cells, horizon_cells, number
 
 MAX_RUNS = 1000  # that are searched
@@ -125,8 +126,8 @@ def forecasts(version: EvaluatedVersion) -> bool:
 def conclusion(versions: Versions, champion: str, tested: int) -> str:
     """Return what the table shows of the champion, in a paragraph.
 
-    Models are compared by the bootstrap interval of the difference of their scores on the same
-    resampled rows: their own intervals may overlap although one is better on nearly all of them.
+    Models are compared by the interval of the difference of their scores on the same
+    rows: their own intervals may overlap although one is better on nearly all of them.
     """
     best = versions[champion]
     metrics = best.manifest.metrics
@@ -151,7 +152,7 @@ def conclusion(versions: Versions, champion: str, tested: int) -> str:
             f"Its difference from {listed(groups['level'])} is not statistically significant."
         )
     if len(versions) > 1:
-        sentences.append("These intervals are of the difference (paired bootstrap).")
+        sentences.append("These intervals are of the difference (paired jackknife).")
     baselines = {
         "the dummy baseline": metrics["baseline"],
         f"the single-feature baseline ({code(metrics['column']['name'])})": metrics["column"],

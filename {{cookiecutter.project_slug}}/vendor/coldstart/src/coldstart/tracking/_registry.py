@@ -38,7 +38,9 @@ from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import Dataset, encode
 from coldstart.errors import UserError
 from coldstart.tracking._mlflow import explain_error
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once, interval, primary
+from coldstart.train._clusters import clusters
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once, primary
+from coldstart.train._intervals import interval
 
 BUNDLES = Path("bundles")
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -251,6 +253,7 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
                 predictor.predict_as(
                     encode(predictor.contract, dataset.table[rows]), dataset.classes
                 ),
+                clusters(dataset, rows),
                 **predictor.decision_for(dataset.classes),
             )
             for predictor in (new, old)
@@ -314,6 +317,7 @@ def read_tested(path: Path, dataset: Dataset) -> HeldOutPredictions:
         dataset.target(rows),
         prediction.reshape(repeats, len(rows), -1),
         table["label"].to_numpy().reshape(repeats, -1),
+        clusters(dataset, rows),
     )
 
 

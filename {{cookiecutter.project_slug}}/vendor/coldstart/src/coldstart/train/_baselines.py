@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from coldstart.bundle._predictor import align
 from coldstart.contract._contract import feature_slices
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
-from coldstart.train._evaluation import HeldOutPredictions, interval, primary
+from coldstart.train._evaluation import HeldOutPredictions, primary
 from coldstart.train._features import WORDS
 from coldstart.train._folds import (
     Fit,
@@ -26,6 +26,7 @@ from coldstart.train._folds import (
     train_and_validation_rows,
 )
 from coldstart.train._horizon import ForecastPaths, forecast_paths
+from coldstart.train._intervals import interval
 
 ROWS, COLUMNS = 5_000, 200  # maximum for the single-feature baselines
 DRAWS = 5
@@ -98,11 +99,11 @@ def guesses(dataset: Dataset) -> HeldOutPredictions:
         return test
     if len(dataset.classes) == 2:
         labels = test.prediction.argmax(axis=2)
-        return HeldOutPredictions(test.rows, test.target, test.prediction, labels)
+        return replace(test, labels=labels)
     prediction = np.repeat(test.prediction, DRAWS, axis=0)
     draws = np.random.default_rng(0).random((*prediction.shape[:2], 1))
     labels = (prediction.cumsum(axis=2) < draws).sum(axis=2).clip(max=prediction.shape[2] - 1)
-    return HeldOutPredictions(test.rows, test.target, prediction, labels)
+    return replace(test, prediction=prediction, labels=labels)
 
 
 def dummy(dataset: Dataset) -> Fit:
@@ -212,7 +213,7 @@ def evaluate(
     leak_threshold : float, optional
         Score above which a leak is assumed.
     seed : int, default=0
-        Seed of the bootstrap.
+        Seed of the interval, where units are left out together.
 
     Returns
     -------

@@ -9,11 +9,10 @@ from scipy.stats import binomtest
 
 from coldstart.train._evaluation import (
     BINS,
-    LEVEL,
     HeldOutPredictions,
     confidence_and_outcome,
-    resample,
 )
+from coldstart.train._intervals import LEVEL, mean_interval
 
 MIN_ROWS = 10  # of a bin
 
@@ -50,14 +49,20 @@ def calibration(test: HeldOutPredictions) -> list[Bin]:
     order = np.argsort(predicted, kind="stable")
     bins = np.array_split(order, max(1, min(BINS, len(order) // MIN_ROWS)))
     return [
-        Bin(len(rows), float(predicted[rows].mean()), *mean_of(observed[rows])) for rows in bins
+        Bin(
+            len(rows),
+            float(predicted[rows].mean()),
+            *mean_of(observed[rows], None if test.groups is None else test.groups[rows]),
+        )
+        for rows in bins
     ]
 
 
-def mean_of(values: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Return a mean and its 95% confidence interval: Wilson's for a share, else a bootstrap."""
-    if values.dtype == bool:
+def mean_of(
+    values: np.ndarray, groups: np.ndarray | None = None
+) -> tuple[float, tuple[float, float]]:
+    """Return a mean and its 95% confidence interval: Wilson's for a share of rows."""
+    if values.dtype == bool and groups is None:
         share = binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="wilson")
         return float(values.mean()), (float(share.low), float(share.high))
-    between = resample(lambda rows: float(values[rows].mean()), len(values), seed=0)
-    return float(values.mean()), between
+    return float(values.mean()), mean_interval(values, groups)

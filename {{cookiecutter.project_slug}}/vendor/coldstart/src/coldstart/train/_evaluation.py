@@ -1,19 +1,15 @@
-"""Evaluation: metrics of predictions, and their confidence intervals."""
+"""Evaluation: metrics of predictions of rows that no model was fitted on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 from sklearn import metrics
 
 from coldstart.bundle._predictor import to_labels
 
-RESAMPLES = 200
-LEVEL = 0.95
 BINS = 10
 
 
@@ -31,12 +27,15 @@ class HeldOutPredictions:
         Probabilities or values. Few rows are predicted several times, each time by another model.
     labels : ndarray of int64, shape (repeats, n)
         Predicted classes, as indices.
+    groups : ndarray of int, shape (n,), optional
+        Unit of each row, if rows are not independent: its group, or its block of time.
     """
 
     rows: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def score(self, among: np.ndarray | slice = slice(None)) -> float:
         """Return the primary metric, as the mean of the repeats.
@@ -77,18 +76,27 @@ class HeldOutPredictions:
     def __getitem__(self, among: np.ndarray) -> HeldOutPredictions:
         """Return some of the rows."""
         return HeldOutPredictions(
-            self.rows[among], self.target[among], self.prediction[:, among], self.labels[:, among]
+            self.rows[among],
+            self.target[among],
+            self.prediction[:, among],
+            self.labels[:, among],
+            None if self.groups is None else self.groups[among],
         )
 
 
 def held_out_once(
-    rows: np.ndarray, target: np.ndarray, prediction: np.ndarray, **how: Any
+    rows: np.ndarray,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    groups: np.ndarray | None = None,
+    **how: Any,
 ) -> HeldOutPredictions:
     """Return predictions of rows that were predicted once.
 
     The probabilities have the shape (n, classes), the values of a regression (n, 1).
     """
-    return HeldOutPredictions(rows, target, prediction[None], to_labels(prediction, **how)[None])
+    labels = to_labels(prediction, **how)
+    return HeldOutPredictions(rows, target, prediction[None], labels[None], groups)
 
 
 def primary(n_classes: int) -> str:
@@ -225,37 +233,3 @@ def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
     precision, recall, thresholds = metrics.precision_recall_curve(target, positive)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[f1[:-1].argmax()])
-
-
-def interval(
-    held: HeldOutPredictions, other: HeldOutPredictions | None = None, seed: int = 0
-) -> tuple[float, float]:
-    """Return the 95% bootstrap confidence interval of the primary metric, over the rows.
-
-    With predictions of the same rows by another model, the interval is that of the difference: the
-    first model's metric less the other one's.
-
-    Notes
-    -----
-    It covers the choice of the test rows, not that of the training rows.
-    """
-
-    def statistic(rows: np.ndarray) -> float:
-        value = held.score(rows)
-        return value if other is None else value - other.score(rows)
-
-    return resample(statistic, len(held.target), seed)
-
-
-def resample(statistic: Callable[[np.ndarray], float], n: int, seed: int) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic of row numbers."""
-    result = bootstrap(
-        (np.arange(n),),
-        statistic,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)

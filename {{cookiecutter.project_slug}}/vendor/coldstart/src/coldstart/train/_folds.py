@@ -15,6 +15,7 @@ from coldstart.bundle._predictor import BundlePredictor, to_labels
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
+from coldstart.train._clusters import clusters
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once, tune_threshold
 
 
@@ -71,7 +72,10 @@ def predict_validation_rows(dataset: Dataset, fit: Fit) -> HeldOutPredictions:
         [fit(division.train)(division.validation) for division in dataset.splits]
     )
     target = dataset.target(rows)
-    return held_out_once(rows, target, prediction, **tune_threshold(target, prediction))
+    units = clusters(dataset, rows)
+    if units is None and len(dataset.splits) > 1:
+        units = rows  # of which each is predicted several times
+    return held_out_once(rows, target, prediction, units, **tune_threshold(target, prediction))
 
 
 def predict_test_rows(
@@ -113,6 +117,7 @@ def predict_test_rows(
         dataset.target(rows),
         np.concatenate(predictions)[places],
         np.concatenate(labels)[places],
+        clusters(dataset, rows),
     )
 
 

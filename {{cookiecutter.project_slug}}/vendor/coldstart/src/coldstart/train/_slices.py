@@ -12,6 +12,7 @@ from coldstart._markdown import code
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract.columns import Boolean, Category, Number
 from coldstart.data._dataset import Dataset
+from coldstart.train._clusters import clusters
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
 
 LEAST_ROWS = 100
@@ -123,5 +124,9 @@ def predict_out_of_time(dataset: Dataset, predictor: BundlePredictor) -> HeldOut
         return None
     prediction = predictor.predict_as(dataset.features(rows), dataset.classes)
     return held_out_once(
-        rows, dataset.target(rows), prediction, **predictor.decision_for(dataset.classes)
+        rows,
+        dataset.target(rows),
+        prediction,
+        clusters(dataset, rows),
+        **predictor.decision_for(dataset.classes),
     )

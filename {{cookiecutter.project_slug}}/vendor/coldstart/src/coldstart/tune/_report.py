@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from coldstart.config._settings import CONFIG, Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
-from coldstart.train._evaluation import interval, primary
+from coldstart.train._evaluation import primary
 from coldstart.train._folds import predict_test_rows, predict_validation_rows
+from coldstart.train._intervals import interval
 from coldstart.tune._trials import fit_with, legible
 
 

@@ -1,0 +1,191 @@
+"""Confidence intervals of the primary metric, by rows, groups or blocks of time.
+
+The jackknife leaves out one unit after another: a row, all rows of a group, or a block of time.
+How much the metric varies gives its standard error.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import t as students_t
+
+from coldstart.train._evaluation import HeldOutPredictions
+
+LEVEL = 0.95
+MAX_UNITS = 200  # left out one after another; of more units, some are left out together
+CHUNK = 5_000_000  # weights in memory at a time
+
+
+def interval(
+    held: HeldOutPredictions,
+    other: HeldOutPredictions | None = None,
+    seed: int = 0,
+    prevalence: float | None = None,
+) -> tuple[float, float]:
+    """Return the 95% confidence interval of the primary metric, over the tested units.
+
+    With predictions of the same rows by another model, the interval is that of the difference: the
+    first model's metric less the other one's.
+
+    Parameters
+    ----------
+    held : HeldOutPredictions
+        Predictions of n rows. If it has groups, all rows of a group are left out together.
+    other : HeldOutPredictions, optional
+        Predictions of the same rows, in the same order, by another model.
+    seed : int, default=0
+        Seed by which units are put together, if there are more than `MAX_UNITS`.
+    prevalence : float, optional
+        Share of the second of two classes that the metric is computed for, by weighting the rows.
+        By default the share that these rows have.
+
+    Returns
+    -------
+    tuple of two floats
+        Lower and upper end.
+
+    Notes
+    -----
+    A jackknife with a quantile of Student's t, on the logit scale for average precision and F1, on
+    that of -log(1 - R²) for R², and unchanged for a difference. It covers the choice of the tested
+    units, not that of the training rows. Measured coverage: docs/explanation/evaluation.md.
+
+    References
+    ----------
+    Efron, "The Jackknife, the Bootstrap and Other Resampling Plans", 1982. For groups: MacKinnon,
+    Nielsen and Webb, "Fast and reliable jackknife and bootstrap methods for cluster-robust
+    inference", Journal of Applied Econometrics 38(5), 2023.
+    """
+    weights = leave_out(units_of(held), seed)
+    left_out = weighted_score(held, weights, prevalence)
+    value, scale = left_out[0], "bounded" if held.prediction.shape[2] > 1 else "explained"
+    if other is not None:
+        left_out = left_out - weighted_score(other, weights, prevalence)
+        value, scale = left_out[0], "plain"
+    return from_left_out(value, left_out[1:], scale)
+
+
+def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """Return the 95% confidence interval of a mean, by group if there are groups."""
+    units = np.arange(len(values)) if groups is None else groups
+    weights = leave_out(units, seed=0)
+    means = weights @ values / weights.sum(axis=1)
+    return from_left_out(means[0], means[1:], "bounded" if values.dtype == bool else "plain")
+
+
+def units_of(held: HeldOutPredictions) -> np.ndarray:
+    """Return the unit of each row: its group, or the row itself."""
+    return np.arange(len(held.target)) if held.groups is None else held.groups
+
+
+def leave_out(units: np.ndarray, seed: int) -> np.ndarray:
+    """Return which rows are there, with all units and without each: shape (units + 1, n)."""
+    number = np.unique(units, return_inverse=True)[1]
+    count = int(number.max(initial=-1)) + 1
+    if count > MAX_UNITS:
+        number = np.random.default_rng(seed).permutation(count)[number] % MAX_UNITS
+        count = MAX_UNITS
+    kept: np.ndarray = np.arange(-1, count)[:, None] != number
+    return kept
+
+
+def from_left_out(value: float, left_out: np.ndarray, scale: str) -> tuple[float, float]:
+    """Return the interval of a value, from those without each unit."""
+    count = len(left_out)
+    if count < 2:
+        return float(value), float(value)
+    error = np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2))
+    reach = students_t.ppf((1 + LEVEL) / 2, count - 1) * error * np.array([-1.0, 1.0])
+    if scale == "bounded":
+        if 1e-9 < value < 1 - 1e-9:
+            odds = np.log(value / (1 - value)) + reach / (value * (1 - value))
+            low, high = 1 / (1 + np.exp(-np.clip(odds, -700, 700)))
+        else:
+            low, high = np.clip(value + reach, 0, 1)
+    elif scale == "explained" and value < 1 - 1e-9:
+        low, high = 1 - (1 - value) * np.exp(-np.clip(reach / (1 - value), -700, 700))
+    else:
+        low, high = value + reach
+    return float(low), float(high)
+
+
+def weighted_score(
+    held: HeldOutPredictions, weights: np.ndarray, prevalence: float | None = None
+) -> np.ndarray:
+    """Return the primary metric by each row of weights, as the mean of the repeats.
+
+    Parameters
+    ----------
+    held : HeldOutPredictions
+        Predictions of n rows.
+    weights : ndarray of shape (k, n)
+        Weight of each row.
+    prevalence : float, optional
+        Share of the second of two classes that the rows are weighted to.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        With weights of 1 the same as `score`.
+    """
+    step = max(1, CHUNK // max(1, weights.shape[1]))
+    parts = [weights[at : at + step].astype(np.float64) for at in range(0, len(weights), step)]
+    classes = held.prediction.shape[2]
+    repeats = []
+    for prediction, labels in zip(held.prediction, held.labels, strict=True):
+        if classes == 1:
+            found = [explained(held.target, prediction[:, 0], part) for part in parts]
+        elif classes == 2:
+            positive = prediction[:, 1]
+            found = [average_precision(held.target, positive, part, prevalence) for part in parts]
+        else:
+            found = [macro_f1(held.target, labels, part) for part in parts]
+        repeats.append(np.concatenate(found))
+    mean: np.ndarray = np.mean(repeats, axis=0)
+    return mean
+
+
+def average_precision(
+    target: np.ndarray, positive: np.ndarray, weights: np.ndarray, prevalence: float | None = None
+) -> np.ndarray:
+    """Return the average precision by each row of weights; 0 without a positive row."""
+    true = target == 1
+    if prevalence is not None:
+        shares = (weights @ true)[:, None], (weights @ ~true)[:, None]
+        with np.errstate(all="ignore"):
+            scaled = np.where(true, prevalence / shares[0], (1 - prevalence) / shares[1])
+        weights = weights * np.nan_to_num(scaled, posinf=0)
+    order = np.argsort(-positive, kind="stable")
+    descending = positive[order]
+    ends = np.append(np.flatnonzero(np.diff(descending)), len(order) - 1)  # of equal predictions
+    some = weights[:, order]
+    predicted = np.cumsum(some, axis=1)[:, ends]
+    found = np.cumsum(some * true[order], axis=1)[:, ends]
+    with np.errstate(all="ignore"):
+        precision = np.where(predicted > 0, found / predicted, 0)
+        area = np.sum(np.diff(found, axis=1, prepend=0) * precision, axis=1) / found[:, -1]
+    return np.where(found[:, -1] > 0, area, 0.0)
+
+
+def macro_f1(target: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean F1 of the classes by each row of weights, of those that occur."""
+    names = np.union1d(target, labels)
+    true, predicted = target[:, None] == names, labels[:, None] == names
+    hits = weights @ (true & predicted)
+    both = weights @ (true.astype(np.float64) + predicted)
+    f1 = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+    means: np.ndarray = f1.sum(axis=1) / np.maximum((both > 0).sum(axis=1), 1)
+    return means
+
+
+def explained(target: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return R² by each row of weights; 0 where the target does not vary."""
+    centered = target - target.mean()
+    sums = weights @ np.stack(
+        [np.ones(len(target)), centered, centered**2, (target - values) ** 2], axis=1
+    )
+    count, total, squares, residual = sums.T
+    spread = squares - total**2 / count
+    flat = spread <= 1e-12 * np.maximum(squares, 1e-300)
+    with np.errstate(all="ignore"):
+        return np.where(flat, np.where(residual > 0, 0.0, 1.0), 1 - residual / spread)
