@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -15,7 +16,26 @@ from prometheus_client.registry import Collector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # in which several workers add up their counts
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-Models = Callable[[], list[tuple[str, str, str]]]
+
+
+class LoadedModel(NamedTuple):
+    """What the metrics name of a model.
+
+    Parameters
+    ----------
+    role, version, family : str
+        Champion or challenger, its version, and its type.
+    trained_at : str
+        When it was trained, in ISO format; empty if that is unknown.
+    """
+
+    role: str
+    version: str
+    family: str
+    trained_at: str
+
+
+Models = Callable[[], list[LoadedModel]]
 
 
 class Metrics:
@@ -24,7 +44,7 @@ class Metrics:
     Parameters
     ----------
     models : callable
-        Returns role, version and model type of each model that is loaded.
+        Returns the models that are loaded.
     drift : Path or None
         The file that `make monitor` writes, if predictions are logged.
     """
@@ -82,9 +102,17 @@ class StateCollector(Collector):
         info = GaugeMetricFamily(
             "model_info", "Models that are loaded", labels=["role", "version", "family"]
         )
-        for labels in self.models():
-            info.add_metric(labels, 1)
+        trained = GaugeMetricFamily(
+            "model_trained_timestamp_seconds",
+            "When each model was trained, in seconds since 1970",
+            labels=["role", "version"],
+        )
+        for model in self.models():
+            info.add_metric([model.role, model.version, model.family], 1)
+            if (seconds := unix_time(model.trained_at)) is not None:
+                trained.add_metric([model.role, model.version], seconds)
         yield info
+        yield trained
         found = read_drift(self.drift) if self.drift else None
         if found is None:
             return
@@ -97,6 +125,14 @@ class StateCollector(Collector):
         yield GaugeMetricFamily(
             "model_drifted", "1 if make monitor found drift", value=int(found["drifted"])
         )
+
+
+def unix_time(time: str) -> float | None:
+    """Return a time of a manifest in seconds since 1970; None if it is not one."""
+    try:
+        return dt.datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return None
 
 
 def read_drift(path: Path) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from coldstart.serve._files import FileRequests
 from coldstart.serve._inference import add_inference
 from coldstart.serve._limits import Limits
 from coldstart.serve._live_model import LiveModel
-from coldstart.serve._metrics import Metrics
+from coldstart.serve._metrics import LoadedModel, Metrics
 from coldstart.serve._origins import allow_origins
 from coldstart.serve._prediction_log import DRIFT, LogFolder, PredictionLog
 from coldstart.serve._request_log import RequestLogMiddleware
@@ -95,7 +95,12 @@ class ModelService:
         folder = settings.record.folder
         self._metrics = Metrics(
             lambda: [
-                (role, model.version, model.predictor.manifest.family)
+                LoadedModel(
+                    role,
+                    model.version,
+                    model.predictor.manifest.family,
+                    str(model.predictor.manifest.provenance.get("trained_at", "")),
+                )
                 for role, model in self.models.items()
             ],
             folder / DRIFT if folder else None,
