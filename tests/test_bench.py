@@ -65,6 +65,7 @@ def assert_tables(printed: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_the_benchmark_measures_large_tables(trained: GeneratedProject) -> None:
     printed = run_bench(trained, "--parts", "scale")
     assert_tables(printed)

@@ -309,6 +309,7 @@ def run(*command: Any) -> str:
 
 
 @needs(os.getuid() == 0, "a second engine is started by root alone")
+@pytest.mark.weekly
 def test_a_host_elsewhere_is_reached_over_ssh_and_over_tls(
     project: GeneratedProject, tmp_path: Path
 ) -> None:

@@ -309,6 +309,7 @@ def test_compose_serves_it_with_least_privileges(
     assert host["PortBindings"]["8000/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
 
 
+@pytest.mark.weekly
 def test_the_environment_in_an_image_trains_the_mounted_project(
     built: Built, changed: GeneratedProject
 ) -> None:

@@ -309,6 +309,7 @@ def account(moto: int, registry: str) -> Iterator[Account]:
         docker("image", "rm", "--force", address)
 
 
+@pytest.mark.weekly
 def test_the_image_is_pushed_by_digest_predicts_and_is_removed(
     project: GeneratedProject, account: Account, expected: Any, tmp_path: Path
 ) -> None:

@@ -369,6 +369,7 @@ def test_what_is_no_whole_backup_is_refused_and_so_is_a_platform_in_use(
     assert inspect(platform.container("mlflow"))["State"]["StartedAt"] == started
 
 
+@pytest.mark.weekly
 def test_a_backup_that_was_made_during_a_training_brings_everything_back(
     platform: Platform, project: GeneratedProject, ann: dict[str, str], tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_what_is_trained_in_a_container_is_registered_as_if_it_had_been_trained_
     assert re.search(r"^ *model.* USD ", board, re.MULTILINE)
 
 
+@pytest.mark.weekly
 def test_a_job_over_ssh_continues_without_its_terminal_and_is_followed_in_another(
     project: GeneratedProject, tmp_path: Path
 ) -> None:

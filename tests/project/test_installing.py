@@ -46,6 +46,7 @@ def pin(project: GeneratedProject) -> None:
         file.write(table)
 
 
+@pytest.mark.weekly
 def test_uv_run_makes_an_environment_that_trains(project: GeneratedProject) -> None:
     pin(project)
     # Where torch's own index cannot be reached, the wheel comes from a folder.
