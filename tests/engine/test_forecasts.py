@@ -17,9 +17,12 @@ import pytest
 from coldstart.batch import predict_file
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract._contract import Contract
+from coldstart.data import load
 from coldstart.errors import UserError
+from coldstart.report._results import newest_versions, results
+from coldstart.tracking import connect
 from coldstart.train._forecasts import LagReference
-from engine.support import main
+from engine.support import load_settings, main
 
 COLUMNS: dict[str, Any] = {
     "month": {"type": "date", "role": "time", "calendar": True},
@@ -189,6 +192,22 @@ def test_training_reports_the_error_of_each_step_beside_the_naive_forecasts(
     assert "## Forecast horizon" in (bundle / "MODEL_CARD.md").read_text()
 
 
+def test_the_results_and_the_run_hold_the_errors_by_step(
+    monthly: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = monthly[0].parents[1]
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    settings = load_settings()
+    client, data = connect(settings), load(settings)
+    said = results(newest_versions(client, settings, data, "1"), "1", len(data.test_rows))
+    assert "| RMSE at step | 1 | 2 | 3 | 6 | 12 |" in said
+    run = client.get_run(client.get_model_version(settings.experiment, "1").run_id)
+    last = BundlePredictor(monthly[0]).manifest.metrics["horizon"][-1]
+    assert run.data.metrics["horizon"] == last["step"] == 12
+    assert run.data.metrics["horizon_rmse"] == pytest.approx(last["rmse"])
+
+
 REFUSED = {
     "a step too far": (with_future(13), "2021-01-01 .* step 13 after .* 12 step"),
     "a month is missing": (with_future(3)[:240] + with_future(3)[242:], "rows are missing between"),
@@ -243,3 +262,7 @@ def test_the_api_refuses_a_row_without_any_lag(
             assert response.status_code == status, response.text
             if status == 422:
                 assert "at least one of sales 1 month before, sales 12 months" in response.text
+        row = dict(zip(names, ["2020-01-01", 1700, None], strict=True))
+        assert client.post("/page/explain", json=row).status_code == 200
+        row = dict.fromkeys(names)
+        assert client.post("/page/explain", json=row).status_code == 422

@@ -125,7 +125,7 @@ def test_the_horizon_ends_where_another_column_is_not_known(
     paths = forecast_paths(dataset(small_project, 60, visitors=VISITORS))
     assert paths is not None
     assert paths.target.shape[1] == 3
-    assert paths.note == "visitors is not known further ahead, and 'visitors before' needs it"
+    assert paths.note.startswith("visitors is not known further ahead; to forecast more, remove")
 
 
 def test_a_column_known_in_advance_does_not_end_the_horizon(
@@ -178,6 +178,14 @@ def test_an_unknown_lag_of_another_column_is_refused(known: int) -> None:
             predict_series(table, agreed, 3, predict)
     else:
         assert predict_series(table, agreed, 3, predict)[10:].tolist() == [9, 9]
+
+
+def test_a_step_that_another_column_does_not_allow_is_refused_with_its_lag() -> None:
+    table = sales("a", [float(i) for i in range(10)], 4)
+    table = table.with_columns(visitors=pl.Series([float(row) for row in range(14)]))
+    agreed = contract(**VISITORS)
+    with pytest.raises(UserError, match=r"step 4 after .* remove 'visitors before' from schema"):
+        predict_series(table, agreed, 3, predict_by("sold before", agreed))
 
 
 def test_a_class_is_not_predicted_from_a_lag_that_is_not_known() -> None:

@@ -196,11 +196,15 @@ def check_rows(
         "the row before it has the same time",
         "Give each step one row, or the column that names the series the role series",
     )
+    limit = limiting_lag(contract)
+    change = f"set horizon below {target} in schema.yaml"
+    if limit and limit[1] == horizon:
+        change = f"remove {limit[0]!r} from schema.yaml, which is not known further ahead,"
     refuse(
         step > horizon,
         f"it is step {{step}} after the last known {target}, and {horizon} step(s) were evaluated "
         "in training",
-        f"Leave later rows out, or set horizon below {target} in schema.yaml and train again",
+        f"Leave later rows out, or {change} and train again",
     )
 
 

@@ -109,9 +109,10 @@ class BytesRoute(APIRoute):
         endpoint.__annotations__ = inspect.get_annotations(endpoint, locals=local, eval_str=True)
         super().__init__(path, endpoint, **settings)
         fields = self.dependant.body_params
-        if len(fields) != 1 or len(inspect.signature(endpoint).parameters) != 1:
+        parameters = list(inspect.signature(endpoint).parameters)
+        if len(fields) != 1 or len(parameters) != 1:
             raise TypeError(f"{path}: a route of this class takes a body and nothing else")
-        kind: Any = fields[0].field_info.annotation
+        kind: Any = endpoint.__annotations__[parameters[0]]  # with validators of the whole body
         self.validate: Callable[[bytes], Any] = TypeAdapter[Any](kind).validator.validate_json
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -135,7 +135,10 @@ def shortfall(horizon: int, wanted: int, limit: tuple[str, int] | None, contract
         return ""
     if limit and horizon == limit[1]:
         source = contract.lags[limit[0]].lag_of
-        return f"{source} is not known further ahead, and {limit[0]!r} needs it"
+        return (
+            f"{source} is not known further ahead; to forecast more, remove {limit[0]!r} from "
+            "schema.yaml"
+        )
     return f"the rows after the training rows are too few for step {horizon + 1}"
 
 
