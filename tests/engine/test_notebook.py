@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import lack
 
 from engine.support import PACKAGE, TEMPLATE
 
@@ -27,8 +27,7 @@ print(json.dumps([names["answer"], names["row"], contributions.to_dicts()], defa
 def notebook(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook in a folder beside links to all that the trained project holds."""
     if importlib.util.find_spec("marimo") is None:
-        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell("marimo is not installed: run make setup")
+        lack("marimo is not installed: run make setup")
     project = tmp_path_factory.mktemp("explored")
     for path in trained.iterdir():
         (project / path.name).symlink_to(path)

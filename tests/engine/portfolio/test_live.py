@@ -6,7 +6,6 @@ import contextlib
 import functools
 import http.server
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import requests
 import yaml
+from conftest import lack
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page, expect
 
@@ -58,8 +58,7 @@ def runtime() -> None:
     try:
         _runtime.runtime_files()
     except _runtime.RuntimeMissingError as error:
-        tell = pytest.fail if os.environ.get("NEED_DOCKER") else pytest.skip
-        tell(str(error))
+        lack(str(error))
 
 
 @contextlib.contextmanager
