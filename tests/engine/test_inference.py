@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+import tritonclient.http as triton
 
 from coldstart.serve._access import new_key
 
-triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
 Api = Callable[..., AbstractContextManager[httpx2.Client]]
 COLUMNS: dict[str, list[Any]] = {
     "weight": [200.0, 99.5, None],
