@@ -17,7 +17,7 @@ from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
 from coldstart.train._clusters import clusters, count_clusters
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once, score
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once
 from coldstart.train._intervals import interval, leave_out, weighted_score
 
 Draw = Callable[[np.random.Generator, int], tuple[HeldOutPredictions, HeldOutPredictions]]
