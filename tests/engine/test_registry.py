@@ -31,6 +31,8 @@ from coldstart.export._onnx import OUTPUT, rename
 from coldstart.tracking import _mlflow as tracking
 from coldstart.tracking import _registry as registry
 from coldstart.tracking import log_bundle
+from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._intervals import interval
 from engine.support import load_settings, main
 
 GIT = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
@@ -200,6 +202,53 @@ def test_an_equal_challenger_is_promoted_if_it_is_smaller_and_else_refused(
     project.set_alias("champion", heavy)
     project.set_alias("challenger", "1")
     assert "version 1 (linear) is the champion: as good" in project.run("promote")
+
+
+def models(
+    dice: np.random.Generator, rows: int, loss: float
+) -> tuple[HeldOutPredictions, HeldOutPredictions]:
+    """Predictions of two classes by a challenger and a champion, with a weaker signal by `loss`."""
+    target = (dice.random(rows) < 0.4).astype(np.int64)
+    common = dice.normal(size=rows)
+    found = []
+    for signal in (1.5 - loss, 1.5):
+        logit = signal * target + 0.8 * common + 0.6 * dice.normal(size=rows) - 0.7
+        positive = 1 / (1 + np.exp(-logit))
+        prediction = np.column_stack([1 - positive, positive])
+        found.append(held_out_once(np.arange(rows), target, prediction))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("draws", [200, pytest.param(2000, marks=pytest.mark.weekly)])
+def test_a_smaller_challenger_that_is_worse_seldom_passes_and_an_equal_one_does_with_many_rows(
+    draws: int,
+) -> None:
+    large = models(np.random.default_rng(9), 300_000, loss=0.21)
+    lost = large[1].score() - large[0].score()
+    assert 0.04 < lost < 0.06
+    dice, passed = np.random.default_rng(0), {}
+    for name, rows, loss in (("worse", 150, 0.21), ("equal", 150, 0.0), ("equal", 5000, 0.0)):
+        times = draws if rows < 1000 else draws // 10
+        lows = [interval(*models(dice, rows, loss))[0] for _ in range(times)]
+        passed[name, rows] = float(np.mean([registry.is_as_good(low, 0.02) for low in lows]))
+    print(f"loss {lost:.3f}, margin 0.02: {passed}")
+    assert passed["worse", 150] < 0.025
+    assert passed["equal", 5000] > 0.6
+    assert passed["equal", 150] < passed["equal", 5000]
+
+
+def test_a_smaller_challenger_whose_interval_reaches_beyond_the_margin_is_refused(
+    project: Registry, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heavy = project.register(heavier)
+    project.set_alias("champion", heavy)
+    project.set_alias("challenger", "1")
+    monkeypatch.setattr(registry, "interval", lambda *_: (-0.03, 0.02))
+    printed = refusal("promote")
+    assert "it may be more than 0.02 worse: average_precision -0.0300 to +0.0200" in printed
+    assert "margin in config.yaml" in printed
+    monkeypatch.setattr(registry, "interval", lambda *_: (-0.019, 0.03))
+    assert "a loss of 0.02 or more is excluded" in project.run("promote")
 
 
 def test_a_champion_of_another_target_is_told_of_and_gives_way(project: Registry) -> None:

@@ -388,6 +388,8 @@ class Settings(BaseSettings):
         Whether to start anew instead of resuming an interrupted training.
     choose : bool, default=True
         Whether to make the best model the challenger.
+    margin : float, default=0.02
+        Loss of the primary metric that a smaller or faster model may have to replace the champion.
     experiment : str, default=""
         Name of the experiment and of the registered model in MLflow. By default the package's
         name.
@@ -432,6 +434,9 @@ class Settings(BaseSettings):
     seed: int = 0
     fresh: bool = Field(False, description="start anew instead of resuming an interrupted training")
     choose: bool = Field(True, description="make the best model the challenger")
+    margin: float = Field(
+        0.02, ge=0, description="loss of the metric that a smaller or faster champion may have"
+    )
     experiment: str = Field("", description="in MLflow; by default the package's name")
     tracking_uri: str = Field(
         "sqlite:///mlflow.db",
@@ -534,7 +539,13 @@ class Settings(BaseSettings):
             JSON values by setting, without the address of the tracking store, which may contain a
             password.
         """
-        decisive = set(Settings.model_fields) - {"tracking_uri", "serving", "choose", "fresh"}
+        decisive = set(Settings.model_fields) - {
+            "tracking_uri",
+            "serving",
+            "choose",
+            "fresh",
+            "margin",
+        }
         return self.model_dump(
             mode="json", include=decisive, exclude={"neural": NeuralSettings.EXECUTION}
         )

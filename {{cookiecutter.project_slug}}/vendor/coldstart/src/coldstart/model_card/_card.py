@@ -108,7 +108,7 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     rows = [[one, *(number(values[one]) for values in beside.values())] for one in found["test"]]
     return [
         f"On {len(held.target):,} test rows, {name} is {number(found['test'][name])} (95% CI "
-        f"{number(low)}–{number(high)}, bootstrap of the test rows: it does not cover the choice "
+        f"{number(low)}–{number(high)}, a jackknife of the test rows: it does not cover the choice "
         "of the training rows). "
         f"On the validation rows, which chose the model, it is {number(found['validation'])}. The "
         "test rows also decide in the promotion gate, so after many promotions this score is "

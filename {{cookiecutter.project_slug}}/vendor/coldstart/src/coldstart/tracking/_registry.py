@@ -184,7 +184,8 @@ def promote(
     reason = "there was no champion"
     # Without one in this tracking store, the folder may hold another store's champion.
     if (BUNDLES / CHAMPION).exists() and not blockers:
-        better, reason = compare(new, BundlePredictor(BUNDLES / CHAMPION), dataset)
+        old = BundlePredictor(BUNDLES / CHAMPION)
+        better, reason = compare(new, old, dataset, settings.margin)
         if not better:
             blockers.append(reason)
     if blockers:
@@ -227,8 +228,13 @@ def promotion_blockers(new: BundlePredictor, dataset: Dataset) -> list[str]:
     return against
 
 
-def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tuple[bool, str]:
+def compare(
+    new: BundlePredictor, old: BundlePredictor, dataset: Dataset, margin: float
+) -> tuple[bool, str]:
     """Decide between challenger and champion on the same test rows, and say why.
+
+    A challenger that is not significantly better must be smaller or faster, and at most `margin`
+    worse by the interval's lower end (non-inferiority).
 
     Where no rows were held out, since they were few, the predictions that each bundle
     keeps are compared: those of its rounds, by models that did not see the row.
@@ -240,7 +246,7 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
     name = primary(len(dataset.classes))
     if len(dataset.splits) > 1:
         if old.manifest.provenance.get("data") != dataset.digest:
-            return compare_apart(new, old, name)
+            return compare_apart(new, old, name, margin)
         mine, theirs = (tested(predictor, dataset) for predictor in (new, old))
         same = np.intersect1d(mine.rows, theirs.rows)
         mine, theirs = (held[np.isin(held.rows, same)] for held in (mine, theirs))
@@ -264,6 +270,12 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
         return True, gain
     if high < 0:
         return False, f"it is worse: {gain}"
+    if not is_as_good(low, margin):
+        return False, (
+            f"it may be more than {margin:g} worse: {gain}; margin in config.yaml is the loss that "
+            "a smaller or faster model may have"
+        )
+    gain += f", a loss of {margin:g} or more is excluded"
     size = size_of(new) / size_of(old)
     if size <= MIN_RATIO:
         return True, f"as good ({gain}) and {1 / size:.1f} times smaller"
@@ -274,14 +286,23 @@ def compare(new: BundlePredictor, old: BundlePredictor, dataset: Dataset) -> tup
     return False, f"it is not significantly better ({gain}), nor smaller or faster"
 
 
-def compare_apart(new: BundlePredictor, old: BundlePredictor, name: str) -> tuple[bool, str]:
+def is_as_good(low: float, margin: float) -> bool:
+    """Return whether a difference with this lower end excludes a loss of the margin."""
+    return low > -margin
+
+
+def compare_apart(
+    new: BundlePredictor, old: BundlePredictor, name: str, margin: float
+) -> tuple[bool, str]:
     """Decide between models of different data, neither of which kept rows from itself."""
-    found, (low, high) = new.manifest.metrics["test"][name], old.manifest.metrics["interval"]
+    found, before = (model.manifest.metrics["test"][name] for model in (new, old))
     what = (
-        f"{name} {found:.4f} on its own data; the champion's was {low:.4f} to {high:.4f} on other "
-        "data (too few rows to hold any out that neither saw)"
+        f"{name} {found:.4f} on its own data; the champion's was {before:.4f} on other data (too "
+        f"few rows to hold any out that neither saw; {margin:g} less is accepted: margin in "
+        "config.yaml)"
     )
-    return found >= low, what if found >= low else f"it is worse: {what}"
+    passes = found >= before - margin
+    return passes, what if passes else f"it is worse: {what}"
 
 
 def keep_tested(held: HeldOutPredictions, path: Path, numbers: int) -> None:
