@@ -1,21 +1,29 @@
-"""The test rows: no model that they judge, and no choice, has seen them."""
+"""Rows that judge: no model that they judge, and no choice, has seen them."""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bird_strikes.models as models
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
 from coldstart.data._dataset import load
-from coldstart.train import Context, SearchRange
+from coldstart.data._splitting import Split
+from coldstart.train import Context, SearchRange, predict_test_rows, predict_validation_rows
+from coldstart.train._evaluation import held_out_once, tune_threshold
+from coldstart.train._intervals import interval
 from coldstart.tune import _search as search
 from engine.support import load_settings, main
 
@@ -125,3 +133,99 @@ def test_a_search_chooses_hyperparameters_without_the_test_rows(
     ((train, validation, _),) = parts()
     assert seen.fitted == [train] * 3
     assert seen.predicted == [validation] * 3
+
+
+def test_the_threshold_is_the_probability_from_which_f1_is_highest() -> None:
+    positive = np.array([0.05, 0.1, 0.2, 0.25, 0.3, 0.35])
+    target = np.array([0, 0, 1, 0, 1, 1])
+    chosen = tune_threshold(target, np.column_stack([1 - positive, positive]))
+    assert chosen == {"threshold": 0.2}  # F1 6/7, from 0.3 on 0.8
+    high = np.array([0.6, 0.7, 0.8, 0.9])
+    chosen = tune_threshold(np.array([0, 0, 1, 1]), np.column_stack([1 - high, high]))
+    assert chosen == {"threshold": 0.8}
+
+
+def test_the_threshold_is_chosen_on_validation_rows_that_the_split_does_not_test() -> None:
+    """In both splits the validation rows want another threshold than the test rows."""
+    rows, half = np.arange(400), np.arange(400) % 2 == 0
+    first, second = rows[:200], rows[200:]
+    positive = np.where(rows < 200, 0.1, 0.6) + 0.3 * half + rows / 10_000
+    dataset: Any = SimpleNamespace(
+        splits=[
+            Split(np.array([0, 1]), validation, test, np.array([], int))
+            for validation, test in ((first, second), (second, first))
+        ],
+        target=lambda some: half[some].astype(np.int64),
+        contract=SimpleNamespace(names=lambda role: []),
+    )
+
+    def fit(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda others: np.column_stack([1 - positive[others], positive[others]])
+
+    validated = predict_validation_rows(dataset, fit)
+    tested = predict_test_rows(dataset, fit, validated)
+    # Above the threshold of the first half are all of the second, and of its own the other way.
+    assert tested.labels[0, 200:].all()
+    assert not tested.labels[0, :200].any()
+
+
+def test_two_models_are_compared_row_by_row() -> None:
+    """Their scores vary from sample to sample by more than they differ, and together."""
+    dice = np.random.default_rng(0)
+    target = dice.normal(size=300)
+    hard = dice.normal(size=300)  # what both models do not know
+    other = held_out_once(np.arange(300), target, (target + hard)[:, None])
+    better = held_out_once(np.arange(300), target, (target + 0.95 * hard)[:, None])
+    low, high = interval(better, other)
+    assert 0 < low < high
+    apart = interval(better), interval(other)
+    assert apart[0][0] < apart[1][1]  # by these alone nobody could tell
+
+
+@pytest.fixture
+def two_ages(small_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project of two models: one is right on the validation rows, the other on the test rows."""
+
+    def reading(column: int) -> Callable[[Context], Pipeline]:
+        chosen = ColumnTransformer([("column", SimpleImputer(), [column])])
+        return lambda _: make_pipeline(chosen, DecisionTreeRegressor(max_depth=6, random_state=0))
+
+    dice = np.random.default_rng(0)
+    lines = []
+    for i in range(900):
+        early, late = dice.uniform(0, 100, 2)
+        size = (early if i % 2 else late) if i < 500 else early if i < 700 else late
+        lines.append(
+            f"{dt.date(2020, 1, 1) + dt.timedelta(days=i)},{early:.2f},{late:.2f},{size:.2f}"
+        )
+    columns = {
+        "day": {"type": "date", "role": "time", "nullable": False},
+        "early": {"type": "number"},
+        "late": {"type": "number"},
+        "size": {"type": "number", "role": "target", "nullable": False},
+    }
+    limits = {"train_until": "2021-05-15", "validate_until": "2021-12-01"}
+    small_project(
+        columns,
+        "day,early,late,size\n" + "\n".join(lines) + "\n",
+        models=["linear", "tree"],
+        split=limits | {"cross_validate_below": 0},
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlflow.db")
+    monkeypatch.setitem(models.FAMILIES, "linear", reading(0))
+    monkeypatch.setitem(models.FAMILIES, "tree", reading(1))
+
+
+@pytest.mark.usefixtures("two_ages")
+def test_the_challenger_is_the_best_on_the_validation_rows_whatever_the_test_rows_say(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train"]) == 0
+    out = capsys.readouterr().out
+    scores = re.findall(r"^(\w+), version \d +(-?[\d.]+) +(-?[\d.]+) ", out, re.MULTILINE)
+    validation = {family: float(score) for family, score, _ in scores}
+    test = {family: float(score) for family, _, score in scores}
+    assert validation["linear"] > 0 > validation["tree"]
+    assert test["linear"] < 0 < test["tree"]
+    assert "challenger: version 1 (linear)" in out
+    assert json.loads(Path("bundles/challenger/bundle.json").read_text())["family"] == "linear"
