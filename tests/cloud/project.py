@@ -46,7 +46,7 @@ class Started:
         for line in self.process.stdout:
             self.said += line
 
-    def says(self, what: str, seconds: float = 300) -> None:
+    def says(self, what: str, seconds: float = 600) -> None:
         """Wait until it has said something."""
         deadline = time.monotonic() + seconds
         while not re.search(what, self.said, re.MULTILINE):
