@@ -25,6 +25,7 @@ from coldstart.train import Context, SearchRange, predict_test_rows, predict_val
 from coldstart.train._evaluation import held_out_once, tune_threshold
 from coldstart.train._intervals import interval
 from coldstart.tune import _search as search
+from coldstart.tune._trials import choosing
 from engine.support import load_settings, main
 
 ROWS = 400
@@ -133,6 +134,27 @@ def test_a_search_chooses_hyperparameters_without_the_test_rows(
     ((train, validation, _),) = parts()
     assert seen.fitted == [train] * 3
     assert seen.predicted == [validation] * 3
+
+
+def test_settings_that_are_no_better_are_seldom_found_to_be() -> None:
+    """The best of fifty equally good settings, judged by all validation rows and by half."""
+    dataset: Any = SimpleNamespace(contract=SimpleNamespace(names=lambda role: []))
+    rows = np.arange(300)
+    better = {"all": 0, "half": 0}
+    for number in range(100):
+        dice = np.random.default_rng(number)
+        target = dice.normal(size=300)
+        own, *settings = (
+            held_out_once(rows, target, (target + dice.normal(size=300))[:, None])
+            for _ in range(51)
+        )
+        chooses = choosing(dataset, rows, seed=number)
+        best = max(settings, key=lambda held: held.score())
+        better["all"] += interval(best, own)[0] > 0
+        best = max(settings, key=lambda held: held[chooses].score())
+        better["half"] += interval(best[~chooses], own[~chooses])[0] > 0
+    assert better["half"] <= 7  # of a hundred; one in forty is expected
+    assert better["all"] >= 20
 
 
 def test_the_threshold_is_the_probability_from_which_f1_is_highest() -> None:

@@ -88,9 +88,8 @@ def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Stud
     be_quiet()
     choices = settings.choices()
     decisive = {name: choices[name] for name in ("seed", "neural")}
-    identity = json.dumps(
-        [dataset.digest, decisive, list(settings.project.load("search_spaces")[family])]
-    )
+    ranges = list(settings.project.load("search_spaces")[family])
+    identity = json.dumps([dataset.digest, decisive, ranges, "half of the validation rows"])
     storage = optuna.storages.RDBStorage(
         f"sqlite:///{DATABASE}", engine_kwargs={"connect_args": {"timeout": 60}}
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
+from coldstart.train._clusters import clusters
 from coldstart.train._context import SearchRange
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import predict_validation_rows
@@ -28,7 +30,7 @@ def sampler(seed: int, shared: bool) -> optuna.samplers.BaseSampler:
 
 
 def score_of(settings: Settings, dataset: Dataset, family: str, trial: optuna.Trial) -> float:
-    """Return the validation score of a trial.
+    """Return the score of a trial on the validation rows that choose; see `choosing`.
 
     Raises
     ------
@@ -38,7 +40,34 @@ def score_of(settings: Settings, dataset: Dataset, family: str, trial: optuna.Tr
     fit = fit_with(
         settings, dataset, family, suggest(trial, settings.project.load("search_spaces")[family])
     )
-    return predict_validation_rows(dataset, fit).score()
+    held = predict_validation_rows(dataset, fit)
+    return held[choosing(dataset, held.rows, settings.seed)].score()
+
+
+def choosing(dataset: Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return which validation rows choose the hyperparameters. The others judge the choice.
+
+    The best of many trials looks better than it is on the rows that it was chosen by.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+    rows : ndarray of int, shape (n,)
+        Numbers of the validation rows.
+    seed : int
+        Seed of the random halves.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True for half of the rows, or of the groups or blocks of time; see `clusters`.
+    """
+    units = clusters(dataset, rows)
+    names, number = np.unique(rows if units is None else units, return_inverse=True)
+    place = np.random.default_rng(seed).permutation(len(names))
+    chosen: np.ndarray = (place % 2 == 0)[number]
+    return chosen
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, SearchRange]) -> dict[str, Any]:
