@@ -32,7 +32,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Houses whose price is a staircase: a tree of a few leaves is too small for it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    rows = "\n".join(f"{i % 97},{i % 89},{i % 97 // 3 * 50 + i % 89 // 4 * 40}" for i in range(1200))
+    rows = "\n".join(
+        f"{i % 97},{i % 89},{i % 97 // 3 * 50 + i % 89 // 4 * 40}" for i in range(1200)
+    )
     Path("houses.csv").write_text("size,age,price\n" + rows)
     Path("schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
     Path("config.yaml").write_text(COMMENTED)

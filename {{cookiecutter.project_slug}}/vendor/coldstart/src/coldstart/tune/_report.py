@@ -53,8 +53,8 @@ def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: st
         print(f"{CONFIG}: written under tuned; make train uses them, without those lines the own")
     else:
         print(
-            f"{CONFIG} stays as it is: nothing was significantly better on the validation rows that "
-            "did not choose it"
+            f"{CONFIG} stays as it is: nothing was significantly better on the validation rows "
+            "that did not choose it"
         )
 
 
