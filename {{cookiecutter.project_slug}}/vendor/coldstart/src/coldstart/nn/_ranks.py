@@ -38,6 +38,7 @@ T = TypeVar("T")
 Shared = Callable[[Fabric, T], Any]
 
 MISTAKE = "a mistake of the user"  # key in the store of the ranks
+ASK_SECONDS = 3.0  # for the store to say whether a mistake ended the others
 LOST = dt.timedelta(minutes=1)  # without a heartbeat
 BEAT = 5.0  # seconds between heartbeats to waiting ranks
 LARGE = 1_000_000  # parameters of a layer that is sharded by itself
@@ -270,8 +271,18 @@ def note_mistake() -> None:
 
 
 def mistake_noted() -> bool:
-    """Return whether another rank has ended by a mistake of the user."""
-    try:
-        return bool(dist.distributed_c10d._get_default_store().check([MISTAKE]))
-    except Exception:  # there is no store yet, or not any more
-        return False
+    """Return whether another rank has ended by a mistake of the user.
+
+    A machine that vanished may hold the store. It is asked for a moment only, in a thread, since
+    the store's own time limit is minutes.
+    """
+    found = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # there is no store yet, or not any more
+            found.append(dist.distributed_c10d._get_default_store().check([MISTAKE]))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(ASK_SECONDS)
+    return any(found)
