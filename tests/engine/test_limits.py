@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import http.server
 import json
@@ -372,6 +373,33 @@ def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
             assert api.post("/predict", json=ROWS).status_code == 200
             assert connection.recv(1) == b"", name  # closed by the server
             connection.close()
+
+
+def test_clients_that_read_nothing_are_left_and_others_are_answered(
+    small_bundle: Path, served: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    limits = ("--serving.max-concurrency", "2", "--serving.response-timeout", "1")
+    with served(small_bundle.parents[1], *limits) as api:
+        body = json.dumps({"rows": ROWS["rows"] * 1000}).encode()
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        slow = [socket.socket() for _ in range(2)]
+        for connection in slow:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((api.base_url.host, api.base_url.port))
+            connection.settimeout(1)
+            with contextlib.suppress(TimeoutError, ConnectionError):  # the server stops reading
+                for _ in range(150):
+                    connection.sendall(request)
+        codes = []
+        end = time.monotonic() + 60
+        while codes[-1:] != [200] and time.monotonic() < end:
+            codes.append(api.post("/predict", json=ROWS).status_code)
+            time.sleep(0.1)
+        assert codes[-1] == 200
+        for connection in slow:
+            connection.close()
+    assert "a bug" not in capfd.readouterr().err
 
 
 def status(connection: socket.socket) -> int:

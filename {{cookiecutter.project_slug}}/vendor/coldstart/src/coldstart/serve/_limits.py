@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from coldstart.serve._route import error_body, send_json
 
@@ -45,22 +45,29 @@ class Limits:
 
 
 class SlowClientProtocol(HttpToolsProtocol):
-    """A connection that is closed if a request arrives too slowly.
+    """A connection that is closed if a request arrives, or its response is read, too slowly.
 
-    uvicorn itself has no time limit for a client that sends a byte a second.
+    uvicorn itself has no time limit for a client that sends or reads a byte a second. One that
+    reads nothing would keep its responses in memory and its place among the concurrent requests.
 
     Attributes
     ----------
     seconds : float
         Time in which a request has to arrive.
+    reading_seconds : float
+        Time in which a client has to read something of what waits for it.
     in_progress : collection
         All requests of this process that have no response yet.
     """
 
     seconds = 10.0
+    reading_seconds = 30.0
     in_progress: Collection[Any] = ()
     _timer: asyncio.TimerHandle | None = None
     _received = 0  # bytes since the timer was set
+    _reading_timer: asyncio.TimerHandle | None = None
+    _unread = 0  # bytes when that timer was set
+    _responding: RequestResponseCycle | None = None  # of requests that were sent one after another
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -73,12 +80,33 @@ class SlowClientProtocol(HttpToolsProtocol):
             self._start_timer()
         super().data_received(data)
 
+    def on_headers_complete(self) -> None:
+        waiting = len(self.pipeline)
+        super().on_headers_complete()
+        if len(self.pipeline) == waiting:
+            self._responding = self.cycle
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._responding = self.pipeline[-1][0]  # the next one
+        super().on_response_complete()
+
     def on_message_complete(self) -> None:
         self._stop_timer()
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_reading_timer()
+
+    def resume_writing(self) -> None:
+        self._stop_reading_timer()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_reading_timer()
+        self._disconnect()
         super().connection_lost(exc)
 
     def _start_timer(self) -> None:
@@ -95,3 +123,24 @@ class SlowClientProtocol(HttpToolsProtocol):
             self._start_timer()
         else:
             self.transport.close()
+
+    def _start_reading_timer(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._reading_timer = self.loop.call_later(self.reading_seconds, self._check_reading)
+
+    def _stop_reading_timer(self) -> None:
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
+
+    def _check_reading(self) -> None:
+        if self._unread - self.transport.get_write_buffer_size() >= ENOUGH:
+            self._start_reading_timer()
+        else:
+            self._disconnect()
+            self.transport.abort()  # to close it would wait until all is read
+
+    def _disconnect(self) -> None:
+        """Let the response in progress write no more; uvicorn tells the newest request alone."""
+        if self._responding is not None:
+            self._responding.disconnected = True

@@ -110,4 +110,5 @@ def load(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:
     write_logs(settings.logs.form)
     sys.setswitchinterval(SWITCH_SECONDS)
     SlowClientProtocol.seconds = settings.request_timeout
+    SlowClientProtocol.reading_seconds = settings.response_timeout
     return app
