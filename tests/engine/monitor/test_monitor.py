@@ -19,9 +19,11 @@ import polars as pl
 import pytest
 import yaml
 
-from coldstart.bundle._bundle import verify_bundle, write_checksums
+from coldstart.bundle._bundle import Manifest, verify_bundle, write_checksums
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.monitor._rows import PREDICTION, with_predictions
+from coldstart.contract._contract import Contract
+from coldstart.monitor._outcomes import explain_new_classes, measure_outcomes
+from coldstart.monitor._rows import LABEL, PREDICTION, with_predictions
 from coldstart.train._evaluation import held_out_once
 from engine.support import PACKAGE, main
 
@@ -353,6 +355,40 @@ def test_outcomes_give_the_metrics_of_the_evaluation(serve: Made, found: Found) 
     page = Path("data/drift.html").read_text()
     for name, value in expected.measure().items():
         assert re.search(rf"<td>{name.replace('_', ' ')}</td>\s*<td class=\"n\">{value:.3f}<", page)
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (["no", "yes"], {"accuracy": 0.5, "average_precision": 0.5, "precision": 0.5}),
+        (["no", "often", "yes"], {"accuracy": 0.5, "f1_macro": (2 / 3 + 0) / 2}),
+    ],
+)
+def test_outcomes_of_a_class_that_the_model_does_not_know_count_as_wrong(
+    classes: list[str], expected: dict[str, float]
+) -> None:
+    answer = {"type": "category", "role": "target"}
+    contract = Contract.model_validate({"columns": {"x": {"type": "number"}, "answer": answer}})
+    manifest = Manifest(family="any", target="answer", classes=classes)
+    joined = pl.DataFrame(
+        {
+            LABEL: ["yes"] * 100,
+            PREDICTION: [0.9] * 100,
+            "answer": ["yes", "never seen"] * 50,
+        }
+    )
+    live = measure_outcomes(joined, contract, manifest)
+    assert live
+    assert live.rows == 100
+    assert {name: live.metrics[name] for name in expected} == pytest.approx(expected)
+    assert explain_new_classes(joined, contract, manifest) == [
+        "50 outcome(s) count as wrong: the model does not know the class 'never seen'"
+    ]
+    known = joined.filter(pl.col("answer") == "yes")
+    assert explain_new_classes(known, contract, manifest) == []
+    perfect = measure_outcomes(known, contract, manifest)
+    assert perfect
+    assert perfect.metrics["accuracy"] == 1
 
 
 def test_predictions_that_got_worse_are_drift_although_no_column_changed(

@@ -12,7 +12,12 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
 from coldstart.monitor._bins import bin_labels, bin_numbers
 from coldstart.monitor._drift import BROKEN, Finding, Tally
-from coldstart.monitor._outcomes import LiveMetrics, Outcomes, measure_outcomes
+from coldstart.monitor._outcomes import (
+    LiveMetrics,
+    Outcomes,
+    explain_new_classes,
+    measure_outcomes,
+)
 from coldstart.monitor._rows import (
     LABEL,
     PREDICTION,
@@ -124,8 +129,13 @@ def compare(
     findings.sort(key=lambda one: (one.drifted, one.score), reverse=True)
     notes, live = rows.notes(), None
     if outcomes:
-        live = measure_outcomes(outcomes.joined(total), contract, predictor.manifest)
-        notes = [*notes, *outcomes.notes]
+        joined = outcomes.joined(total)
+        live = measure_outcomes(joined, contract, predictor.manifest)
+        notes = [
+            *notes,
+            *outcomes.notes,
+            *explain_new_classes(joined, contract, predictor.manifest),
+        ]
     found = Comparison(
         predictor=predictor,
         name=rows.name,

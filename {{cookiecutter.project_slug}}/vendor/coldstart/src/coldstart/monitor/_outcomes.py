@@ -181,17 +181,18 @@ def measure_outcomes(
     manifest : Manifest
         Of its bundle.
     """
-    classes = manifest.classes
-    if classes:
-        # A class that came later is not one that the model can predict.
-        joined = joined.filter(pl.col(contract.target).cast(pl.String).is_in(classes))
     if len(joined) > MAX_OUTCOMES:
         joined = joined.sample(MAX_OUTCOMES, seed=0)
     if joined.is_empty():
         return None
-    held = as_held_out(joined, contract.target, classes)
+    classes, target = manifest.classes, contract.target
+    held = as_held_out(joined, target, classes)
     name = primary(len(classes))
     metrics = measure(held.target, held.prediction[0], held.labels[0])
+    if classes:
+        # As texts: an outcome of a class that the model does not know is wrong whatever it says.
+        correct = joined[target].cast(pl.String) == joined[LABEL].cast(pl.String)
+        metrics["accuracy"] = float(correct.to_numpy().mean())
     if len(classes) > 2:
         metrics = {name: metrics[name] for name in ("f1_macro", "accuracy")}
     tested: dict[str, Any] = manifest.metrics
@@ -207,20 +208,39 @@ def measure_outcomes(
     )
 
 
+def explain_new_classes(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> list[str]:
+    """Return a line on outcomes of classes that the model does not know; none if it knows all."""
+    if not manifest.classes:
+        return []
+    outcome = joined[contract.target].cast(pl.String)
+    new = outcome.filter(~outcome.is_in(manifest.classes))
+    if new.is_empty():
+        return []
+    return [f"{len(new):,} outcome(s) count as wrong: the model does not know the class {new[0]!r}"]
+
+
 def as_held_out(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOutPredictions:
-    """Return the predictions in the form that is evaluated."""
+    """Return the predictions in the form that is evaluated.
+
+    An outcome of a class that the model does not know is not the second of two classes; of more
+    classes it is one more, which was not predicted.
+    """
     predicted = joined[PREDICTION].to_numpy().astype(np.float64)
     rows = np.arange(len(joined))
     if not classes:
         true = joined[target].to_numpy().astype(np.float64)
         no_labels = np.zeros((1, len(predicted)), np.int64)
         return HeldOutPredictions(rows, true, predicted[None, :, None], no_labels)
-    number = pl.Enum(classes)
+    known = {name: number for number, name in enumerate(classes)}
+    new = 0 if len(classes) == 2 else len(classes)
     true, labels = (
-        joined[name].cast(pl.String).cast(number).to_physical().cast(pl.Int64).to_numpy()
+        joined[name]
+        .cast(pl.String)
+        .replace_strict(known, default=new, return_dtype=pl.Int64)
+        .to_numpy()
         for name in (target, LABEL)
     )
-    probabilities = np.eye(len(classes))[labels]
+    probabilities = np.eye(max(len(classes), new + 1))[labels]
     if len(classes) == 2:
         probabilities = np.column_stack([1 - predicted, predicted])
     return HeldOutPredictions(rows, true, probabilities[None], labels[None])
