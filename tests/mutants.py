@@ -15,7 +15,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from conftest import ROOT, kept
+
 FOLDER = ROOT / ".mutants"
 ENGINE = "{{cookiecutter.project_slug}}/vendor/coldstart"
 CODE = {
@@ -62,14 +63,10 @@ def main() -> int:
 
 def copy() -> None:
     """Copy the files that git keeps, with the engine's source where mutmut looks for it."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if not (ROOT / name).is_file():
-            continue
-        target = FOLDER / name
+    for path in kept():
+        target = FOLDER / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target)
+        shutil.copy2(path, target)
     shutil.copytree(FOLDER / ENGINE / "src", FOLDER / "src")
     settings = {
         "source_paths": ["src"],

@@ -37,7 +37,7 @@ def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: st
     name = primary(len(dataset.classes))
     print(f"{family}, the best of {len(done)} trials: {settings_in_a_line(found)}")
     # The other half chose them, and would judge them too well.
-    judges = ~choosing(dataset, validated[0].rows, settings.seed)
+    judges = ~choosing(validated[0], settings.seed)
     validated = [held[judges] for held in validated]
     for part, (new, own) in (("validation", validated), ("test", tested)):
         low, high = interval(new, own, settings.seed)

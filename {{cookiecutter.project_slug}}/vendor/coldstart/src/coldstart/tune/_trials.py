@@ -10,10 +10,11 @@ import optuna
 
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
-from coldstart.train._clusters import clusters
 from coldstart.train._context import SearchRange
+from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import predict_validation_rows
+from coldstart.train._intervals import units_of
 
 
 def sampler(seed: int, shared: bool) -> optuna.samplers.BaseSampler:
@@ -41,30 +42,27 @@ def score_of(settings: Settings, dataset: Dataset, family: str, trial: optuna.Tr
         settings, dataset, family, suggest(trial, settings.project.load("search_spaces")[family])
     )
     held = predict_validation_rows(dataset, fit)
-    return held[choosing(dataset, held.rows, settings.seed)].score()
+    return held[choosing(held, settings.seed)].score()
 
 
-def choosing(dataset: Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
+def choosing(held: HeldOutPredictions, seed: int) -> np.ndarray:
     """Return which validation rows choose the hyperparameters. The others judge the choice.
 
     The best of many trials looks better than it is on the rows that it was chosen by.
 
     Parameters
     ----------
-    dataset : Dataset
-        The prepared rows.
-    rows : ndarray of int, shape (n,)
-        Numbers of the validation rows.
+    held : HeldOutPredictions
+        Predictions of n validation rows.
     seed : int
         Seed of the random halves.
 
     Returns
     -------
     ndarray of bool, shape (n,)
-        True for half of the rows, or of the groups or blocks of time; see `clusters`.
+        True for half of the rows, or of the groups or blocks of time; see `units_of`.
     """
-    units = clusters(dataset, rows)
-    names, number = np.unique(rows if units is None else units, return_inverse=True)
+    names, number = np.unique(units_of(held), return_inverse=True)
     place = np.random.default_rng(seed).permutation(len(names))
     chosen: np.ndarray = (place % 2 == 0)[number]
     return chosen
