@@ -7,6 +7,7 @@ others a small one whose columns are made in conftest.py.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import re
 import shutil
@@ -342,3 +343,20 @@ def test_a_busy_port_ends_with_one_line_that_names_it(
     (line,) = done.stderr.splitlines()
     assert f"127.0.0.1:{port}" in line
     assert "in use" in line
+
+
+def test_headers_and_body_of_a_response_are_sent_in_one_piece(
+    small_bundle: Path, served: Callable[..., Any]
+) -> None:
+    body = json.dumps({"rows": [{"grade": "A", "bruised": False}]}).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    with served(small_bundle.parents[1]) as api:
+        address = (api.base_url.host, api.base_url.port)
+        with socket.create_connection(address, timeout=20) as connection:
+            for _ in range(100):
+                connection.sendall(request)
+                assert json.loads(connection.recv(65_536).partition(b"\r\n\r\n")[2])
+            connection.sendall(request.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+            assert json.loads(connection.recv(65_536).partition(b"\r\n\r\n")[2])
+            assert connection.recv(1) == b""

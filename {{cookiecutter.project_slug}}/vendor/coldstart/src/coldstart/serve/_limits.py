@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from coldstart.serve._route import error_body, send_json
+from coldstart.serve._transport import JoinedWrites
 
 HEALTH = ("/health/", "/v2/health/")  # health checks need no key, and have no limit
 ENOUGH = 65_536  # bytes for which a slow client gets more time
@@ -70,7 +71,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     _responding: RequestResponseCycle | None = None  # of requests that were sent one after another
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         SlowClientProtocol.in_progress = self.tasks
         self._start_timer()
 
