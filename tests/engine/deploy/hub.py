@@ -135,7 +135,8 @@ class Hub:
         if match := re.fullmatch(r"/(spaces/)?([^/]+/[^/]+)/resolve/[^/]+/(.*)", path):
             return self.download("spaces" if match[1] else "models", match[2], match[3], headers)
         match = re.fullmatch(r"/api/(models|spaces)/([^/]+/[^/]+)(?:/(\w+).*)?", path)
-        assert match, path
+        if not match:
+            raise Refusal(404, f"{path} is not a route of the stand-in")
         return self.use((match[1], match[2]), f"{method} {match[3] or 'revision'}", body)
 
     def find(self, key: tuple[str, str]) -> Repository:

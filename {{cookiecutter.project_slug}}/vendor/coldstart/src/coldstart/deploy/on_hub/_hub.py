@@ -153,7 +153,8 @@ class Hub:
         UserError
             If the model uses personal data and the repository is public, or the Hub refuses it.
         """
-        old, private = self.find() or (set(), not public)
+        found = self.find()
+        old, private = found or (set(), not public)
         if personal and (public or not private):
             raise UserError(
                 f"{self.url} would be public, and the model uses personal data ({personal[0]}), "
@@ -164,14 +165,10 @@ class Hub:
         new = [CommitOperationAdd(name, path) for name, path in paths.items()]
         gone = [CommitOperationDelete(name) for name in sorted(old - {*paths, ".gitattributes"})]
         with self.errors():
-            self.api.create_repo(
-                self.repo,
-                repo_type=self.kind,
-                private=not public,
-                exist_ok=True,
-                space_sdk="docker" if self.kind == "space" else None,
-            )
-            if private and public:
+            if found is None:
+                sdk = "docker" if self.kind == "space" else None
+                self.api.create_repo(self.repo, repo_type=self.kind, private=private, space_sdk=sdk)
+            elif private and public:
                 self.api.update_repo_settings(self.repo, repo_type=self.kind, visibility="public")
             for key, value in (secrets or {}).items():
                 self.api.add_space_secret(self.repo, key, value)

@@ -12,7 +12,7 @@ from huggingface_hub import SpaceCard, SpaceCardData
 
 from coldstart.bundle._bundle import MANIFEST, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.deploy._keys import VARIABLE, pack_keys
+from coldstart.deploy._keys import VARIABLE, pack_keys, warn_without_keys
 from coldstart.deploy._targets import DeployRequest
 from coldstart.deploy.on_hub._card import license_metadata
 from coldstart.deploy.on_hub._hub import Hub
@@ -68,9 +68,11 @@ class DeployTarget:
                 print(f"would publish {message} as a Space, {len(files)} files:")
                 print(*(path.relative_to(folder) for path in files), sep="\n")
                 return
-            secrets = pack_keys(keys, KEY_BYTES)
+            secrets = pack_keys(keys, KEY_BYTES) if keys else {}
             personal = personal_features(predictor)
             hub.publish(folder, message, self.request.public, personal, secrets)
+        if self.request.public and not keys:
+            warn_without_keys()
         print("the Hub builds the image now: make deploy ON=space STATUS=1 shows when it runs")
 
     def write_space(self, folder: Path) -> BundlePredictor:
