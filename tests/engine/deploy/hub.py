@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face Hub: what its client requests to publish and to download.
 
-The routes are those of huggingface_hub 2.4. Large files go by LFS, which the client uses where
-HF_HUB_DISABLE_XET is set: the protocol of Xet has no stand-in.
+The routes are those of huggingface_hub 2.4. Large files go by LFS or, as the client prefers, into
+Xet storage. For the latter its library itself keeps in a folder what it would send.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ import datetime as dt
 import hashlib
 import json
 import re
+import shutil
+import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import hf_xet
 import yaml
 
 TOKEN, USER = "hf_written", "ann"
@@ -63,6 +69,8 @@ class Hub:
         By kind (`models`, `spaces`) and name.
     objects
         Content that was uploaded by LFS, by its SHA-256.
+    storage
+        Folder of the Xet storage.
     requests
         Method and path of each request.
     """
@@ -70,6 +78,7 @@ class Hub:
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.objects: dict[str, bytes] = {}
+        self.storage = Path(tempfile.mkdtemp(prefix="xet-"))
         self.requests: list[str] = []
         hub = self
 
@@ -92,6 +101,7 @@ class Hub:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+        shutil.rmtree(self.storage)
 
     def serve(self, asker: BaseHTTPRequestHandler) -> None:
         """Answer a request."""
@@ -192,6 +202,9 @@ class Hub:
         if request == "GET runtime":
             return {"stage": "BUILDING", "hardware": {"current": None, "requested": "cpu-basic"}}
         self.writable(key)
+        if request == "GET xet":
+            expiry = int(time.time()) + 3600
+            return {"casUrl": f"local://{self.storage}", "accessToken": "-", "exp": expiry}
         if request == "POST commit":
             return self.commit(key, [json.loads(line) for line in body.splitlines()])
         asked = json.loads(body)
@@ -234,6 +247,8 @@ class Hub:
             elif line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
+                if value["oid"] not in self.objects:
+                    self.objects[value["oid"]] = from_xet(self.storage, value["oid"])
                 files[value["path"]] = self.objects[value["oid"]]
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
@@ -251,6 +266,43 @@ class Hub:
         headers["X-Repo-Commit"] = repository.commits[-1][0]
         headers["ETag"] = f'"{hashlib.sha256(content).hexdigest()}"'
         return content
+
+
+def from_xet(storage: Path, oid: str) -> bytes:
+    """Return the content of a file in Xet storage, by its SHA-256."""
+    for shard in storage.glob("xet/xorbs/shards/*.mdb"):
+        for sha, xet, size in read_shard(shard.read_bytes()):
+            if sha == oid:
+                out = storage / oid
+                with hf_xet.XetSession().new_file_download_group(f"local://{storage}") as group:
+                    group.start_download_file(hf_xet.XetFileInfo(xet, size), str(out))
+                content = out.read_bytes()
+                assert hashlib.sha256(content).hexdigest() == oid
+                return content
+    raise AssertionError(f"{oid} was not uploaded")
+
+
+def read_shard(content: bytes) -> Iterator[tuple[str, str, int]]:
+    """Yield SHA-256, hash and size of the files that a shard describes.
+
+    See https://huggingface.co/docs/xet/shard: a header, and for each file an entry, of 48 bytes.
+    The bits of an entry say whether each of its terms has a hash, and whether a SHA-256 follows.
+    """
+    at = 48
+    while content[at : at + 32] != b"\xff" * 32:
+        name, flags = content[at : at + 32], int.from_bytes(content[at + 32 : at + 36], "little")
+        terms = int.from_bytes(content[at + 36 : at + 40], "little")
+        ends = [at + 48 * (number + 2) for number in range(terms)]
+        size = sum(int.from_bytes(content[end - 12 : end - 8], "little") for end in ends)
+        at += 48 * (1 + terms * (1 + (flags >> 31)))
+        if flags >> 30 & 1:
+            yield hexadecimal(content[at : at + 32]), hexadecimal(name), size
+            at += 48
+
+
+def hexadecimal(name: bytes) -> str:
+    """Return a hash as Xet writes it: each eighth byte first."""
+    return "".join(name[start : start + 8][::-1].hex() for start in range(0, 32, 8))
 
 
 def describe(name: str, content: bytes) -> dict[str, Any]:

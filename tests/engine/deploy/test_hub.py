@@ -86,7 +86,6 @@ def access(hub: Hub, tmp_path: Path) -> dict[str, str]:
         "HF_ENDPOINT": hub.url,
         "HF_TOKEN": TOKEN,
         "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1",
     }
 
 
@@ -96,7 +95,6 @@ def here(
 ) -> Callable[..., None]:
     """`here(folder, **env)`: let commands run in this process there, which spares its start."""
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
 
     def go(folder: Path, **env: str) -> None:
         monkeypatch.chdir(folder)
@@ -141,7 +139,8 @@ def test_a_published_model_is_downloaded_and_predicts_as_the_champion_does(
 def test_the_card_has_metadata_that_the_client_and_the_hub_accept(
     project: GeneratedProject, hub: Hub, access: dict[str, str]
 ) -> None:
-    run(project, "push", "--repo", "ann/strikes", "--public", **access)
+    run(project, "push", "--repo", "ann/strikes", "--public", **access, HF_HUB_DISABLE_XET="1")
+    assert any(request.startswith("PUT /lfs/") for request in hub.requests)
     repository = hub.repositories["models", "ann/strikes"]
     assert not repository.private
     card = ModelCard(repository.files["README.md"].decode())
