@@ -116,6 +116,26 @@ def scores(folder: Path) -> Any:
     return predictor.score([{name: ROW.get(name) for name in predictor.contract.features}])
 
 
+@pytest.fixture
+def changed(project: GeneratedProject, tmp_path: Path) -> GeneratedProject:
+    """A copy of the project that may be changed."""
+    return project.copy(tmp_path / project.path.name)
+
+
+def edit_schema(project: GeneratedProject, **columns: dict[str, Any]) -> dict[str, Any]:
+    """Change columns of the champion's schema, and return all."""
+    folder = project.path / "bundles/champion"
+    schema = yaml.safe_load((folder / "schema.yaml").read_text())
+    for name, values in columns.items():
+        schema["columns"].setdefault(name, {}).update(values)
+    (folder / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
+    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    manifest.files["schema.yaml"] = checksum(folder / "schema.yaml")
+    write_manifest(folder, manifest)
+    found: dict[str, Any] = schema["columns"]
+    return found
+
+
 def test_a_published_model_is_downloaded_and_predicts_as_the_champion_does(
     project: GeneratedProject, hub: Hub, access: dict[str, str], tmp_path: Path
 ) -> None:
@@ -162,6 +182,24 @@ def test_the_card_has_metadata_that_the_client_and_the_hub_accept(
         assert picture in repository.files
 
 
+def test_a_published_schema_has_no_values_of_columns_that_the_model_does_not_use(
+    changed: GeneratedProject, hub: Hub, here: Callable[..., None], tmp_path: Path
+) -> None:
+    schema = edit_schema(
+        changed, bird_name={"type": "category", "role": "ignore", "categories": ["Ann Smith"]}
+    )
+    here(changed.path)
+    assert main(["push"]) == 0
+    files = hub.repositories["models", "ann/bird-strikes"].files
+    published = yaml.safe_load(files["schema.yaml"])["columns"]
+    assert not any(b"Ann Smith" in content for content in files.values())
+    assert published.keys() == schema.keys()
+    used = {name for name, one in schema.items() if one.get("role") not in ("id", "ignore")}
+    assert {name: published[name] for name in used} == {name: schema[name] for name in used}
+    folder = download(hub, "ann/bird-strikes", tmp_path / "copy")
+    assert scores(folder) == scores(changed.path / "bundles/champion")
+
+
 def test_a_second_push_replaces_the_files_in_one_commit(
     project: GeneratedProject, hub: Hub, here: Callable[..., None]
 ) -> None:
@@ -179,23 +217,6 @@ def test_a_second_push_replaces_the_files_in_one_commit(
         "by hand",
         "Version 1 (tree)",
     ]
-
-
-@pytest.fixture
-def changed(project: GeneratedProject, tmp_path: Path) -> GeneratedProject:
-    """A copy of the project that may be changed."""
-    return project.copy(tmp_path / project.path.name)
-
-
-def mark_personal(project: GeneratedProject, name: str) -> None:
-    """Say that a feature of the champion is personal."""
-    folder = project.path / "bundles/champion"
-    schema = yaml.safe_load((folder / "schema.yaml").read_text())
-    schema["columns"][name]["personal"] = True
-    (folder / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
-    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    manifest.files["schema.yaml"] = checksum(folder / "schema.yaml")
-    write_manifest(folder, manifest)
 
 
 def test_rows_are_published_only_of_a_table_that_git_keeps_and_without_personal_features(
@@ -217,7 +238,7 @@ def test_rows_are_published_only_of_a_table_that_git_keeps_and_without_personal_
     assert not rows & set(hub.repositories["models", "ann/ignored"].files)
 
     changed.run("git", "add", "--force", "data/raw/strikes.csv.gz")
-    mark_personal(changed, "phase_of_flt")
+    edit_schema(changed, phase_of_flt={"personal": True})
     assert "since phase_of_flt is personal" in said("push", "--repo", "ann/personal")
     assert not rows & set(hub.repositories["models", "ann/personal"].files)
     for command in (("push",), ("deploy", "--on", "space")):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from coldstart.errors import UserError
 
@@ -115,7 +115,7 @@ class Hub:
         """
         with self.errors():
             try:
-                info = self.api.repo_info(self.repo, repo_type=self.kind)
+                info: Any = self.api.repo_info(self.repo, repo_type=self.kind)
             except RepositoryNotFoundError:
                 return None
         files = {one.rfilename for one in info.siblings or []}
@@ -188,10 +188,5 @@ def check_name(repo: str, name: str) -> None:
     UserError
         If it is not ``USER/NAME``.
     """
-    try:
-        validate_repo_id(repo)
-        valid = "/" in repo
-    except HFValidationError:
-        valid = False
-    if not valid:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UserError(f"REPO={repo} is not the name of a repository: write USER/{name}")

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from coldstart._provenance import git
 from coldstart.bundle._bundle import (
+    CONTRACT,
     EXAMPLES,
     REFERENCE,
     TESTED,
     VERSION,
     Manifest,
+    checksum,
     verify_bundle,
     write_manifest,
 )
 from coldstart.bundle._predictor import BundlePredictor
 
 ROWS = (REFERENCE, EXAMPLES)
+ABOUT = {"type", "role", "reason", "description", "nullable", "personal"}
+"""What is published of a column that the model does not use. Its categories may be names."""
 
 
 def write_published(bundle: Path, folder: Path) -> BundlePredictor:
     """Write a bundle without what is not published, and print what that is.
 
     Rows of the table are published only if no feature is personal and git keeps the table, which
-    `make data SHARE=yes` decides. Predictions of the test rows serve the promotion gate alone.
+    `make data SHARE=yes` decides. Of columns that the model does not use, no values are published.
+    Predictions of the test rows serve the promotion gate alone.
 
     Parameters
     ----------
@@ -51,10 +59,29 @@ def write_published(bundle: Path, folder: Path) -> BundlePredictor:
     for name in (*published, VERSION):
         if (bundle / name).is_file():
             shutil.copy(bundle / name, folder)
+    remove_values(folder / CONTRACT)
+    published[CONTRACT] = checksum(folder / CONTRACT)
     write_manifest(folder, manifest.model_copy(update={"files": published}))
     if rows := [name for name in ROWS if name in manifest.files and reason]:
         print(f"not published: {' and '.join(rows)}, since {reason}")
     return BundlePredictor(folder)
+
+
+def remove_values(path: Path) -> None:
+    """Remove what a schema says of the values of columns that the model does not use."""
+    schema: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    columns: dict[str, dict[str, Any]] = schema["columns"]
+    lagged = {one.get("lag_of") for one in columns.values()}
+    unused = [
+        one
+        for name, one in columns.items()
+        if one.get("role") in ("id", "group", "ignore") and name not in lagged
+    ]
+    if any(one.keys() - ABOUT for one in unused):
+        for column in unused:
+            for name in column.keys() - ABOUT:
+                del column[name]
+        path.write_text(yaml.safe_dump(schema, sort_keys=False, allow_unicode=True), "utf-8")
 
 
 def reason_against_rows(predictor: BundlePredictor) -> str:
