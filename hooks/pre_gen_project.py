@@ -14,6 +14,7 @@ TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 NEEDED = {
     *("anyio", "arro3", "boto3", "botocore", "coldstart", "dlt", "docker", "dotenv", "fastapi"),
     *("fastapi_offline", "fastexcel", "filelock", "hatchling", "httptools", "httpx2", "jinja2"),
+    "huggingface_hub",
     *(
         "lightgbm",
         "lightning_fabric",

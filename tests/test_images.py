@@ -5,6 +5,7 @@ Sizes are asserted; times are printed, since they belong to the machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,9 @@ from typing import Any
 
 import pytest
 from conftest import GeneratedProject, ask, free_port, lack
+from engine.deploy.hub import TOKEN, Hub
+
+from coldstart.images._building import find_secrets
 
 pytestmark = pytest.mark.slow
 
@@ -156,6 +160,30 @@ def test_it_predicts_as_the_bundle_does_outside(
     answer = ask(f"{running.url}/predict", ROWS)
     assert answer["predictions"] == predict(trained)
     assert ask(f"{running.url}/model")["version"] == answer["model_version"]
+
+
+def test_the_image_that_the_hub_builds_of_a_space_predicts_the_same(
+    trained: GeneratedProject, tmp_path: Path
+) -> None:
+    with contextlib.closing(Hub()) as hub:
+        access = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home")}
+        trained.make("deploy", "ON=space", **access)
+        repository = hub.repositories["spaces", "ann/bird-strikes"]
+    for name, content in repository.files.items():
+        (tmp_path / "space" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "space" / name).write_bytes(content)
+    secrets = [f"--secret=id={key},src={path}" for key, path in find_secrets().items()]
+    image, port = "bird-strikes:space", free_port()
+    docker("build", "--quiet", "--tag", image, *secrets, tmp_path / "space")
+    publish = ("--publish", f"127.0.0.1:{port}:8000")
+    name = docker("run", "--detach", "--tmpfs", "/tmp", *LOCKED, *publish, image)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        assert ask(f"http://127.0.0.1:{port}/predict", ROWS)["predictions"] == predict(trained)
+        assert docker("exec", name, "id", "-u") == "1000"
+    finally:
+        docker("rm", "--force", name)
+        docker("image", "rm", image)
 
 
 def test_it_runs_as_a_non_root_user_and_becomes_healthy(running: Running) -> None:

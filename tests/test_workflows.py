@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import botocore
+import huggingface_hub.utils._auth
 import pytest
 import yaml
 from boto3.session import Session
@@ -310,6 +311,7 @@ def test_each_variable_of_the_env_example_is_read_by_something(
     code = [*ENGINE.rglob("*.py")]
     code += [Path(botocore.__file__).with_name(f"{name}.py") for name in ("credentials", "session")]
     code += [Path(botocore.__file__).with_name("configprovider.py")]
+    code += [Path(huggingface_hub.utils._auth.__file__)]
     read = "\n".join(path.read_text() for path in code).replace("{part}", "")
     documented = "\n".join(path.read_text() for path in (ROOT / "docs/how-to").glob("*.md"))
     prefix = f"{project.package.upper()}_"

@@ -90,6 +90,16 @@ def test_the_card_names_the_slice_where_the_model_fails_and_its_name_is_no_marku
     assert float(ignoring) < 0.1
 
 
+def test_no_subgroup_is_named_by_a_personal_value(card: Callable[..., str]) -> None:
+    dice = np.random.default_rng(0)
+    size, side = dice.uniform(50, 150, 3000), dice.choice(["Ann Smith", "Bob Jones"], 3000)
+    rows = pl.DataFrame({"size": size, "side": side, "price": 10 * size}).write_csv()
+    private = HOUSES | {"side": {"type": "category", "personal": True}}
+    said = card(columns=private, table=rows, models=["linear"], split=ONCE)
+    assert "Ann Smith" not in said
+    assert all("`size`" in one[0] for one in table(said, "subgroup"))
+
+
 def test_predictions_are_compared_with_what_was_observed(
     houses: tuple[str, Dataset, BundlePredictor],
 ) -> None:

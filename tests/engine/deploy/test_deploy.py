@@ -24,7 +24,7 @@ from engine.support import main
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker"),
+        (["--on", "moon"], "cannot deploy to 'moon': choose ON= among aws, docker, space"),
         (["--status", "--down"], "one action at a time: status or down"),
         (["--down", "--dry-run"], "one action at a time: down or dry-run"),
         (["--host", "tcp://127.0.0.1:1"], "needs TLS: there is no"),

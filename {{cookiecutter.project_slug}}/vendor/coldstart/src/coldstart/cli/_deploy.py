@@ -1,6 +1,8 @@
-"""The command that deploys the API."""
+"""The commands that deploy the API and publish a model."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,7 +17,7 @@ class Deploy(Command):
 
     alone = True  # the champion must not change while it is copied
 
-    on: str = Field("docker", description="docker or aws")
+    on: str = Field("docker", description="docker, aws or space")
     host: str | None = Field(None, description="address of the Docker host")
     port: int | None = Field(None, description="of the API there")
     status: bool = Field(False, description="print what is deployed")
@@ -23,6 +25,8 @@ class Deploy(Command):
     fetch: bool = Field(False, description="download the prediction log")
     down: bool = Field(False, description="remove the deployment")
     dry_run: bool = Field(False, description="print what would be done, and what it costs")
+    repo: str | None = Field(None, description="the Space, USER/NAME")
+    public: bool = Field(False, description="let everybody read the Space")
 
     def run(self) -> None:
         """Do what is requested: by default, deploy."""
@@ -31,6 +35,25 @@ class Deploy(Command):
         requested = [name for name in (*ACTIONS, "dry_run") if getattr(self, name)]
         if len(requested) > 1:
             raise UserError(f"one action at a time: {' or '.join(requested)}".replace("_", "-"))
-        request = DeployRequest(self, self.host, self.port, self.dry_run)
+        if self.on in ("docker", "aws") and (self.repo or self.public):
+            raise UserError(f"ON={self.on} takes no REPO and no PUBLIC: they are for ON=space")
+        request = DeployRequest(self, self.host, self.port, self.dry_run, self.repo, self.public)
         action = requested[0] if requested and not self.dry_run else "deploy"
         getattr(find_target(self.on, request), action)()
+
+
+class Push(Command):
+    """Publish a model and its card at the Hugging Face Hub."""
+
+    alone = True  # the champion must not change while it is copied
+
+    on: Literal["hf"] = Field("hf", description="hf, the Hugging Face Hub")
+    repo: str | None = Field(None, description="USER/NAME; by default yours, of the project's name")
+    ref: str = Field("champion", description="champion, challenger, or a version's number")
+    public: bool = Field(False, description="let everybody read it")
+
+    def run(self) -> None:
+        """Publish it."""
+        from coldstart.deploy.on_hub._model import push_model
+
+        push_model(self, self.repo, self.ref, self.public)

@@ -1,4 +1,4 @@
-"""Deploying the API: to a Docker host, and to AWS Lambda.
+"""Deploying the API: to a Docker host, to AWS Lambda, and to a Space of Hugging Face.
 
 The names below are what another package needs to add a target, by the entry point group
 ``coldstart.deploy``. They are imported when they are first used.

@@ -33,16 +33,21 @@ def pack_keys(keys: Path | None, max_bytes: int) -> dict[str, str]:
         If the file cannot be read, or there are too many keys.
     """
     if not keys:
-        print(
-            "WARNING: anyone who has the URL can use the API without a key. To require keys, run "
-            "make key NAME=..., and set serving.keys in config.yaml",
-            file=sys.stderr,
-        )
+        warn_without_keys()
         return {}
     hashes = "".join(f"{name} {key}\n" for name, key in read_keys(keys).items())
     if len(hashes.encode()) > max_bytes:
         raise UserError(f"{keys} has too many keys: {max_bytes} bytes at most; remove some")
     return {VARIABLE: hashes}
+
+
+def warn_without_keys() -> None:
+    """Print a warning that everybody can use the API."""
+    print(
+        "WARNING: anyone who has the URL can use the API without a key. To require keys, run "
+        "make key NAME=..., and set serving.keys in config.yaml",
+        file=sys.stderr,
+    )
 
 
 def unpack_keys(folder: Path) -> Path | None:

@@ -14,6 +14,7 @@ from coldstart.errors import UserError
 TARGETS = {
     "docker": "coldstart.deploy.on_docker._target",
     "aws": "coldstart.deploy.on_aws._target",
+    "space": "coldstart.deploy.on_hub._target",
 }
 
 
@@ -31,12 +32,18 @@ class DeployRequest:
         Port of the API there. By default what infra/deploy/docker.yaml says.
     dry_run : bool, default=False
         Whether to print what would be done, and what it costs, only.
+    repo : str, optional
+        Name of the Space, ``USER/NAME``. By default the user and the project's name.
+    public : bool, default=False
+        Whether everybody may read the Space.
     """
 
     settings: Settings
     host: str | None = None
     port: int | None = None
     dry_run: bool = False
+    repo: str | None = None
+    public: bool = False
 
 
 class DeployTarget(Protocol):
@@ -78,7 +85,7 @@ def find_target(name: str, request: DeployRequest) -> DeployTarget:
     Parameters
     ----------
     name : str
-        Its name: ``docker``, ``aws``, or that of an entry point.
+        Its name: ``docker``, ``aws``, ``space``, or that of an entry point.
     request : DeployRequest
         What to deploy.
 

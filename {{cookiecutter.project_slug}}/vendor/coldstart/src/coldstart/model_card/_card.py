@@ -174,8 +174,9 @@ def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
 def subgroups(
     dataset: Dataset, manifest: Manifest, held: HeldOutPredictions, baselines: Baselines
 ) -> list[str]:
-    """List the lowest-performing subgroups of the test rows."""
-    columns = list(baselines.columns)[:SLICED]
+    """List the lowest-performing subgroups of the test rows, not by values that are personal."""
+    known = dataset.contract.columns
+    columns = [name for name in baselines.columns if not known[name].personal][:SLICED]
     count, worst = worst_slices(dataset, held, baselines.dummy, columns)
     least = f"at least {LEAST_ROWS} test rows" + (
         f" and {LEAST_RARER} of the rarer class" if len(dataset.classes) == 2 else ""

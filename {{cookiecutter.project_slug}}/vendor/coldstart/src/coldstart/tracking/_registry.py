@@ -106,14 +106,27 @@ def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
         return None
     unfinished = BUNDLES / f".{alias}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    uri = f"models:/{settings.experiment}/{version}"
-    mlflow.artifacts.download_artifacts(uri, dst_path=str(unfinished))
-    verify_bundle(unfinished)
+    download(client, settings, version, unfinished)
     registered = {"name": settings.experiment, "version": version, "alias": alias}
     (unfinished / VERSION).write_text(json.dumps(registered) + "\n")
     replace_folder(unfinished, BUNDLES / alias)
     return version
+
+
+def download(client: MlflowClient, settings: Settings, version: str, folder: Path) -> None:
+    """Copy the bundle of a registered version into a folder.
+
+    Raises
+    ------
+    UserError
+        If the copy is not whole.
+    """
+    folder.mkdir(parents=True)
+    uri = f"models:/{settings.experiment}/{version}"
+    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
+    verify_bundle(folder)
+    registered = {"name": settings.experiment, "version": version}
+    (folder / VERSION).write_text(json.dumps(registered) + "\n")
 
 
 def rewrite_card(
@@ -204,13 +217,24 @@ def point_challenger(client: MlflowClient, settings: Settings, version: str) -> 
     UserError
         If it is not registered.
     """
+    check_registered(client, settings, version)
+    set_alias(client, settings, CHALLENGER, version)
+
+
+def check_registered(client: MlflowClient, settings: Settings, version: str) -> None:
+    """Check that a version is registered.
+
+    Raises
+    ------
+    UserError
+        If not.
+    """
     registered = [
         str(one.version) for one in client.search_model_versions(f"name = '{settings.experiment}'")
     ]
     if version not in registered:
         known = ", ".join(sorted(registered, key=int)[-5:]) or "none"
         raise UserError(f"version {version} is not registered; the newest are: {known}")
-    set_alias(client, settings, CHALLENGER, version)
 
 
 def promotion_blockers(new: BundlePredictor, dataset: Dataset) -> list[str]:

@@ -1,0 +1,403 @@
+"""Publishing at the Hugging Face Hub: its own client, and a stand-in for what it talks to.
+
+The stand-in answers over HTTP. What was published is downloaded from it, loaded, and compared with
+what the project has here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import GeneratedProject, ask, clean_environment, free_port, wait_for
+from huggingface_hub import HfApi, ModelCard, SpaceCard, constants
+
+from coldstart.bundle._bundle import (
+    MANIFEST,
+    Manifest,
+    checksum,
+    registered_version,
+    verify_bundle,
+    write_manifest,
+)
+from coldstart.bundle._predictor import BundlePredictor
+from engine.deploy.hub import TOKEN, Hub, Repository
+from engine.support import main
+
+ROW = {"phase_of_flt": "Climb", "height": 500, "speed": 140, "birds_struck": "11-100"}
+ENGINE = "src", "vendor/coldstart/src"
+
+
+@pytest.fixture(scope="module")
+def project(
+    generate: Callable[..., GeneratedProject], tmp_path_factory: pytest.TempPathFactory
+) -> GeneratedProject:
+    """A generated project with a champion. Its own source runs, in the tests' environment."""
+    project = generate()
+    project.thin(5)
+    project.run("git", "commit", "--quiet", "--all", "--message", "Fewer rows")
+    run(project, "train", "--models", "tree")
+    return project
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Return the environment in which a project's own source is imported."""
+    found = [str(folder / name) for name in ENGINE]
+    others = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    return clean_environment() | {"PYTHONPATH": os.pathsep.join([*found, *others])} | more
+
+
+def run(project: GeneratedProject, *arguments: str, **env: str) -> str:
+    """Return what a command prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", project.package, *arguments],
+        cwd=project.path,
+        env=environment(project.path, **env),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """The stand-in, empty."""
+    with closing(Hub()) as hub:
+        yield hub
+
+
+@pytest.fixture
+def access(hub: Hub, tmp_path: Path) -> dict[str, str]:
+    """The variables by which the client finds the stand-in, and no login of this machine."""
+    return {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(tmp_path / "home"),
+    }
+
+
+@pytest.fixture
+def here(
+    access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """`here(folder, **env)`: let commands run in this process there, which spares its start."""
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+
+    def go(folder: Path, **env: str) -> None:
+        monkeypatch.chdir(folder)
+        for name, value in (access | env).items():
+            monkeypatch.setenv(name, value)
+
+    return go
+
+
+def download(hub: Hub, repo: str, folder: Path, kind: str = "model") -> Path:
+    """Download a repository with the Hub's client."""
+    api = HfApi(endpoint=hub.url, token=TOKEN)
+    return Path(api.snapshot_download(repo, repo_type=kind, local_dir=folder))
+
+
+def scores(folder: Path) -> Any:
+    """Return what a bundle predicts for a row."""
+    predictor = BundlePredictor(folder)
+    return predictor.score([{name: ROW.get(name) for name in predictor.contract.features}])
+
+
+@pytest.fixture
+def changed(project: GeneratedProject, tmp_path: Path) -> GeneratedProject:
+    """A copy of the project that may be changed."""
+    return project.copy(tmp_path / project.path.name)
+
+
+def edit_schema(project: GeneratedProject, **columns: dict[str, Any]) -> dict[str, Any]:
+    """Change columns of the champion's schema, and return all."""
+    folder = project.path / "bundles/champion"
+    schema = yaml.safe_load((folder / "schema.yaml").read_text())
+    for name, values in columns.items():
+        schema["columns"].setdefault(name, {}).update(values)
+    (folder / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
+    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    manifest.files["schema.yaml"] = checksum(folder / "schema.yaml")
+    write_manifest(folder, manifest)
+    found: dict[str, Any] = schema["columns"]
+    return found
+
+
+def test_a_published_model_is_downloaded_and_predicts_as_the_champion_does(
+    project: GeneratedProject, hub: Hub, access: dict[str, str], tmp_path: Path
+) -> None:
+    said = run(project, "push", "--on", "hf", **access)
+    assert said.startswith(f"Version 1 (tree) is at {hub.url}/ann/bird-strikes (private, ")
+    assert hub.repositories["models", "ann/bird-strikes"].private
+
+    folder = download(hub, "ann/bird-strikes", tmp_path / "copy")
+    champion = project.path / "bundles/champion"
+    assert scores(folder) == scores(champion)
+    assert registered_version(folder) == registered_version(champion)
+    command = ("predict", "--bundle", str(folder))
+    assert run(project, *command) == run(project, "predict")
+
+    verify_bundle(folder)
+    there = {path.name for path in folder.iterdir() if path.is_file()}
+    assert {"README.md", "LICENSE", "reference.csv", "examples.json"} <= there  # git has the table
+    assert not there & {"tested.csv", "MLmodel", "input_example.json"}
+
+
+def test_the_card_has_metadata_that_the_client_and_the_hub_accept(
+    project: GeneratedProject, hub: Hub, access: dict[str, str]
+) -> None:
+    run(project, "push", "--repo", "ann/strikes", "--public", **access, HF_HUB_DISABLE_XET="1")
+    assert any(request.startswith("PUT /lfs/") for request in hub.requests)
+    repository = hub.repositories["models", "ann/strikes"]
+    assert not repository.private
+    card = ModelCard(repository.files["README.md"].decode())
+    champion = json.loads((project.path / "bundles/champion" / MANIFEST).read_bytes())
+    measured = champion["metrics"]["test"]
+
+    found = card.data
+    assert (found.license, found.library_name) == ("mit", "onnx")
+    assert found.pipeline_tag == "tabular-classification"
+    assert {"tabular", "tree"} <= set(found.tags)
+    assert {one.metric_name: one.metric_value for one in found.eval_results} == measured
+    assert found.eval_results[0].metric_name == champion["metrics"]["primary"]
+    assert found.metrics == [one.metric_type for one in found.eval_results]
+    own = (project.path / "bundles/champion/MODEL_CARD.md").read_text()
+    assert own.startswith("# Model card: tree")  # without metadata, which GitHub shows as a table
+    assert own.strip() in card.text
+    assert "hf download ann/strikes" in card.text
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", card.text):
+        assert picture in repository.files
+
+
+def test_a_published_schema_has_no_values_of_columns_that_the_model_does_not_use(
+    changed: GeneratedProject, hub: Hub, here: Callable[..., None], tmp_path: Path
+) -> None:
+    schema = edit_schema(
+        changed, bird_name={"type": "category", "role": "ignore", "categories": ["Ann Smith"]}
+    )
+    here(changed.path)
+    assert main(["push"]) == 0
+    files = hub.repositories["models", "ann/bird-strikes"].files
+    published = yaml.safe_load(files["schema.yaml"])["columns"]
+    assert not any(b"Ann Smith" in content for content in files.values())
+    assert published.keys() == schema.keys()
+    used = {name for name, one in schema.items() if one.get("role") not in ("id", "ignore")}
+    assert {name: published[name] for name in used} == {name: schema[name] for name in used}
+    folder = download(hub, "ann/bird-strikes", tmp_path / "copy")
+    assert scores(folder) == scores(changed.path / "bundles/champion")
+
+
+def test_a_second_push_replaces_the_files_in_one_commit(
+    project: GeneratedProject, hub: Hub, here: Callable[..., None]
+) -> None:
+    here(project.path)
+    assert main(["push", "--repo", "ann/twice"]) == 0
+    repository = hub.repositories["models", "ann/twice"]
+    before = set(repository.files)
+    repository.commit("by hand", repository.files | {"old.png": b"-"})
+    assert main(["push", "--repo", "ann/twice", "--ref", "1", "--public"]) == 0
+    assert not repository.private
+    assert set(repository.files) == before
+    assert [title for _, title, _ in repository.commits] == [
+        "initial commit",
+        "Version 1 (tree)",
+        "by hand",
+        "Version 1 (tree)",
+    ]
+
+
+def test_rows_are_published_only_of_a_table_that_git_keeps_and_without_personal_features(
+    changed: GeneratedProject,
+    hub: Hub,
+    here: Callable[..., None],
+    refusal: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def said(*arguments: str) -> str:
+        assert main(list(arguments)) == 0
+        return capsys.readouterr().out
+
+    here(changed.path)
+    rows = {"reference.csv", "examples.json"}
+    changed.run("git", "rm", "--quiet", "--cached", "data/raw/strikes.csv.gz")
+    kept = said("push", "--repo", "ann/ignored")
+    assert "not published: reference.csv and examples.json, since git does not keep" in kept
+    assert not rows & set(hub.repositories["models", "ann/ignored"].files)
+
+    changed.run("git", "add", "--force", "data/raw/strikes.csv.gz")
+    edit_schema(changed, phase_of_flt={"personal": True})
+    assert "since phase_of_flt is personal" in said("push", "--repo", "ann/personal")
+    assert not rows & set(hub.repositories["models", "ann/personal"].files)
+    for command in (("push",), ("deploy", "--on", "space")):
+        refused = refusal(*command, "--repo", "ann/open", "--public")
+        assert "the model uses personal data (phase_of_flt)" in refused
+    assert {name for _, name in hub.repositories} == {"ann/ignored", "ann/personal"}
+
+    hub.repositories["models", "ann/personal"].private = False
+    assert "would be public" in refusal("push", "--repo", "ann/personal")
+
+
+def commands(dockerfile: str) -> list[str]:
+    """Return the command of a Dockerfile's last stage, which may be that of the stage before."""
+    *_, last = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)
+    assert last.startswith("serve AS space")
+    (serve,) = re.findall(r"^FROM base AS serve\n(.*?)^FROM ", dockerfile, re.DOTALL | re.MULTILINE)
+    words = []
+    for name in ("ENTRYPOINT", "CMD"):
+        found = re.findall(rf"^{name} (.*)", last, re.M) or re.findall(
+            rf"^{name} (.*)", serve, re.M
+        )
+        words += json.loads(found[-1])
+    return words
+
+
+def start(folder: Path, words: list[str], **env: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Run the command of an image in a folder of its files, and return its address."""
+    port = str(free_port())
+    words = [re.sub(r"\b8000\b", port, word) for word in words]
+    process = subprocess.Popen(words, cwd=folder, env=environment(folder, **env))
+    url = f"http://127.0.0.1:{port}"
+    wait_for(f"{url}/health/ready", process, 60)
+    return process, url
+
+
+@pytest.fixture
+def python_first() -> dict[str, str]:
+    """A PATH on which `python` is the interpreter of the tests."""
+    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves_them(
+    project: GeneratedProject,
+    hub: Hub,
+    access: dict[str, str],
+    python_first: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    plan = run(project, "deploy", "--on", "space", "--dry-run", **access)
+    assert not hub.repositories
+    run(project, "deploy", "--on", "space", **access)
+    repository = hub.repositories["spaces", "ann/bird-strikes"]
+    assert repository.private
+    assert repository.sdk == "docker"
+    files = set(repository.files) - {".gitattributes"}
+    assert {line for line in plan.splitlines() if line in files} == files
+    roots = {name.partition("/")[0] for name in files}
+    kept = {"bundles", "config.yaml", "constraints.txt", "infra", "pyproject.toml", "src", "vendor"}
+    assert roots == {*kept, ".dockerignore", "Dockerfile", "README.md"}
+    about = SpaceCard(repository.files["README.md"].decode()).data
+    assert (about.title, about.sdk, about.app_port) == ("Bird strikes", "docker", 8000)
+
+    folder = download(hub, "ann/bird-strikes", tmp_path / "space", "space")
+    dockerfile = (folder / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (?!--from)(.*)", dockerfile, re.MULTILINE):
+        *sources, _ = [word for word in line.split() if not word.startswith("--")]
+        assert all((folder / source).exists() for source in sources), line
+    process, url = start(folder, commands(dockerfile), **python_first)
+    try:
+        found = ask(f"{url}/predict", {"rows": [ROW]})["predictions"]
+        page = urllib.request.urlopen(url, timeout=10).read()
+    finally:
+        process.terminate()
+        process.wait()
+    (expected,) = scores(project.path / "bundles/champion")
+    assert found[0]["label"] == expected["label"]
+    assert found[0]["probability"] == pytest.approx(expected["probability"], abs=1e-4)
+    assert b"<title>" in page
+
+    said = run(project, "deploy", "--on", "space", "--status", **access)
+    assert said.startswith("Version 1 (tree) of ")
+    assert said.endswith(f" is at {hub.url}/spaces/ann/bird-strikes: building\n")
+    run(project, "deploy", "--on", "space", "--down", **access)
+    assert not hub.repositories
+
+
+def test_a_space_with_keys_gets_their_hashes_as_a_secret(
+    changed: GeneratedProject,
+    hub: Hub,
+    access: dict[str, str],
+    python_first: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    config = yaml.safe_load((changed.path / "config.yaml").read_text())
+    config.setdefault("serving", {})["keys"] = "keys.txt"
+    (changed.path / "config.yaml").write_text(yaml.safe_dump(config))
+    key = run(changed, "key", "--name", "ann").strip()
+    run(changed, "deploy", "--on", "space", **access)
+    repository = hub.repositories["spaces", "ann/bird-strikes"]
+    hashes = (changed.path / "keys.txt").read_text().split()[-1]
+    assert hashes in repository.secrets["API_KEYS"]
+    assert not any(hashes.encode() in content for content in repository.files.values())
+
+    folder = download(hub, "ann/bird-strikes", tmp_path / "space", "space")
+    words = commands((folder / "Dockerfile").read_text())
+    words = [word.replace("/tmp/", f"{tmp_path}/") for word in words]
+    process, url = start(folder, words, **python_first, **repository.secrets)
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            ask(f"{url}/predict", {"rows": [ROW]})
+        assert ask(f"{url}/predict", {"rows": [ROW]}, key)["predictions"]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_mistakes_are_told_in_a_line(
+    project: GeneratedProject,
+    hub: Hub,
+    tmp_path: Path,
+    here: Callable[..., None],
+    refusal: Callable[..., str],
+) -> None:
+    place = project.path
+
+    def refused(*arguments: str, **env: str) -> str:
+        here(place, **env)
+        said = refusal(*arguments)
+        assert len(said.splitlines()) == 1, said
+        return said
+
+    space = ("deploy", "--on", "space")
+    for command in (("push",), space):
+        assert "set HF_TOKEN in .env, or run" in refused(*command, HF_TOKEN="")
+        assert "does not accept the token" in refused(*command, HF_TOKEN="hf_other")
+        for name in ("birds", "a/b/c", "-x/y z"):
+            said = refused(*command, "--repo", name)
+            assert f"REPO={name} is not the name of a repository: write USER/bird-strikes" in said
+        assert "bob/birds: the token may not" in refused(*command, "--repo", "bob/birds")
+        nobody = f"http://127.0.0.1:{free_port()}"
+        assert f"{nobody} does not respond" in refused(*command, HF_ENDPOINT=nobody)
+    assert "version 7 is not registered; the newest are: 1" in refused("push", "--ref", "7")
+    assert "REF=best is not a model" in refused("push", "--ref", "best")
+    assert "takes no HOST and no PORT" in refused(*space, "--port", "80")
+    assert "run make rollback" in refused(*space, "--rollback")
+    assert "no prediction log" in refused(*space, "--fetch")
+    for target in ("docker", "aws"):
+        assert "takes no REPO" in refused("deploy", "--on", target, "--public")
+    assert not hub.repositories
+
+    foreign = Repository(private=True, sdk=None)
+    foreign.commit("mine", {"model.safetensors": b"-"})
+    hub.repositories["models", "ann/mine"] = hub.repositories["spaces", "ann/mine"] = foreign
+    for command in (("push",), space, (*space, "--down")):
+        assert "did not write" in refused(*command, "--repo", "ann/mine")
+    assert list(foreign.files) == ["model.safetensors"]
+
+    place = tmp_path
+    for name in ("config.yaml", "pyproject.toml"):
+        shutil.copy(project.path / name, tmp_path)
+    assert "there is no champion to publish; run: make train" in refused("push")
+    assert "bundles/champion is not a bundle" in refused(*space)

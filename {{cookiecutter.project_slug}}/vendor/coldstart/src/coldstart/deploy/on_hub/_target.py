@@ -1,0 +1,167 @@
+"""Deployment to a Space: the Hub builds the image that serves, from the files it needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from docker.utils import exclude_paths
+from huggingface_hub import SpaceCard, SpaceCardData
+
+from coldstart.bundle._bundle import MANIFEST, verify_bundle
+from coldstart.bundle._predictor import BundlePredictor
+from coldstart.deploy._keys import VARIABLE, pack_keys, warn_without_keys
+from coldstart.deploy._targets import DeployRequest
+from coldstart.deploy.on_hub._card import license_metadata
+from coldstart.deploy.on_hub._hub import Hub
+from coldstart.deploy.on_hub._published import personal_features, write_published
+from coldstart.errors import UserError
+from coldstart.images._building import CHAMPION, image_name
+
+PORT = 8000  # of the image that serves
+KEY_BYTES = 100_000
+LAST_STAGE = """
+# Of a Dockerfile without a target the last stage is built. A Space runs it as this user.
+FROM serve AS space
+USER 1000:1000
+"""
+KEYS = "/tmp/keys.txt"
+README = """# {title}
+
+The API of model version {version} and its page. Its address with `/docs` describes it.
+`bundles/champion` contains the model and its card. `make deploy ON=space` wrote these files.
+"""
+
+
+class DeployTarget:
+    """A Space. Each deployment is a commit, from which the Hub builds and starts the API.
+
+    Parameters
+    ----------
+    request : DeployRequest
+        What to deploy.
+    """
+
+    def __init__(self, request: DeployRequest) -> None:
+        if request.host or request.port:
+            raise UserError("ON=space takes no HOST and no PORT: the Hub chooses the URL")
+        self.request, self.name = request, image_name()
+        self.mark = (CHAMPION / MANIFEST).as_posix()
+
+    def connect(self) -> Hub:
+        """Return the repository of the Space."""
+        return Hub("space", self.request.repo, self.name, self.mark)
+
+    def deploy(self) -> None:
+        """Publish the champion, the code that serves it, and a Dockerfile."""
+        keys = self.request.settings.serving.keys
+        verify_bundle(CHAMPION)
+        hub = None if self.request.dry_run else self.connect()
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            predictor = self.write_space(folder)
+            message = f"Version {predictor.number} ({predictor.manifest.family})"
+            if hub is None:
+                files = sorted(path for path in folder.rglob("*") if path.is_file())
+                print(f"would publish {message} as a Space, {len(files)} files:")
+                print(*(path.relative_to(folder) for path in files), sep="\n")
+                return
+            secrets = pack_keys(keys, KEY_BYTES) if keys else {}
+            personal = personal_features(predictor)
+            hub.publish(folder, message, self.request.public, personal, secrets)
+        if self.request.public and not keys:
+            warn_without_keys()
+        print("the Hub builds the image now: make deploy ON=space STATUS=1 shows when it runs")
+
+    def write_space(self, folder: Path) -> BundlePredictor:
+        """Write the files of the Space: what an image may hold, and the Dockerfile that copies it.
+
+        Parameters
+        ----------
+        folder : Path
+            An empty folder.
+
+        Returns
+        -------
+        BundlePredictor
+            The bundle among them.
+        """
+        patterns = Path(".dockerignore").read_text(encoding="utf-8").splitlines()
+        patterns = [line for line in patterns if line and not line.startswith("#")]
+        for name in exclude_paths(".", patterns):
+            path = Path(name)
+            if path.is_file() and not path.is_relative_to(CHAMPION):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, folder / path)
+        predictor = write_published(CHAMPION, folder / CHAMPION)
+        dockerfile = Path("infra/Dockerfile").read_text(encoding="utf-8") + LAST_STAGE
+        if self.request.settings.serving.keys:
+            dockerfile += command_with_keys(dockerfile)
+        (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        settings = self.request.settings
+        title = settings.serving.title or settings.project.title
+        about = SpaceCardData(
+            title=title, sdk="docker", app_port=PORT, tags=["coldstart"], **license_metadata()
+        )
+        text = README.format(title=title, version=predictor.number)
+        SpaceCard(f"---\n{about.to_yaml()}\n---\n\n{text}").save(folder / "README.md")
+        return predictor
+
+    def status(self) -> None:
+        """Print which version is published, and whether the Space runs."""
+        hub = self.connect()
+        if hub.find() is None:
+            print(f"{self.name} is not deployed at {hub.url}")
+            return
+        with hub.errors():
+            newest = hub.api.list_repo_commits(hub.repo, repo_type="space")[0]
+            runtime = hub.api.get_space_runtime(hub.repo)
+        at = newest.created_at.isoformat(" ", "seconds")
+        print(f"{newest.title} of {at} is at {hub.url}: {str(runtime.stage).lower()}")
+
+    def rollback(self) -> None:
+        """Refuse: the Hub keeps each version as a commit, and has no switch between them."""
+        raise UserError(
+            "a Space has one version: run make rollback, then make deploy ON=space, which "
+            "publishes the champion before this one"
+        )
+
+    def fetch(self) -> None:
+        """Refuse: there is no prediction log."""
+        raise UserError("a Space keeps no prediction log: its disk does not last")
+
+    def down(self) -> None:
+        """Delete the Space with its history."""
+        hub = self.connect()
+        if hub.find() is None:
+            print(f"{hub.url}: does not exist")
+            return
+        with hub.errors():
+            hub.api.delete_repo(hub.repo, repo_type="space")
+        print(f"{hub.url}: removed")
+
+
+def command_with_keys(dockerfile: str) -> str:
+    """Return the command of the image, with the hashes of keys from the Space's secret.
+
+    Parameters
+    ----------
+    dockerfile : str
+        The Dockerfile.
+
+    Returns
+    -------
+    str
+        Lines of a Dockerfile.
+    """
+    stage = dockerfile.partition(" AS serve\n")[2]
+    words = [
+        word
+        for name in ("ENTRYPOINT", "CMD")
+        for word in json.loads(stage.partition(f"\n{name} ")[2].partition("\n")[0])
+    ]
+    serve = " ".join([*words, "--serving.keys", KEYS])
+    script = f"printf '%s' \"${VARIABLE}\" > {KEYS} && exec {serve}"
+    return f"ENTRYPOINT {json.dumps(['sh', '-c', script])}\nCMD []\n"
