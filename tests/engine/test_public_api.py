@@ -66,7 +66,7 @@ PUBLIC = {
     ],
     "coldstart.data": ["Dataset", "Split", "describe_split", "load", "prepare"],
     "coldstart.deploy": ["DeployRequest", "DeployTarget", "find_target"],
-    "coldstart.doctor": ["find_checks", "run_doctor"],
+    "coldstart.doctor": ["find_checks", "run_audit", "run_doctor", "update_pins"],
     "coldstart.export": ["check_parity", "register_boosting", "register_converter", "to_onnx"],
     "coldstart.images": ["build_serve", "build_train"],
     "coldstart.model_card": ["model_card"],
