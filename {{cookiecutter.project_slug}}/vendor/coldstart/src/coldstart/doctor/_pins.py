@@ -58,7 +58,7 @@ def update_pins(now: Sequence[str] = ()) -> None:
     found = compile_pins([*command, f"--exclude-newer={MIN_AGE}", *exceptions])
     if found.returncode and NO_DATES.search(found.stderr):
         print(
-            "warning: the package index does not serve upload dates: versions of less than "
+            "warning: the package index serves no upload dates: versions younger than "
             f"{MIN_AGE} were accepted"
         )
         found = compile_pins(command)
