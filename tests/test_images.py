@@ -232,7 +232,9 @@ def test_its_bill_of_materials_names_its_packages_and_no_others(
 def test_it_runs_python_3_13(built: Built) -> None:
     here = inspect(BASE)["Id"] == inspect(TRAINS)["Id"]
     if here:
-        lack("no Python 3.13 is installed, of which infra/testbed/base.sh could make the base image")
+        lack(
+            "no Python 3.13 is installed, of which infra/testbed/base.sh could make the base image"
+        )
     script = "import json, sys; print(json.dumps(sys.version_info[:2]))"
     assert python(built.id, script) == [3, 13]
 
@@ -305,6 +307,21 @@ def test_a_change_of_the_code_installs_nothing_again(
     commit = changed.run("git", "rev-parse", "HEAD").stdout.strip()
     labels = inspect("bird-strikes:latest")["Config"]["Labels"]
     assert labels["org.opencontainers.image.revision"] == f"{commit}-dirty"
+
+
+def test_a_file_that_is_not_as_its_hash_says_is_in_no_image(
+    built: Built, changed: GeneratedProject
+) -> None:
+    pins = changed.path / "constraints.txt"
+    text = re.sub(
+        r"(idna==.* \\\n    --hash=sha256:).*( \\\n    --hash=sha256:).*",
+        r"\g<1>00\g<2>11",
+        pins.read_text(),
+    )
+    pins.write_text(text)
+    done = changed.command("image")
+    assert done.returncode == 2
+    assert "DO NOT MATCH THE HASHES" in done.stderr
 
 
 def test_an_image_that_does_not_respond_is_not_tagged_as_the_latest(

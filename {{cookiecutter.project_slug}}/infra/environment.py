@@ -80,8 +80,8 @@ def main(folder: str | Path = ROOT / ".venv", *packages: str) -> None:
     pinned = ("--no-sources", "--constraints", CONSTRAINTS, "--build-constraints", CONSTRAINTS)
     if uv(python, environment, "install", *pinned, *(packages or PACKAGES)):
         stop(
-            "the packages could not be installed: see above, and run make setup again; after a hash "
-            "mismatch, find out first who changed the file or constraints.txt"
+            "the packages could not be installed: see above, and run make setup again\n"
+            "(after a hash mismatch, find out first who changed the file or constraints.txt)"
         )
 
 

@@ -15,7 +15,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -61,9 +61,7 @@ def project(tmp_path: Path, monkeypatch: Patch) -> Path:
 
 def pin_what_is_installed() -> None:
     """Write a constraints.txt that this environment agrees with."""
-    names = [
-        one.name for one in read_requirements((TEMPLATE / "constraints.txt").read_text())
-    ]
+    names = [one.name for one in read_requirements((TEMPLATE / "constraints.txt").read_text())]
     pins = [f"{name}=={have}" for name in names if (have := software.installed(name))]
     Path("constraints.txt").write_text("\n".join(pins))
 
@@ -414,7 +412,7 @@ def test_the_engines_files_are_searched_by_the_audit_alone(ask: Ask) -> None:
 class VulnerabilityService(BaseHTTPRequestHandler):
     """Stands in for OSV: it knows one vulnerability, of jinja2 1.0."""
 
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -435,7 +433,10 @@ class VulnerabilityService(BaseHTTPRequestHandler):
         if (query["package"]["name"], query["version"]) != ("jinja2", "1.0"):
             return {}
         events = [{"introduced": "0"}, {"fixed": "2.0"}]
-        affected = {"package": query["package"], "ranges": [{"type": "ECOSYSTEM", "events": events}]}
+        affected = {
+            "package": query["package"],
+            "ranges": [{"type": "ECOSYSTEM", "events": events}],
+        }
         return {"vulns": [{"id": "PYSEC-1", "summary": "Bad", "affected": [affected]}]}
 
     def log_message(self, *_: object) -> None:

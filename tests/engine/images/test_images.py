@@ -48,6 +48,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
 
     return put
 
+
 # In place of an image's Python: the arguments end with a script.
 LISTS_ITSELF = f'{{ for last; do :; done; exec {sys.executable} -c "$last"; }}'
 

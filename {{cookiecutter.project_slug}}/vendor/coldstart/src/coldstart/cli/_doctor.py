@@ -25,7 +25,9 @@ class Doctor(Command):
 class Pins(Command):
     """Update the versions in constraints.txt, with the hashes of their files."""
 
-    now: str = Field("", description="packages taken however new they are, as for a fix: torch,idna")
+    now: str = Field(
+        "", description="packages taken however new they are, as for a fix: torch,idna"
+    )
 
     def run(self) -> None:
         """Find them."""

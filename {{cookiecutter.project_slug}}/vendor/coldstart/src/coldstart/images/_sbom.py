@@ -54,7 +54,10 @@ def write_sbom(image: str, file: Path) -> int:
     python, packages = list_packages(image)
     name, _, version = image.rpartition(":")
     root = Component(type=ComponentType.CONTAINER, name=name, version=version, bom_ref=image)
-    bom = Bom(components=[Component(type=ComponentType.PLATFORM, name="python", version=python)])
+    platform = Component(
+        type=ComponentType.PLATFORM, name="python", version=python, bom_ref="python"
+    )
+    bom = Bom(components=[platform])
     bom.metadata.component = root
     licenses = LicenseFactory()
     for package, (release, license_) in packages.items():
