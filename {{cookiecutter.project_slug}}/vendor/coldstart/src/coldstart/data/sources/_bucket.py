@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, PartialCredentialsError
 from pyarrow import fs
 from tqdm import tqdm
 
-from coldstart.data.sources._stores import CREDENTIALS, explain_error, open_store
 from coldstart.data.sources._sources import Source, is_table
+from coldstart.data.sources._stores import CREDENTIALS, explain_error, open_store
 from coldstart.errors import UserError
 
 AT_ONCE = 1 << 20  # bytes that are read at a time
