@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 PYTHON ?= python3
+PYTHONS ?= 3.11 3.12 3.13 3.14
+PYENV := $(subst $() ,,$(patsubst %,%:,$(wildcard $(HOME)/.pyenv/versions/*/bin)))
 TEMPLATE := {{cookiecutter.project_slug}}
 ENGINE := $(TEMPLATE)/vendor/coldstart
 CODE := docs/conf.py hooks infra tests '$(ENGINE)/src' '$(TEMPLATE)/src' '$(TEMPLATE)/infra'
@@ -44,9 +46,14 @@ docs: .venv/ready ## build the documentation in .docs; a broken link is an error
 picture: .venv/ready ## take docs/demo.png: what make demo prints, beside its page
 	@.venv/bin/python infra/picture.py
 
-newest: .venv/ready ## lint and test a generated project with the newest versions that fit
+newest: .venv/ready ## lint and test a generated project with the newest versions; PYTHONS="3.11 3.14"
 	@rm -rf .newest && .venv/bin/cookiecutter --no-input . --output-dir .newest
-	@$(MAKE) -C .newest/bird-strikes pins && $(MAKE) -C .newest/bird-strikes lint test
+	@$(MAKE) -C .newest/bird-strikes pins
+	@set -e; for version in $(PYTHONS); do \
+		if python=$$(PATH="$(PYENV)$$PATH" .venv/bin/uv python find --no-python-downloads $$version 2>/dev/null); then \
+			echo "newest: Python $$version"; rm -rf .newest/bird-strikes/.venv; \
+			$(MAKE) -C .newest/bird-strikes PYTHON=$$python lint test; \
+		else echo "newest: Python $$version is not installed, and was not tried"; fi; done
 
 mutants: .venv/ready ## change the code of what is promised, and count what no test notices
 	@.venv/bin/python tests/mutants.py

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 import urllib.error
@@ -23,13 +24,18 @@ from typing import Any
 
 import pytest
 from conftest import GeneratedProject, ask, free_port, lack
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from engine.deploy.hub import TOKEN, Hub
+from packaging.utils import canonicalize_name
 
+from coldstart.doctor._pins import read_requirements
 from coldstart.images._building import find_secrets
 
 pytestmark = pytest.mark.slow
 
-BASE = "python:3.11-slim"
+BASE = "python:3.13-slim"
+TRAINS = "python:3.11-slim"  # for which there is a wheel of torch without CUDA
 MIB = 2**20
 LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pyarrow", "scipy", "matplotlib", "pip")
@@ -80,7 +86,8 @@ def built(trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -
     secret = uuid.uuid4().hex
     settings.write_text((own.read_text() if own.is_file() else "[global]\n") + f"\n# {secret}\n")
     done = trained.make("image", PIP_CONFIG_FILE=str(settings))
-    building, said = done.stdout.splitlines()[-2:]
+    building, said, listed = done.stdout.splitlines()[-3:]
+    assert re.fullmatch(r"serve\.cdx\.json: its \d+ packages \(CycloneDX\)", listed)
     assert re.fullmatch(r"built bird-strikes:\d+ \(\d+\.\d s\)", building)
     assert "#1 " not in done.stdout + done.stderr  # a build's many steps are for -v
     print(said)
@@ -227,6 +234,38 @@ def test_it_holds_what_serving_needs_and_is_small(built: Built) -> None:
     assert above <= 200 * MIB
 
 
+def test_its_bill_of_materials_names_its_packages_and_no_others(
+    trained: GeneratedProject, built: Built
+) -> None:
+    text = (trained.path / "serve.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    components = json.loads(text)["components"]
+    listed = {one["name"]: one["version"] for one in components if one["type"] == "library"}
+    script = (
+        "import json, sysconfig; from pathlib import Path\n"
+        "folder = Path(sysconfig.get_path('purelib'))\n"
+        "print(json.dumps([p.name for p in folder.glob('*.dist-info')]))"
+    )
+    installed = {canonicalize_name(name.split("-")[0]) for name in python(built.id, script)}
+    assert {canonicalize_name(name) for name in listed} == installed
+    pins = read_requirements((trained.path / "constraints.txt").read_text())
+    pinned = {canonicalize_name(one.name): one.specifier for one in pins}
+    assert all(version in pinned[canonicalize_name(name)] for name, version in listed.items())
+    requirements = "vendor/coldstart/src/coldstart/images/_requirements.py"
+    needed = trained.run(sys.executable, requirements, "serve").stdout
+    assert {canonicalize_name(one.name) for one in read_requirements(needed)} <= installed
+
+
+def test_it_runs_python_3_13(built: Built) -> None:
+    here = inspect(BASE)["Id"] == inspect(TRAINS)["Id"]
+    if here:
+        lack(
+            "no Python 3.13 is installed, of which infra/testbed/base.sh could make the base image"
+        )
+    script = "import json, sys; print(json.dumps(sys.version_info[:2]))"
+    assert python(built.id, script) == [3, 13]
+
+
 def test_its_labels_name_the_model_and_the_commit(trained: GeneratedProject, built: Built) -> None:
     labels = inspect(built.id)["Config"]["Labels"]
     commit = trained.run("git", "rev-parse", "HEAD").stdout.strip()
@@ -297,6 +336,21 @@ def test_a_change_of_the_code_installs_nothing_again(
     assert labels["org.opencontainers.image.revision"] == f"{commit}-dirty"
 
 
+def test_a_file_that_is_not_as_its_hash_says_is_in_no_image(
+    built: Built, changed: GeneratedProject
+) -> None:
+    pins = changed.path / "constraints.txt"
+    text = re.sub(
+        r"(idna==.* \\\n    --hash=sha256:).*( \\\n    --hash=sha256:).*",
+        r"\g<1>00\g<2>11",
+        pins.read_text(),
+    )
+    pins.write_text(text)
+    done = changed.command("image")
+    assert done.returncode == 2
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+
+
 def test_an_image_that_does_not_respond_is_not_tagged_as_the_latest(
     built: Built, changed: GeneratedProject
 ) -> None:
@@ -341,7 +395,7 @@ def test_compose_serves_it_with_least_privileges(
 def test_the_environment_in_an_image_trains_the_mounted_project(
     built: Built, changed: GeneratedProject
 ) -> None:
-    changed.make("image", "TARGET=train")
+    changed.make("image", "TARGET=train", f"BASE={TRAINS}")
     shutil.rmtree(changed.path / "bundles")
     (changed.path / "mlflow.db").unlink()
     shutil.rmtree(changed.path / "mlruns")

@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 from conftest import GeneratedProject, free_port, lack
-from test_images import LOCKED, ROWS, docker, engine, inspect, predict
+from test_images import BASE, LOCKED, ROWS, docker, engine, inspect, predict
 
 pytestmark = pytest.mark.slow
 __all__ = ["engine"]  # the fixture: it skips these tests where no engine answers
@@ -354,7 +354,7 @@ def instance(project: GeneratedProject) -> Iterator[Instance]:
     )
     done = project.run(project.python, "-c", build)
     assert done.returncode == 0, done.stdout + done.stderr
-    above = inspect(image)["Size"] - inspect("python:3.11-slim")["Size"]
+    above = inspect(image)["Size"] - inspect(BASE)["Size"]
     print(f"{above / MIB:.0f} MiB above the base image")
     assert above <= 205 * MIB
     made = Instance(image)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import TRAINING, GeneratedProject, clean_environment
 from test_deploy import ssh_server
-from test_images import docker, engine
+from test_images import BASE, TRAINS, docker, engine
 
 pytestmark = pytest.mark.slow
 __all__ = ["engine"]  # the fixture: it skips the tests that ask for it where no engine answers
@@ -34,6 +34,8 @@ def project(
     project = trained.copy(tmp_path_factory.mktemp("rent") / trained.path.name, *TRAINING)
     about = project.path / "pyproject.toml"
     about.write_text(about.read_text().replace('name = "bird-strikes"', f'name = "{NAME}"'))
+    recipe = project.path / "infra/Dockerfile"
+    recipe.write_text(recipe.read_text().replace(BASE, TRAINS))
     project.thin(4)
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Another name")

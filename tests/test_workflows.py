@@ -54,6 +54,7 @@ RUN_IN = {
     "pull": ("tests/test_platform.py", 'project.make("pull"'),
     "deploy": ("tests/test_lambda.py", 'project.command("deploy", "--on", "aws"'),
     "pins": ("tests/test_workflows.py", 'copied.make("pins")'),
+    "audit": ("tests/engine/doctor/test_doctor.py", 'main(["audit"])'),
 }
 
 

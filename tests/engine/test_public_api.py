@@ -66,9 +66,9 @@ PUBLIC = {
     ],
     "coldstart.data": ["Dataset", "Split", "describe_split", "load", "prepare"],
     "coldstart.deploy": ["DeployRequest", "DeployTarget", "find_target"],
-    "coldstart.doctor": ["find_checks", "run_doctor"],
+    "coldstart.doctor": ["find_checks", "run_audit", "run_doctor", "update_pins"],
     "coldstart.export": ["check_parity", "register_boosting", "register_converter", "to_onnx"],
-    "coldstart.images": ["build_serve", "build_train"],
+    "coldstart.images": ["build_serve", "build_train", "write_sbom"],
     "coldstart.model_card": ["model_card"],
     "coldstart.nn": ["Checkpointer", "NeuralNetwork", "Result", "TrainingJob"],
     "coldstart.serve": [

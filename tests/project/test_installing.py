@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,11 @@ from pathlib import Path
 import pytest
 from conftest import GeneratedProject
 
+from coldstart.doctor._pins import read_requirements
+
 pytestmark = pytest.mark.slow
 
+REQUIREMENTS = "vendor/coldstart/src/coldstart/images/_requirements.py"
 UV = Path(sys.executable).with_name("uv")
 
 
@@ -40,7 +44,7 @@ def find_links(project: GeneratedProject) -> str:
 
 def pin(project: GeneratedProject) -> None:
     """Have uv take the versions of constraints.txt: what is newest changes from day to day."""
-    pins = (project.path / "constraints.txt").read_text().splitlines()
+    pins = [str(one) for one in read_requirements((project.path / "constraints.txt").read_text())]
     table = f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n"
     with (project.path / "pyproject.toml").open("a") as file:
         file.write(table)
@@ -69,9 +73,17 @@ def test_uv_run_makes_an_environment_that_trains(project: GeneratedProject) -> N
 
 def test_pip_installs_what_serving_needs(project: GeneratedProject) -> None:
     subprocess.run([sys.executable, "-m", "venv", project.path / ".venv"], check=True)
-    pip = [project.python, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt"]
-    done = project.run(*pip, "./vendor/coldstart", "-e", ".")
-    assert done.returncode == 0, done.stderr
+    pip = [project.python, "-m", "pip", "install", "--quiet"]
+    # pip checks hashes of constraints from 26.1 on, and of folders it knows none.
+    listed = project.run(sys.executable, REQUIREMENTS, "serve").stdout
+    (project.path / "serve.txt").write_text(listed)
+    for step in (
+        ("--upgrade", "pip>=26.1"),
+        ("--requirement", "serve.txt", "--constraint", "constraints.txt"),
+        ("--no-deps", "./vendor/coldstart", "-e", "."),
+    ):
+        done = project.run(*pip, *step)
+        assert done.returncode == 0, done.stderr
     predicted = project.run(project.path / ".venv" / "bin" / project.path.name, "predict")
     assert predicted.returncode == 0, predicted.stderr
     assert "effect is " in predicted.stdout
@@ -79,6 +91,30 @@ def test_pip_installs_what_serving_needs(project: GeneratedProject) -> None:
     where, torch = project.run(project.python, "-c", code).stdout.rsplit(maxsplit=1)
     assert "site-packages" in where
     assert torch == "None"
+
+
+@pytest.mark.parametrize("package", ["uv", "idna"])
+def test_a_file_that_is_not_as_its_hash_says_is_not_installed(
+    package: str, generate: Callable[..., GeneratedProject]
+) -> None:
+    project = generate()
+    pins = project.path / "constraints.txt"
+    block = re.search(rf"^{package}==.*\n(?: .*\n)+", pins.read_text(), re.MULTILINE)
+    assert block, "no hashes are pinned"
+    tampered = re.sub(r"sha256:....", "sha256:0000", block.group())
+    pins.write_text(pins.read_text().replace(block.group(), tampered))
+    done = project.run(sys.executable, "infra/environment.py", ".venv", "idna")
+    assert done.returncode == 2
+    # pip's words, which installs uv, and uv's.
+    refused = {"uv": "DO NOT MATCH THE HASHES", "idna": "Hash mismatch for `idna=="}
+    assert refused[package] in done.stderr
+    assert "\nerror: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(project.path.glob(f".venv/lib/python3*/site-packages/{package}"))
+    pins.write_text(pins.read_text().replace(tampered, block.group()))
+    done = project.run(sys.executable, "infra/environment.py", ".venv", "idna")
+    assert done.returncode == 0, done.stderr
+    assert list(project.path.glob(f".venv/lib/python3*/site-packages/{package}"))
 
 
 def test_setup_says_what_to_do_when_torchs_index_cannot_be_reached(

@@ -3,16 +3,21 @@
 torch comes first and by itself: together with other packages a resolver may choose
 a build with 3 GB of CUDA although the machine has no GPU.
 
+uv checks each file that it installs against the hashes in constraints.txt, and refuses another.
+
 TORCH=cpu, cu129, ... installs that build of torch; TORCH=pypi installs the one on PyPI,
 which on Linux carries CUDA. By default the script chooses the build that suits the machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +26,7 @@ PACKAGES = (
     *("--editable", f"{ROOT / 'vendor' / 'coldstart'}[all]"),
     *("--editable", f"{ROOT}[dev]"),
 )
+PYPI = "PyPI"
 WINDOWS = os.name == "nt"
 
 
@@ -43,7 +49,8 @@ def main(folder: str | Path = ROOT / ".venv", *packages: str) -> None:
         if subprocess.run([sys.executable, "-m", "venv", venv], check=False).returncode:
             stop("Python's venv module is missing (on Debian and Ubuntu: apt install python3-venv)")
     if not python.with_name("uv.exe" if WINDOWS else "uv").exists():
-        pip(python, "install", "--quiet", "--constraint", CONSTRAINTS, "uv")
+        with written(pin("uv")) as file:  # pip before 26.1 reads no hashes of constraints
+            pip(python, "install", "--quiet", "--requirement", file)
 
     folders = find_links(python)
     environment = {
@@ -53,21 +60,29 @@ def main(folder: str | Path = ROOT / ".venv", *packages: str) -> None:
         "UV_HTTP_RETRIES": os.environ.get("UV_HTTP_RETRIES", "1"),
         "VIRTUAL_ENV": str(venv),
     }
-    found = re.search(r"^torch==\S+", CONSTRAINTS.read_text(), re.MULTILINE)
-    torch = found.group() if found else "torch"
+    hashed = pin("torch")
+    torch = re.split(r"[\s;]", hashed)[0]
     backend, source = choose_torch(torch, folders)
-    print(f"installing {torch} from {source}", flush=True)
-    if uv(python, environment, "install", *backend, torch):
+    # The hashes are those of PyPI's builds, and the others of a version have other ones.
+    others = "" if source == PYPI else hashed
+    note = " (constraints.txt has no hash of it)" if others else ""
+    print(f"installing {torch} from {source}{note}", flush=True)
+    with written(CONSTRAINTS.read_text(encoding="utf-8").replace(others, "")) as file:
+        failed = uv(python, environment, "install", *backend, "--constraints", file, torch)
+    if failed:
         stop(
-            f"{torch} could not be installed from {source}. If that cannot be reached from here:\n"
+            f"{torch} could not be installed from {source}: see above. If it cannot be reached:\n"
             "put a torch wheel into a folder and name it (pip config set global.find-links "
             "FOLDER), or take PyPI's build, on Linux 3 GB with CUDA (TORCH=pypi make setup)"
         )
     print("installing the other packages", flush=True)
     # Without sources: torch is there, and the engine is named.
-    pinned = ("--no-sources", "--constraints", CONSTRAINTS)
+    pinned = ("--no-sources", "--constraints", CONSTRAINTS, "--build-constraints", CONSTRAINTS)
     if uv(python, environment, "install", *pinned, *(packages or PACKAGES)):
-        stop("the packages could not be installed: see above, and run make setup again")
+        stop(
+            "the packages could not be installed: see above, and run make setup again\n"
+            "(after a hash mismatch, find out first who changed the file or constraints.txt)"
+        )
 
 
 def choose_torch(torch: str, folders: list[str]) -> tuple[list[str], str]:
@@ -75,12 +90,28 @@ def choose_torch(torch: str, folders: list[str]) -> tuple[list[str], str]:
     wanted = os.environ.get("TORCH", "")
     wheel = torch.replace("==", "-")
     if wanted == "pypi":
-        return [], "PyPI"
+        return [], PYPI
     if not wanted:
         for folder in folders:
             if any(Path(folder.removeprefix("file://")).glob(f"{wheel}*.whl")):
                 return [], folder
     return [f"--torch-backend={wanted or 'auto'}"], "torch's own index"
+
+
+def pin(name: str) -> str:
+    """Return a package's line of constraints.txt, with the lines of its hashes."""
+    text = CONSTRAINTS.read_text(encoding="utf-8")
+    found = re.search(rf"^{name}==.*\n(?: .*\n)*", text, re.MULTILINE)
+    return found.group() if found else f"{name}\n"
+
+
+@contextlib.contextmanager
+def written(text: str) -> Iterator[Path]:
+    """Write a text to a file, for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, CONSTRAINTS.name)
+        file.write_text(text, encoding="utf-8")
+        yield file
 
 
 def find_links(python: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from time import time
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -21,7 +23,9 @@ import yaml
 from conftest import lack, needs
 
 from coldstart.doctor import _machine as machine
+from coldstart.doctor import _security as security
 from coldstart.doctor import _software as software
+from coldstart.doctor._pins import read_requirements
 from engine.support import PACKAGE, TEMPLATE, main
 
 Capture = pytest.CaptureFixture[str]
@@ -43,6 +47,7 @@ def project(tmp_path: Path, monkeypatch: Patch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for name in (*AUTHOR, "GIT_CONFIG_GLOBAL", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OSV_URL", "http://127.0.0.1:9")
     text = (TEMPLATE / "pyproject.toml").read_text()
     for answer in ("project_slug", "__package"):
         text = text.replace(f"{{{{cookiecutter.{answer}}}}}", PACKAGE)
@@ -56,9 +61,7 @@ def project(tmp_path: Path, monkeypatch: Patch) -> Path:
 
 def pin_what_is_installed() -> None:
     """Write a constraints.txt that this environment agrees with."""
-    names = [
-        one.name for one in software.read_requirements((TEMPLATE / "constraints.txt").read_text())
-    ]
+    names = [one.name for one in read_requirements((TEMPLATE / "constraints.txt").read_text())]
     pins = [f"{name}=={have}" for name in names if (have := software.installed(name))]
     Path("constraints.txt").write_text("\n".join(pins))
 
@@ -104,7 +107,8 @@ def test_each_finding_is_a_line_with_a_hint_below(ask: Ask, capsys: Capture) -> 
     found = ask()
     assert list(found) == [
         *("python", "environment", "git", "docker", "gpu", "disk"),
-        *("port 8000", ".env", "config.yaml", "key files", "port 5001"),
+        *("port 8000", ".env", "config.yaml", "key files", "secrets", "vulnerabilities"),
+        "port 5001",
     ]
     for about in ("python", "environment", "git", ".env", "key files"):
         assert found[about].startswith("ok "), found[about]
@@ -377,3 +381,116 @@ def test_make_passes_the_options_on() -> None:
         asked, cwd=TEMPLATE, env=outside, capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith(" doctor --on aws --gpu L4:1 --spot --nodes 2\n")
+
+
+TOKEN = "ghp_" + "a1B2c3D4e5F6" * 3  # of the form alone
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_a_token_in_a_file_that_git_keeps_is_found_and_not_printed(
+    added: bool, ask: Ask, capsys: Capture
+) -> None:
+    Path("notes.py").write_text(f'import os\n\nkey = "{TOKEN}"\n')
+    Path("ignored.py").write_text(f'key = "{TOKEN}"\n')
+    Path(".gitignore").write_text("ignored.py\n")
+    if added:
+        shell("git add notes.py")
+    said = ask()["secrets"]
+    assert said.startswith("wrong git keeps GitHub Token in notes.py:3; revoke it and take it out")
+    assert TOKEN[4:] not in said
+    Path("notes.py").write_text(f'key = "{TOKEN}"  # pragma: allowlist secret\n')
+    assert ask()["secrets"] == "ok none found in the files that git keeps"
+
+
+def test_the_engines_files_are_searched_by_the_audit_alone(ask: Ask) -> None:
+    Path("vendor").mkdir()
+    Path("vendor/one.py").write_text(f'key = "{TOKEN}"\n')
+    assert ask()["secrets"].startswith("ok ")
+    assert "GitHub Token in vendor/one.py:1" in str(security.secrets(vendor=True))
+
+
+class VulnerabilityService(BaseHTTPRequestHandler):
+    """Stands in for OSV: it knows one vulnerability, of jinja2 1.0."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).asked.append(self.path)
+        if self.path == "/v1/querybatch":
+            content = {"results": [self.known(query) for query in body["queries"]]}
+        else:
+            content = self.known(body)
+        encoded = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(encoded)))
+        self.end_headers()
+        self.wfile.write(encoded)
+
+    def known(self, query: dict[str, Any]) -> dict[str, Any]:
+        assert query["package"]["ecosystem"] == "PyPI"
+        if (query["package"]["name"], query["version"]) != ("jinja2", "1.0"):
+            return {}
+        events = [{"introduced": "0"}, {"fixed": "2.0"}]
+        affected = {
+            "package": query["package"],
+            "ranges": [{"type": "ECOSYSTEM", "events": events}],
+        }
+        return {"vulns": [{"id": "PYSEC-1", "summary": "Bad", "affected": [affected]}]}
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def osv(monkeypatch: Patch) -> Iterator[list[str]]:
+    """The paths that the stand-in for OSV was asked for."""
+    server = HTTPServer(("127.0.0.1", 0), VulnerabilityService)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OSV_URL", f"http://127.0.0.1:{server.server_port}")
+    VulnerabilityService.asked = []
+    yield VulnerabilityService.asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_known_vulnerabilities_are_asked_for_in_one_request(ask: Ask, osv: list[str]) -> None:
+    pins = "idna==3.20 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n"
+    Path("constraints.txt").write_text(pins + "numpy==1.0 ; sys_platform == 'nowhere'\n")
+    assert ask()["vulnerabilities"] == "ok none known of 1 packages"
+    Path("constraints.txt").write_text(pins + "jinja2==1.0 \\\n    --hash=sha256:22\n")
+    assert ask()["vulnerabilities"] == (
+        "note known of jinja2 1.0 (PYSEC-1); make audit tells more; make pins NOW=jinja2"
+    )
+    assert osv == ["/v1/querybatch"] * 2
+
+
+def test_without_a_vulnerability_service_one_line_says_so(ask: Ask) -> None:
+    assert ask()["vulnerabilities"] == "note not checked: 127.0.0.1 does not respond"
+
+
+@pytest.mark.parametrize(
+    ("version", "key", "code", "said"),
+    [
+        ("3.0", "", 0, "No known vulnerabilities found"),
+        ("1.0", "", 1, "jinja2 1.0     PYSEC-1 2.0"),
+        ("3.0", TOKEN, 1, "GitHub Token in key.py:1"),
+    ],
+)
+def test_the_audit_fails_for_a_secret_and_for_a_vulnerability(
+    version: str, key: str, code: int, said: str, osv: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("constraints.txt").write_text(f"jinja2=={version} \\\n    --hash=sha256:{'0' * 64}\n")
+    Path("key.py").write_text(f'key = "{key}"\n')
+    assert main(["audit"]) == code
+    assert said in capfd.readouterr().out
+    assert osv == ["/v1/query"]
+
+
+def test_an_audit_that_reaches_no_service_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("constraints.txt").write_text(f"jinja2==3.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    assert main(["audit"]) == 1
+    printed = capfd.readouterr()
+    assert "wrong  vulnerabilities: not checked: " in printed.out
+    assert "Traceback" not in printed.out + printed.err

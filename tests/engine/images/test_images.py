@@ -6,12 +6,17 @@ A program of the same name stands in for docker, so no engine is needed.
 from __future__ import annotations
 
 import itertools
+import json
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from engine.support import ENGINE, main
 
@@ -42,6 +47,10 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
         return asked
 
     return put
+
+
+# In place of an image's Python: the arguments end with a script.
+LISTS_ITSELF = f'{{ for last; do :; done; exec {sys.executable} -c "$last"; }}'
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -89,7 +98,7 @@ def test_a_build_that_fails_names_the_image(
 def test_settings_of_pip_and_certificates_are_given_as_secrets(
     docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = docker("exit 0")
+    asked = docker(f'test "$1" != run || {LISTS_ITSELF}')
     own = tmp_path / ".config" / "pip" / "pip.conf"
     own.parent.mkdir(parents=True)
     own.write_text("[global]\nindex-url = https://me:secret@packages.example/simple\n")
@@ -105,6 +114,36 @@ def test_settings_of_pip_and_certificates_are_given_as_secrets(
     assert {"TORCH=cu129", "BASE=python:3.12-slim"} <= set(lines)
     assert (given["--target"], given["--tag"]) == ("train", "my-houses:train")
     assert "secret@" not in asked.read_text()
+
+
+def test_the_bill_of_materials_is_valid_and_lists_what_is_installed(
+    docker: Docker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker(f'test "$1" != run || {LISTS_ITSELF}')
+    assert main(["image", "--target", "train"]) == 0
+    text = Path("train.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    broken = text.replace('"type": "library"', '"type": "book"')
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(broken) is not None
+    listed = json.loads(text)["components"]
+    packages = {one["name"]: one for one in listed if one["type"] == "library"}
+    here = {one.name: one.version for one in distributions()}
+    assert {name: one["version"] for name, one in packages.items()} == here
+    assert packages["fastapi"]["purl"] == f"pkg:pypi/fastapi@{here['fastapi']}"
+    assert packages["fastapi"]["licenses"] == [{"license": {"id": "MIT"}}]
+    (python,) = (one for one in listed if one["type"] == "platform")
+    assert python["version"] == platform.python_version()
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f"train.cdx.json: its {len(here)} packages (CycloneDX)"
+
+
+def test_packages_that_cannot_be_listed_are_told_with_the_reason(
+    docker: Docker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker('test "$1" != run || { echo "no python here" >&2; exit 1; }')
+    line = told(capsys, "--target", "train")
+    assert "my-houses:train was built, but its packages cannot be listed: no python here" in line
+    assert not Path("train.cdx.json").exists()
 
 
 def test_an_image_gets_the_engines_packages_and_the_projects_own(tmp_path: Path) -> None:

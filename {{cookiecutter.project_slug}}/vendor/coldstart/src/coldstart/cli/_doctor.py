@@ -1,4 +1,4 @@
-"""The command that runs diagnostics."""
+"""The commands that check this project, and renew what it installs."""
 
 from __future__ import annotations
 
@@ -20,3 +20,27 @@ class Doctor(Command):
         from coldstart.doctor import run_doctor
 
         return run_doctor(self, self.on, self.gpu, self.spot, self.nodes)
+
+
+class Pins(Command):
+    """Update the versions in constraints.txt, with the hashes of their files."""
+
+    now: str = Field(
+        "", description="packages taken however new they are, as for a fix: torch,idna"
+    )
+
+    def run(self) -> None:
+        """Find them."""
+        from coldstart.doctor import update_pins
+
+        update_pins([name.strip() for name in self.now.split(",") if name.strip()])
+
+
+class Audit(Command):
+    """Search files for secrets, and the pinned packages for known vulnerabilities."""
+
+    def run(self) -> int:
+        """Run both, and return 1 if something was found."""
+        from coldstart.doctor import run_audit
+
+        return run_audit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -18,7 +19,9 @@ class Image(Command):
     base: str | None = Field(None, description="another base image than the Dockerfile's")
 
     def run(self) -> None:
-        """Build it."""
-        from coldstart.images import build_serve, build_train
+        """Build it, and list what is in it."""
+        from coldstart.images import build_serve, build_train, write_sbom
 
-        build_serve(self.base) if self.target == "serve" else build_train(self.base)
+        image = (build_serve if self.target == "serve" else build_train)(self.base)
+        file = Path(f"{self.target}.cdx.json")
+        print(f"{file}: its {write_sbom(image, file)} packages (CycloneDX)")

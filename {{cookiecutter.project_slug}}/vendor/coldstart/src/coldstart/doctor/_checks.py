@@ -9,6 +9,7 @@ from coldstart._diagnostics import Finding, run_checks
 from coldstart.config._settings import UI_PORT, Settings
 from coldstart.doctor import _credentials as credentials
 from coldstart.doctor import _machine as machine
+from coldstart.doctor import _security as security
 from coldstart.doctor import _software as software
 from coldstart.errors import UserError
 
@@ -82,6 +83,8 @@ def find_checks(settings: Settings) -> list[Callable[[], Finding]]:
         credentials.env_file,
         credentials.config_file,
         credentials.key_files,
+        security.secrets,
+        security.vulnerabilities,
     ]
     if settings.tracking_uri.startswith("http"):
         return [*checks, partial(machine.tracking, settings.tracking_uri)]

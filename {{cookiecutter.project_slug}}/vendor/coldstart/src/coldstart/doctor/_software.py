@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 from coldstart._diagnostics import Finding, note, ok, wrong
 from coldstart._provenance import ENGINE
+from coldstart.doctor._pins import FILE, read_requirements
 
 LISTED = 3  # packages that a finding names
 # The oldest driver for each major version of CUDA, from NVIDIA's table of minor-version
@@ -44,7 +45,7 @@ def python() -> Finding:
 def environment() -> Finding:
     """Check that all packages are installed, in the versions of constraints.txt."""
     hint = "python3 infra/environment.py"
-    pins = list(read_requirements(Path("constraints.txt").read_text("utf-8")))
+    pins = list(read_requirements(FILE.read_text("utf-8")))
     missing = sorted({one.name for one in needed_packages() if not installed(one.name)})
     if missing:
         return wrong("environment", f"missing: {shorten(missing)}", hint)
@@ -69,15 +70,6 @@ def needed_packages() -> Iterator[Requirement]:
         if one.name == ENGINE and installed(ENGINE):
             for extra in one.extras or {""}:
                 yield from read_requirements("\n".join(requires(ENGINE) or []), extra)
-
-
-def read_requirements(text: str, extra: str = "") -> Iterator[Requirement]:
-    """Yield requirements, one a line, that hold for this platform and extra."""
-    for line in text.splitlines():
-        if written := line.partition("#")[0].strip():
-            one = Requirement(written)
-            if one.marker is None or one.marker.evaluate({"extra": extra}):
-                yield one
 
 
 def installed(name: str) -> str | None:

@@ -21,6 +21,7 @@ from coldstart.errors import UserError
 from coldstart.export import _converters  # noqa: F401 (registers them with skl2onnx)
 from coldstart.train._fitting import predict
 from coldstart.train._forecasts import DifferencedRegressor
+from coldstart.train._weights import put_back, set_aside
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10
@@ -101,6 +102,7 @@ def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
     """Connect the output of one graph to the input of the other."""
     network.ir_version = IR_VERSION
     network.graph.ClearField("metadata_props")
+    weights = set_aside(network)
     first = compose.add_prefix(preprocessing, "features_", rename_inputs=False)
     second = compose.add_prefix(network, "network_", rename_outputs=False)
     # merge_models wants the same operator sets on both sides.
@@ -110,6 +112,7 @@ def join(preprocessing: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
         model.opset_import.extend(sets.values())
     merged = compose.merge_models(first, second, io_map=[(f"features_{OUTPUT}", "network_inputs")])
     onnx.checker.check_model(merged)
+    put_back(merged, weights, "network_")
     return merged
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coldstart.images._building import build_serve, build_train
+    from coldstart.images._sbom import write_sbom
 
-__all__ = ["build_serve", "build_train"]
+__all__ = ["build_serve", "build_train", "write_sbom"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}._building"), name)
+    module = "_sbom" if name == "write_sbom" else "_building"
+    return getattr(import_module(f"{__name__}.{module}"), name)

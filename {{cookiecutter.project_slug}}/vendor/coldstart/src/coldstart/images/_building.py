@@ -34,13 +34,18 @@ VARIABLES = {
 }
 
 
-def build_serve(base: str | None) -> None:
+def build_serve(base: str | None) -> str:
     """Build the champion's API, test it, and tag it as the latest image.
 
     Parameters
     ----------
     base : str or None
         Base image. By default the Dockerfile's.
+
+    Returns
+    -------
+    str
+        Name of the image.
 
     Raises
     ------
@@ -55,6 +60,7 @@ def build_serve(base: str | None) -> None:
     add_tag(image, "latest")
     latest = f"{image_name()}:latest"
     print(f"{image} (and {latest}): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
+    return image
 
 
 def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pydantic_core
 
 from coldstart.bundle._bundle import MODEL
+from coldstart.bundle._external import external_files
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract.columns import MISSING, Boolean, Category, Date, Number, Text
 from coldstart.contract.columns._base import BLANKS
@@ -28,7 +29,8 @@ def obstacle(predictor: BundlePredictor) -> str | None:
     for name, column in contract.features.items():
         if type(column) not in (Boolean, Category, Date, Number, Text):
             return f"{name} is of a type of your own, which needs Python"
-    size = (predictor.folder / MODEL).stat().st_size
+    files = {MODEL} | external_files(predictor.folder / MODEL)
+    size = sum((predictor.folder / name).stat().st_size for name in files)
     if size > LARGEST:
         return f"its graph has {size / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} are the most"
     return None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import polars as pl
+from google.protobuf.message import EncodeError
 from matplotlib.figure import Figure
 
 from coldstart.bundle._bundle import (
@@ -25,12 +26,14 @@ from coldstart.bundle._bundle import (
 )
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
+from coldstart.errors import UserError
 from coldstart.model_card._examples import choose_examples
 from coldstart.tracking._registry import keep_tested
 from coldstart.train._evaluation import HeldOutPredictions, tune_threshold
 
 REFERENCE_ROWS = 500
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
+LARGEST_GRAPH = 2_000_000_000  # bytes in one file; a message of protobuf holds 2 GiB
 SMALL = 66  # dots per inch of the bundle's plots
 
 
@@ -85,7 +88,7 @@ def write_bundle(
     folder : Path
         An empty folder.
     graph : onnx.ModelProto
-        The exported model.
+        The exported model. If it is large, its weights are moved out of it.
     manifest : Manifest
         Its manifest.
     contract : Path
@@ -95,11 +98,39 @@ def write_bundle(
     -------
     BundlePredictor
         The loaded bundle.
+
+    Raises
+    ------
+    UserError
+        If the graph is too large for ONNX.
     """
-    onnx.save(graph, folder / MODEL)
+    save_graph(graph, folder / MODEL)
     shutil.copy(contract, folder / CONTRACT)
     write_checksums(folder, manifest)
     return BundlePredictor(folder)
+
+
+def save_graph(graph: onnx.ModelProto, path: Path) -> None:
+    """Save a graph; if it is large, with its weights in a second file beside it.
+
+    Raises
+    ------
+    UserError
+        If what is not a weight, such as trees, is too large for ONNX.
+    """
+    weights = sum(len(tensor.raw_data) for tensor in graph.graph.initializer)
+    try:
+        onnx.save(
+            graph,
+            path,
+            save_as_external_data=weights > LARGEST_GRAPH,
+            location=f"{path.name}.data",
+        )
+    except (EncodeError, ValueError):
+        raise UserError(
+            "the model is larger than the 2 GB that ONNX stores of trees and the like: train fewer "
+            "or smaller trees, in models.py"
+        ) from None
 
 
 def complete_bundle(

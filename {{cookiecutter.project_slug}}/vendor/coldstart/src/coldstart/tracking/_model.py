@@ -70,7 +70,8 @@ def log_bundle(project: Project, bundle: Path, predictor: BundlePredictor) -> st
         derived = {DERIVED: project.derived} if predictor.manifest.derived else {}
         mlflow_model.metadata = {**(mlflow_model.metadata or {}), **derived}
         mlflow.onnx.save_model(
-            onnx.load(bundle / MODEL),
+            # Weights in a second file stay there: all files of the bundle are copied below.
+            onnx.load(bundle / MODEL, load_external_data=False),
             path,
             mlflow_model=mlflow_model,
             signature=signature(predictor.contract, predictor.manifest),

@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from coldstart.contract._contract import Contract, feature_slices
+from coldstart.train._weights import put_back, set_aside
 
 WORTH = 1.0  # of the target's standard deviation: changes that vary more are not worth it
 GROWS = 0.2  # rank correlation of level and change: from here on, changes are shares
@@ -220,5 +221,7 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             graph.graph.input.append(
                 helper.make_tensor_value_info("numbers", TensorProto.FLOAT, shape)
             )
+        weights = set_aside(graph)
         onnx.checker.check_model(graph)
+        put_back(graph, weights)
         return graph

@@ -18,6 +18,7 @@ from coldstart.errors import UserError
 
 Kind = Literal["file", "files", "url", "bucket", "database", "api"]
 
+STORES = ("s3", "gs", "az", "abfs", "hf")
 PACKED = (".gz", ".zip")
 TABLES = (
     *(".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"),
@@ -96,7 +97,7 @@ def parse(text: str, query: str | None = None) -> Source:
     appends = False
     if scheme in ("http", "https"):
         kind, name = "url", stem(unquote(urlsplit(text).path)) or urlsplit(text).hostname
-    elif scheme == "s3":
+    elif scheme in STORES:
         kind, name = "bucket", stem(text)
     elif scheme:
         kind, name = "database", table_of(query) or stem(text.split("?")[0])
