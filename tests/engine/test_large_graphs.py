@@ -5,6 +5,7 @@ The limit of 2 GB is lowered to a few bytes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from onnx import helper
 from coldstart.bundle._bundle import MODEL, verify_bundle
 from coldstart.bundle._external import external_files
 from coldstart.bundle._predictor import BundlePredictor
+from coldstart.data._dataset import load
 from coldstart.errors import UserError
 from coldstart.tracking import _bundling as bundling
 from engine.support import load_settings, main
@@ -36,27 +38,26 @@ def test_a_network_with_its_weights_beside_it_predicts_the_same(
     folder = Path("bundles/challenger")
     assert external_files(folder / MODEL) == {DATA}
     assert DATA in verify_bundle(folder).files
-    weights = (folder / DATA).stat().st_size
-    assert weights > 64 * 64 * 4
-    assert (folder / MODEL).stat().st_size < weights
+    assert (folder / DATA).stat().st_size > 64 * 64 * 4
 
     one_file = tmp_path / "one.onnx"
     onnx.save(onnx.load(folder / MODEL), one_file)
     predictor = BundlePredictor(folder)
-    rows = pd.read_csv(folder / "reference.csv")
-    encoded = predictor.contract.encode(rows.to_dict("records"))
-    inputs = {
-        name: getattr(encoded, name) for name in ("numbers", "strings") if getattr(encoded, name).size
-    }
+    dataset = load(load_settings())
+    features = dataset.features(dataset.test_rows)
+    inputs = {name: getattr(features, name) for name in ("numbers", "strings")}
+    inputs = {name: values for name, values in inputs.items() if values.size}
     expected = onnxruntime.InferenceSession(one_file).run(None, inputs)[0]
     assert np.ptp(expected) > 0
-    np.testing.assert_array_equal(predictor.predict(encoded), expected)
+    np.testing.assert_array_equal(predictor.predict(features), expected)
 
     settings = load_settings()
     mlflow.set_tracking_uri(settings.tracking_uri)
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     (logged,) = mlflow.search_logged_models(output_format="list")
     assert logged.source_run_id == run.info.run_id
+    table = dataset.table[dataset.test_rows].select(list(dataset.contract.features))
+    rows = pd.DataFrame(json.loads(table.write_json()))
     answers = mlflow.pyfunc.load_model(logged.model_uri).predict(rows)
     shares = answers.filter(like="probability ").to_numpy(np.float32)
     np.testing.assert_array_equal(shares, expected)
@@ -64,13 +65,17 @@ def test_a_network_with_its_weights_beside_it_predicts_the_same(
     assert loaded == onnx.load(one_file)
 
 
-def test_trees_that_are_too_large_are_one_line(tmp_path: Path) -> None:
+def test_trees_that_are_too_large_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are attributes of a node, which ONNX cannot store elsewhere."""
     ensemble = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml")
-    for name in ("first", "second"):
-        ensemble.attribute.append(helper.make_attribute(name, b"x" * 2**30))
+    ensemble.attribute.append(helper.make_attribute("nodes_values", [0.5] * 1000))
     model = helper.make_model(helper.make_graph([ensemble], "trees", [], []))
+    bundling.save_graph(model, tmp_path / MODEL)
+    monkeypatch.setattr(bundling, "LIMIT", 4000)
     with pytest.raises(UserError) as error:
         bundling.save_graph(model, tmp_path / MODEL)
     assert "larger than the 2 GB" in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+    assert not (tmp_path / MODEL).exists()

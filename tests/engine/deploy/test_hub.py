@@ -297,7 +297,7 @@ def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves
     assert {line for line in plan.splitlines() if line in files} == files
     roots = {name.partition("/")[0] for name in files}
     kept = {"bundles", "config.yaml", "constraints.txt", "infra", "pyproject.toml", "src", "vendor"}
-    assert roots == {*kept, ".dockerignore", "Dockerfile", "README.md"}
+    assert roots == {*kept, ".dockerignore", "Dockerfile", "LICENSE", "README.md"}
     about = SpaceCard(repository.files["README.md"].decode()).data
     assert (about.title, about.sdk, about.app_port) == ("Bird strikes", "docker", 8000)
 
@@ -325,7 +325,7 @@ def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves
     assert not hub.repositories
 
 
-def test_a_space_with_keys_gets_their_hashes_as_a_secret(
+def test_a_space_with_keys_gets_their_hashes_as_a_secret_and_logs_no_predictions(
     changed: GeneratedProject,
     hub: Hub,
     access: dict[str, str],
@@ -333,7 +333,7 @@ def test_a_space_with_keys_gets_their_hashes_as_a_secret(
     tmp_path: Path,
 ) -> None:
     config = yaml.safe_load((changed.path / "config.yaml").read_text())
-    config.setdefault("serving", {})["keys"] = "keys.txt"
+    config["serving"] = {"keys": "keys.txt", "record": {"folder": "served"}}
     (changed.path / "config.yaml").write_text(yaml.safe_dump(config))
     key = run(changed, "key", "--name", "ann").strip()
     run(changed, "deploy", "--on", "space", **access)
@@ -350,6 +350,7 @@ def test_a_space_with_keys_gets_their_hashes_as_a_secret(
         with pytest.raises(urllib.error.HTTPError, match="401"):
             ask(f"{url}/predict", {"rows": [ROW]})
         assert ask(f"{url}/predict", {"rows": [ROW]}, key)["predictions"]
+        assert not (folder / "served").exists()  # a Space could not write it
     finally:
         process.terminate()
         process.wait()
@@ -395,6 +396,8 @@ def test_mistakes_are_told_in_a_line(
     for command in (("push",), space, (*space, "--down")):
         assert "did not write" in refused(*command, "--repo", "ann/mine")
     assert list(foreign.files) == ["model.safetensors"]
+    foreign.commit("mine", {"README.md": b"-"})
+    assert "has nothing of this command" in refused(*space, "--down", "--repo", "ann/mine")
 
     place = tmp_path
     for name in ("config.yaml", "pyproject.toml"):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import polars as pl
-from google.protobuf.message import EncodeError
 from matplotlib.figure import Figure
 
 from coldstart.bundle._bundle import (
@@ -33,7 +32,8 @@ from coldstart.train._evaluation import HeldOutPredictions, tune_threshold
 
 REFERENCE_ROWS = 500
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
-LARGEST_GRAPH = 2_000_000_000  # bytes in one file; a message of protobuf holds 2 GiB
+LARGEST_GRAPH = 2_000_000_000  # bytes of weights that stay in the graph's own file
+LIMIT = 2**31  # bytes of that file
 SMALL = 66  # dots per inch of the bundle's plots
 
 
@@ -119,18 +119,14 @@ def save_graph(graph: onnx.ModelProto, path: Path) -> None:
         If what is not a weight, such as trees, is too large for ONNX.
     """
     weights = sum(len(tensor.raw_data) for tensor in graph.graph.initializer)
-    try:
-        onnx.save(
-            graph,
-            path,
-            save_as_external_data=weights > LARGEST_GRAPH,
-            location=f"{path.name}.data",
-        )
-    except (EncodeError, ValueError):
+    beside = weights > LARGEST_GRAPH
+    onnx.save(graph, path, save_as_external_data=beside, location=f"{path.name}.data")
+    if path.stat().st_size >= LIMIT:  # protobuf writes such a file, and cannot read it
+        path.unlink()
         raise UserError(
             "the model is larger than the 2 GB that ONNX stores of trees and the like: train fewer "
             "or smaller trees, in models.py"
-        ) from None
+        )
 
 
 def complete_bundle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from coldstart.bundle._bundle import MANIFEST, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.deploy._keys import VARIABLE, pack_keys, warn_without_keys
 from coldstart.deploy._targets import DeployRequest
-from coldstart.deploy.on_hub._card import license_metadata
+from coldstart.deploy.on_hub._card import LICENSE, license_metadata
 from coldstart.deploy.on_hub._hub import Hub
 from coldstart.deploy.on_hub._published import personal_features, write_published
 from coldstart.errors import UserError
@@ -96,11 +97,12 @@ class DeployTarget:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, folder / path)
         predictor = write_published(CHAMPION, folder / CHAMPION)
-        dockerfile = Path("infra/Dockerfile").read_text(encoding="utf-8") + LAST_STAGE
-        if self.request.settings.serving.keys:
-            dockerfile += command_with_keys(dockerfile)
-        (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        if LICENSE.is_file():
+            shutil.copy(LICENSE, folder)
         settings = self.request.settings
+        dockerfile = Path("infra/Dockerfile").read_text(encoding="utf-8")
+        dockerfile += LAST_STAGE + command(dockerfile, bool(settings.serving.keys))
+        (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
         title = settings.serving.title or settings.project.title
         about = SpaceCardData(
             title=title, sdk="docker", app_port=PORT, tags=["coldstart"], **license_metadata()
@@ -135,21 +137,25 @@ class DeployTarget:
     def down(self) -> None:
         """Delete the Space with its history."""
         hub = self.connect()
-        if hub.find() is None:
+        if (found := hub.find()) is None:
             print(f"{hub.url}: does not exist")
             return
+        if self.mark not in found[0]:
+            raise UserError(f"{hub.url} has nothing of this command: delete it at the Hub")
         with hub.errors():
             hub.api.delete_repo(hub.repo, repo_type="space")
         print(f"{hub.url}: removed")
 
 
-def command_with_keys(dockerfile: str) -> str:
-    """Return the command of the image, with the hashes of keys from the Space's secret.
+def command(dockerfile: str, keys: bool) -> str:
+    """Return the command of the image without a prediction log, which its disk would not keep.
 
     Parameters
     ----------
     dockerfile : str
         The Dockerfile.
+    keys : bool
+        Whether the API requires keys. Their hashes are the Space's secret.
 
     Returns
     -------
@@ -162,6 +168,8 @@ def command_with_keys(dockerfile: str) -> str:
         for name in ("ENTRYPOINT", "CMD")
         for word in json.loads(stage.partition(f"\n{name} ")[2].partition("\n")[0])
     ]
-    serve = " ".join([*words, "--serving.keys", KEYS])
-    script = f"printf '%s' \"${VARIABLE}\" > {KEYS} && exec {serve}"
-    return f"ENTRYPOINT {json.dumps(['sh', '-c', script])}\nCMD []\n"
+    words += ["--serving.record.folder", "null"]
+    if keys:
+        serve = shlex.join([*words, "--serving.keys", KEYS])
+        words = ["sh", "-c", f"printf '%s' \"${VARIABLE}\" > {KEYS} && exec {serve}"]
+    return f"ENTRYPOINT {json.dumps(words)}\nCMD []\n"
