@@ -12,25 +12,16 @@ TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 
 # A package of the same name would hide one that the project or its engine imports.
 NEEDED = {
-    *("anyio", "arro3", "boto3", "botocore", "coldstart", "dlt", "docker", "dotenv", "fastapi"),
-    *("fastapi_offline", "fastexcel", "filelock", "hatchling", "httptools", "httpx2", "jinja2"),
-    "huggingface_hub",
-    *(
-        "lightgbm",
-        "lightning_fabric",
-        "mangum",
-        "markdown_it",
-        "markupsafe",
-        "matplotlib",
-        "mlflow",
-        "mypy",
-    ),
-    *("numpy", "onnx", "onnxmltools", "onnxruntime", "onnxscript", "optuna", "packaging"),
-    *("pandas", "pathspec", "pip", "polars", "prometheus_client", "psycopg", "pyarrow"),
-    *("pydantic", "pydantic_core", "pydantic_settings", "pytest", "pythonjsonlogger", "requests"),
-    *("rich", "ruamel", "ruff", "scipy", "skl2onnx", "sklearn", "skrub", "sky", "sqlalchemy"),
-    *("starlette", "threadpoolctl", "torch", "tqdm", "typing_extensions", "urllib3", "uv"),
-    *("uvicorn", "uvloop", "xgboost", "yaml", "tests", "src", "test", "vendor"),
+    *("anyio", "arro3", "boto3", "botocore", "coldstart", "cyclonedx", "detect_secrets", "dlt"),
+    *("docker", "dotenv", "fastapi", "fastapi_offline", "fastexcel", "filelock", "google"),
+    *("hatchling", "httptools", "httpx2", "huggingface_hub", "jinja2", "lightgbm"),
+    *("lightning_fabric", "mangum", "markdown_it", "markupsafe", "matplotlib", "mlflow", "mypy"),
+    *("numpy", "onnx", "onnxmltools", "onnxruntime", "onnxscript", "optuna", "packageurl"),
+    *("packaging", "pandas", "pathspec", "pip", "polars", "prometheus_client", "psycopg"),
+    *("pyarrow", "pydantic", "pydantic_core", "pydantic_settings", "pytest", "pythonjsonlogger"),
+    *("requests", "rich", "ruamel", "ruff", "scipy", "skl2onnx", "sklearn", "skrub", "sky"),
+    *("sqlalchemy", "src", "starlette", "test", "tests", "threadpoolctl", "torch", "tqdm"),
+    *("typing_extensions", "urllib3", "uv", "uvicorn", "uvloop", "vendor", "xgboost", "yaml"),
 }
 
 
