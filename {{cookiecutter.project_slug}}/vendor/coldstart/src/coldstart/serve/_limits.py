@@ -71,7 +71,8 @@ class SlowClientProtocol(HttpToolsProtocol):
     _responding: RequestResponseCycle | None = None  # of requests that were sent one after another
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(JoinedWrites(transport, self.loop))
+        joined: Any = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
         SlowClientProtocol.in_progress = self.tasks
         self._start_timer()
 
