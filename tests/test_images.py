@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 from conftest import GeneratedProject, ask, free_port, lack
-from engine.deploy.hub import TOKEN, Hub
+from hub import TOKEN, Hub
 
 from coldstart.images._building import find_secrets
 
