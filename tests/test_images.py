@@ -26,7 +26,7 @@ import pytest
 from conftest import GeneratedProject, ask, free_port, lack
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from engine.deploy.hub import TOKEN, Hub
+from hub import TOKEN, Hub
 from packaging.utils import canonicalize_name
 
 from coldstart.doctor._pins import read_requirements

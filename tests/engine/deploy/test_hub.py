@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import GeneratedProject, ask, clean_environment, free_port, wait_for
+from hub import TOKEN, Hub, Repository
 from huggingface_hub import HfApi, ModelCard, SpaceCard, constants
 
 from coldstart.bundle._bundle import (
@@ -33,7 +34,7 @@ from coldstart.bundle._bundle import (
     write_manifest,
 )
 from coldstart.bundle._predictor import BundlePredictor
-from engine.deploy.hub import TOKEN, Hub, Repository
+from coldstart.deploy.on_hub._card import hub_card
 from engine.support import main
 
 ROW = {"phase_of_flt": "Climb", "height": 500, "speed": 140, "birds_struck": "11-100"}
@@ -180,6 +181,31 @@ def test_the_card_has_metadata_that_the_client_and_the_hub_accept(
     assert "hf download ann/strikes" in card.text
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", card.text):
         assert picture in repository.files
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Apache License\n", {"license": "other", "license_name": "Apache License"}),
+        ("BSD 3-Clause License\n", {"license": "bsd-3-clause"}),
+        (None, {"license": None}),
+    ],
+)
+def test_the_metadata_of_a_predicted_number_and_of_each_license(
+    title: str | None, expected: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if title:
+        Path("LICENSE").write_text(title)
+    measured = {"rmse": 2.5, "r2": 0.75}
+    manifest = Manifest(
+        family="linear", target="price", metrics={"test": measured, "primary": "r2"}
+    )
+    found = ModelCard(str(hub_card(tmp_path, manifest, "ann/houses", "House prices"))).data
+    assert found.pipeline_tag == "tabular-regression"
+    assert [one.metric_type for one in found.eval_results] == ["r_squared", "rmse"]
+    assert {one.metric_name: one.metric_value for one in found.eval_results} == measured
+    assert {name: found.get(name) for name in expected} == expected
 
 
 def test_a_published_schema_has_no_values_of_columns_that_the_model_does_not_use(
