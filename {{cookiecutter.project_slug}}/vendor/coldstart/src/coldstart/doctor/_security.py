@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -61,7 +62,8 @@ def find_secrets(vendor: bool) -> Iterator[str]:
     from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import transient_settings
 
-    kinds = {kind.__name__ for kind in get_mapping_from_secret_type_to_class().values()}
+    detectors: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    kinds = {kind.__name__ for kind in detectors.values()}
     settings = {
         "plugins_used": [{"name": name} for name in sorted(kinds - IMPRECISE)],
         "filters_used": [{"path": path} for path in FILTERS],
@@ -92,7 +94,7 @@ def vulnerabilities() -> Finding:
     subject, address = "vulnerabilities", service()
     pins = list(read_requirements(FILE.read_text("utf-8")))
     versions = [(one.name, next(iter(one.specifier)).version) for one in pins if one.specifier]
-    queries = [
+    queries: Any = [
         {"package": {"name": name, "ecosystem": "PyPI"}, "version": version}
         for name, version in versions
     ]
