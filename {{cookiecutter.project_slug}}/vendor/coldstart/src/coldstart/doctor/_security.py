@@ -62,8 +62,8 @@ def find_secrets(vendor: bool) -> Iterator[str]:
     from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import transient_settings
 
-    plugins: Any = get_mapping_from_secret_type_to_class()
-    kinds = {plugin.__name__ for plugin in plugins.values()}
+    detectors: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    kinds = {kind.__name__ for kind in detectors.values()}
     settings = {
         "plugins_used": [{"name": name} for name in sorted(kinds - IMPRECISE)],
         "filters_used": [{"path": path} for path in FILTERS],
