@@ -56,7 +56,7 @@ def train(settings: Settings) -> None:
     unsuitable = unsuitable_families(dataset.contract, dataset.target(dataset.smallest_part))
     queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable)
     baselines = evaluate_baselines(dataset)
-    stages.done(f"baselines: {next(iter(baselines.columns))} is the best single column")
+    stages.done(f"baselines: {baselines.best_column()}")
     cross_validates = len(dataset.splits) > 1  # few rows
     candidates = []
 

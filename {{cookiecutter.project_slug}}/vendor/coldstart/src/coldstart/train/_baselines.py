@@ -21,12 +21,14 @@ from coldstart.train._features import WORDS
 from coldstart.train._folds import (
     Fit,
     Predict,
+    inner_folds,
+    predict_folds,
     predict_test_rows,
     predict_validation_rows,
     train_and_validation_rows,
 )
 from coldstart.train._horizon import ForecastPaths, forecast_paths
-from coldstart.train._intervals import interval
+from coldstart.train._intervals import LEVEL, interval
 
 ROWS, COLUMNS = 5_000, 200  # maximum for the single-feature baselines
 DRAWS = 5
@@ -41,8 +43,8 @@ class Baselines:
     dummy : HeldOutPredictions
         The dummy baseline: the frequencies of the classes, or the mean.
     columns : dict of str to float
-        Validation score of each single-feature baseline, the best first; at most `COLUMNS` features
-        are tried.
+        Score of each single-feature baseline in cross-validation without the test rows, the best
+        first; at most `COLUMNS` features are tried.
     column : HeldOutPredictions
         The best single-feature baseline, a small tree.
     naive : HeldOutPredictions or None
@@ -50,6 +52,9 @@ class Baselines:
     paths : ForecastPaths or None
         The forecasts of several steps to evaluate, with the naive ones. None if the target has no
         lags.
+    significant : bool
+        Whether the best column is significantly better than the dummy baseline in that
+        cross-validation, at a level of 95% for all columns together (Bonferroni).
     """
 
     dummy: HeldOutPredictions
@@ -57,6 +62,25 @@ class Baselines:
     column: HeldOutPredictions
     naive: HeldOutPredictions | None
     paths: ForecastPaths | None = None
+    significant: bool = True
+
+    def best_column(self) -> str:
+        """Return which single column is the best, or that none is better than the dummy baseline.
+
+        Returns
+        -------
+        str
+            A line to print.
+        """
+        name, score = next(iter(self.columns.items()))
+        if self.significant:
+            return f"{name} is the best single column"
+        classes = self.dummy.prediction.shape[2]
+        metric = primary(0 if classes == 1 else classes)
+        return (
+            "no single column is significantly better than the dummy baseline; the best of "
+            f"{len(self.columns)} is {name} ({metric} {score:.3f} in cross-validation)"
+        )
 
 
 def evaluate_baselines(dataset: Dataset) -> Baselines:
@@ -73,31 +97,39 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
         Their test predictions.
     """
     alone = {name: single_column(dataset, name) for name in candidates(dataset)}
-    validated = {name: predict_validation_rows(dataset, fit) for name, fit in alone.items()}
+    folds = inner_folds(dataset)
+    validated = {name: predict_folds(dataset, fit, folds) for name, fit in alone.items()}
     scores = {name: predictions.score() for name, predictions in validated.items()}
     columns = dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
     best = next(iter(columns))
+    chance = drawn(predict_folds(dataset, dummy(dataset), folds))
+    lowest = interval(validated[best], chance, level=1 - (1 - LEVEL) / len(columns))[0]
     return Baselines(
         dummy=guesses(dataset),
         columns=columns,
         column=predict_test_rows(dataset, alone[best], validated[best]),
         naive=naive(dataset),
         paths=forecast_paths(dataset),
+        significant=lowest > 0,
     )
 
 
 def guesses(dataset: Dataset) -> HeldOutPredictions:
-    """Predict the test rows with the dummy baseline.
+    """Predict the test rows with the dummy baseline."""
+    fit = dummy(dataset)
+    return drawn(predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit)))
+
+
+def drawn(test: HeldOutPredictions) -> HeldOutPredictions:
+    """Choose the classes that the dummy baseline predicts.
 
     Of two classes the more frequent one is predicted. Of more, the predicted ones are drawn with
     the classes' frequencies, several times: always predicting the most frequent class has a lower
     mean F1 than any such draw.
     """
-    fit = dummy(dataset)
-    test = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
-    if not dataset.classes:
+    if (classes := test.prediction.shape[2]) == 1:
         return test
-    if len(dataset.classes) == 2:
+    if classes == 2:
         labels = test.prediction.argmax(axis=2)
         return replace(test, labels=labels)
     prediction = np.repeat(test.prediction, DRAWS, axis=0)
@@ -141,8 +173,7 @@ def single_column(dataset: Dataset, name: str) -> Fit:
     """Fit a tree of at most eight leaves to one column."""
     contract, classes = dataset.contract, len(dataset.classes)
     matrix = contract.features[name].matrix
-    values = getattr(dataset.features(np.arange(len(dataset.table))), matrix)
-    values = values[:, feature_slices(contract)[name]]
+    values = getattr(dataset.encoded, matrix)[:, feature_slices(contract)[name]]
     kind = DecisionTreeClassifier if classes else DecisionTreeRegressor
 
     def fit(rows: np.ndarray) -> Predict:
