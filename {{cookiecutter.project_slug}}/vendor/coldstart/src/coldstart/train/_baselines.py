@@ -16,6 +16,7 @@ from coldstart.bundle._predictor import align
 from coldstart.contract._contract import feature_slices
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
+from coldstart.train._clusters import count_clusters
 from coldstart.train._evaluation import HeldOutPredictions, primary
 from coldstart.train._features import WORDS
 from coldstart.train._folds import (
@@ -55,6 +56,8 @@ class Baselines:
     significant : bool
         Whether the best column is significantly better than the dummy baseline in that
         cross-validation, at a level of 95% for all columns together (Bonferroni).
+    units : str
+        How many groups or blocks of time the test rows are in; empty if each row is a unit.
     """
 
     dummy: HeldOutPredictions
@@ -63,6 +66,7 @@ class Baselines:
     naive: HeldOutPredictions | None
     paths: ForecastPaths | None = None
     significant: bool = True
+    units: str = ""
 
     def best_column(self) -> str:
         """Return which single column is the best, or that none is better than the dummy baseline.
@@ -111,6 +115,7 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
         naive=naive(dataset),
         paths=forecast_paths(dataset),
         significant=lowest > 0,
+        units=count_clusters(dataset, dataset.test_rows),
     )
 
 
@@ -250,8 +255,8 @@ def evaluate(
     -------
     dict
         `primary`, the name of the metric that models are compared by; `test`, all metrics;
-        `interval`, the 95% confidence interval of the primary one; `baseline`, `column` and
-        `naive`, the metrics of the baselines.
+        `interval`, the 95% confidence interval of the primary one; `units`, how many groups or
+        blocks of time that is of; `baseline`, `column` and `naive`, the metrics of the baselines.
 
     Raises
     ------
@@ -263,6 +268,7 @@ def evaluate(
         "primary": name,
         "test": test.measure(),
         "interval": interval(test, seed=seed),
+        "units": baselines.units,
         "baseline": baselines.dummy.measure(),
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from coldstart._markdown import code
 from coldstart.data._dataset import Dataset
 
 MIN_BLOCKS = 5
@@ -52,7 +53,7 @@ def clusters(dataset: Dataset, rows: np.ndarray) -> np.ndarray | None:
 
 
 def count_clusters(dataset: Dataset, rows: np.ndarray) -> str:
-    """Return how many groups or blocks the rows are in, in words; empty if rows are units.
+    """Return how many groups or blocks the rows are in, in words; empty if each is a unit.
 
     Parameters
     ----------
@@ -64,12 +65,12 @@ def count_clusters(dataset: Dataset, rows: np.ndarray) -> str:
     Returns
     -------
     str
-        Such as "47 groups of patient".
+        Such as "47 groups of `patient`".
     """
     units = clusters(dataset, rows)
     if units is None:
         return ""
     count = len(np.unique(units))
     if group := dataset.contract.names("group"):
-        return f"{count:,} groups of {group[0]}"
-    return f"{count:,} blocks of {dataset.contract.names('time')[0]}"
+        return f"{count:,} groups of {code(group[0])}"
+    return f"{count:,} blocks of {code(dataset.contract.names('time')[0])}"
