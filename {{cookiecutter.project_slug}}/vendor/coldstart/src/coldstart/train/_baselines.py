@@ -256,7 +256,8 @@ def evaluate(
     dict
         `primary`, the name of the metric that models are compared by; `test`, all metrics;
         `interval`, the 95% confidence interval of the primary one; `units`, how many groups or
-        blocks of time that is of; `baseline`, `column` and `naive`, the metrics of the baselines.
+        blocks of time that is of; `baseline`, `column` and `naive`, the metrics of the baselines;
+        `prevalence`, the share of the second of two classes.
 
     Raises
     ------
@@ -272,6 +273,8 @@ def evaluate(
         "baseline": baselines.dummy.measure(),
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }
+    if test.prediction.shape[2] == 2:
+        metrics["prevalence"] = float(np.mean(test.target == 1))
     if baselines.naive:
         metrics["naive"] = baselines.naive.measure()
     found = metrics["test"][name]
