@@ -232,6 +232,32 @@ def test_an_empty_text_is_a_missing_one(serve: Made, found: Found) -> None:
     assert "0% to 100%  broken" in found()[1]
 
 
+@pytest.mark.parametrize(
+    ("name", "spelling"), [("colour", " UNKNOWN"), ("weight", -999.0), ("note", "n/a")]
+)
+def test_a_spelling_of_missing_is_counted_as_the_model_got_it(
+    project: Path, found: Found, request: pytest.FixtureRequest, name: str, spelling: Any
+) -> None:
+    bundle = project / "bundles" / "champion"
+    said = {"colour": ["UNKNOWN"], "weight": ["-999"], "note": ["n/a"]}
+    columns = {
+        one: kind | ({"missing_values": said[one]} if one in said else {})
+        for one, kind in COLUMNS.items()
+    }
+    columns["weight"].pop("minimum")
+    (bundle / "schema.yaml").write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
+    manifest = Manifest.model_validate_json((bundle / "bundle.json").read_bytes())
+    write_checksums(bundle, manifest)
+    rows, serve = fruit(600, 1), request.getfixturevalue("serve")
+    gap = pl.int_range(pl.len()) % 10 == 0
+    told = []
+    for value in (None, spelling):
+        serve(rows.with_columns(pl.when(gap).then(pl.lit(value)).otherwise(name).alias(name)))
+        told.append(found()[1])
+    assert told[0] == told[1]
+    assert re.search(rf"^{name} .* to 1\d%", told[0], re.MULTILINE)
+
+
 def test_one_row_is_compared_and_proves_nothing(serve: Made, found: Found) -> None:
     serve(fruit(1, 5).with_columns(pl.lit("violet").alias("colour")))
     code, told = found()
