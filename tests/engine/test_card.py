@@ -219,3 +219,25 @@ def test_where_rows_are_grouped_the_number_of_groups_is_beside_that_of_rows(
     metrics = verify_bundle(CHALLENGER).metrics
     assert metrics["units"] == units
     assert interval_of(ChampionFacts(CHALLENGER)).endswith(f"; the test rows are {units}).")
+
+
+def test_a_shift_between_validation_and_test_rows_is_warned_of_once_and_on_the_card(
+    card: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = np.random.default_rng(0)
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2023, 12, 31), eager=True)
+    size = dice.uniform(0, 1, len(days))
+    late = np.arange(len(days)) >= int(0.85 * len(days))
+    price = np.where(late, 184, 97) + size
+    columns = {
+        "day": {"type": "date", "role": "time", "nullable": False},
+        "size": {"type": "number"},
+        "price": {"type": "number", "role": "target", "nullable": False},
+    }
+    table = pl.DataFrame({"day": days, "size": size, "price": price}).write_csv()
+    said = card(columns=columns, table=table, models=["linear", "tree"], split=ONCE)
+    told = capsys.readouterr().err
+    shift = r"the mean of price is 97\.\d+ on the validation rows and 184\.\d+ on the test rows"
+    warning = rf"warning: {shift}: what is best on the first need not be on the second; set the dat"
+    assert len(re.findall(warning, told)) == 1, told
+    assert re.search(rf"- Validation and test rows differ: {shift}\. The model was chosen on", said)

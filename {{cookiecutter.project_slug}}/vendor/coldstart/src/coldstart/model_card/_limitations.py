@@ -9,6 +9,7 @@ from coldstart._markdown import code, percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.data._dataset import Dataset
 from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._part_shift import part_shift
 from coldstart.train._slices import rarer
 from coldstart.train._summary import FEW, few_groups
 
@@ -34,6 +35,11 @@ def limitations(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) 
         )
     elif len(dataset.classes) == 2 and (few := rarer(held.target)) < FEW:
         said.append(f"The rarer class has {few} test rows: treat the score as a rough estimate.")
+    if shift := part_shift(dataset):
+        said.append(
+            f"Validation and test rows differ: {shift}. The model was chosen on the first, and may "
+            "not be the best on the second."
+        )
     if time := contract.names("time"):
         last = dataset.table[time[0]][dataset.fitting_rows].dt.date().max()
         said.append(f"The rows it was fitted on end on {last!s}. Later changes are unknown to it.")
