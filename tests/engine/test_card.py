@@ -17,6 +17,8 @@ from coldstart.bundle._bundle import CARD, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset, load
 from coldstart.model_card._reproduce import command
+from coldstart.report._questions import ChampionFacts
+from coldstart.report._questions import interval as interval_of
 from coldstart.tracking import _registry as registry
 from engine.support import PACKAGE, PREFIX, load_settings, main
 
@@ -155,7 +157,8 @@ def test_rows_after_the_test_rows_are_judged_apart(card: Callable[..., str]) -> 
         split={**limits, "test_until": "2023-01-01", **ONCE},
     )
     found = re.search(
-        r"365 rows are in no other part\. On them r2 is (\S+) .* rows it is ([\d.]+)", said
+        r"365 rows \(\d+ blocks of `day`\) are in no other part.* r2 is (\S+) .* it is ([\d.]+)",
+        said,
     )
     assert found
     assert float(found[1]) < 0.2 < 0.9 < float(found[2].rstrip("."))
@@ -197,3 +200,54 @@ def test_a_table_that_only_the_environment_names_is_in_the_command(
     made = command("linear", {"settings": chosen, "git_commit": "none", "package": PACKAGE})
     given = json.dumps({"table": "fruit.csv"})
     assert made == f"{PREFIX}DATA='{given}' make train MODEL=linear"
+
+
+def test_where_rows_are_grouped_the_number_of_groups_is_beside_that_of_rows(
+    card: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = np.random.default_rng(0)
+    patient = np.repeat(np.arange(80), 15)
+    known = dice.normal(size=1200)
+    sick = known + dice.normal(size=80)[patient] + dice.normal(size=1200) > 0
+    columns = {
+        "patient": {"type": "category", "role": "group", "nullable": False},
+        "known": {"type": "number"},
+        "sick": {"type": "boolean", "role": "target", "nullable": False},
+    }
+    table = pl.DataFrame({"patient": patient, "known": known, "sick": sick}).write_csv()
+    said = card(columns=columns, table=table, split=ONCE)
+    told = capsys.readouterr().out
+    tests = len(load(load_settings()).splits[0].test) // 15
+    units = f"{tests} groups of `patient`"
+    assert re.search(rf"1,200 rows \(80 groups of patient\), .*{tests * 15} test \({tests}\)", told)
+    assert f"the 95% CI is over {units} ({tests * 15} test rows)" in told
+    assert f"{tests * 15} rows, {units}: the 95% CI is" in told
+    assert "1,200 rows (80 groups of `patient`) from" in said
+    assert f"On {tests * 15} test rows ({units}), average_precision is" in said
+    assert "a jackknife of these" in said
+    assert f"Only {tests * 15} rows ({units}) evaluate it: treat the score as a rough" in said
+    metrics = verify_bundle(CHALLENGER).metrics
+    assert metrics["units"] == units
+    assert interval_of(ChampionFacts(CHALLENGER)).endswith(f"; the test rows are {units}).")
+
+
+def test_a_shift_between_validation_and_test_rows_is_warned_of_once_and_on_the_card(
+    card: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = np.random.default_rng(0)
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2023, 12, 31), eager=True)
+    size = dice.uniform(0, 1, len(days))
+    late = np.arange(len(days)) >= int(0.85 * len(days))
+    price = np.where(late, 184, 97) + size
+    columns = {
+        "day": {"type": "date", "role": "time", "nullable": False},
+        "size": {"type": "number"},
+        "price": {"type": "number", "role": "target", "nullable": False},
+    }
+    table = pl.DataFrame({"day": days, "size": size, "price": price}).write_csv()
+    said = card(columns=columns, table=table, models=["linear", "tree"], split=ONCE)
+    told = capsys.readouterr().err
+    shift = r"the mean of price is 97\.\d+ on the validation rows and 184\.\d+ on the test rows"
+    warning = rf"warning: {shift}: what is best on the first need not be on the second; set the dat"
+    assert len(re.findall(warning, told)) == 1, told
+    assert re.search(rf"- Validation and test rows differ: {shift}\. The model was chosen on", said)

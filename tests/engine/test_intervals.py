@@ -178,7 +178,7 @@ def dataset(role: str, values: list[object]) -> Dataset:
 def test_units_are_the_groups_or_blocks_of_neighbouring_times() -> None:
     grouped = dataset("group", ["b", "a", "b", "c"])
     assert clusters(grouped, np.array([0, 2, 3])).tolist() == [1, 1, 2]  # type: ignore[union-attr]
-    assert count_clusters(grouped, np.arange(4)) == "3 groups of first"
+    assert count_clusters(grouped, np.arange(4)) == "3 groups of `first`"
 
     days = [dt.date(2024, 1, 1) + dt.timedelta(days=number // 2) for number in range(250)]
     dated = dataset("time", list(days))
@@ -187,5 +187,5 @@ def test_units_are_the_groups_or_blocks_of_neighbouring_times() -> None:
     assert (np.diff(blocks) >= 0).all()
     assert len(np.unique(blocks)) == 25  # of 5 days each, the cube root of 125
     assert set(np.bincount(blocks)) == {10}
-    assert count_clusters(dated, np.arange(250)) == "25 blocks of first"
+    assert count_clusters(dated, np.arange(250)) == "25 blocks of `first`"
     assert clusters(dated, np.array([0, 1])) is None  # one day

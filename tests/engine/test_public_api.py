@@ -117,6 +117,7 @@ PUBLIC = {
         "print_results",
         "text_features",
         "validate_families",
+        "warn_of_shift",
     ],
 }
 

@@ -185,3 +185,57 @@ def test_missing_values_that_tell_a_little_are_kept() -> None:
         None if RNG.random() < (0.2 if one else 0.4) else f"{RNG.random():.3f}" for one in LABELS
     ]
     assert not studied(classes(gaps=gaps)).findings.leaks
+
+
+def patients(name: str = "patient_id") -> dict[str, list[str]]:
+    """Return 47 patients of 50 rows: what is measured tells who it is, and a little of `y`."""
+    rng = random.Random(4)
+    table: dict[str, list[str]] = {name: [], **{f"m{n}": [] for n in range(6)}, "ward": [], "y": []}
+    for patient in range(47):
+        level, own = rng.gauss(0, 1.2), [rng.gauss(0, 1) for _ in range(6)]
+        for _ in range(50):
+            sick = rng.gauss(0, 1) + 2 * level > 1
+            table[name].append(f"P{patient:03}")
+            for n in range(6):
+                table[f"m{n}"].append(f"{own[n] + 0.5 * level + rng.gauss(0, 0.15):.3f}")
+            table["ward"].append(f"w{patient // 2}")
+            table["y"].append("sick" if sick else "well")
+    return table
+
+
+def test_where_rows_are_split_by_patient_columns_are_scored_by_patient() -> None:
+    table = patients()
+    by_patient = studied(table).findings
+    table.pop("patient_id")
+    by_row = studied(table).findings
+    assert by_patient.group == "patient_id"
+    assert by_row.group == ""
+    assert by_row.together > 0.9
+    assert by_patient.together < 0.85
+    assert by_row.alone["ward"] > 0.75
+    assert by_patient.alone["ward"] < 0.65
+
+
+def test_columns_are_scored_by_the_group_that_the_schema_has() -> None:
+    table = patients("name of the sheet")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        pl.DataFrame(table).write_csv(path)
+        raw = read(DataSettings(table=path))
+        found = profile_table(raw, "y", {"name of the sheet": "group"}).findings
+        assert found.group == "name of the sheet"
+        assert found.together < 0.85
+        assert profile_table(raw, "y", {"ward": "group"}).findings.group == "ward"
+        assert profile_table(raw, "y", {"m0": "time"}).findings.group == ""
+
+
+def test_a_number_is_scored_by_group_as_well() -> None:
+    table = patients()
+    rng, level = random.Random(5), {}
+    for patient in table["patient_id"]:
+        level.setdefault(patient, rng.gauss(0, 10))
+    table["y"] = [f"{level[one] + rng.gauss(0, 2):.3f}" for one in table["patient_id"]]
+    by_patient = studied(table).findings.together
+    table.pop("patient_id")
+    assert studied(table).findings.together > 0.9
+    assert by_patient < 0.3

@@ -232,6 +232,32 @@ def test_an_empty_text_is_a_missing_one(serve: Made, found: Found) -> None:
     assert "0% to 100%  broken" in found()[1]
 
 
+@pytest.mark.parametrize(
+    ("name", "spelling"), [("colour", " UNKNOWN"), ("weight", -999.0), ("note", "n/a")]
+)
+def test_a_spelling_of_missing_is_counted_as_the_model_got_it(
+    project: Path, found: Found, request: pytest.FixtureRequest, name: str, spelling: Any
+) -> None:
+    bundle = project / "bundles" / "champion"
+    said = {"colour": ["UNKNOWN"], "weight": ["-999"], "note": ["n/a"]}
+    columns = {
+        one: kind | ({"missing_values": said[one]} if one in said else {})
+        for one, kind in COLUMNS.items()
+    }
+    columns["weight"].pop("minimum")
+    (bundle / "schema.yaml").write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
+    manifest = Manifest.model_validate_json((bundle / "bundle.json").read_bytes())
+    write_checksums(bundle, manifest)
+    rows, serve = fruit(600, 1), request.getfixturevalue("serve")
+    gap = pl.int_range(pl.len()) % 10 == 0
+    told = []
+    for value in (None, spelling):
+        serve(rows.with_columns(pl.when(gap).then(pl.lit(value)).otherwise(name).alias(name)))
+        told.append(found()[1])
+    assert told[0] == told[1]
+    assert re.search(rf"^{name} .* to 1\d%", told[0], re.MULTILINE)
+
+
 def test_one_row_is_compared_and_proves_nothing(serve: Made, found: Found) -> None:
     serve(fruit(1, 5).with_columns(pl.lit("violet").alias("colour")))
     code, told = found()
@@ -404,6 +430,100 @@ def test_predictions_that_got_worse_are_drift_although_no_column_changed(
     # Of a few outcomes nothing is concluded.
     outcomes(logged[:20], rows["sweet"].shuffle(seed=0)[:20])
     assert found("--outcomes", "known.csv")[0] == 0
+
+
+def rarer(known: pl.DataFrame) -> pl.DataFrame:
+    """Return the outcomes without five of six that are sweet."""
+    return known.filter(~pl.col("sweet") | (pl.int_range(pl.len()) % 6 == 0))
+
+
+def test_where_the_class_became_rarer_the_predictions_are_not_called_worse(
+    serve: Made, found: Found
+) -> None:
+    rows = fruit(3000, 1)
+    logged = serve(rows)
+    known = rarer(outcomes(logged, rows["sweet"]))
+    known.write_csv("known.csv")
+    told = found("--outcomes", "known.csv")[1]
+    assert "significantly lower than on the test set" not in told
+    metrics = verify_bundle(Path("bundles/champion")).metrics
+    then, now = metrics["prevalence"], float(known["sweet"].mean())  # type: ignore[arg-type]
+    assert now < then / 2
+    score = metrics["test"]["average_precision"]
+    line = next(line for line in told.splitlines() if line.startswith("'true' is"))
+    assert line.startswith(
+        f"'true' is {now:.1%} of the outcomes and {then:.1%} of the test set, which alone changes "
+        f"average_precision: weighted to {then:.1%}, it is 0."
+    )
+    weighted, _, high = map(float, re.findall(r"0\.\d{3}", line))
+    assert high > score - 0.01
+    assert weighted == pytest.approx(score, abs=0.05)
+    plain = re.findall(r"known outcomes: 0\.\d+ \(95% CI 0\.\d+ to (0\.\d+)", told)
+    assert float(plain[0]) < metrics["interval"][0]  # which was called worse
+    assert line in Path("data/drift.html").read_text().replace("&#39;", "'")
+
+
+def test_where_the_class_became_rarer_worse_predictions_are_still_found(
+    serve: Made, found: Found
+) -> None:
+    rows = fruit(3000, 1)
+    logged = serve(rows)
+    rarer(outcomes(logged, rows["sweet"].shuffle(seed=0))).write_csv("known.csv")
+    code, told = found("--outcomes", "known.csv")
+    assert code == 1
+    assert "drift: average_precision is significantly lower than on the test set" in told
+
+
+def test_outcomes_of_one_class_alone_do_not_show_that_predictions_got_worse(
+    serve: Made, found: Found
+) -> None:
+    rows = fruit(100, 1)
+    logged = serve(rows)
+    outcomes(logged, rows["sweet"]).filter(~pl.col("sweet")).write_csv("known.csv")
+    assert "significantly lower" not in found("--outcomes", "known.csv")[1]
+
+
+def test_where_rows_were_split_by_group_the_interval_of_outcomes_is_by_group(
+    project: Path, found: Found, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    def grown(rows: int, seed: int, orchards: int) -> pl.DataFrame:
+        dice = np.random.default_rng(seed)
+        place = dice.integers(orchards, size=rows)
+        late = dice.random(orchards)[place] < 0.3  # where no fruit is sweet yet
+        return fruit(rows, seed).with_columns(
+            pl.Series("orchard", [f"{seed}-{number}" for number in place]),
+            pl.col("sweet") & ~pl.Series(late),
+        )
+
+    grown(1500, 0, 60).write_csv("fruit.csv")
+    columns = {"orchard": {"type": "category", "role": "group", "nullable": False}, **COLUMNS}
+    Path("schema.yaml").write_text(yaml.safe_dump({"columns": columns}, sort_keys=False))
+    Path("config.yaml").write_text("data: {table: fruit.csv}\nmodels: [linear]\n")
+    shutil.rmtree("bundles")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    assert main(["train"]) == 0
+    rows, serve = grown(900, 1, 25), request.getfixturevalue("serve")
+    known = outcomes(serve(rows), rows["sweet"])
+
+    told = found("--outcomes", "known.csv")[1]
+    assert "the 95% CI is by row, and too narrow where rows of one orchard are alike" in told
+    by_row = re.search(r"on 900 known outcomes: 0\.\d+ \(95% CI (0\.\d+) to (0\.\d+)\)", told)
+    known.with_columns(rows["orchard"]).write_csv("known.csv")
+    told = found("--outcomes", "known.csv")[1]
+    assert "by row" not in told
+    by_group = re.search(
+        r"on 900 known outcomes \(25 groups of `orchard`\): 0\.\d+ "
+        r"\(95% CI (0\.\d+) to (0\.\d+)\)",
+        told,
+    )
+    assert by_row
+    assert by_group
+    assert float(by_group[1]) < float(by_row[1])
+    assert float(by_group[2]) > float(by_row[2])
+    assert "(25 groups of orchard)" in Path("data/drift.html").read_text()
+
+    rows.write_csv("new.csv")  # a file that brings both
+    assert by_group[0] in found("--file", "new.csv")[1]
 
 
 def test_outcomes_are_joined_by_the_ref_that_came_with_the_rows(

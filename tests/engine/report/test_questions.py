@@ -30,7 +30,8 @@ def test_a_project_prints_them_with_the_numbers_of_its_champion(
     manifest = json.loads((trained / "bundles/champion/bundle.json").read_text())
     low, high = manifest["metrics"]["interval"]
     score = manifest["metrics"]["test"]["average_precision"]
-    assert f"AP {score:.3f} (95% CI {low:.3f} to {high:.3f})" in text
+    assert f"AP {score:.3f} (95% CI {low:.3f} to {high:.3f}; the test rows are" in text
+    assert f"{manifest['metrics']['units']})." in text
     assert "split by `date`" in text
     assert "`remarks` (A leak." in text
     assert "`birds_seen` (7" in text

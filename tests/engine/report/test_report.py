@@ -133,6 +133,10 @@ def test_models_are_compared_by_their_difference_on_the_same_rows() -> None:
     text = conclusion(versions, "1", 3000)
     assert "At its threshold, 0.250 (the best F1 on the validation rows)" in text
     assert text.endswith("always predicting the frequent class has 0.900.")
+    tuned.metrics["units"] = "47 groups of `patient`"
+    assert conclusion(versions, "1", 3000).startswith(
+        "On 3,000 test rows (47 groups of `patient`) the champion"
+    )
     alone = conclusion({"1": versions["1"]}, "1", 3000)
     assert "significant" not in alone
 

@@ -35,6 +35,7 @@ from coldstart.train import (
     predict_validation_rows,
     print_results,
     validate_families,
+    warn_of_shift,
 )
 
 from .models import FAMILIES, SEARCH_SPACES, unsuitable_families
@@ -52,11 +53,12 @@ def train(settings: Settings) -> None:
     stages = StageTimer()  # prints a line for each stage, with its time
     dataset = prepare(settings)
     stages.done(f"data: {describe_split(dataset)}")
+    warn_of_shift(dataset)
     client = connect(settings)
     unsuitable = unsuitable_families(dataset.contract, dataset.target(dataset.smallest_part))
     queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable)
     baselines = evaluate_baselines(dataset)
-    stages.done(f"baselines: {next(iter(baselines.columns))} is the best single column")
+    stages.done(f"baselines: {baselines.best_column()}")
     cross_validates = len(dataset.splits) > 1  # few rows
     candidates = []
 

@@ -54,8 +54,9 @@ class Manifest(BaseModel):
     metrics : dict, default={}
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
         the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
-        metric; `horizon`, the errors of each step of a forecast; and `parity`, the largest
-        difference between graph and pipeline.
+        metric; `units`, how many groups or blocks of time that is of; `prevalence`, the share of
+        the second of two classes; `horizon`, the errors of each step of a forecast; and `parity`,
+        the largest difference between graph and pipeline.
     provenance : dict, default={}
         Where the model comes from: run, git commit, data, settings and library versions.
     files : dict of str to str, default={}

@@ -309,7 +309,7 @@ def load(settings: Settings) -> Dataset:
 
 
 def describe_split(dataset: Dataset) -> str:
-    """Describe how many rows there are, and how many in each part.
+    """Describe how many rows and groups there are, and how many in each part.
 
     Parameters
     ----------
@@ -321,8 +321,15 @@ def describe_split(dataset: Dataset) -> str:
     str
         One line to print.
     """
+    group = dataset.contract.names("group")
     rows = f"{len(dataset.table):,} rows"
+    if group:
+        rows += f" ({dataset.table[group[0]].n_unique():,} groups of {group[0]})"
     if len(dataset.splits) > 1:
         return f"{rows}, split {len(dataset.splits)} times since they are few"
     parts = dataset.splits[0].parts()
-    return ", ".join([rows, *(f"{len(part):,} {name}" for name, part in parts.items())])
+    shown = [f"{len(part):,} {name}" for name, part in parts.items()]
+    if group:
+        counts = [dataset.table[group[0]][part].n_unique() for part in parts.values()]
+        shown = [f"{one} ({count:,})" for one, count in zip(shown, counts, strict=True)]
+    return ", ".join([rows, *shown])

@@ -15,6 +15,7 @@ from coldstart.model_card._limitations import limitations
 from coldstart.model_card._reproduce import origin, reproduce
 from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
+from coldstart.train._clusters import count_clusters
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._slices import LEAST_RARER, LEAST_ROWS, predict_out_of_time, worst_slices
@@ -98,6 +99,8 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     """Compare all metrics with those of the baselines."""
     found, name = manifest.metrics, manifest.metrics["primary"]
     low, high = found["interval"]
+    units = f" ({found['units']})" if found.get("units") else ""
+    what = "these" if units else "the test rows"
     beside = {
         "model": found["test"],
         f"single-feature baseline ({code(found['column']['name'])})": found["column"],
@@ -107,9 +110,9 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     beside["dummy baseline"] = found["baseline"]
     rows = [[one, *(number(values[one]) for values in beside.values())] for one in found["test"]]
     return [
-        f"On {len(held.target):,} test rows, {name} is {number(found['test'][name])} (95% CI "
-        f"{number(low)}–{number(high)}, a jackknife of the test rows: it does not cover the choice "
-        "of the training rows). "
+        f"On {len(held.target):,} test rows{units}, {name} is {number(found['test'][name])} "
+        f"(95% CI {number(low)}–{number(high)}, a jackknife of {what}: it does not cover the "
+        "choice of the training rows). "
         f"On the validation rows, which chose the model, it is {number(found['validation'])}. The "
         "test rows also decide in the promotion gate, so after many promotions this score is "
         "slightly optimistic.",
@@ -238,11 +241,12 @@ def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor
         return []
     name = manifest.metrics["primary"]
     low, high = interval(held)
+    units = count_clusters(dataset, held.rows)
     return [
-        f"{len(held.rows):,} rows are in no other part. On them {name} is "
-        f"{number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows it is "
-        f"{number(manifest.metrics['test'][name])}. `make monitor PART=out_of_time` shows which "
-        "columns have drifted."
+        f"{len(held.rows):,} rows{f' ({units})' * bool(units)} are in no other part. On them "
+        f"{name} is {number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows "
+        f"it is {number(manifest.metrics['test'][name])}. `make monitor PART=out_of_time` shows "
+        "which columns have drifted."
     ]
 
 

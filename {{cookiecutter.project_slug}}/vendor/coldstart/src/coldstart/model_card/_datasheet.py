@@ -25,8 +25,11 @@ def data(dataset: Dataset, manifest: Manifest) -> list[str]:
     files = [chosen["table"], *(join["file"] for join in chosen["joins"])]
     pages = " and ".join(f"`{page}`" for page in PAGES if Path(page).is_file())
     about = f" Description: {pages}." if pages else ""
-    lines = [f"{len(dataset.table):,} rows from {', '.join(map(code, files))}.{about}", ""]
     time, group = contract.names("time"), contract.names("group")
+    rows = f"{len(dataset.table):,} rows"
+    if group:
+        rows += f" ({dataset.table[group[0]].n_unique():,} groups of {code(group[0])})"
+    lines = [f"{rows} from {', '.join(map(code, files))}.{about}", ""]
     if time:
         how = f"by {code(time[0])}: later rows evaluate what was fitted on earlier ones"
     elif group:
@@ -53,9 +56,12 @@ def data(dataset: Dataset, manifest: Manifest) -> list[str]:
 def parts(dataset: Dataset) -> list[str]:
     """Return the single split as a table."""
     time, classes = dataset.contract.names("time"), dataset.classes
+    group = dataset.contract.names("group")
     rows = []
     for name, part in dataset.splits[0].parts().items():
         row = [name, f"{len(part):,}"]
+        if group:
+            row.append(f"{dataset.table[group[0]][part].n_unique():,}")
         if time:
             days = dataset.table[time[0]][part].dt.date()
             row += [str(days.min()), str(days.max())]
@@ -65,7 +71,8 @@ def parts(dataset: Dataset) -> list[str]:
             row.append(number(float(np.mean(dataset.target(part)))))
         rows.append(row)
     last = {0: ["mean of the target"], 2: [code(classes[1])] if classes else []}
-    heads = ["part", "rows", *(["from", "to"] if time else []), *last.get(len(classes), [])]
+    by = ["from", "to"] if time else ["groups"] if group else []
+    heads = ["part", "rows", *by, *last.get(len(classes), [])]
     return table(heads, rows)
 
 

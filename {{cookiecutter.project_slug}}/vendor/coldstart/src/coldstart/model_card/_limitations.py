@@ -9,8 +9,9 @@ from coldstart._markdown import code, percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.data._dataset import Dataset
 from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._part_shift import part_shift
 from coldstart.train._slices import rarer
-from coldstart.train._summary import FEW
+from coldstart.train._summary import FEW, few_groups
 
 OFTEN = 0.3  # share of missing values that is worth a word
 RARE = 0.05  # share of a class
@@ -26,12 +27,19 @@ def limitations(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) 
     elif low <= metrics["column"][name]:
         column = code(metrics["column"]["name"])
         said.append(f"It is not significantly better than the single-feature baseline ({column}).")
-    if len(held.target) < FEW:
+    if len(held.target) < FEW or few_groups(held):
+        units = f" ({metrics['units']})" if metrics.get("units") else ""
         said.append(
-            f"Only {len(held.target)} rows evaluate it: treat the score as a rough estimate."
+            f"Only {len(held.target):,} rows{units} evaluate it: treat the score as a rough "
+            "estimate."
         )
     elif len(dataset.classes) == 2 and (few := rarer(held.target)) < FEW:
         said.append(f"The rarer class has {few} test rows: treat the score as a rough estimate.")
+    if shift := part_shift(dataset):
+        said.append(
+            f"Validation and test rows differ: {shift}. The model was chosen on the first, and may "
+            "not be the best on the second."
+        )
     if time := contract.names("time"):
         last = dataset.table[time[0]][dataset.fitting_rows].dt.date().max()
         said.append(f"The rows it was fitted on end on {last!s}. Later changes are unknown to it.")

@@ -16,6 +16,7 @@ from coldstart.monitor._outcomes import (
     LiveMetrics,
     Outcomes,
     explain_new_classes,
+    explain_units,
     measure_outcomes,
 )
 from coldstart.monitor._rows import (
@@ -119,7 +120,7 @@ def compare(
             extremes = some[TIME].drop_nulls()
             times = sorted([*times, *extremes.sort()[[0, -1]]]) if len(extremes) else times
         if outcomes is None and contract.target in some.columns:
-            outcomes = Outcomes(contract.target)
+            outcomes = Outcomes(contract.target, contract.names("group"))
         if outcomes:
             outcomes.add(some)
     if not total:
@@ -135,6 +136,7 @@ def compare(
             *notes,
             *outcomes.notes,
             *explain_new_classes(joined, contract, predictor.manifest),
+            *explain_units(joined, contract),
         ]
     found = Comparison(
         predictor=predictor,

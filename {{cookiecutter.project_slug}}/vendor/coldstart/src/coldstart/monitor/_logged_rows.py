@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from coldstart.batch import ROWS
 from coldstart.bundle._predictor import BundlePredictor
+from coldstart.contract.columns import BaseColumn, Category, Number, Text
 from coldstart.data.reading._raw import UNREADABLE
 from coldstart.errors import UserError
 from coldstart.monitor._rows import (
@@ -114,19 +115,23 @@ class LoggedRows:
         counts = table[WHY].drop_nulls().value_counts()
         if REF not in table.columns:  # a log from before there was one
             table = table.with_columns(pl.lit(None, pl.String).alias(REF))
+        columns = self.predictor.contract.features
         values = [
-            pl.col(name).cast(type_, strict=False)
+            as_predicted(columns[name], pl.col(name).cast(type_, strict=False), type_)
             for name, type_ in types.items()
             if name in table.columns
         ]
-        texts = pl.col(pl.String).replace("", None)  # empty is missing, as it is to a model
         predicted = [LABEL, PREDICTION] if self.predictor.manifest.classes else [PREDICTION]
         selected = table.filter(pl.col(WHY).is_null()).select(
             REQUEST, pl.col(ROW).cast(pl.Int32), REF, time, *predicted, *values
         )
-        selected = selected.with_columns(texts)
         self.left_out.update(dict(counts.iter_rows()))
         return selected
+
+
+def as_predicted(column: BaseColumn, values: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Return a feature as the model got it: the log has what clients sent, such as "UNKNOWN"."""
+    return column.known(values, dtype) if isinstance(column, Number | Category | Text) else values
 
 
 def concatenated(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -125,10 +125,12 @@ def summary(found: Comparison) -> list[str]:
                 f"; on the test set {number(live.tested[live.primary])} "
                 f"(95% CI {number(then_low)} to {number(then_high)})"
             )
+        units = f" ({live.units})" if live.units else ""
         lines.append(
-            f"{live.primary} on {live.rows:,} known outcomes: "
+            f"{live.primary} on {live.rows:,} known outcomes{units}: "
             f"{number(live.metrics[live.primary])} (95% CI {number(low)} to {number(high)}){tested}"
         )
+        lines += live.explain_prevalence()
     verdict = "drift: " + "; ".join(found.reasons) if found.reasons else "no drift"
     return [*lines, verdict]
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from coldstart._markdown import percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.contract._contract import Contract
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
 from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, TIME
-from coldstart.train._evaluation import HeldOutPredictions, measure, primary, score
-from coldstart.train._intervals import interval
+from coldstart.train._clusters import describe_units, group_numbers, time_blocks
+from coldstart.train._evaluation import HeldOutPredictions, measure, primary
+from coldstart.train._intervals import interval, weighted_score
+from coldstart.train._summary import number
 
 FEW = 30  # outcomes, below which there is no conclusion
 MAX_OUTCOMES = 100_000  # that are measured; of more a random sample is
@@ -31,15 +34,19 @@ class Outcomes:
     ----------
     target : str
         Name of the target.
+    group : list of str
+        The column that rows are split by group of, if there is one.
     keys : list of str
         Columns of the prediction log by which outcomes are joined.
     table : DataFrame
-        The keys and the target; each key once. Empty where the rows bring their outcomes.
+        The keys, the target and, where the file has it, the group; each key once. Empty where the
+        rows bring their outcomes.
     notes : list of str
         What the reader should know of the file.
     """
 
     target: str
+    group: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=lambda: [REQUEST, ROW])
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
     notes: list[str] = field(default_factory=list)
@@ -73,8 +80,14 @@ class Outcomes:
                     "X-Request-Id) and, for requests of several rows, row (from 0); or ref (which "
                     f"you sent with the rows); and {target}"
                 )
-        column = contract.columns[target].model_copy(update={"nullable": True})
-        validator = TableValidator({target: column})
+        group = contract.names("group")
+        validator = TableValidator(
+            {
+                name: contract.columns[name].model_copy(update={"nullable": True})
+                for name in (target, *group)
+                if name in names
+            }
+        )
         row = pl.col("row").cast(pl.Int32, strict=False) if "row" in names else pl.lit(0, pl.Int32)
         keys = [pl.col("request").cast(pl.String).alias(REQUEST), row.alias(ROW)]
         if by_ref:
@@ -84,8 +97,8 @@ class Outcomes:
         validator.check(raw.locate)
         if not by_ref and table[ROW].null_count():
             raise UserError(f"{file}: a row is not a whole number; rows of a request count from 0")
-        outcomes = cls(target, [REF] if by_ref else [REQUEST, ROW])
-        known = table.drop_nulls()
+        outcomes = cls(target, group, [REF] if by_ref else [REQUEST, ROW])
+        known = table.drop_nulls([*outcomes.keys, target])
         outcomes.table = known.unique(outcomes.keys, keep="last", maintain_order=True)
         if unknown := len(table) - len(known):
             outcomes.notes.append(f"{unknown:,} line(s) of {file} have no outcome yet")
@@ -97,7 +110,8 @@ class Outcomes:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Join the outcomes of some rows."""
-        wanted = [name for name in (TIME, LABEL, PREDICTION) if name in rows.columns]
+        wanted = [TIME, LABEL, PREDICTION, *(self.group if self.target in rows.columns else [])]
+        wanted = [name for name in wanted if name in rows.columns]
         if self.target in rows.columns:  # of a file, which brings them
             self.found.append(rows.drop_nulls(self.target).select(*wanted, self.target))
         else:
@@ -129,6 +143,39 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class WeightedScore:
+    """Average precision of outcomes that are weighted to the prevalence of the test set.
+
+    It falls with the prevalence alone, for the same model: of the rows that are predicted to be of
+    a rarer class, more are not.
+
+    Attributes
+    ----------
+    label : str
+        The second class.
+    prevalence, tested_prevalence : float
+        Its share among the outcomes, and in the test set.
+    value : float
+        The metric with weights.
+    interval : tuple of two floats
+        Its 95% confidence interval.
+    """
+
+    label: str
+    prevalence: float
+    tested_prevalence: float
+    value: float
+    interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, held: HeldOutPredictions, label: str, tested_prevalence: float) -> WeightedScore:
+        """Weight predictions with outcomes of both classes."""
+        value = float(weighted_score(held, np.ones((1, len(held.rows))), tested_prevalence)[0])
+        low_high = interval(held, prevalence=tested_prevalence)
+        return cls(label, float(np.mean(held.target == 1)), tested_prevalence, value, low_high)
+
+
+@dataclass(frozen=True)
 class LiveMetrics:
     """Metrics of the predictions whose outcome is known.
 
@@ -145,7 +192,14 @@ class LiveMetrics:
     tested, tested_interval : dict and tuple, optional
         Those of the test set; None if the bundle has none.
     periods : list of tuple
-        Start, number of outcomes and primary metric of each week or month.
+        Start, number of outcomes and primary metric of each week or month; at the prevalence of the
+        test set, if the rows are weighted to it.
+    units : str
+        How many groups or blocks of time the outcomes are in; empty if each row is a unit.
+    weighted : WeightedScore, optional
+        For two classes, the metric at the prevalence of the test set.
+    conclusive : bool
+        Whether the outcomes can show that the predictions got worse.
     """
 
     primary: str
@@ -155,13 +209,31 @@ class LiveMetrics:
     tested: dict[str, float] | None
     tested_interval: tuple[float, float] | None
     periods: list[tuple[str, int, float]]
+    units: str = ""
+    weighted: WeightedScore | None = None
+    conclusive: bool = True
 
     @property
     def is_worse(self) -> bool:
-        """Whether the whole interval lies below that of the test set."""
-        if self.tested_interval is None or self.rows < FEW:
+        """Whether the whole interval lies below that of the test set, at its prevalence."""
+        if self.tested_interval is None or self.rows < FEW or not self.conclusive:
             return False
-        return self.interval[1] < self.tested_interval[0]
+        now = self.weighted.interval if self.weighted else self.interval
+        return now[1] < self.tested_interval[0]
+
+    def explain_prevalence(self) -> list[str]:
+        """Return a line if the outcomes have another prevalence than the test set."""
+        if self.weighted is None:
+            return []
+        now, then = percent(self.weighted.prevalence), percent(self.weighted.tested_prevalence)
+        if now == then:
+            return []
+        low, high = self.weighted.interval
+        return [
+            f"{self.weighted.label!r} is {now} of the outcomes and {then} of the test set, which "
+            f"alone changes {self.primary}: weighted to {then}, it is "
+            f"{number(self.weighted.value)} (95% CI {number(low)} to {number(high)})"
+        ]
 
 
 def measure_outcomes(
@@ -186,7 +258,7 @@ def measure_outcomes(
     if joined.is_empty():
         return None
     classes, target = manifest.classes, contract.target
-    held = as_held_out(joined, target, classes)
+    held = replace(as_held_out(joined, target, classes), groups=units(joined, contract))
     name = primary(len(classes))
     metrics = measure(held.target, held.prediction[0], held.labels[0])
     if classes:
@@ -197,6 +269,9 @@ def measure_outcomes(
         metrics = {name: metrics[name] for name in ("f1_macro", "accuracy")}
     tested: dict[str, Any] = manifest.metrics
     low, high = interval(held) if len(joined) > 1 else (metrics[name], metrics[name])
+    weighted, both = None, len(np.unique(held.target)) == 2
+    if "prevalence" in tested and both:
+        weighted = WeightedScore.of(held, classes[1], tested["prevalence"])
     return LiveMetrics(
         name,
         len(joined),
@@ -204,8 +279,32 @@ def measure_outcomes(
         (low, high),
         tested.get("test"),
         tuple(tested["interval"]) if "interval" in tested else None,
-        over_time(joined, held),
+        over_time(joined, held, weighted.tested_prevalence if weighted else None),
+        describe_units(held.groups, contract),
+        weighted,
+        conclusive=both or len(classes) != 2,
     )
+
+
+def units(joined: pl.DataFrame, contract: Contract) -> np.ndarray | None:
+    """Return the group or the block of time of each outcome, if rows are split by one."""
+    group = contract.names("group")
+    if group and group[0] in joined.columns:
+        return group_numbers(joined[group[0]])
+    if contract.names("time") and TIME in joined.columns:
+        return time_blocks(joined[TIME])
+    return None
+
+
+def explain_units(joined: pl.DataFrame, contract: Contract) -> list[str]:
+    """Return a line if the interval is by row, although the rows were split by group."""
+    group = contract.names("group")
+    if not group or group[0] in joined.columns:
+        return []
+    return [
+        f"the 95% CI is by row, and too narrow where rows of one {group[0]} are alike: add the "
+        f"column {group[0]} to the outcomes"
+    ]
 
 
 def explain_new_classes(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> list[str]:
@@ -246,7 +345,9 @@ def as_held_out(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOu
     return HeldOutPredictions(rows, true, probabilities[None], labels[None])
 
 
-def over_time(joined: pl.DataFrame, held: HeldOutPredictions) -> list[tuple[str, int, float]]:
+def over_time(
+    joined: pl.DataFrame, held: HeldOutPredictions, prevalence: float | None = None
+) -> list[tuple[str, int, float]]:
     """Return the primary metric of each week, or of each month of a longer time."""
     if TIME not in joined.columns:
         return []
@@ -258,6 +359,6 @@ def over_time(joined: pl.DataFrame, held: HeldOutPredictions) -> list[tuple[str,
     for start in starts.drop_nulls().unique().sort():
         among = held[(starts == start).fill_null(False).to_numpy()]
         name = f"{start:%Y-%m-%d}" if by_week else f"{start:%Y-%m}"
-        value = score(among.target, among.prediction[0], among.labels[0])
+        value = float(weighted_score(among, np.ones((1, len(among.rows))), prevalence)[0])
         periods.append((name, len(among.target), value))
     return periods

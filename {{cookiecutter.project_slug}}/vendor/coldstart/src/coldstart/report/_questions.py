@@ -137,7 +137,8 @@ def baselines(facts: ChampionFacts) -> str:
 def interval(facts: ChampionFacts) -> str:
     """Give the interval of the score."""
     low, high = facts.metrics["interval"]
-    return f"{facts.score('test')} (95% CI {number(low)} to {number(high)})."
+    units = f"; the test rows are {facts.metrics['units']}" if facts.metrics.get("units") else ""
+    return f"{facts.score('test')} (95% CI {number(low)} to {number(high)}{units})."
 
 
 def chosen(facts: ChampionFacts) -> str:

@@ -132,8 +132,9 @@ def conclusion(versions: Versions, champion: str, tested: int) -> str:
     best = versions[champion]
     metrics = best.manifest.metrics
     name, (low, high) = metrics["primary"], metrics["interval"]
+    units = f" ({metrics['units']})" if metrics.get("units") else ""
     sentences = [
-        f"On {tested:,} test rows the champion, {best.manifest.family}, has {SHOWN[name]} "
+        f"On {tested:,} test rows{units} the champion, {best.manifest.family}, has {SHOWN[name]} "
         f"{number(metrics['test'][name])} ({between(low, high)})."
     ]
     groups: dict[str, list[str]] = {"better": [], "worse": [], "level": []}

@@ -7,6 +7,7 @@ from coldstart.train._features import FrequentCategories, RobustNumbers, text_fe
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import exported, predict_test_rows, predict_validation_rows
 from coldstart.train._horizon import evaluate_horizon
+from coldstart.train._part_shift import warn_of_shift
 from coldstart.train._plots import draw, importance
 from coldstart.train._queue import TrainingQueue
 from coldstart.train._summary import print_results
@@ -34,4 +35,5 @@ __all__ = [
     "print_results",
     "text_features",
     "validate_families",
+    "warn_of_shift",
 ]

@@ -16,17 +16,20 @@ from coldstart.bundle._predictor import align
 from coldstart.contract._contract import feature_slices
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
+from coldstart.train._clusters import count_clusters
 from coldstart.train._evaluation import HeldOutPredictions, primary
 from coldstart.train._features import WORDS
 from coldstart.train._folds import (
     Fit,
     Predict,
+    inner_folds,
+    predict_folds,
     predict_test_rows,
     predict_validation_rows,
     train_and_validation_rows,
 )
 from coldstart.train._horizon import ForecastPaths, forecast_paths
-from coldstart.train._intervals import interval
+from coldstart.train._intervals import LEVEL, interval
 
 ROWS, COLUMNS = 5_000, 200  # maximum for the single-feature baselines
 DRAWS = 5
@@ -41,8 +44,8 @@ class Baselines:
     dummy : HeldOutPredictions
         The dummy baseline: the frequencies of the classes, or the mean.
     columns : dict of str to float
-        Validation score of each single-feature baseline, the best first; at most `COLUMNS` features
-        are tried.
+        Score of each single-feature baseline in cross-validation without the test rows, the best
+        first; at most `COLUMNS` features are tried.
     column : HeldOutPredictions
         The best single-feature baseline, a small tree.
     naive : HeldOutPredictions or None
@@ -50,6 +53,11 @@ class Baselines:
     paths : ForecastPaths or None
         The forecasts of several steps to evaluate, with the naive ones. None if the target has no
         lags.
+    significant : bool
+        Whether the best column is significantly better than the dummy baseline in that
+        cross-validation, at a level of 95% for all columns together (Bonferroni).
+    units : str
+        How many groups or blocks of time the test rows are in; empty if each row is a unit.
     """
 
     dummy: HeldOutPredictions
@@ -57,6 +65,26 @@ class Baselines:
     column: HeldOutPredictions
     naive: HeldOutPredictions | None
     paths: ForecastPaths | None = None
+    significant: bool = True
+    units: str = ""
+
+    def best_column(self) -> str:
+        """Return which single column is the best, or that none is better than the dummy baseline.
+
+        Returns
+        -------
+        str
+            A line to print.
+        """
+        name, score = next(iter(self.columns.items()))
+        if self.significant:
+            return f"{name} is the best single column"
+        classes = self.dummy.prediction.shape[2]
+        metric = primary(0 if classes == 1 else classes)
+        return (
+            "no single column is significantly better than the dummy baseline; the best of "
+            f"{len(self.columns)} is {name} ({metric} {score:.3f} in cross-validation)"
+        )
 
 
 def evaluate_baselines(dataset: Dataset) -> Baselines:
@@ -73,31 +101,40 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
         Their test predictions.
     """
     alone = {name: single_column(dataset, name) for name in candidates(dataset)}
-    validated = {name: predict_validation_rows(dataset, fit) for name, fit in alone.items()}
+    folds = inner_folds(dataset)
+    validated = {name: predict_folds(dataset, fit, folds) for name, fit in alone.items()}
     scores = {name: predictions.score() for name, predictions in validated.items()}
     columns = dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
     best = next(iter(columns))
+    chance = drawn(predict_folds(dataset, dummy(dataset), folds))
+    lowest = interval(validated[best], chance, level=1 - (1 - LEVEL) / len(columns))[0]
     return Baselines(
         dummy=guesses(dataset),
         columns=columns,
         column=predict_test_rows(dataset, alone[best], validated[best]),
         naive=naive(dataset),
         paths=forecast_paths(dataset),
+        significant=lowest > 0,
+        units=count_clusters(dataset, dataset.test_rows),
     )
 
 
 def guesses(dataset: Dataset) -> HeldOutPredictions:
-    """Predict the test rows with the dummy baseline.
+    """Predict the test rows with the dummy baseline."""
+    fit = dummy(dataset)
+    return drawn(predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit)))
+
+
+def drawn(test: HeldOutPredictions) -> HeldOutPredictions:
+    """Choose the classes that the dummy baseline predicts.
 
     Of two classes the more frequent one is predicted. Of more, the predicted ones are drawn with
     the classes' frequencies, several times: always predicting the most frequent class has a lower
     mean F1 than any such draw.
     """
-    fit = dummy(dataset)
-    test = predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit))
-    if not dataset.classes:
+    if (classes := test.prediction.shape[2]) == 1:
         return test
-    if len(dataset.classes) == 2:
+    if classes == 2:
         labels = test.prediction.argmax(axis=2)
         return replace(test, labels=labels)
     prediction = np.repeat(test.prediction, DRAWS, axis=0)
@@ -141,8 +178,7 @@ def single_column(dataset: Dataset, name: str) -> Fit:
     """Fit a tree of at most eight leaves to one column."""
     contract, classes = dataset.contract, len(dataset.classes)
     matrix = contract.features[name].matrix
-    values = getattr(dataset.features(np.arange(len(dataset.table))), matrix)
-    values = values[:, feature_slices(contract)[name]]
+    values = getattr(dataset.encoded, matrix)[:, feature_slices(contract)[name]]
     kind = DecisionTreeClassifier if classes else DecisionTreeRegressor
 
     def fit(rows: np.ndarray) -> Predict:
@@ -219,8 +255,9 @@ def evaluate(
     -------
     dict
         `primary`, the name of the metric that models are compared by; `test`, all metrics;
-        `interval`, the 95% confidence interval of the primary one; `baseline`, `column` and
-        `naive`, the metrics of the baselines.
+        `interval`, the 95% confidence interval of the primary one; `units`, how many groups or
+        blocks of time that is of; `baseline`, `column` and `naive`, the metrics of the baselines;
+        `prevalence`, the share of the second of two classes.
 
     Raises
     ------
@@ -232,9 +269,12 @@ def evaluate(
         "primary": name,
         "test": test.measure(),
         "interval": interval(test, seed=seed),
+        "units": baselines.units,
         "baseline": baselines.dummy.measure(),
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }
+    if test.prediction.shape[2] == 2:
+        metrics["prevalence"] = float(np.mean(test.target == 1))
     if baselines.naive:
         metrics["naive"] = baselines.naive.measure()
     found = metrics["test"][name]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import polars as pl
 
+from coldstart._markdown import code
+from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
 
 MIN_BLOCKS = 5
@@ -39,20 +42,40 @@ def clusters(dataset: Dataset, rows: np.ndarray) -> np.ndarray | None:
     """
     group, time = dataset.contract.names("group"), dataset.contract.names("time")
     if group:
-        numbers: np.ndarray = dataset.table[group[0]][rows].rank("dense").cast(int).to_numpy()
-        return numbers
-    if time and len(rows):
-        rank = dataset.table[time[0]][rows].rank("dense").cast(int).to_numpy() - 1
-        times = int(rank.max()) + 1
-        if times > 1:
-            blocks = max(times // math.ceil(times ** (1 / 3)), min(times, MIN_BLOCKS))
-            in_block: np.ndarray = rank * blocks // times
-            return in_block
-    return None
+        return group_numbers(dataset.table[group[0]][rows])
+    return time_blocks(dataset.table[time[0]][rows]) if time else None
+
+
+def group_numbers(values: pl.Series) -> np.ndarray:
+    """Return the number of each row's group, shape (n,); a row without one is one of its own."""
+    numbers = values.rank("dense").fill_null(0).cast(int).to_numpy().copy()
+    alone = values.is_null().to_numpy()
+    numbers[alone] = len(values) + 1 + np.arange(np.count_nonzero(alone))
+    return numbers
+
+
+def time_blocks(values: pl.Series) -> np.ndarray | None:
+    """Return the number of each row's block of time, shape (n,); None for a single time."""
+    rank = values.rank("dense").fill_null(1).cast(int).to_numpy() - 1
+    times = int(rank.max(initial=0)) + 1
+    if times == 1:
+        return None
+    blocks = max(times // math.ceil(times ** (1 / 3)), min(times, MIN_BLOCKS))
+    numbers: np.ndarray = rank * blocks // times
+    return numbers
+
+
+def describe_units(units: np.ndarray | None, contract: Contract) -> str:
+    """Return how many groups or blocks there are, in words; empty if each row is a unit."""
+    if units is None:
+        return ""
+    group, time = contract.names("group"), contract.names("time")
+    what = f"groups of {code(group[0])}" if group else f"blocks of {code(time[0])}"
+    return f"{len(np.unique(units)):,} {what}"
 
 
 def count_clusters(dataset: Dataset, rows: np.ndarray) -> str:
-    """Return how many groups or blocks the rows are in, in words; empty if rows are units.
+    """Return how many groups or blocks the rows are in, in words; empty if each is a unit.
 
     Parameters
     ----------
@@ -64,12 +87,6 @@ def count_clusters(dataset: Dataset, rows: np.ndarray) -> str:
     Returns
     -------
     str
-        Such as "47 groups of patient".
+        Such as "47 groups of `patient`".
     """
-    units = clusters(dataset, rows)
-    if units is None:
-        return ""
-    count = len(np.unique(units))
-    if group := dataset.contract.names("group"):
-        return f"{count:,} groups of {group[0]}"
-    return f"{count:,} blocks of {dataset.contract.names('time')[0]}"
+    return describe_units(clusters(dataset, rows), dataset.contract)

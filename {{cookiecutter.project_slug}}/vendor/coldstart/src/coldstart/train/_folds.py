@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.model_selection import TimeSeriesSplit
 
 from coldstart.bundle._predictor import BundlePredictor, to_labels
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import Dataset
-from coldstart.data._splitting import Split
+from coldstart.data._splitting import FOLDS, TEST, Split, cross_validation, strata
 from coldstart.train._clusters import clusters
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once, tune_threshold
 
@@ -44,6 +45,8 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
 Fit = Callable[[np.ndarray], Predict]
 """Row numbers to fit on, to a function that predicts others."""
+Folds = list[tuple[np.ndarray, np.ndarray]]
+"""Pairs of row numbers: to fit on, and to predict."""
 
 
 def train_and_validation_rows(division: Split) -> np.ndarray:
@@ -67,15 +70,50 @@ def predict_validation_rows(dataset: Dataset, fit: Fit) -> HeldOutPredictions:
     HeldOutPredictions
         The predictions, with labels by the threshold or the weights that maximize F1 on them.
     """
-    rows = np.concatenate([division.validation for division in dataset.splits])
-    prediction = np.vstack(
-        [fit(division.train)(division.validation) for division in dataset.splits]
+    return predict_folds(
+        dataset, fit, [(division.train, division.validation) for division in dataset.splits]
     )
+
+
+def predict_folds(dataset: Dataset, fit: Fit, folds: Folds) -> HeldOutPredictions:
+    """Predict the second rows of each fold by a model fitted on the first; see above."""
+    rows = np.concatenate([held_out for _, held_out in folds])
+    prediction = np.vstack([fit(fitted)(held_out) for fitted, held_out in folds])
     target = dataset.target(rows)
     units = clusters(dataset, rows)
-    if units is None and len(dataset.splits) > 1:
-        units = rows  # of which each is predicted several times
+    if units is None and len(np.unique(rows)) < len(rows):
+        units = rows  # of which some are predicted several times
     return held_out_once(rows, target, prediction, units, **tune_threshold(target, prediction))
+
+
+def inner_folds(dataset: Dataset) -> Folds:
+    """Return folds of the rows that are not tested, divided as the table is.
+
+    With several splits these are their training and validation rows. Of a single split, the rows
+    of both are divided into five: by time with a column `time`, else at random, with all rows of a
+    group in the same fold.
+
+    Returns
+    -------
+    list of pairs of ndarray of int
+        Rows to fit on, and rows to predict.
+    """
+    whole = [(division.train, division.validation) for division in dataset.splits]
+    if len(whole) > 1:
+        return whole
+    contract, rows = dataset.contract, train_and_validation_rows(dataset.splits[0])
+    if time := contract.names("time"):
+        rank = dataset.table[time[0]][rows].rank("dense").cast(int).to_numpy() - 1
+        times = np.arange(rank.max() + 1)
+        if len(times) <= FOLDS:
+            return whole
+        parts = TimeSeriesSplit(FOLDS).split(times)
+        return [(rows[np.isin(rank, a)], rows[np.isin(rank, b)]) for a, b in parts]
+    units = clusters(dataset, rows)
+    label = strata(dataset.table[contract.target][rows], contract)
+    unit = np.arange(len(rows)) if units is None else units
+    divided = cross_validation(label, unit, np.random.default_rng(0))
+    return [(rows[part != TEST], rows[part == TEST]) for part in divided]
 
 
 def predict_test_rows(

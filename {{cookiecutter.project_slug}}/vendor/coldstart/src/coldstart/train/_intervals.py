@@ -21,8 +21,9 @@ def interval(
     other: HeldOutPredictions | None = None,
     seed: int = 0,
     prevalence: float | None = None,
+    level: float = LEVEL,
 ) -> tuple[float, float]:
-    """Return the 95% confidence interval of the primary metric, over the tested units.
+    """Return the confidence interval of the primary metric, over the tested units.
 
     With predictions of the same rows by another model, the interval is that of the difference: the
     first model's metric less the other one's.
@@ -38,6 +39,8 @@ def interval(
     prevalence : float, optional
         Share of the second of two classes that the metric is computed for, by weighting the rows.
         By default the share that these rows have.
+    level : float, default=0.95
+        Confidence level.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def interval(
     if other is not None:
         left_out = left_out - weighted_score(other, weights, prevalence)
         value, scale = left_out[0], "plain"
-    return from_left_out(value, left_out[1:], scale)
+    return from_left_out(value, left_out[1:], scale, level)
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
@@ -89,13 +92,15 @@ def leave_out(units: np.ndarray, seed: int) -> np.ndarray:
     return kept
 
 
-def from_left_out(value: float, left_out: np.ndarray, scale: str) -> tuple[float, float]:
+def from_left_out(
+    value: float, left_out: np.ndarray, scale: str, level: float = LEVEL
+) -> tuple[float, float]:
     """Return the interval of a value, from those without each unit."""
     count = len(left_out)
     if count < 2:
         return float(value), float(value)
     error = np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2))
-    reach = students_t.ppf((1 + LEVEL) / 2, count - 1) * error * np.array([-1.0, 1.0])
+    reach = students_t.ppf((1 + level) / 2, count - 1) * error * np.array([-1.0, 1.0])
     if scale == "bounded":
         if 1e-9 < value < 1 - 1e-9:
             odds = np.log(value / (1 - value)) + reach / (value * (1 - value))

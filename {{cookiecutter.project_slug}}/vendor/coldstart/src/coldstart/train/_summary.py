@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from coldstart.train._baselines import Baselines
+from coldstart.train._evaluation import HeldOutPredictions
 
 SHOWN = {
     "average_precision": "AP",
@@ -22,6 +23,7 @@ SHOWN = {
 }
 NAIVE = {"naive": "naive forecast", "seasonal_naive": "seasonal naive forecast"}
 FEW = 200  # rows below which a score is a rough estimate
+FEW_GROUPS = 20  # of rows that are not independent: the same, where a block of time is a group
 IMPLAUSIBLE = {"roc_auc": 0.995, "r2": 0.999, "accuracy": 0.999}
 
 
@@ -133,8 +135,8 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
     """Return lines that compare the best model with the baselines."""
     metrics = next(iter(models.values()))
     name, (low, high) = metrics["primary"], metrics["interval"]
-    rows = len(baselines.dummy.target)
-    lines = []
+    rows, units = len(baselines.dummy.target), baselines.units
+    lines = [f"the 95% CI is over {units} ({rows:,} test rows)"] if units else []
     if all(each["interval"][0] <= each["baseline"][name] for each in models.values()):
         lines.append(
             "no signal: no model is significantly better than the dummy baseline; these columns "
@@ -146,12 +148,17 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
         )
     if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
         lines.append("the seasonal naive forecast is as good as the best model")
-    if rows < FEW:
+    if rows < FEW or few_groups(baselines.dummy):
         lines.append(
-            f"{rows} rows: the 95% CI is {number(low)}–{number(high)}; "
+            f"{rows} rows{f', {units}' * bool(units)}: the 95% CI is {number(low)}–{number(high)}; "
             "treat the score as a rough estimate"
         )
     return lines
+
+
+def few_groups(held: HeldOutPredictions) -> bool:
+    """Return whether the rows are of so few groups that a score is a rough estimate."""
+    return held.groups is not None and len(np.unique(held.groups)) < FEW_GROUPS
 
 
 def horizon_verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:

@@ -85,7 +85,8 @@ def draft(
         )
     target = find_target(target, names)
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
-    found = profile_table(raw, target)
+    decided = {name: str(one.get("role", "feature")) for name, one in kept.items()}
+    found = profile_table(raw, target, decided)
     keep_user_choices(found, kept)
 
     other_target = before not in (None, target)
@@ -186,7 +187,8 @@ def print_summary(
     if best:
         strongest = ", ".join(f"{name} {score:.3f}" for name, score in best)
         print(
-            f"\nStrongest single features ({findings.metric}): {strongest}; "
+            f"\nStrongest single features ({findings.metric}"
+            f"{f', by {findings.group}' * bool(findings.group)}): {strongest}; "
             f"together {findings.together:.3f}"
         )
     if kept:

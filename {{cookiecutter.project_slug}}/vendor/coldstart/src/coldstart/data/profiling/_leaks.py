@@ -31,13 +31,23 @@ VAGUE = vocabulary(
 )
 
 
-def find_leaks(profiles: Mapping[str, ColumnProfile], target_profile: ColumnProfile) -> Findings:
-    """Score every feature, and separate leaks from strong columns."""
+def find_leaks(
+    profiles: Mapping[str, ColumnProfile],
+    target_profile: ColumnProfile,
+    group: ColumnProfile | None = None,
+) -> Findings:
+    """Score every feature, and separate leaks from strong columns.
+
+    If rows are split by a group, a row is scored by rows of other groups.
+    """
     labelled = target_profile.values.is_not_null().arg_true().to_numpy()
     rows = np.sort(np.random.default_rng(0).permutation(labelled)[:ROWS])
     values = target_profile.values[rows]
-    target = Target.of(values)
-    found = Findings(metric=target.metric)
+    groups = None
+    if group is not None:
+        groups = group.values[rows].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    target = Target.of(values, groups)
+    found = Findings(metric=target.metric, group=group.name if group else "")
     columns = {
         name: profile.values[rows]
         for name, profile in profiles.items()

@@ -127,6 +127,8 @@ class Findings:
         Columns to leave out.
     warnings : list of Leak
         Columns that are strong but plausible, and kept.
+    group : str
+        Column whose groups were kept together in cross-validation, if rows are split by group.
     """
 
     metric: str = ""
@@ -134,6 +136,7 @@ class Findings:
     together: float = 0.0
     leaks: list[Leak] = field(default_factory=list)
     warnings: list[Leak] = field(default_factory=list)
+    group: str = ""
 
 
 @dataclass

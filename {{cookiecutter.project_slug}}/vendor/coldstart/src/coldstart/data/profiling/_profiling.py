@@ -27,7 +27,9 @@ DETAIL = 200_000  # rows that are looked at in detail
 SPELLINGS = 60  # of unreadable values, in all rows
 
 
-def profile_table(raw: RawTable, target: str) -> TableProfile:
+def profile_table(
+    raw: RawTable, target: str, decided: Mapping[str, str] | None = None
+) -> TableProfile:
     """Profile a table.
 
     Parameters
@@ -36,6 +38,8 @@ def profile_table(raw: RawTable, target: str) -> TableProfile:
         The table as it is in the files.
     target : str
         Name of the target.
+    decided : mapping of str to str, optional
+        Roles that the schema has already. If one is `group`, rows are scored by that group.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def profile_table(raw: RawTable, target: str) -> TableProfile:
     own = [name for name, one in profiles.items() if one.role != "id"]
     found.copies = len(table) - table.select(pl.struct(own).hash()).n_unique()
     choose_split(found, full=rows == len(table))
-    detect_leaks(found)
+    detect_leaks(found, decided or {})
     if rows == len(table):
         dry_run(found)
     ensure_a_feature(found)
@@ -177,21 +181,33 @@ def split_by_time(found: TableProfile, when: ColumnProfile) -> None:
         found.findings.leaks.append(Leak(name, float("nan"), why))
 
 
-def detect_leaks(found: TableProfile) -> None:
+def detect_leaks(found: TableProfile, decided: Mapping[str, str]) -> None:
     """Leave leaks out."""
     late = found.findings.leaks
+    group = split_group(found.profiles, decided)
     features = {
         name: one
         for name, one in found.profiles.items()
-        if one.role == "feature" and "lag_of" not in one.settings
+        if one.role == "feature" and "lag_of" not in one.settings and one is not group
     }
-    found.findings = find_leaks(features, found.profiles[found.target])
+    found.findings = find_leaks(features, found.profiles[found.target], group)
     for leak in found.findings.leaks:
         if leak.column in found.profiles:
             found.profiles[leak.column].leave_out(
                 "ignore", leak_reason(leak, found.findings.metric)
             )
     found.findings.leaks += late
+
+
+def split_group(
+    profiles: Mapping[str, ColumnProfile], decided: Mapping[str, str]
+) -> ColumnProfile | None:
+    """Return the column that rows are split by group of: that of the schema, or of the draft."""
+    roles = {name: one.role for name, one in profiles.items()}
+    if {"time", "group"} & set(decided.values()):
+        roles = dict.fromkeys(profiles, "")
+    roles |= {name: role for name, role in decided.items() if name in profiles}
+    return next((profiles[name] for name, role in roles.items() if role == "group"), None)
 
 
 def leak_reason(leak: Leak, metric: str) -> str:

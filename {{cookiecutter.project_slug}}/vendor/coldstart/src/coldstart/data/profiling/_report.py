@@ -55,6 +55,7 @@ def write_report(found: TableProfile) -> None:
         more_roles=max(0, len(roles) - ROLES),
         reading=found.reading,
         metric=findings.metric,
+        group=findings.group,
         scored=bool(findings.alone),
         nothing=0.5 if findings.metric == "ROC AUC" else 0.0,
         together=findings.together,

@@ -33,20 +33,23 @@ class Target:
         Whether the target is a class.
     names : list of str
         Names of the classes. Empty for a numeric target.
+    groups : ndarray of shape (n,) or None
+        The group of each row, if rows are split by group.
     """
 
     shown: np.ndarray
     codes: np.ndarray
     classifies: bool
     names: list[str]
+    groups: np.ndarray | None = None
 
     @classmethod
-    def of(cls, values: pl.Series) -> Target:
+    def of(cls, values: pl.Series, groups: np.ndarray | None = None) -> Target:
         """Encode typed values, none of them missing."""
         if values.dtype.is_float():
             shown = values.to_numpy().astype(np.float64)
             tenth = (rankdata(shown, "ordinal") - 1) * 10 // max(1, len(shown))
-            return cls(shown[:, None], tenth.astype(np.int64), False, [])
+            return cls(shown[:, None], tenth.astype(np.int64), False, [], groups)
         text = values.cast(pl.String).alias("value")
         names = text.value_counts(sort=True).sort("count", "value", descending=[True, False])
         order = names["value"].to_list()
@@ -54,7 +57,7 @@ class Target:
         # Of two classes one says it all: the rarer.
         tested = [1] if len(order) == 2 else range(min(CLASSES, len(order)))
         shown = np.stack([codes == one for one in tested], axis=1).astype(np.float64)
-        return cls(shown, codes, True, order)
+        return cls(shown, codes, True, order, groups)
 
     @property
     def metric(self) -> str:
@@ -87,7 +90,16 @@ class Target:
 
     def __getitem__(self, rows: np.ndarray) -> Target:
         """Return some of the rows."""
-        return Target(self.shown[rows], self.codes[rows], self.classifies, self.names)
+        groups = None if self.groups is None else self.groups[rows]
+        return Target(self.shown[rows], self.codes[rows], self.classifies, self.names, groups)
+
+    def folds(self, count: int) -> np.ndarray:
+        """Return the number of each row's fold, shape (n,); that of a group is that of its rows."""
+        if self.groups is None:
+            return np.random.default_rng(0).permutation(len(self.codes)) % count
+        number = np.unique(self.groups, return_inverse=True)[1]
+        fold: np.ndarray = np.random.default_rng(0).permutation(number.max() + 1)[number] % count
+        return fold
 
 
 def bins(profile: ColumnProfile, values: pl.Series) -> np.ndarray:
@@ -110,7 +122,7 @@ def bins(profile: ColumnProfile, values: pl.Series) -> np.ndarray:
 def out_of_fold(codes: np.ndarray, target: Target) -> np.ndarray:
     """Predict each row by the mean of the other folds' rows of the same code, shape (n, k)."""
     n, k = target.shown.shape
-    fold = np.random.default_rng(0).permutation(n) % FOLDS
+    fold = target.folds(FOLDS)
     size = int(codes.max()) + 1
     cell = codes + size * fold
     count = np.bincount(cell, minlength=size * FOLDS).reshape(FOLDS, size).astype(np.float64)
@@ -130,7 +142,7 @@ def line_out_of_fold(quantity: np.ndarray, target: Target) -> np.ndarray:
     x = np.where(known, quantity, quantity[known].mean() if known.any() else 0.0)
     x = (x - x.mean()) / (x.std() or 1.0)
     n, k = target.shown.shape
-    fold = np.random.default_rng(0).permutation(n) % FOLDS
+    fold = target.folds(FOLDS)
 
     def rest(values: np.ndarray) -> np.ndarray:
         total: np.ndarray = np.bincount(fold, values, FOLDS)
@@ -154,7 +166,7 @@ def words_out_of_fold(texts: Sequence[str], target: Target) -> np.ndarray:
     from sklearn.linear_model import Ridge
 
     n, k = target.shown.shape
-    fold = np.random.default_rng(0).permutation(n) % 3
+    fold = target.folds(3)
     predicted = np.tile(target.shown.mean(0), (n, 1))
     try:
         weights = TfidfVectorizer(max_features=5_000, sublinear_tf=True).fit_transform(texts)
@@ -189,9 +201,11 @@ def alone(profile: ColumnProfile, values: pl.Series, target: Target) -> float:
 
 
 def together(profiles: Sequence[tuple[ColumnProfile, pl.Series]], target: Target) -> float:
-    """Score many columns together, by the out-of-bag predictions of a random forest."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    """Score many columns together, by predictions of a random forest for rows held out.
 
+    Those are out of bag, or, if rows are split by group, of other folds: out of its bag a row still
+    has rows of its own group in it.
+    """
     if not profiles or len(target.codes) < 20:
         return target.nothing
     limit = TEXT_ROWS if any(profile.type == "text" for profile, _ in profiles) else TOGETHER_ROWS
@@ -207,20 +221,36 @@ def together(profiles: Sequence[tuple[ColumnProfile, pl.Series]], target: Target
         else:
             columns.append(bins(profile, some).astype(np.float64))
     table = np.nan_to_num(np.stack(columns, axis=1)).clip(-1e30, 1e30).astype(np.float32)
-    settings = {"n_estimators": 80, "oob_score": True, "n_jobs": 2, "random_state": 0}
+    if not target.classifies:
+        return part.score(forest_predictions(table, part.shown[:, 0], part))
+    if len(np.unique(part.codes)) < 2:
+        return target.nothing
+    tested = [1] if len(target.names) == 2 else list(range(part.shown.shape[1]))
+    return part.score(np.nan_to_num(forest_predictions(table, part.codes, part)[:, tested]))
+
+
+def forest_predictions(table: np.ndarray, y: np.ndarray, target: Target) -> np.ndarray:
+    """Predict each row by trees that did not see it, shape (n, classes) or (n, 1)."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    settings = {"n_estimators": 80, "n_jobs": 2, "random_state": 0, "min_samples_leaf": 2}
+    out_of_bag = target.groups is None
     if target.classifies:
-        if len(np.unique(part.codes)) < 2:
-            return target.nothing
-        forest = RandomForestClassifier(max_features="sqrt", min_samples_leaf=2, **settings)
-        forest.fit(table, part.codes)
-        known = list(forest.classes_)
-        tested = [1] if len(target.names) == 2 else range(part.shown.shape[1])
-        shares = forest.oob_decision_function_
-        empty = np.zeros(len(rows))
-        guess = np.stack(
-            [shares[:, known.index(one)] if one in known else empty for one in tested], 1
-        )
-        return part.score(np.nan_to_num(guess))
-    forest = RandomForestRegressor(max_features=0.4, min_samples_leaf=2, **settings)
-    forest.fit(table, part.shown[:, 0])
-    return part.score(forest.oob_prediction_.reshape(-1, 1))
+        forest = RandomForestClassifier(max_features="sqrt", oob_score=out_of_bag, **settings)
+        predicted = np.zeros((len(y), max(len(target.names), y.max() + 1)))
+    else:
+        forest = RandomForestRegressor(max_features=0.4, oob_score=out_of_bag, **settings)
+        predicted = np.zeros((len(y), 1))
+    fold = np.zeros(len(y)) if out_of_bag else target.folds(FOLDS)
+    for held_out in np.unique(fold):
+        rows = fold == held_out
+        forest.fit(table[~rows | out_of_bag], y[~rows | out_of_bag])
+        if not target.classifies:
+            values = forest.oob_prediction_ if out_of_bag else forest.predict(table[rows])
+            predicted[rows, 0] = values
+        else:
+            shares = (
+                forest.oob_decision_function_ if out_of_bag else forest.predict_proba(table[rows])
+            )
+            predicted[np.ix_(rows, forest.classes_)] = shares
+    return predicted
