@@ -81,6 +81,8 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # uvicorn's default trusts loopback, where a proxy may pass on what its client wrote.
+        "forwarded_allow_ips": os.environ.get("FORWARDED_ALLOW_IPS", ""),
         "timeout_graceful_shutdown": math.ceil(settings.response_timeout),
     }
     if settings.workers == 1:
