@@ -459,6 +459,54 @@ def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
             connection.close()
 
 
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+ENDLESS = {
+    "an address": (b"GET /", b"a" * 100_000),
+    "a name of a header": (HEAD, b"a" * 100_000),
+    "a header": (HEAD + b"X-A: ", b"a" * 100_000),
+    "headers": (HEAD, b"a:b\r\n" * 20_000),
+    "trailers": (CHUNKED + b"0\r\n", b"a:b\r\n" * 20_000),
+    "an extension of a chunk": (CHUNKED + b"2;", b"a" * 100_000),
+    "empty lines": (b"", b"\r\n" * 50_000),
+    "requests": (b"", b"GET /model HTTP/1.1\r\n\r\n" * 4000),
+}
+
+
+def resident(pid: int) -> int:
+    """Return the megabytes of memory that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("VmRSS")]
+    return int(line.split()[1]) // 1024
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_before_or_after_a_body_is_refused_and_fills_no_memory(
+    small_bundle: Path, served: Callable[..., Any], what: str
+) -> None:
+    begin, more = ENDLESS[what]
+    with served(small_bundle.parents[1]) as api:
+        assert api.post("/predict", json=ROWS).status_code == 200
+        before = resident(api.process.pid)
+        with socket.create_connection((api.base_url.host, api.base_url.port), timeout=60) as sender:
+            sender.sendall(begin)
+            with pytest.raises(ConnectionError):
+                for _ in range(200):
+                    sender.sendall(more)
+        assert api.post("/predict", json=ROWS).status_code == 200
+        assert resident(api.process.pid) - before < 20
+
+
+def test_headers_as_long_as_other_servers_take_are_accepted(
+    small_bundle: Path, served: Callable[..., Any]
+) -> None:
+    with served(small_bundle.parents[1]) as api:
+        headers = {f"X-{number}": "a" * 500 for number in range(90)}
+        assert api.post("/predict", json=ROWS, headers=headers).status_code == 200
+        many = {f"X-{number}": "a" for number in range(101)}
+        assert api.post("/predict", json=ROWS, headers=many).status_code == 400
+
+
 def test_clients_that_read_nothing_are_left_and_others_are_answered(
     small_bundle: Path, served: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -180,12 +180,11 @@ class Access:
                 body = error_body("a key is needed: Authorization: Bearer ...")
                 await send_json(send, 401, body, scheme)
                 return
-        if self.per_minute:
-            if wait := buckets.take(client or address_of(scope)):
-                retry = [(b"retry-after", b"%d" % (int(wait) + 1))]
-                body = error_body(f"more than {self.per_minute} requests in a minute")
-                await send_json(send, 429, body, retry)
-                return
+        if self.per_minute and (wait := buckets.take(client or address_of(scope))):
+            retry = [(b"retry-after", b"%d" % (int(wait) + 1))]
+            body = error_body(f"more than {self.per_minute} requests in a minute")
+            await send_json(send, 429, body, retry)
+            return
         await self.app(scope, receive, send)
 
     def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
