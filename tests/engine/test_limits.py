@@ -26,7 +26,7 @@ from coldstart.errors import UserError
 from coldstart.serve import create_app
 from coldstart.serve._access import MAX_BUCKETS, RELOAD_SECONDS, Access, new_key, read_keys
 from coldstart.serve._limits import Limits
-from engine.support import PROJECT, main
+from engine.support import PROJECT, main, resident
 
 ROWS = {"rows": [{"grade": "A", "bruised": False}]}
 
@@ -473,11 +473,10 @@ ENDLESS = {
 }
 
 
-def resident(pid: int) -> int:
-    """Return the megabytes of memory that a process holds."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("VmRSS")]
-    return int(line.split()[1]) // 1024
+def send_often(sender: socket.socket, content: bytes) -> None:
+    """Send the same again and again."""
+    for _ in range(200):
+        sender.sendall(content)
 
 
 @pytest.mark.parametrize("what", ENDLESS)
@@ -491,8 +490,7 @@ def test_what_has_no_end_before_or_after_a_body_is_refused_and_fills_no_memory(
         with socket.create_connection((api.base_url.host, api.base_url.port), timeout=60) as sender:
             sender.sendall(begin)
             with pytest.raises(ConnectionError):
-                for _ in range(200):
-                    sender.sendall(more)
+                send_often(sender, more)
         assert api.post("/predict", json=ROWS).status_code == 200
         assert resident(api.process.pid) - before < 20
 
