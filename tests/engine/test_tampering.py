@@ -125,6 +125,16 @@ def test_programs_that_lie_in_a_bundle_are_not_run(
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"version": 5}'])
+def test_a_version_that_cannot_be_read_is_refused_in_a_line(
+    small_bundle: Path, tmp_path: Path, sealed: Callable[..., Path], content: bytes
+) -> None:
+    folder = sealed(small_bundle, tmp_path / "copy", "1")
+    (folder / bundle.VERSION).write_bytes(content)
+    with pytest.raises(UserError, match=r"version\.json is corrupt; run: make pull"):
+        BundlePredictor(folder)
+
+
 def test_a_byte_that_changed_is_noticed_wherever_it_is(
     small_bundle: Path, tmp_path: Path, sealed: Callable[..., Path]
 ) -> None:
