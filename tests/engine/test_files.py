@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -236,6 +237,22 @@ def test_where_the_client_leaves_the_process_ends(api: Any) -> None:
             time.sleep(0.05)
         assert children(api)
         assert post(api, GOOD.encode(), CSV).status_code == 200  # beside it
+    wait_for_the_end(api)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux chooses by a score")
+def test_where_memory_ends_the_process_of_a_file_is_ended_before_the_api(api: Any) -> None:
+    with socket.create_connection((api.base_url.host, api.base_url.port), timeout=20) as sender:
+        sender.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+            b"Content-Length: 1000\r\n\r\n" + GOOD.encode()
+        )
+        score, limit = "", time.monotonic() + 20
+        while score != "1000" and time.monotonic() < limit:
+            time.sleep(0.05)
+            for child in children(api):
+                score = (child / "oom_score_adj").read_text().strip()
+    assert score == "1000"
     wait_for_the_end(api)
 
 
