@@ -50,3 +50,10 @@ def main(arguments: list[str]) -> int:
 def load_settings(**values: Any) -> Settings:
     """Read the settings of the project in this folder; the given ones win."""
     return Settings(_env_prefix=PREFIX, **values).for_project(PROJECT)  # type: ignore[call-arg]
+
+
+def resident(pid: int) -> int:
+    """Return the megabytes of memory that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("VmRSS")]
+    return int(line.split()[1]) // 1024

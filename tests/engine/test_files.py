@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import io
 import random
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -130,7 +133,8 @@ def test_a_ref_is_returned_beside_the_predictions(api: httpx2.Client, kind: str)
         assert refused.json()["detail"][0]["loc"] == ["body", 0, "ref"]
 
 
-GOOD = "grade,bruised,weight\nA,true,1\n"
+HEADER = b"grade,bruised,weight\n"
+GOOD = HEADER.decode() + "A,true,1\n"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +240,22 @@ def test_where_the_client_leaves_the_process_ends(api: Any) -> None:
     wait_for_the_end(api)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux chooses by a score")
+def test_where_memory_ends_the_process_of_a_file_is_ended_before_the_api(api: Any) -> None:
+    with socket.create_connection((api.base_url.host, api.base_url.port), timeout=20) as sender:
+        sender.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+            b"Content-Length: 1000\r\n\r\n" + GOOD.encode()
+        )
+        score, limit = "", time.monotonic() + 20
+        while score != "1000" and time.monotonic() < limit:
+            time.sleep(0.05)
+            for child in children(api):
+                score = (child / "oom_score_adj").read_text().strip()
+    assert score == "1000"
+    wait_for_the_end(api)
+
+
 def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
     small_bundle: Path, served: Api
 ) -> None:
@@ -259,6 +279,93 @@ def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
         )
         for sender in slow:
             sender.close()
+
+
+SLOW_BYTES, SLOW_SECONDS = 40_000, 0.9  # less a second than a client must move to keep its place
+
+
+def send_slowly(connection: socket.socket, end: threading.Event) -> None:
+    """Send rows, and no end of them, and read what comes."""
+    while not end.wait(SLOW_SECONDS):
+        connection.sendall(b"A,true,1\n" * (SLOW_BYTES // 9))
+        with contextlib.suppress(BlockingIOError):
+            while connection.recv(2**20, socket.MSG_DONTWAIT):
+                pass
+
+
+def read_slowly(connection: socket.socket, end: threading.Event) -> None:
+    """Send many rows, and read little of the response."""
+    connection.sendall(b"A,true,1\n" * 400_000)
+    while not end.wait(SLOW_SECONDS):
+        connection.recv(SLOW_BYTES, socket.MSG_WAITALL)
+
+
+@pytest.mark.parametrize("slowly", [send_slowly, read_slowly])
+def test_two_slow_clients_give_way_to_a_third_file(
+    small_bundle: Path, served: Api, slowly: Callable[..., None]
+) -> None:
+    size = 400_000 * 9 if slowly is read_slowly else 10**9
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+    end = threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            slowly(connection, end)
+
+    with served(small_bundle.parents[1], "--serving.request-timeout", "2") as api:
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                connection = stack.enter_context(socket.socket())
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.connect((api.base_url.host, api.base_url.port))
+                content = head + b"Content-Length: %d\r\n\r\n" % (len(HEADER) + size) + HEADER
+                connection.sendall(content)
+                thread = threading.Thread(target=hold, args=(connection,))
+                thread.start()
+                stack.callback(thread.join)
+            stack.callback(end.set)
+            limit = time.monotonic() + 60
+            while len(children(api)) < 2 and time.monotonic() < limit:
+                time.sleep(0.05)
+            codes = [post(api, GOOD.encode(), CSV).status_code]
+            while codes[-1] != 200 and time.monotonic() < limit:
+                time.sleep(0.5)
+                codes.append(post(api, GOOD.encode(), CSV).status_code)
+        assert set(codes[:-1]) == {503}
+        assert codes[-1] == 200
+        wait_for_the_end(api)
+
+
+def test_predictions_that_nobody_reads_fill_a_limited_file(
+    small_bundle: Path, served: Api, tmp_path: Path
+) -> None:
+    """The file has no name: its size is that of the server's deleted file."""
+    rows = HEADER + b"A,true,1\n" * 1_000_000
+    # The predictions are thrice as long.
+    options = ("--serving.file-bytes", str(len(rows)), "--serving.response-timeout", "120")
+    with served(small_bundle.parents[1], *options) as api, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((api.base_url.host, api.base_url.port))
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(rows))
+        connection.settimeout(5)
+        with contextlib.suppress(TimeoutError):  # the server stops reading
+            connection.sendall(rows)
+        sizes, limit = [0, 1], time.monotonic() + 60
+        while (sizes[-1] > sizes[-2] or sizes[-1] < len(rows)) and time.monotonic() < limit:
+            time.sleep(1)
+            sizes.append(deleted_files(api.process.pid))  # type: ignore[attr-defined]
+        assert len(rows) <= sizes[-1] < len(rows) + 200_000
+
+
+def deleted_files(pid: int) -> int:
+    """Return the bytes in files without a name that a process has open."""
+    size = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()).endswith("(deleted)"):
+                size += descriptor.stat().st_size
+    return size
 
 
 def test_where_no_process_can_be_started_later_files_are_answered_all_the_same(

@@ -14,6 +14,7 @@ import pytest
 import tritonclient.http as triton
 
 from coldstart.serve._access import new_key
+from engine.support import resident
 
 Api = Callable[..., AbstractContextManager[httpx2.Client]]
 COLUMNS: dict[str, list[Any]] = {
@@ -149,7 +150,10 @@ GRADE = {"name": "grade", "datatype": "BYTES", "shape": [1], "data": ["A"]}
         ([FINE, GRADE | {"shape": [2], "data": ["A", "B"]}], "different numbers of rows"),
         ([FINE | {"data": []}], "there are 0 values"),
         ([], "rows: List should have at least 1 item"),
-        ([FINE, GRADE | {"name": "wieght"}], "rows.0.grade: Field required"),
+        ([FINE, GRADE | {"name": "wieght"}], "'wieght': there is no such input; inputs: weight"),
+        ([FINE, GRADE | {"shape": [10_001]}], "there are 10001 rows; a request may have 10000"),
+        ([FINE, GRADE | {"shape": [10**400]}], "a request may have 10000"),
+        ([FINE, GRADE | {"shape": [-1]}], "grade: the shape is [-1], and there are 1 values"),
         ([FINE, GRADE | {"parameters": {"binary_data_size": 5}}], "not as many bytes"),
         ([FINE, GRADE | {"parameters": {"binary_data_size": "x"}}], "not as many bytes"),
         ("x", "inputs: Input should be a valid"),
@@ -207,6 +211,46 @@ def test_other_models_versions_outputs_and_types_are_refused(api: httpx2.Client)
     for kind in ({}, {"Content-Type": "text/plain"}):
         plain = api.post(f"/v2/models/{NAME}/infer", content=b'{"inputs": []}', headers=kind)
         assert plain.status_code == 415
+
+
+def big(count: int, kind: str, size: int, rows: int | None = None, name: str = "weight") -> Any:
+    """A tensor of many values, or one that says that it has fewer rows."""
+    shape = [count if rows is None else rows]
+    parameters = {"binary_data_size": size}
+    return {"name": name, "datatype": kind, "shape": shape, "parameters": parameters}
+
+
+MANY = 7_900_000  # bytes
+BIG = {
+    "booleans": [big(MANY, "BOOL", MANY)],
+    "booleans for one row": [big(MANY, "BOOL", MANY, rows=1)],
+    "texts": [big(MANY // 4, "BYTES", MANY)],
+    "texts for one row": [big(MANY // 4, "BYTES", MANY, rows=1)],
+    "inputs that do not exist": [big(10_000, "BOOL", 10_000, name=f"x{n}") for n in range(700)],
+}
+
+
+@pytest.mark.parametrize("what", BIG)
+def test_tensors_of_many_values_are_refused_and_fill_no_memory(
+    small_bundle: Path, served: Api, what: str
+) -> None:
+    size = sum(one["parameters"]["binary_data_size"] for one in BIG[what])
+    header = httpx2.Request("POST", "http://x", json={"inputs": BIG[what]}).content
+    with served(small_bundle.parents[1]) as api:
+        before = resident(api.process.pid)  # type: ignore[attr-defined]
+        response = api.post(
+            "/v2/models/sweet/infer",
+            content=header + bytes(size),
+            headers={"Inference-Header-Content-Length": str(len(header))},
+        )
+        assert response.status_code == 400, response.text
+        assert resident(api.process.pid) - before < 100  # type: ignore[attr-defined]
+
+
+def test_an_output_is_wanted_once(api: httpx2.Client) -> None:
+    asked = {"inputs": [FINE, GRADE], "outputs": [{"name": "probabilities"}] * 2}
+    response = api.post(f"/v2/models/{NAME}/infer", json=asked)
+    assert (response.status_code, response.json()["error"]) == (400, "an output is wanted twice")
 
 
 def test_keys_and_limits_are_those_of_predict(

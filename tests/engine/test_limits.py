@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import http.server
 import json
+import os
 import signal
 import socket
 import threading
@@ -23,9 +24,9 @@ from playwright.sync_api import Browser
 from coldstart.config._settings import ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve import create_app
-from coldstart.serve._access import RELOAD_SECONDS, new_key, read_keys
+from coldstart.serve._access import MAX_BUCKETS, RELOAD_SECONDS, Access, new_key, read_keys
 from coldstart.serve._limits import Limits
-from engine.support import PROJECT, main
+from engine.support import PROJECT, main, resident
 
 ROWS = {"rows": [{"grade": "A", "bruised": False}]}
 
@@ -140,6 +141,22 @@ def test_keys_are_kept_as_hashes_alone(tmp_path: Path) -> None:
         read_keys(path)
 
 
+@pytest.mark.parametrize("digit", ["é", "g", "\N{ARABIC-INDIC DIGIT ONE}"])
+def test_a_hash_that_is_not_hexadecimal_is_refused_and_locks_nobody_out(
+    client: Callable[..., TestClient], tmp_path: Path, digit: str
+) -> None:
+    path = tmp_path / "keys.txt"
+    key = bearer(new_key(path, "ann"))
+    api = client(keys=path)
+    assert api.post("/predict", json=ROWS, headers=key).status_code == 200
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"bob {digit * 64}\n")
+    time.sleep(2 * RELOAD_SECONDS)
+    assert api.post("/predict", json=ROWS, headers=key).status_code == 200
+    with pytest.raises(UserError, match="line 2: expected a name and a hash"):
+        read_keys(path)
+
+
 def test_make_key_prints_it_once_and_says_what_to_set(
     small_project: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +177,73 @@ def test_beyond_so_many_a_minute_a_client_gets_the_seconds_to_wait(
     refused = api.post("/predict", json=ROWS)
     assert 1 <= int(refused.headers["retry-after"]) <= 21
     assert api.get("/health/live").status_code == 200
+
+
+def from_many_addresses(app: Any, addresses: list[str], key: str = "") -> list[int]:
+    """Send a request from each address; return the statuses."""
+    codes = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    async def ask() -> None:
+        headers = [(b"authorization", b"Bearer " + key.encode())] if key else []
+        for address in addresses:
+            scope = {"type": "http", "path": "/docs", "headers": headers, "client": (address, 1)}
+            await app(scope if not key else scope | {"path": "/predict"}, None, send)
+
+    asyncio.run(ask())
+    return codes
+
+
+async def accept(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+def test_the_limit_of_who_asks_holds_however_many_other_addresses_ask(tmp_path: Path) -> None:
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann")
+    access = Access(accept, path, per_minute=2)
+    others = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(2 * MAX_BUCKETS)]
+    assert from_many_addresses(access, ["10.9.9.9"] * 3, key) == [200, 200, 429]
+    mixed = [one for n in range(0, len(others), 1000) for one in (*others[n : n + 1000], "1.1.1.1")]
+    codes = from_many_addresses(access, mixed)
+    busy = [code for code, address in zip(codes, mixed, strict=True) if address == "1.1.1.1"]
+    assert busy == [200, 200] + [429] * (len(busy) - 2)
+    assert len(access.by_address.buckets) <= MAX_BUCKETS
+    assert from_many_addresses(access, ["10.9.9.9"], key) == [429]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "codes"),
+    [
+        (["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"], [200, 429, 200]),
+        (["10.0.0.1", "10.0.0.2"], [200, 200]),
+        (["::ffff:10.0.0.1", "::ffff:10.0.0.2"], [200, 200]),
+        (["made up", "something else"], [200, 429]),
+    ],
+)
+def test_the_limit_of_an_address_is_that_of_its_ipv6_network(
+    addresses: list[str], codes: list[int]
+) -> None:
+    assert from_many_addresses(Access(accept, None, per_minute=1), addresses) == codes
+
+
+@pytest.mark.parametrize(("trusted", "codes"), [("", [200, 429]), ("127.0.0.1", [200, 200])])
+def test_a_client_chooses_no_address_unless_the_proxy_that_sends_it_is_trusted(
+    small_bundle: Path, served: Callable[..., Any], trusted: str, codes: list[int]
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "FORWARDED_ALLOW_IPS"}
+    if trusted:
+        environment["FORWARDED_ALLOW_IPS"] = trusted
+    limit = ("--serving.per-minute", "1")
+    with served(small_bundle.parents[1], *limit, env=environment) as api:
+        found = [
+            api.post("/predict", json=ROWS, headers={"X-Forwarded-For": f"10.0.0.{n}"}).status_code
+            for n in range(2)
+        ]
+    assert found == codes
 
 
 def test_a_body_that_is_too_long_gets_413(client: Callable[..., TestClient]) -> None:
@@ -373,6 +457,52 @@ def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
             assert api.post("/predict", json=ROWS).status_code == 200
             assert connection.recv(1) == b"", name  # closed by the server
             connection.close()
+
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+ENDLESS = {
+    "an address": (b"GET /", b"a" * 100_000),
+    "a name of a header": (HEAD, b"a" * 100_000),
+    "a header": (HEAD + b"X-A: ", b"a" * 100_000),
+    "headers": (HEAD, b"a:b\r\n" * 20_000),
+    "trailers": (CHUNKED + b"0\r\n", b"a:b\r\n" * 20_000),
+    "an extension of a chunk": (CHUNKED + b"2;", b"a" * 100_000),
+    "empty lines": (b"", b"\r\n" * 50_000),
+    "requests": (b"", b"GET /model HTTP/1.1\r\n\r\n" * 4000),
+}
+
+
+def send_often(sender: socket.socket, content: bytes) -> None:
+    """Send the same again and again."""
+    for _ in range(200):
+        sender.sendall(content)
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_before_or_after_a_body_is_refused_and_fills_no_memory(
+    small_bundle: Path, served: Callable[..., Any], what: str
+) -> None:
+    begin, more = ENDLESS[what]
+    with served(small_bundle.parents[1]) as api:
+        assert api.post("/predict", json=ROWS).status_code == 200
+        before = resident(api.process.pid)
+        with socket.create_connection((api.base_url.host, api.base_url.port), timeout=60) as sender:
+            sender.sendall(begin)
+            with pytest.raises(ConnectionError):
+                send_often(sender, more)
+        assert api.post("/predict", json=ROWS).status_code == 200
+        assert resident(api.process.pid) - before < 20
+
+
+def test_headers_as_long_as_other_servers_take_are_accepted(
+    small_bundle: Path, served: Callable[..., Any]
+) -> None:
+    with served(small_bundle.parents[1]) as api:
+        headers = {f"X-{number}": "a" * 500 for number in range(90)}
+        assert api.post("/predict", json=ROWS, headers=headers).status_code == 200
+        many = {f"X-{number}": "a" for number in range(101)}
+        assert api.post("/predict", json=ROWS, headers=many).status_code == 400
 
 
 def test_clients_that_read_nothing_are_left_and_others_are_answered(

@@ -7,6 +7,7 @@ worse, or the same but larger and slower, are made from its model by adding to t
 from __future__ import annotations
 
 import json
+import pickle
 import pickletools
 import shutil
 import socket
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -333,6 +335,134 @@ def test_a_challenger_that_saw_other_data_is_refused(
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-50]))
     project.run("prepare")
     assert "trained on other data" in refusal("promote")
+
+
+class Payload:
+    """Makes a file where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("mark"),)
+
+
+FLAVORS = {
+    "python_function": {"loader_module": "mlflow.sklearn", "model_path": "model.pkl"},
+    "sklearn": {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"},
+}
+
+
+def pickle_model(folder: Path) -> None:
+    """A model of MLflow's flavor for scikit-learn, which is a pickle, and no bundle."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "model.pkl").write_bytes(pickle.dumps(Payload()))
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": FLAVORS}))
+
+
+def bundle_with_programs(folder: Path) -> None:
+    """A whole bundle, with a pickle and programs beside it."""
+    (folder / "model.pkl").write_bytes(pickle.dumps(Payload()))
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": FLAVORS}))
+    for name in ("sitecustomize", "coldstart_model", "code/coldstart_model"):
+        (folder / f"{name}.py").write_text("open('mark', 'w')")
+
+
+def seal(folder: Path, **change: Any) -> None:
+    """Change the manifest, and write its checksums anew."""
+    manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    bundle.write_checksums(folder, manifest.model_copy(update=change))
+
+
+def of_another_version(folder: Path) -> None:
+    """A bundle that lists a file of the name that `pull` writes."""
+    (folder / bundle.VERSION).write_text("{}")
+    seal(folder)
+
+
+def register_foreign(project: Registry, change: Callable[[Path], object], alias: str) -> str:
+    """Register what somebody else made of the champion's bundle, past everything of ours."""
+    folder = project.folder / "changed"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(project.folder / "bundles" / "champion", folder)
+    for name in (bundle.VERSION, "registered_model_meta"):  # which are written anew
+        (folder / name).unlink()
+    change(folder)
+    settings = load_settings()
+    client = tracking.connect(settings)
+    with mlflow.start_run() as active:
+        mlflow.log_artifacts(str(folder), "model")
+        source = f"{active.info.artifact_uri}/model"
+    name = settings.experiment
+    version = str(client.create_model_version(name, source, active.info.run_id).version)
+    if alias:
+        client.set_registered_model_alias(name, alias, version)
+    return version
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (pickle_model, "has no bundle.json"),
+        (lambda folder: (folder / bundle.MODEL).write_bytes(b"x"), "model.onnx was changed"),
+        (of_another_version, "version.json was changed"),
+    ],
+)
+def test_a_version_that_is_not_a_whole_bundle_gets_no_alias_and_leaves_nothing(
+    project: Registry,
+    refusal: Callable[..., str],
+    change: Callable[[Path], object],
+    reason: str,
+) -> None:
+    version = register_foreign(project, change, alias="")
+    told = refusal("promote", "--version", version)
+    assert f"version {version} in the registry is refused" in told
+    assert reason in told
+    assert project.version("challenger") == project.version("champion") == "1"
+    for alias in ("champion", "challenger"):
+        register_foreign(project, change, alias)
+        assert reason in refusal("pull")
+        assert reason in refusal("promote")
+    folders = [path.name for path in (project.folder / "bundles").iterdir()]
+    assert sorted(folders) == ["challenger", "champion"]
+    assert bundle.registered_version(project.folder / "bundles/champion")["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: seal(folder, provenance={}, metrics={}),
+        lambda folder: seal(folder, metrics={"interval": "high", "baseline": 0}),
+        lambda folder: seal(folder, provenance={"git_dirty": [], "data": 3}),
+        pickle_model,
+        lambda folder: (folder / bundle.MANIFEST).write_text("[]"),
+    ],
+)
+def test_a_challenger_that_is_not_of_make_train_is_refused_and_makes_way_for_one_that_is(
+    project: Registry, refusal: Callable[..., str], change: Callable[[Path], object]
+) -> None:
+    version = register_foreign(project, change, "challenger")
+    assert bundle.MANIFEST in refusal("promote")
+    printed = project.run("train", "--models", "tree")
+    assert f"the challenger so far, version {version}, makes way" in printed
+    assert int(project.version("challenger") or 0) > int(version)
+
+
+@pytest.mark.parametrize("change", [pickle_model, bundle_with_programs])
+def test_no_program_and_no_pickle_in_the_registry_is_run(
+    project: Registry, served: Callable[..., Any], change: Callable[[Path], object]
+) -> None:
+    mark = project.folder / "mark"
+    pickle.loads(pickle.dumps(Payload()))
+    assert mark.exists()  # so it would be noticed
+    mark.unlink()
+    for alias in ("champion", "challenger"):
+        register_foreign(project, change, alias)
+    for command in ("pull", "promote", "leaderboard", "report", "questions"):
+        main([command])
+    shadow = ("--serving.shadow", "--serving.record.folder", "kept")
+    with served(project.folder, *shadow) as api:
+        row = {"grade": "A", "bruised": False}
+        assert api.post("/predict", json={"rows": [row]}).status_code == 200
+    assert not mark.exists()
 
 
 def test_pull_brings_both_bundles_back(project: Registry) -> None:

@@ -20,6 +20,7 @@ from coldstart.bundle import _bundle as bundle
 from coldstart.bundle._external import external_files
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
+from coldstart.serve import LiveModel
 
 Tamper = Callable[[Path, Path], object]
 
@@ -80,6 +81,64 @@ TAMPERED: dict[str, Tamper] = {
 }
 
 
+def scalar(folder: Path) -> None:
+    """A graph that predicts one number for all rows."""
+    model = onnx.load(folder / bundle.MODEL)
+    (output,) = model.graph.output
+    model.graph.node.append(helper.make_node("ReduceMax", [output.name], ["all"], keepdims=0))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("all", TensorProto.FLOAT, None))
+    onnx.save(model, folder / bundle.MODEL)
+
+
+def with_classes(*classes: str) -> Callable[[Path], object]:
+    """Write other classes into the manifest."""
+
+    def change(folder: Path) -> None:
+        manifest = bundle.Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+        bundle.write_manifest(folder, manifest.model_copy(update={"classes": [*classes]}))
+
+    return change
+
+
+def with_reference(content: str) -> Callable[[Path], object]:
+    """Write other reference rows."""
+    return lambda folder: (folder / bundle.REFERENCE).write_text(content, encoding="latin-1")
+
+
+GRADE = "grade,bruised,__prediction__\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        scalar,
+        with_classes(),
+        with_classes("a"),
+        with_classes("a", "a"),
+        with_classes("a", "b", "c"),
+        with_reference(""),
+        with_reference(GRADE),
+        with_reference(GRADE + "A,false,high\n"),
+        with_reference(GRADE + "C,false,0.5\n"),
+        with_reference(GRADE + "A,false\n"),
+        with_reference("grade,bruised\nA,false\n"),
+        with_reference(GRADE + "A,false,nan\n"),
+        with_reference("\xff"),
+        with_reference("a" * 200_000),
+    ],
+)
+def test_a_bundle_that_contradicts_itself_is_refused(
+    small_bundle: Path,
+    tmp_path: Path,
+    sealed: Callable[..., Path],
+    change: Callable[[Path], object],
+) -> None:
+    folder = sealed(small_bundle, tmp_path / "copy", "2", change)
+    with pytest.raises(UserError, match="copy"):
+        LiveModel(folder)
+
+
 def predict(project: Path, small_bundle: Path, run_command: Callable[..., Any]) -> Any:
     """Run `predict` with the bundle that lies there."""
     shutil.copy(small_bundle.parents[1] / "config.yaml", project)
@@ -123,6 +182,16 @@ def test_programs_that_lie_in_a_bundle_are_not_run(
     done = predict(project, small_bundle, run_command)
     assert done.returncode == 0, done.stderr
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"version": 5}'])
+def test_a_version_that_cannot_be_read_is_refused_in_a_line(
+    small_bundle: Path, tmp_path: Path, sealed: Callable[..., Path], content: bytes
+) -> None:
+    folder = sealed(small_bundle, tmp_path / "copy", "1")
+    (folder / bundle.VERSION).write_bytes(content)
+    with pytest.raises(UserError, match=r"version\.json is corrupt; run: make pull"):
+        BundlePredictor(folder)
 
 
 def test_a_byte_that_changed_is_noticed_wherever_it_is(

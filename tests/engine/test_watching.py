@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import signal
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -160,3 +164,27 @@ def test_traces_that_would_go_nowhere_are_told(
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     with pytest.raises(UserError, match="set OTEL_EXPORTER_OTLP_ENDPOINT"):
         open_app(PROJECT, champion, ServingSettings(telemetry=True))
+
+
+def is_refused(address: tuple[str, int]) -> bool:
+    """Return whether no process listens there."""
+    with socket.socket() as connection:
+        return connection.connect_ex(address) != 0
+
+
+def test_workers_end_when_their_parent_is_killed(champion: Path, served: Server) -> None:
+    with served(champion.parents[1], "--serving.workers", "2") as api:
+        pid, address = api.process.pid, (api.base_url.host, api.base_url.port)  # type: ignore[attr-defined]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert len(children) >= 2
+        assert not is_refused(address)
+        api.process.kill()  # type: ignore[attr-defined]
+        limit = time.monotonic() + 60
+        try:
+            while not is_refused(address) and time.monotonic() < limit:
+                time.sleep(0.2)
+            assert is_refused(address)
+        finally:
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)

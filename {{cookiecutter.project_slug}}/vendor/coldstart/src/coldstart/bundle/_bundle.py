@@ -16,13 +16,12 @@ There is no pickle in it, so loading a model runs no code of its author's.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from coldstart.bundle._external import external_files
 from coldstart.errors import UserError
@@ -31,6 +30,7 @@ MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
 REFERENCE, TESTED, CARD = "reference.csv", "tested.csv", "MODEL_CARD.md"
 EXAMPLES = "examples.json"
 VERSION = "version.json"
+REGISTERED = TypeAdapter(dict[str, str])
 
 
 class Manifest(BaseModel):
@@ -159,10 +159,18 @@ def verify_bundle(folder: Path) -> Manifest:
 
 
 def registered_version(folder: Path) -> dict[str, str]:
-    """Return name, version and alias under which a bundle is registered; empty if it is not."""
+    """Return name, version and alias under which a bundle is registered; empty if it is not.
+
+    Raises
+    ------
+    UserError
+        If the file that says so is corrupt.
+    """
     path = folder / VERSION
-    found: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    try:
+        return REGISTERED.validate_json(path.read_bytes()) if path.is_file() else {}
+    except ValidationError:
+        raise UserError(f"{path} is corrupt; run: make pull") from None
 
 
 def replace_folder(new: Path, old: Path) -> None:

@@ -157,11 +157,17 @@ class BundlePredictor:
         self._outputs = [value.name for value in self._session.get_outputs()]
         nothing = self.contract.encode({name: [None] for name in self.contract.features})
         try:
-            self.predict(nothing)
+            found = self.predict(nothing).shape
         except Exception as error:
             raise UserError(
                 f"{folder}: {MODEL} does not take what {CONTRACT} says ({error}); run: make train"
             ) from None
+        classes = self.manifest.classes
+        if found != (1, max(1, len(classes))) or len(set(classes)) < len(classes):
+            raise UserError(
+                f"{folder}: {MODEL} predicts {found} for one row, and {MANIFEST} lists "
+                f"{len(set(classes))} classes; run: make train"
+            )
 
     def use_threads(self, threads: int) -> None:
         """Load the graph, to be computed by a number of threads.

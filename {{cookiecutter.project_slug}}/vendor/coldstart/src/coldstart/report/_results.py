@@ -72,7 +72,7 @@ def newest_versions(
         if family is None or family in families:
             continue
         manifest = manifest_of(settings, str(one.version))
-        if manifest.provenance["data"] == dataset.digest:
+        if manifest.provenance.get("data") == dataset.digest:
             chosen[str(one.version)] = manifest
             families.add(family)
     best_first = sorted(chosen.items(), key=lambda item: -item[1].metrics["validation"])

@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
+import ipaddress
 import logging
+import re
 import secrets
 import time
 from collections.abc import Collection, Iterable
@@ -20,6 +22,8 @@ from coldstart.serve._route import error_body, send_json
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/")  # a browser opens these without a key
 RELOAD_SECONDS = 0.1  # between two checks of the file of keys; each takes as long as the rest
 MAX_BUCKETS = 10_000  # the number of addresses is unlimited
+IPV6_NETWORK = 64  # bits of the prefix that one client has
+HASH = re.compile(r"[0-9a-f]{64}")
 log = logging.getLogger(__name__)
 DOCUMENTED = [
     Security(HTTPBearer(auto_error=False, description="A key that `make key` made")),
@@ -81,7 +85,7 @@ def parse_keys(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         words = line.split("#", 1)[0].split()
-        if words and (len(words) != 2 or len(words[1]) != 64):
+        if words and (len(words) != 2 or not HASH.fullmatch(words[1])):
             raise UserError(
                 f"{path}, line {number}: expected a name and a hash, as make key writes"
             )
@@ -113,6 +117,28 @@ class Bucket:
         return 0.0
 
 
+class Buckets:
+    """The buckets of many clients, of which those that asked last are kept.
+
+    Parameters
+    ----------
+    per_minute : int
+        Requests a minute of each client.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self.buckets: dict[str, Bucket] = {}  # the client that asked last is the last one
+
+    def take(self, client: str) -> float:
+        """Take a request of a client; return 0, or the seconds until one is available."""
+        bucket = self.buckets.pop(client, None) or Bucket(self.per_minute)
+        self.buckets[client] = bucket
+        if len(self.buckets) > MAX_BUCKETS:
+            del self.buckets[next(iter(self.buckets))]
+        return bucket.take(self.per_minute)
+
+
 class Access:
     """Middleware that accepts requests with a known key, up to a limit per minute.
 
@@ -138,30 +164,27 @@ class Access:
         self.app, self.path, self.per_minute, self.pages = app, keys, per_minute, pages
         self.changed_at, self.checked_at = (0, 0), 0.0
         self.keys = read_keys(keys) if keys else {}
-        self.buckets: dict[str, Bucket] = {}
+        # Apart, so that no number of addresses displaces a key's.
+        self.by_key, self.by_address = (Buckets(per_minute or 0) for _ in range(2))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept a request, or refuse it with 401 or 429."""
         if scope["type"] != "http" or scope["path"].startswith(HEALTH):
             await self.app(scope, receive, send)
             return
-        client = (scope.get("client") or ("",))[0]
+        client, buckets = "", self.by_address
         if self.path and not (scope["path"].startswith(PAGES) or scope["path"] in self.pages):
-            client = self.holder(scope["headers"])
+            client, buckets = self.holder(scope["headers"]), self.by_key
             if not client:
                 scheme = [(b"www-authenticate", b"Bearer")]
                 body = error_body("a key is needed: Authorization: Bearer ...")
                 await send_json(send, 401, body, scheme)
                 return
-        if self.per_minute:
-            bucket = self.buckets.setdefault(client, Bucket(self.per_minute))
-            if wait := bucket.take(self.per_minute):
-                retry = [(b"retry-after", b"%d" % (int(wait) + 1))]
-                body = error_body(f"more than {self.per_minute} requests in a minute")
-                await send_json(send, 429, body, retry)
-                return
-            if len(self.buckets) > MAX_BUCKETS:
-                self.buckets.clear()
+        if self.per_minute and (wait := buckets.take(client or address_of(scope))):
+            retry = [(b"retry-after", b"%d" % (int(wait) + 1))]
+            body = error_body(f"more than {self.per_minute} requests in a minute")
+            await send_json(send, 429, body, retry)
+            return
         await self.app(scope, receive, send)
 
     def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -204,3 +227,14 @@ class Access:
             self.keys, self.changed_at = {}, (0, 0)
         except UserError as error:
             log.error("%s; the keys from before are still valid", error)
+
+
+def address_of(scope: Scope) -> str:
+    """Return a client's address; of IPv6 its network, of which a client has all addresses."""
+    try:
+        address = ipaddress.ip_address((scope.get("client") or ("",))[0])
+    except ValueError:  # a socket that has none, or what a proxy made up
+        return ""
+    if address.version == 4 or address.ipv4_mapped:
+        return str(address)
+    return str(ipaddress.ip_network((int(address), IPV6_NETWORK), strict=False))

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -329,7 +330,13 @@ def main(arguments: str) -> None:
 
 
 def limit_memory() -> None:
-    """Limit the memory of this process, so that a file cannot exhaust the machine's."""
+    """Limit the memory of this process, so that a file cannot exhaust the machine's.
+
+    Where the machine has less, this process is ended rather than the API: a few bytes of a stream
+    can declare gigabytes.
+    """
+    with suppress(OSError):  # of another system than Linux
+        Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         import resource
     except ImportError:  # on Windows

@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -23,6 +25,8 @@ from coldstart.serve._route import RefusedError, error_body, send_json
 MAX_FILES = 2  # concurrent ones; more would only share the cores
 CHUNK_BYTES = 65_536
 MEMORY_BYTES = 8 * 2**20  # of predictions that the client has not read yet
+SLOW = 65_536  # bytes a second, below which a client gives way to others
+RETRY = (b"retry-after", b"5")
 
 log = logging.getLogger(__name__)
 
@@ -54,32 +58,37 @@ class FileRequests:
     ) -> None:
         self.model, self.settings, self.derived = model, settings, derived
         self.is_logged, self.count = is_logged, count
-        self.in_progress = 0
+        self.in_progress = set[FileRequest]()
 
     async def respond(self, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a file, as an ASGI application."""
-        if self.in_progress >= MAX_FILES:
-            retry = [(b"retry-after", b"5")]
-            await send_json(send, 503, error_body("too many concurrent files; try again"), retry)
-            return
-        self.in_progress += 1
+        if len(self.in_progress) >= MAX_FILES:
+            slow = next((one for one in self.in_progress if one.is_slow()), None)
+            if slow is None:
+                body = error_body("too many concurrent files; try again")
+                await send_json(send, 503, body, [RETRY])
+                return
+            slow.give_way()
+            self.in_progress.discard(slow)
+        request = FileRequest(self.settings)
+        self.in_progress.add(request)
         try:
-            await self.respond_in_process(kind, receive, send)
+            await self.respond_in_process(request, kind, receive, send)
         finally:
-            self.in_progress -= 1
+            self.in_progress.discard(request)
 
-    async def respond_in_process(self, kind: str, receive: Receive, send: Send) -> None:
+    async def respond_in_process(
+        self, request: FileRequest, kind: str, receive: Receive, send: Send
+    ) -> None:
         """Start a process, and respond with its predictions."""
         try:
             process = await self.start(kind)
         except OSError as error:  # no memory, or no processes left for this user
             log.error("no process for a file could be started: %s", error)
-            retry = [(b"retry-after", b"5")]
-            await send_json(send, 503, error_body("a file cannot be predicted now"), retry)
+            await send_json(send, 503, error_body("a file cannot be predicted now"), [RETRY])
             return
-        request = FileRequest(process, self.settings)
         try:
-            await request.run(kind, receive, send)
+            await request.run(process, kind, receive, send)
             self.count(request.rows, request.version)
             await send({"type": "http.response.body", "body": b""})
         except RefusedError as refusal:
@@ -113,8 +122,6 @@ class FileRequest:
 
     Parameters
     ----------
-    process : Process
-        Predicts the rows.
     settings : ServingSettings
         Its limits.
 
@@ -126,33 +133,75 @@ class FileRequest:
         What was predicted in the end, and by which version.
     """
 
-    def __init__(self, process: Process, settings: ServingSettings) -> None:
-        self.process, self.settings = process, settings
+    process: Process
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self.settings = settings
         self.begun, self.rows, self.version = False, 0, ""
+        self.all_received = False
         self.received = 0  # bytes
+        # By the client, which sends, and then reads: its bytes, and the seconds until they moved.
+        self.moved, self.waited = 0, 0.0
+        self.waiting_since: float | None = None
+        self.left = asyncio.Event()
         self.tasks: list[asyncio.Task[Any]] = []
         self.refusal: RefusedError | None = None
 
-    async def run(self, kind: str, receive: Receive, send: Send) -> None:
+    def is_slow(self) -> bool:
+        """Return whether the client took longer than a slow connection does.
+
+        It gets the time for a request to arrive, and a second for every `SLOW` bytes. The time in
+        which it waits for the process is not counted.
+        """
+        since = self.waiting_since
+        waited = self.waited + (time.monotonic() - since if since else 0)
+        return waited > self.settings.request_timeout + self.moved / SLOW
+
+    def give_way(self) -> None:
+        """End the request, since another one needs its place."""
+        self.left.set()
+
+    @contextmanager
+    def clients_turn(self) -> Iterator[None]:
+        """Count the time in which the client is waited for."""
+        self.waiting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - self.waiting_since
+            self.waiting_since = None
+
+    async def run(self, process: Process, kind: str, receive: Receive, send: Send) -> None:
         """Transfer bytes in and out until all rows are predicted, without ending the response.
 
         Raises
         ------
         RefusedError
-            If the file is invalid, or the transfer stalls.
+            If the file is invalid, the transfer stalls, or it is slow and others wait.
         """
+        self.process = process
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        buffer, reporting = Buffer(), asyncio.create_task(self.process.stderr.read())
+        buffer, reporting = (
+            Buffer(self.settings.file_bytes),
+            asyncio.create_task(self.process.stderr.read()),
+        )
         self.tasks = [asyncio.create_task(self.feed(receive)), reporting]
         self.tasks.append(asyncio.create_task(buffer.fill(self.process.stdout)))
-        while chunk := await self.wait(buffer.take):
+        leaving = asyncio.create_task(self.left.wait())
+        self.tasks.append(leaving)
+        while chunk := await self.wait(buffer.take, leaving):
             if not self.begun:
                 headers = [(b"content-type", kind.encode())]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 self.begun = True
             message = {"type": "http.response.body", "body": chunk, "more_body": True}
-            await self.wait(partial(send, message))
+            if self.all_received:
+                with self.clients_turn():
+                    await self.wait(partial(send, message), leaving)
+                self.moved += len(chunk)
+            else:
+                await self.wait(partial(send, message), leaving)
         lines = (await reporting).decode(errors="replace").splitlines()[-1:]
         if self.refusal:
             raise self.refusal
@@ -163,11 +212,13 @@ class FileRequest:
         assert self.process.stdin is not None
         more = True
         while more:
-            message = await receive()
+            with self.clients_turn():
+                message = await receive()
             if message["type"] != "http.request":
                 break
             part, more = message.get("body", b""), message.get("more_body", False)
             self.received += len(part)
+            self.moved += len(part)
             if self.received > self.settings.file_bytes:
                 limit = self.settings.file_bytes
                 self.refusal = RefusedError(413, f"the file is longer than {limit} bytes")
@@ -178,25 +229,32 @@ class FileRequest:
             except (BrokenPipeError, ConnectionResetError):
                 continue  # it has seen enough; the rest is read, so that the client gets a response
         else:
+            self.all_received, self.moved, self.waited = True, 0, 0.0
             self.process.stdin.close()
             await receive()  # until the client disconnects
         self.kill()
 
-    async def wait(self, step: Callable[[], Awaitable[Any]]) -> Any:
+    async def wait(self, step: Callable[[], Awaitable[Any]], leaving: asyncio.Task[Any]) -> Any:
         """Await a step, which may take long only while the body arrives.
 
         Raises
         ------
         RefusedError
-            If the transfer stalls.
+            If the transfer stalls, or another file needs the place.
         """
         waiting = asyncio.ensure_future(step())
-        received = -1
-        timeout = self.settings.response_timeout
-        while not (await asyncio.wait([waiting], timeout=timeout))[0]:
-            if self.received == received:
+        received, timeout = -1, self.settings.response_timeout
+        while not waiting.done():
+            both, first = [waiting, leaving], asyncio.FIRST_COMPLETED
+            done, _ = await asyncio.wait(both, timeout=timeout, return_when=first)
+            why = ""
+            if leaving in done:
+                why = "other files wait, and this one is transferred too slowly"
+            elif not done and self.received == received:
+                why = f"nothing moved for {timeout:g} s"
+            if why:
                 waiting.cancel()
-                raise RefusedError(503, f"nothing moved for {timeout:g} s", (b"retry-after", b"5"))
+                raise RefusedError(503, why, RETRY)
             received = self.received
         return waiting.result()
 
@@ -233,12 +291,18 @@ class Buffer:
     """Predictions on their way to a client that sends everything before it reads anything.
 
     Most clients do. More than a few megabytes are kept in a temporary file.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Size of that file from which on the predictions wait until the client has read them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self.file = SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 (as long as this)
         self.start = self.end = 0
-        self.changed, self.ended = asyncio.Event(), False
+        self.changed, self.emptied, self.ended = asyncio.Event(), asyncio.Event(), False
 
     async def fill(self, source: asyncio.StreamReader) -> None:
         """Take all that comes from a source."""
@@ -247,6 +311,9 @@ class Buffer:
                 self.file.seek(self.end)
                 self.end += self.file.write(chunk)
                 self.changed.set()
+                if self.end > self.max_bytes:
+                    self.emptied.clear()
+                    await self.emptied.wait()
         finally:
             self.ended = True
             self.changed.set()
@@ -264,4 +331,5 @@ class Buffer:
         if self.start == self.end:
             self.start = self.end = self.file.seek(0)
             self.file.truncate()
+            self.emptied.set()
         return chunk

@@ -73,7 +73,7 @@ class InferenceRoute(BytesRoute):
         if length is None:
             length = len(content)
         request: InferenceRequest = self.validate(content[:length])
-        rows = read_rows(request, memoryview(content)[length:])
+        rows = read_rows(request, memoryview(content)[length:], self.service.fields)
         request._rows = self.service.validate_rows(rows)
         return request
 

@@ -12,6 +12,9 @@ from coldstart.serve._transport import JoinedWrites
 
 HEALTH = ("/health/", "/v2/health/")  # health checks need no key, and have no limit
 ENOUGH = 65_536  # bytes for which a slow client gets more time
+HEAD_BYTES = 65_536  # of a request's first line and headers, and of what follows a body
+MAX_HEADERS = 100
+MAX_PIPELINED = 256  # requests that were sent one after another and wait for the first
 
 
 class Limits:
@@ -50,6 +53,8 @@ class SlowClientProtocol(HttpToolsProtocol):
 
     uvicorn itself has no time limit for a client that sends or reads a byte a second. One that
     reads nothing would keep its responses in memory and its place among the concurrent requests.
+    Nor does it limit headers and requests that wait, which would fill the memory. Above
+    `HEAD_BYTES`, `MAX_HEADERS` or `MAX_PIPELINED` the response has status 400.
 
     Attributes
     ----------
@@ -66,6 +71,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     in_progress: Collection[Any] = ()
     _timer: asyncio.TimerHandle | None = None
     _received = 0  # bytes since the timer was set
+    _head = 0  # bytes since the last ones of a body
     _reading_timer: asyncio.TimerHandle | None = None
     _unread = 0  # bytes when that timer was set
     _responding: RequestResponseCycle | None = None  # of requests that were sent one after another
@@ -80,9 +86,27 @@ class SlowClientProtocol(HttpToolsProtocol):
         self._received += len(data)
         if self._timer is None:
             self._start_timer()
+        self._head += len(data)
         super().data_received(data)
+        if self._head > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The headers are longer than {HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError(f"more than {MAX_PIPELINED} requests wait for the first")
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > MAX_HEADERS:  # of them a megabyte would take 25 of memory
+            raise ValueError(f"there are more than {MAX_HEADERS} headers")
+
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
+        self._head = 0
         waiting = len(self.pipeline)
         super().on_headers_complete()
         if len(self.pipeline) == waiting:
@@ -95,6 +119,7 @@ class SlowClientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._stop_timer()
+        self._head = 0
         super().on_message_complete()
 
     def pause_writing(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter
 
-from coldstart.bundle._bundle import MANIFEST, REFERENCE
+from coldstart.bundle._bundle import CONTRACT, MANIFEST, REFERENCE
 from coldstart.bundle._predictor import PROVIDERS, TOLERANCE, BundlePredictor, prediction_scale
 from coldstart.errors import UserError
 from coldstart.serve._pace import set_pace
@@ -152,13 +152,18 @@ def smoke_test(predictor: BundlePredictor, row: Row) -> None:
     Raises
     ------
     UserError
-        If the predictions differ from those made when the bundle was written.
+        If the predictions differ from those made when the bundle was written, or those rows cannot
+        be read.
     """
     predictor.score([row])
     if not (predictor.folder / REFERENCE).is_file():
         return
-    rows, expected = zip(*reference_rows(predictor), strict=True)
-    found = predictor.predict(predictor.contract.encode(predictor.columns(rows)))[:, -1]
+    try:
+        rows, expected = zip(*reference_rows(predictor), strict=True)
+        found = predictor.predict(predictor.contract.encode(predictor.columns(rows)))[:, -1]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        path = predictor.folder / REFERENCE
+        raise UserError(f"{path} does not hold rows of {CONTRACT} ({error!r:.200})") from None
     recorded = np.array(expected)
     scale = 1.0 if predictor.manifest.classes else prediction_scale(recorded)
     worst = float(np.abs(found - recorded).max()) / scale

@@ -5,11 +5,13 @@ is small and starts fast.
 """
 
 import math
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,8 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # uvicorn's default trusts loopback, where a proxy may pass on what its client wrote.
+        "forwarded_allow_ips": os.environ.get("FORWARDED_ALLOW_IPS", ""),
         "timeout_graceful_shutdown": math.ceil(settings.response_timeout),
     }
     if settings.workers == 1:
@@ -98,9 +102,18 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
 
 def start(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:
     """Load the bundle and make its API, in a worker process."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
     app = load(project, folder, settings)
     freeze_objects()
     return app
+
+
+def end_with_parent() -> None:
+    """End this worker gracefully once its parent has gone, which would keep the port otherwise."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)
 
 
 def load(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:

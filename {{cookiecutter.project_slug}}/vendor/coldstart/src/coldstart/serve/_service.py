@@ -68,6 +68,8 @@ class ModelService:
     ----------
     request_type, response_type : type
         Pydantic models of a prediction request and of its response, made from the data contract.
+    fields : list of str
+        Names of the fields that a row may have.
     security : list
         Dependencies that document the access keys, if the API requires some.
     documentation : dict
@@ -120,6 +122,7 @@ class ModelService:
             self._metrics.rows,
         )
         self._passes_ref = passes_ref(contract)
+        self.fields = [*contract.features, *([REF] if self._passes_ref else [])]
         self._validate = TypeAdapter[Any](self.request_type).validator.validate_json
         self._pages: Collection[str] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def refused(why: str) -> RefusedError:
     return RefusedError(400, why)
 
 
-def read_rows(request: InferenceRequest, binary: memoryview) -> bytes:
+def read_rows(request: InferenceRequest, binary: memoryview, known: Collection[str]) -> bytes:
     """Return the rows of a request as the body of a request to `/predict`.
 
     Parameters
@@ -68,6 +69,8 @@ def read_rows(request: InferenceRequest, binary: memoryview) -> bytes:
         The request.
     binary : memoryview
         The bytes of the tensors that have a `binary_data_size`, one after the other.
+    known : collection of str
+        Names that inputs may have.
 
     Returns
     -------
@@ -84,8 +87,13 @@ def read_rows(request: InferenceRequest, binary: memoryview) -> bytes:
         name = tensor.name
         if name in columns:
             raise refused(f"{name}: there are two inputs of this name")
+        # Before any value is read: as rows they take much more memory than in the request.
+        if name not in known:
+            raise refused(f"{name!r:.100}: there is no such input; inputs: {', '.join(known)}")
         if tensor.shape[1:] not in ([], [1]) or not tensor.shape:
-            raise refused(f"{name}: expected the shape [n] or [n, 1], not {tensor.shape}")
+            raise refused(f"{name}: expected the shape [n] or [n, 1], not {tensor.shape!s:.100}")
+        if tensor.shape[0] > MAX_ROWS:
+            raise refused(f"there are {tensor.shape[0]!s:.20} rows; a request may have {MAX_ROWS}")
         size = tensor.parameters.get("binary_data_size")
         if size is None:
             values = flat(tensor)
@@ -103,8 +111,6 @@ def read_rows(request: InferenceRequest, binary: memoryview) -> bytes:
     if len({len(values) for values in columns.values()}) > 1:
         raise refused("the inputs have different numbers of rows")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    if len(rows) > MAX_ROWS:
-        raise refused(f"there are {len(rows)} rows; a request may have {MAX_ROWS}")
     return pydantic_core.to_json({"rows": rows}, inf_nan_mode="null")
 
 
@@ -127,6 +133,8 @@ def decode(tensor: Tensor, content: memoryview) -> list[Any]:
     try:
         if tensor.datatype != BYTES:
             found = np.frombuffer(content, DTYPES[tensor.datatype])
+            if len(found) > MAX_ROWS:
+                raise ValueError(f"there are more than {MAX_ROWS} values")
             if found.dtype.kind == "f" and np.isinf(found).any():
                 raise ValueError("a number is infinite")
             values: list[Any] = found.tolist()
@@ -138,6 +146,8 @@ def decode(tensor: Tensor, content: memoryview) -> list[Any]:
             if at > len(content):
                 raise ValueError("a text is longer than the tensor")
             values.append(bytes(content[at - size : at]).decode())
+            if len(values) > MAX_ROWS:
+                raise ValueError(f"there are more than {MAX_ROWS} values")
         return values
     except KeyError:
         known = ", ".join([*DTYPES, BYTES])
@@ -180,13 +190,15 @@ def write_outputs(
     Raises
     ------
     RefusedError
-        If there is no such output.
+        If there is no such output, or one is wanted twice.
     """
     names = [one.name for one in wanted]
     known = {one["name"]: one for one in outputs_of(classes)}
     for name in names:
         if name not in known:
             raise refused(f"there is no output {name!r:.100}; outputs: {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise refused("an output is wanted twice")
     tensors = []
     for name in names or known:
         values = [one[name] for one in predictions]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from coldstart.bundle._bundle import Manifest, verify_bundle
+from coldstart.bundle._bundle import verify_bundle
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
@@ -68,12 +68,18 @@ def choose_challenger(
         client, settings, best.version, lambda card: with_families(card, families)
     )
     if version := registry.version_of(client, settings, registry.CHALLENGER):
-        challenger = registry.manifest_of(settings, version)
-        if reason := incomparable(challenger, dataset):
-            print(f"the challenger so far, version {version}, {reason}")
-        elif challenger.metrics["validation"] > best.metrics["validation"]:
-            print(f"version {best.version} is not better than the challenger, version {version}")
-            return
+        try:
+            challenger = registry.evidence_of(registry.manifest_of(settings, version))
+        except UserError as error:
+            print(f"the challenger so far, version {version}, makes way: {error}")
+        else:
+            if reason := incomparable(challenger, dataset):
+                print(f"the challenger so far, version {version}, {reason}")
+            elif challenger.validation > best.metrics["validation"]:
+                print(
+                    f"version {best.version} is not better than the challenger, version {version}"
+                )
+                return
     registry.set_alias(client, settings, registry.CHALLENGER, best.version)
     print(f"challenger: version {best.version} ({best.family}), the best on the validation rows")
     local = registry.BUNDLES / registry.CHAMPION
@@ -90,10 +96,10 @@ def choose_challenger(
         print(f"make serve still predicts {champion.target}; to change that: make promote")
 
 
-def incomparable(challenger: Manifest, dataset: Dataset) -> str | None:
+def incomparable(challenger: registry.Evidence, dataset: Dataset) -> str | None:
     """Return why a challenger makes way whatever its score, or None."""
-    if challenger.provenance["data"] != dataset.digest:
+    if challenger.data != dataset.digest:
         return "was trained on other data"
-    if challenger.provenance["git_dirty"]:
+    if challenger.git_dirty:
         return "was trained with uncommitted changes"
     return None

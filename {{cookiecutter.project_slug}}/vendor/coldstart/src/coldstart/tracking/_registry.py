@@ -11,14 +11,17 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import polars as pl
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from pydantic import BaseModel, ValidationError
 
 from coldstart.bundle._bundle import (
     CARD,
@@ -46,6 +49,51 @@ BUNDLES = Path("bundles")
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS = "previous_champion"
 MIN_RATIO = 0.8  # a ratio from which a model counts as simpler or faster than another
+
+
+class Evidence(BaseModel):
+    """What a manifest says of a model that `make train` made, as far as models are compared by it.
+
+    Parameters
+    ----------
+    git_dirty : bool
+        Whether it was trained with changes that were not committed.
+    data : str
+        Digest of the prepared rows.
+    primary : str
+        Name of the metric that decides.
+    interval : tuple of float
+        Confidence interval of that metric on the test rows.
+    baseline, test : dict
+        Metrics on the test rows, of the dummy baseline and of the model.
+    validation : float
+        The metric that decides, on the validation rows.
+    """
+
+    git_dirty: bool
+    data: str
+    primary: str
+    interval: tuple[float, float]
+    baseline: dict[str, Any]
+    test: dict[str, Any]
+    validation: float
+
+
+def evidence_of(manifest: Manifest) -> Evidence:
+    """Return what a manifest says of its model.
+
+    Raises
+    ------
+    UserError
+        If `make train` did not write it.
+    """
+    try:
+        return Evidence.model_validate(manifest.provenance | manifest.metrics)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise UserError(
+            f"its {MANIFEST} was not written by make train: {where} is missing or invalid"
+        ) from None
 
 
 def register(client: MlflowClient, settings: Settings, model_uri: str, run_id: str) -> str:
@@ -88,9 +136,16 @@ def version_of(client: MlflowClient, settings: Settings, alias: str) -> str | No
 
 
 def set_alias(client: MlflowClient, settings: Settings, alias: str, version: str) -> None:
-    """Give the alias to a version, and put that version's bundle into `bundles/`."""
-    client.set_registered_model_alias(settings.experiment, alias, version)
-    pull(client, settings, alias)
+    """Give the alias to a version, and put that version's bundle into `bundles/`.
+
+    Raises
+    ------
+    UserError
+        If the bundle is not whole. The alias then stays where it is.
+    """
+    with downloaded(settings, alias, version) as bundle:
+        client.set_registered_model_alias(settings.experiment, alias, version)
+        replace_folder(bundle, BUNDLES / alias)
 
 
 def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
@@ -104,29 +159,64 @@ def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
     version = version_of(client, settings, alias)
     if version is None:
         return None
-    unfinished = BUNDLES / f".{alias}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    download(client, settings, version, unfinished)
-    registered = {"name": settings.experiment, "version": version, "alias": alias}
-    (unfinished / VERSION).write_text(json.dumps(registered) + "\n")
-    replace_folder(unfinished, BUNDLES / alias)
+    with downloaded(settings, alias, version) as bundle:
+        replace_folder(bundle, BUNDLES / alias)
     return version
 
 
-def download(client: MlflowClient, settings: Settings, version: str, folder: Path) -> None:
-    """Copy the bundle of a registered version into a folder.
+@contextmanager
+def downloaded(settings: Settings, alias: str, version: str) -> Iterator[Path]:
+    """Download a version's bundle, verified, into a folder beside that of an alias.
 
     Raises
     ------
     UserError
-        If the copy is not whole.
+        If it is not a bundle, or not whole. Nothing is left of it.
+    """
+    unfinished = BUNDLES / f".{alias}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        download(settings, version, unfinished, {"alias": alias})
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def download(
+    settings: Settings, version: str, folder: Path, about: Mapping[str, str] | None = None
+) -> None:
+    """Copy the bundle of a registered version into a new folder.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's settings.
+    version : str
+        Number of the version.
+    folder : Path
+        The folder, which is made.
+    about : mapping, optional
+        What the bundle's version.json says besides the model's name and version.
+
+    Raises
+    ------
+    UserError
+        If the version is not a bundle, or the copy is not whole.
     """
     folder.mkdir(parents=True)
+    registered = {"name": settings.experiment, "version": version, **(about or {})}
     uri = f"models:/{settings.experiment}/{version}"
     mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
-    verify_bundle(folder)
-    registered = {"name": settings.experiment, "version": version}
+    # Before it is verified, in case the bundle holds a file of this name.
     (folder / VERSION).write_text(json.dumps(registered) + "\n")
+    try:
+        verify_bundle(folder)
+    except UserError as error:
+        what = str(error).split("; run: ")[0]  # which would not help: the registry itself is wrong
+        raise UserError(
+            f"version {version} in the registry is refused: {what}; give its aliases to another: "
+            "make ui"
+        ) from None
 
 
 def rewrite_card(
@@ -151,11 +241,22 @@ def rewrite_card(
 
 
 def manifest_of(settings: Settings, version: str) -> Manifest:
-    """Return what the bundle of a registered version says of its model."""
+    """Return what the bundle of a registered version says of its model.
+
+    Raises
+    ------
+    UserError
+        If the version is not a bundle.
+    """
     uri = f"models:/{settings.experiment}/{version}"
-    with tempfile.TemporaryDirectory() as at:
-        mlflow.artifacts.download_artifacts(f"{uri}/{MANIFEST}", dst_path=at)
-        return Manifest.model_validate_json(Path(at, MANIFEST).read_bytes())
+    try:
+        with tempfile.TemporaryDirectory() as at:
+            mlflow.artifacts.download_artifacts(f"{uri}/{MANIFEST}", dst_path=at)
+            return Manifest.model_validate_json(Path(at, MANIFEST).read_bytes())
+    except (MlflowException, ValidationError) as error:
+        if explain_error(error):
+            raise
+        raise UserError(f"version {version} in the registry has no valid {MANIFEST}") from None
 
 
 def promote(
@@ -239,15 +340,18 @@ def check_registered(client: MlflowClient, settings: Settings, version: str) -> 
 
 def promotion_blockers(new: BundlePredictor, dataset: Dataset) -> list[str]:
     """Reasons against a challenger that have nothing to do with the champion."""
-    metrics, provenance = new.manifest.metrics, new.manifest.provenance
+    try:
+        found = evidence_of(new.manifest)
+    except UserError as error:
+        return [str(error)]
     against = []
-    if provenance["git_dirty"]:
+    if found.git_dirty:
         against.append(
             "it was trained with changes that are not committed (git commit, then make train)"
         )
-    if provenance["data"] != dataset.digest:
+    if found.data != dataset.digest:
         against.append("it was trained on other data than is prepared now (make train)")
-    if metrics["interval"][0] <= metrics["baseline"][metrics["primary"]]:
+    if not found.interval[0] > found.baseline.get(found.primary, np.inf):
         against.append("on the test rows it is not significantly better than the dummy baseline")
     return against
 

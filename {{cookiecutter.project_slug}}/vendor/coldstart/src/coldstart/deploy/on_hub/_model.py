@@ -50,7 +50,7 @@ def push_model(settings: Settings, repo: str | None, ref: str, public: bool) -> 
         elif ref.isdecimal():
             bundle, client = Path(temporary, "registered"), tracking.connect(settings)
             check_registered(client, settings, ref)
-            download(client, settings, ref, bundle)
+            download(settings, ref, bundle)
         else:
             raise UserError(
                 f"REF={ref} is not a model: write champion, challenger or the number of a version"
