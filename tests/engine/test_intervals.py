@@ -18,7 +18,7 @@ from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
 from coldstart.train._clusters import clusters, count_clusters
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
-from coldstart.train._intervals import interval, leave_out, weighted_score
+from coldstart.train._intervals import degrees_of_freedom, interval, leave_out, weighted_score
 
 Draw = Callable[[np.random.Generator, int], tuple[HeldOutPredictions, HeldOutPredictions]]
 LARGE = 400_000  # rows on which a score counts as the true one
@@ -132,9 +132,19 @@ def test_where_rows_are_grouped_the_interval_by_group_holds_the_true_score(repea
         low, high = interval(held(one.target, one.prediction[0]))
         by_row += low <= true <= high
     print(f"47 patients: by patient {by_group / repeats:.3f}, by row {by_row / repeats:.3f}")
-    # Of 3,000 cases 0.916 by patient and 0.854 by row: so few patients leave it below 0.95.
-    assert by_group / repeats > 0.916 - 3 * np.sqrt(0.916 * 0.084 / repeats)
+    # Of 3,000 cases 0.928 by patient: so few leave it below 0.95. With as many degrees of freedom
+    # as there are patients, less one, it was 0.916.
+    assert by_group / repeats > 0.928 - 3 * np.sqrt(0.928 * 0.072 / repeats)
     assert by_row < by_group - 0.03 * repeats
+
+
+def test_where_one_unit_decides_the_error_it_has_fewer_degrees_of_freedom() -> None:
+    dice = np.random.default_rng(0)
+    alike = dice.normal(size=50)
+    assert degrees_of_freedom(alike) > 35
+    assert degrees_of_freedom(np.append(alike, 20.0)) < 3
+    assert degrees_of_freedom(np.ones(50)) == 49
+    assert degrees_of_freedom(np.array([1.0, 2.0])) == 1
 
 
 def test_a_paired_interval_is_narrower_than_that_of_two_models_on_different_rows() -> None:

@@ -49,9 +49,10 @@ def interval(
 
     Notes
     -----
-    A jackknife with a quantile of Student's t, on the logit scale for average precision and F1, on
-    that of -log(1 - R²) for R², and unchanged for a difference. It covers the choice of the tested
-    units, not that of the training rows. Measured coverage: docs/explanation/evaluation.md.
+    A jackknife with a quantile of Student's t (see `degrees_of_freedom`), on the logit scale for
+    average precision and F1, on that of -log(1 - R²) for R², and unchanged for a difference. It
+    covers the choice of the tested units, not that of the training rows. Measured coverage:
+    docs/explanation/evaluation.md.
 
     References
     ----------
@@ -65,7 +66,7 @@ def interval(
     if other is not None:
         left_out = left_out - weighted_score(other, weights, prevalence)
         value, scale = left_out[0], "plain"
-    return from_left_out(value, left_out[1:], scale, level)
+    return from_left_out(value, left_out[1:], scale, held.groups is not None, level)
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
@@ -73,7 +74,8 @@ def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple
     units = np.arange(len(values)) if groups is None else groups
     weights = leave_out(units, seed=0)
     means = weights @ values / weights.sum(axis=1)
-    return from_left_out(means[0], means[1:], "bounded" if values.dtype == bool else "plain")
+    scale = "bounded" if values.dtype == bool else "plain"
+    return from_left_out(means[0], means[1:], scale, groups is not None)
 
 
 def units_of(held: HeldOutPredictions) -> np.ndarray:
@@ -93,14 +95,18 @@ def leave_out(units: np.ndarray, seed: int) -> np.ndarray:
 
 
 def from_left_out(
-    value: float, left_out: np.ndarray, scale: str, level: float = LEVEL
+    value: float, left_out: np.ndarray, scale: str, grouped: bool, level: float = LEVEL
 ) -> tuple[float, float]:
     """Return the interval of a value, from those without each unit."""
     count = len(left_out)
     if count < 2:
         return float(value), float(value)
     error = np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2))
-    reach = students_t.ppf((1 + level) / 2, count - 1) * error * np.array([-1.0, 1.0])
+    # Where rows are units, one for each but one measured nearer to 95% for the other scores.
+    few = grouped or scale == "explained"
+    freedom = degrees_of_freedom(left_out) if few else count - 1
+    quantile = students_t.ppf((1 + level) / 2, freedom)
+    reach = quantile * error * np.array([-1.0, 1.0])
     if scale == "bounded":
         if 1e-9 < value < 1 - 1e-9:
             odds = np.log(value / (1 - value)) + reach / (value * (1 - value))
@@ -112,6 +118,24 @@ def from_left_out(
     else:
         low, high = value + reach
     return float(low), float(high)
+
+
+def degrees_of_freedom(left_out: np.ndarray) -> float:
+    """Return how many degrees of freedom the standard error has.
+
+    There is one for each unit but one, if all matter alike. A few large or odd units decide the
+    error if the values without each have a high kurtosis; then it is as uncertain as one of fewer.
+
+    References
+    ----------
+    O'Neill, "Some Useful Moment Results in Sampling Problems", The American Statistician 68(4),
+    2014.
+    """
+    count, squares = len(left_out), (left_out - left_out.mean()) ** 2
+    if not squares.any():
+        return count - 1
+    kurtosis = np.mean(squares**2) / np.mean(squares) ** 2
+    return float(np.clip(2 * count / (kurtosis - (count - 3) / (count - 1)), 1, count - 1))
 
 
 def weighted_score(
