@@ -33,6 +33,7 @@ from coldstart.export._onnx import OUTPUT, rename
 from coldstart.tracking import _mlflow as tracking
 from coldstart.tracking import _registry as registry
 from coldstart.tracking import log_bundle
+from coldstart.tracking._gate import is_as_good
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
 from coldstart.train._intervals import interval
 from engine.support import load_settings, main
@@ -232,7 +233,7 @@ def test_a_smaller_challenger_that_is_worse_seldom_passes_and_an_equal_one_does_
     for name, rows, loss in (("worse", 150, 0.21), ("equal", 150, 0.0), ("equal", 5000, 0.0)):
         times = draws if rows < 1000 else draws // 10
         lows = [interval(*models(dice, rows, loss))[0] for _ in range(times)]
-        passed[name, rows] = float(np.mean([registry.is_as_good(low, 0.02) for low in lows]))
+        passed[name, rows] = float(np.mean([is_as_good(low, 0.02) for low in lows]))
     print(f"loss {lost:.3f}, margin 0.02: {passed}")
     assert passed["worse", 150] < 0.025
     assert passed["equal", 5000] > 0.6

@@ -15,7 +15,8 @@ from coldstart._markdown import code, table
 from coldstart.bundle._bundle import TESTED, Manifest
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
-from coldstart.tracking._registry import manifest_of, read_tested
+from coldstart.tracking._registry import manifest_of
+from coldstart.tracking._tested import read_tested
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._summary import SHOWN, cells, horizon_cells, number

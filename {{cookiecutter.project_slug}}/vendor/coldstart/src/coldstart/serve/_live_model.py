@@ -104,9 +104,14 @@ class LiveModel:
             self.check_compatible(successor)
             smoke_test(successor, self.example)
             inline_rows = set_pace(successor, self.example, self.workers)
-        except UserError as error:
+        except Exception as error:  # of a graph, too: whatever it is, the watch must go on
             self.refused = str(error)
-            log.warning("the new bundle is refused, version %s goes on: %s", self.version, error)
+            log.warning(
+                "the new bundle is refused, version %s goes on: %s",
+                self.version,
+                error,
+                exc_info=not isinstance(error, UserError),
+            )
             return
         # The loop's thread reads both: never the quick model's rows for a slow one.
         self.inline_rows = min(inline_rows, self.inline_rows)

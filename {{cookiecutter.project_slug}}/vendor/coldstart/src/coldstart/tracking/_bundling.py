@@ -27,7 +27,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
 from coldstart.model_card._examples import choose_examples
-from coldstart.tracking._registry import keep_tested
+from coldstart.tracking._tested import keep_tested
 from coldstart.train._evaluation import HeldOutPredictions, tune_threshold
 
 REFERENCE_ROWS = 500

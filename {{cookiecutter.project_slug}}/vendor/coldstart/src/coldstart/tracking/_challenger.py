@@ -14,6 +14,7 @@ from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
 from coldstart.model_card._card import with_families
 from coldstart.tracking import _registry as registry
+from coldstart.tracking._gate import Evidence, evidence_of
 from coldstart.train._summary import SHOWN, number
 
 NEXT = "next: make serve (the API and its page), make ui (all runs)"
@@ -69,7 +70,7 @@ def choose_challenger(
     )
     if version := registry.version_of(client, settings, registry.CHALLENGER):
         try:
-            challenger = registry.evidence_of(registry.manifest_of(settings, version))
+            challenger = evidence_of(registry.manifest_of(settings, version))
         except UserError as error:
             print(f"the challenger so far, version {version}, makes way: {error}")
         else:
@@ -96,7 +97,7 @@ def choose_challenger(
         print(f"make serve still predicts {champion.target}; to change that: make promote")
 
 
-def incomparable(challenger: registry.Evidence, dataset: Dataset) -> str | None:
+def incomparable(challenger: Evidence, dataset: Dataset) -> str | None:
     """Return why a challenger makes way whatever its score, or None."""
     if challenger.data != dataset.digest:
         return "was trained on other data"
