@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -85,11 +86,12 @@ def test_a_client_finds_the_model_its_versions_and_its_tensors(client: Any) -> N
 
 @pytest.mark.parametrize("version", ["", "3"])
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
+@pytest.mark.parametrize("binary", [True, False])
 def test_a_client_gets_what_predict_returns(
-    api: httpx2.Client, client: Any, version: str, shape: tuple[int, ...]
+    api: httpx2.Client, client: Any, version: str, shape: tuple[int, ...], binary: bool
 ) -> None:
     expected = api.post("/predict", json={"rows": ROWS}).json()["predictions"]
-    found = client.infer(NAME, tensors(True, shape), model_version=version, request_id="mine")
+    found = client.infer(NAME, tensors(binary, shape), model_version=version, request_id="mine")
     assert found.get_response()["id"] == "mine"
     assert found.get_response()["model_version"] == "3"
     labels = [
@@ -207,8 +209,16 @@ def test_other_models_versions_outputs_and_types_are_refused(api: httpx2.Client)
     wrong = api.post(f"/v2/models/{NAME}/infer", json=asked | {"outputs": [{"name": "x"}]})
     assert wrong.status_code == 400
     assert "outputs: label, probability" in wrong.json()["error"]
+    for path in ("other", "other/ready", f"{NAME}/versions/2"):
+        missing = api.get(f"/v2/models/{path}")
+        assert (missing.status_code, list(missing.json())) == (404, ["error"])
+    with (
+        triton.InferenceServerClient(f"127.0.0.1:{api.base_url.port}") as client,
+        pytest.raises(triton.InferenceServerException, match="there is no model other"),
+    ):
+        client.get_model_metadata("other")
     # What a page of another origin can send unasked.
-    for kind in ({}, {"Content-Type": "text/plain"}):
+    for kind in ({"Origin": "https://x.org"}, {"Content-Type": "text/plain"}):
         plain = api.post(f"/v2/models/{NAME}/infer", content=b'{"inputs": []}', headers=kind)
         assert plain.status_code == 415
 
@@ -245,6 +255,14 @@ def test_tensors_of_many_values_are_refused_and_fill_no_memory(
         )
         assert response.status_code == 400, response.text
         assert resident(api.process.pid) - before < 100  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["/predict", f"/v2/models/{NAME}/infer"])
+def test_a_compressed_body_is_refused_by_name(api: httpx2.Client, path: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    response = api.post(path, content=gzip.compress(b'{"rows": []}'), headers=headers)
+    assert response.status_code == 415
+    assert "Content-Encoding: gzip is not supported" in response.text
 
 
 def test_an_output_is_wanted_once(api: httpx2.Client) -> None:

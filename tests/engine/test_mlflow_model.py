@@ -23,7 +23,6 @@ from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
 
 from coldstart.data._dataset import load
-from coldstart.errors import UserError
 from coldstart.serve import create_app
 from engine.support import PROJECT, load_settings, main
 
@@ -97,10 +96,12 @@ def test_dates_may_be_text_and_a_refused_value_is_named(
         ({"weight": ["heavy", None]}, "weight, row 0"),
         ({"picked": pd.to_datetime(["2024-06-30T00:00", "2024-06-30T12:00"])}, "picked, row 1"),
     ):
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(MlflowException, match=told):
             model.predict(pd.DataFrame(good | wrong))
     with pytest.raises(MlflowException, match="grade"):
         model.predict(pd.DataFrame(good).drop(columns="grade"))
+    none = model.predict(pd.DataFrame(good).head(0))
+    assert (list(none), len(none)) == (list(model.predict(pd.DataFrame(good))), 0)
 
 
 def test_the_model_loads_where_neither_engine_nor_project_is_installed(
@@ -165,9 +166,13 @@ def test_mlflow_serves_the_model(
         refused = client.post(
             "/invocations", json={"dataframe_split": {"columns": ["nothing"], "data": [[1]]}}
         )
+        wrong = [rows[0] | {"speed": "fast"}]
+        explained = client.post("/invocations", json={"dataframe_records": wrong})
     assert answer.status_code == 200, answer.text
     answers = pd.DataFrame(answer.json()["predictions"])
     assert answers["label"].tolist() == expected[0]
     np.testing.assert_allclose(shares(answers), expected[1], atol=1e-7)
     assert refused.status_code == 400
     assert "none of the columns" in refused.text
+    assert explained.status_code == 400
+    assert "the column speed, row 0" in explained.json()["message"]

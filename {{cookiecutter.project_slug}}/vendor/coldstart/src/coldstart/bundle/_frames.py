@@ -55,11 +55,26 @@ class FramePredictor:
 
         Raises
         ------
-        UserError
-            If a needed column or all columns are missing, or the API would refuse a value.
+        MlflowException
+            If a needed column or all columns are missing, or the API would refuse a value. Of
+            another exception MLflow's own server does not say the reason.
         """
         import pandas as pd  # type: ignore[import-untyped]  # MLflow brings it
+        from mlflow.exceptions import MlflowException
 
+        try:
+            prediction = self._predict(frame)
+        except UserError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        predictor = self._predictor
+        classes = predictor.manifest.classes
+        if not classes:
+            return pd.DataFrame({"value": prediction[:, 0]}, index=frame.index)
+        labels = np.array(classes, dtype=object)[predictor.labels(prediction)]
+        shares = {f"probability {name}": prediction[:, i] for i, name in enumerate(classes)}
+        return pd.DataFrame({"label": labels, **shares}, index=frame.index)
+
+    def _predict(self, frame: Any) -> np.ndarray:
         predictor, table, count = self._predictor, {}, len(frame)
         if not any(name in frame for name in self._types):
             raise UserError(f"the rows have none of the columns {', '.join(self._types)}")
@@ -72,13 +87,9 @@ class FramePredictor:
                 table[name] = kind.validate_json(json.dumps(values))
             except ValidationError as error:
                 raise UserError(explain(error, name, name in frame)) from None
-        prediction = predictor.predict(predictor.contract.encode(table)).astype(np.float64)
-        classes = predictor.manifest.classes
-        if not classes:
-            return pd.DataFrame({"value": prediction[:, 0]}, index=frame.index)
-        labels = np.array(classes, dtype=object)[predictor.labels(prediction)]
-        shares = {f"probability {name}": prediction[:, i] for i, name in enumerate(classes)}
-        return pd.DataFrame({"label": labels, **shares}, index=frame.index)
+        if not count:  # of which some graphs make an error
+            return np.empty((0, len(predictor.manifest.classes) or 1))
+        return predictor.predict(predictor.contract.encode(table)).astype(np.float64)
 
 
 def column_types(contract: Contract) -> dict[str, TypeAdapter[Any]]:

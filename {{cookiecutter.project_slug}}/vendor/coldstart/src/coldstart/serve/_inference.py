@@ -14,7 +14,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 HEADER_LENGTH = b"inference-header-content-length"  # of the JSON, before binary tensors
 BINARY = ("", "application/octet-stream")
+
+
+class UnknownModelError(Exception):
+    """A request is about another model than the one that serves."""
 
 
 class InferenceRoute(BytesRoute):
@@ -62,10 +67,14 @@ class InferenceRoute(BytesRoute):
     def accepts(self, kind: str, scope: Scope) -> bool:
         """Return whether a body is JSON, or says where its JSON ends.
 
-        Clients do not name the type of the latter. A page of another origin may not send it
-        unasked, as of a header that is not one of the usual ones.
+        Triton's client names the type of neither. A page of another origin may not send them
+        unasked: a browser says where a page is from, and the header of the latter is not one of
+        the usual ones.
         """
-        return super().accepts(kind, scope) or (kind in BINARY and json_length(scope) is not None)
+        if kind in BINARY and json_length(scope) is not None:
+            return True
+        unnamed = not kind and all(name != b"origin" for name, _ in scope["headers"])
+        return unnamed or super().accepts(kind, scope)
 
     def parse(self, content: bytes, scope: Scope) -> InferenceRequest:
         """Read the tensors, and validate their rows as `/predict` does."""
@@ -133,7 +142,9 @@ def add_inference(app: FastAPI, service: ModelService) -> None:
 
     def check(model: str, version: str = "") -> None:
         if model != name or version not in ("", service.version):
-            raise HTTPException(404, f"there is no model {model}, version {version or 'any'}")
+            raise UnknownModelError(
+                f"there is no model {model}{version and f', version {version}'}"
+            )
 
     @router.get("/v2/health/live", include_in_schema=False)
     async def live() -> dict[str, bool]:
@@ -167,6 +178,10 @@ def add_inference(app: FastAPI, service: ModelService) -> None:
         check(model, version)
         service.readiness()
         return {"name": name, "ready": True}
+
+    @app.exception_handler(UnknownModelError)
+    async def not_found(request: Request, error: UnknownModelError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 404)
 
     app.include_router(tensors)
     app.include_router(router)

@@ -144,6 +144,11 @@ class BytesRoute(APIRoute):
             response = pydantic_core.to_json(await self.endpoint(body), inf_nan_mode="null")
         except ValidationError as error:
             status, response = self.invalid(error)
+            if encoding := header(scope["headers"], b"content-encoding"):
+                status = 415
+                response = self.error_body(
+                    f"Content-Encoding: {encoding} is not supported; send the body as it is"
+                )
         except RefusedError as refusal:
             status, headers = refusal.status, refusal.headers
             response = self.error_body(refusal.detail)
@@ -236,9 +241,14 @@ def content_type(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
     It is required: a web page of another origin may send neither JSON nor CSV unasked.
     """
+    return header(headers, b"content-type").partition(";")[0].strip().lower()
+
+
+def header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:
+    """Return the value of a header; empty if there is none."""
     for name, value in headers:
-        if name == b"content-type":
-            return value.split(b";", 1)[0].strip().lower().decode("latin-1")
+        if name == wanted:
+            return value.decode("latin-1")
     return ""
 
 
