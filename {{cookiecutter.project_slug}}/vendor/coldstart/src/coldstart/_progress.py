@@ -16,7 +16,7 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e
 
 
 def printable(text: str) -> str:
-    """Return a text in which what a terminal would obey is written as `\\x1b`."""
+    """Return a text in which what a terminal would obey is escaped, as Python does."""
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
