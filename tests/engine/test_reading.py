@@ -7,16 +7,19 @@ import decimal
 import gzip
 import io
 import json
+import lzma
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import fastexcel
 import openpyxl
 import polars as pl
 import pytest
 
 from coldstart.config._settings import DataSettings, Dialect, Join
+from coldstart.data.reading import _unpacking
 from coldstart.data.reading._raw import RawTable
 from coldstart.data.reading._read import read, scan
 from coldstart.errors import UserError
@@ -328,6 +331,119 @@ def test_a_join_keeps_every_row_in_its_place() -> None:
     joined = read(DataSettings(table=Path("table.csv"), joins=[join])).frame.collect()
     assert joined["n"].to_list() == ["3", "1", "2", "1", "5"]
     assert joined["town"].to_list() == ["Bonn", "Aachen", None, None, "Bonn"]
+
+
+def sheet_xml(*cells: str) -> bytes:
+    """Make a workbook whose sheet's XML holds these cells, whatever they are."""
+    with zipfile.ZipFile(io.BytesIO(workbook([["a", "b"], [1, "x"]]))) as made:
+        parts = {name: made.read(name) for name in made.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    rows = f"<row>{''.join(cells)}</row></sheetData>"
+    parts[name] = parts[name].replace(b"</sheetData>", rows.encode())
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for part, content in parts.items():
+            opened.writestr(part, content)
+    return archive.getvalue()
+
+
+def open_document(*rows: str) -> bytes:
+    """Make a sheet of OpenDocument from the XML of its rows."""
+    space = "urn:oasis:names:tc:opendocument:xmlns"
+    head = " ".join(f'xmlns:{one}="{space}:{one}:1.0"' for one in ("office", "table", "text"))
+    inner = f'<table:table table:name="S">{"".join(rows)}</table:table>'
+    for outer in ("office:spreadsheet", "office:body"):
+        inner = f"<{outer}>{inner}</{outer}>"
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    content = f"<office:document-content {head}>{inner}</office:document-content>"
+    listed = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
+    manifest = f'<m:manifest xmlns:m="{listed}"/>'
+    return zipped({"mimetype": kind, "META-INF/manifest.xml": manifest, "content.xml": content})
+
+
+DEEP = 100_000
+CELLS = '<table:table-cell table:number-columns-repeated="16000"><text:p>x</text:p>'
+FAR: dict[str, tuple[bytes, str]] = {
+    "far.xlsx": (sheet_xml('<c r="XFD1048576"><v>1</v></c>'), "reaches to row 1,048,576 and"),
+    "farther.xlsx": (sheet_xml('<c r="ZZZZZZZ4294967290"><v>1</v></c>'), "too many cells"),
+    "entity.xlsx": (sheet_xml('<c r="A3" t="str"><v>&lol;</v></c>'), "cannot be read"),
+    "far.ods": (
+        open_document(
+            f'<table:table-row table:number-rows-repeated="1000000">{CELLS}</table:table-cell>'
+            "</table:table-row>"
+        ),
+        "reaches to row 1,000,000 and column 16,000",
+    ),
+    "line.csv": (b"a,b\n1,2\n" + b"3" * 34_000_000, "line 3 is longer than 32 MB"),
+    "lists.json": (b"[" * DEEP + b"]" * DEEP, "nested too deeply"),
+    "objects.json": (b'[{"a":' * DEEP + b"1" + b"}]" * DEEP, "nested too deeply"),
+    "lines.jsonl": (b'{"a":' * DEEP + b"1" + b"}" * DEEP + b'\n{"a":1}\n', "nested too deeply"),
+    "number.json": (b'[{"a":%s}]' % (b"9" * 5000), "digits"),
+    "half.jsonl": (b'{"a":"\\ud800"}\n{"a":"x"}\n', "half of a character"),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_a_file_that_would_fill_memory_or_disk_is_refused_in_a_line(name: str) -> None:
+    content, complaint = FAR[name]
+    with pytest.raises(UserError, match=complaint) as caught:
+        table_of(content, name)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not [path for path in Path("data").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["pack.csv.gz", "pack.csv.xz", "pack.zip"])
+def test_what_unpacks_to_far_more_than_its_size_is_refused_and_its_rest_removed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_unpacking, "UNPACKED", 2**20)
+    content = "a,b\n" + "1,2\n" * 2**20
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.csv", content)
+    packers = {".gz": gzip.compress, ".xz": lzma.compress, ".zip": lambda _: packed.getvalue()}
+    with pytest.raises(UserError, match="it is more than 200 times as large") as caught:
+        table_of(packers[Path(name).suffix](content.encode()), name)
+    assert name in str(caught.value)
+    assert not [path for path in Path("data").rglob("*") if path.is_file()]
+
+
+def test_one_cell_far_to_the_right_costs_no_time_for_the_columns_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads: list[Any] = []
+    load = fastexcel.ExcelReader.load_sheet
+    monkeypatch.setattr(
+        fastexcel.ExcelReader, "load_sheet", lambda *a, **o: loads.append(o) or load(*a, **o)
+    )
+    content = sheet_xml('<c r="XFD3" t="str"><v>z</v></c>')
+    assert table_of(content, "far.xlsx").frame.collect().width == 3
+    assert len(loads) <= 4  # the sheet, and each column that holds something
+
+
+def test_an_open_document_whose_empty_rest_is_declared_is_read() -> None:
+    def row(*cells: str, rest: str = "") -> str:
+        texts = "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{one}</text:p>'
+            "</table:table-cell>"
+            for one in cells
+        )
+        return f"<table:table-row {rest}>{texts}</table:table-row>"
+
+    empty = (
+        '<table:table-row table:number-rows-repeated="1048000">'
+        '<table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
+    )
+    content = open_document(row("a", "b"), row("x", "y"), row("z", "w"), empty)
+    assert rows_of(content, "table.ods") == [("x", "y"), ("z", "w")]
+
+
+def test_names_lose_what_a_terminal_would_obey_and_are_not_endless() -> None:
+    long = "n" * 5000
+    table = table_of(f"a\x1b[31m,\u202eb,{long}\n1,2,3\n4,5,6\n")
+    assert table.frame.collect_schema().names() == ["a[31m", "b", "n" * 200]
+    assert len(table.findings) == 3
+    assert all(line.isprintable() and len(line) < 500 for line in table.findings)
 
 
 HOPELESS: dict[str, tuple[bytes | None, str]] = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import random
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -152,3 +154,34 @@ def test_small_and_wide_tables_are_studied(project: Path, rows: int, columns: in
     assert len(Contract.load(Path("schema.yaml")).features) == columns - 1
     assert "few rows" not in Path("schema.yaml").read_text()
     assert f"{rows} rows are few" in Path("data/report.html").read_text()
+
+
+def test_a_parquet_file_with_a_broken_page_is_one_line_and_changes_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = io.BytesIO()
+    table = pl.DataFrame({"a": range(1000), "b": ["x", "y"] * 500})
+    table.write_parquet(content, compression="zstd")
+    page, broken = b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00"
+    Path("in.parquet").write_bytes(content.getvalue().replace(page, broken))
+    before = [Path(name).read_bytes() for name in ("config.yaml", "schema.yaml")]
+    assert main(["data", "--source", "in.parquet", "--target", "b"]) == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert "in.parquet cannot be read: " in told
+    assert [Path(name).read_bytes() for name in ("config.yaml", "schema.yaml")] == before
+
+
+def test_a_terminal_gets_no_control_characters_from_names_values_and_files(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["a,\x1b[2Jb,y"]
+    for i in range(300):
+        lines.append(f"{i},\x1b]0;x{i % 5},{'no' if i % 3 else chr(27) + '[31myes'}")
+    Path("in\x1b[31m.csv").write_text("\n".join(lines))
+    assert main(["data", "--source", "in\x1b[31m.csv", "--target", "y"]) == 0
+    assert main(["data", "--source", "no\x1b[31m.csv", "--target", "y"]) == 2
+    shown = "".join(capfd.readouterr())
+    assert "in\\x1b[31m.csv" in shown
+    assert "no\\x1b[31m.csv" in shown
+    assert all(letter.isprintable() or letter == "\n" for letter in shown)

@@ -196,6 +196,8 @@ CSV = {"Content-Type": "text/csv"}
         ("/export", {"Content-Type": "application/x-ndjson"}, b"{}\n", "export.jsonl"),
         ("/", CSV, TABLE, "127.0.0.1.csv"),
         ("/x.csv", CSV, GZIPPED, "x.csv.gz"),
+        ("/a%00b%0A%1B.csv", CSV, TABLE, "a-b-.csv"),
+        (f"/{'n' * 300}.csv", CSV, TABLE, f"{'n' * 56}.csv"),
     ],
 )
 def test_a_download_is_named_by_the_server_the_address_or_the_content(
@@ -214,6 +216,31 @@ def test_a_broken_download_goes_on_where_it_broke(site: Site) -> None:
     assert first is None
     assert str(second) > "bytes=19"  # nearly half, of 4,000,000
     assert str(third) > "bytes=29"
+
+
+@pytest.mark.parametrize("length", ["abc", "12, 12", "-8"])
+def test_a_length_that_is_no_number_is_not_believed(length: str) -> None:
+    """`Content-Length` as some servers and proxies send it."""
+    head = f"HTTP/1.0 200 OK\r\nContent-Type: text/csv\r\nContent-Length: {length}\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as client:
+                client.recv(2**16)
+                client.sendall(head.encode() + TABLE)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/x.csv"
+        assert kept(import_source(address)) == {"x.csv": TABLE}
+
+
+@pytest.mark.parametrize(("status", "told"), [(416, "does not send it"), (206, "sent a part of")])
+def test_a_server_that_sends_a_part_unasked_is_refused(
+    site: Site, refused: Refused, status: int, told: str
+) -> None:
+    site.files["/x.csv"] = (TABLE, CSV)
+    site.statuses = [status] * 3
+    assert told in refused(site.address("/x.csv"))
 
 
 def test_a_download_that_changed_meanwhile_starts_anew(site: Site, refused: Refused) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from coldstart._markdown import plain
 from coldstart.bundle import Manifest
 from coldstart.report._results import EvaluatedVersion, conclusion
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
@@ -194,3 +195,7 @@ def test_a_screenshot_is_shown_where_there_is_one(
     Path("docs/demo.png").write_bytes(b"a picture")
     assert main(["report"]) == 0
     assert "![The demo page](docs/demo.png)\n" in Path("README.md").read_text()
+
+
+def test_a_name_in_the_results_is_no_tag_no_link_and_no_end_of_a_cell() -> None:
+    assert plain("<b>a|b</b> [x](y) phase_of_flt") == r"\<b>a\|b\</b> \[x\](y) phase_of_flt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -15,6 +16,11 @@ def code(text: str) -> str:
     """Return a name or a value as code, also inside a table."""
     plain = " ".join(text.replace("`", "'").split())
     return f"`{plain[:60]}`".replace("|", r"\|")
+
+
+def plain(text: str) -> str:
+    """Return a text without what Markdown takes for a tag, a link, code or the end of a cell."""
+    return re.sub(r"([\\`<\[\]|])", r"\\\1", " ".join(text.split()))
 
 
 def percent(share: float) -> str:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from coldstart._locking import lock
+from coldstart._progress import printable, printable_output
 from coldstart._project import Project
 from coldstart.cli import (
     _cloud,
@@ -120,6 +121,7 @@ def main(project: Project, arguments: list[str]) -> int:
 
             return run_worker(command.neural)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(printable_output())
             if command.alone:
                 stack.enter_context(lock())
             if ranks > 1:
@@ -128,7 +130,7 @@ def main(project: Project, arguments: list[str]) -> int:
                 stack.enter_context(leading(command.neural))
             code = command.run()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -136,7 +138,7 @@ def main(project: Project, arguments: list[str]) -> int:
         reason = no_room(error) if isinstance(error, OSError) else store_trouble(error)
         if reason is None:
             raise
-        print(f"error: {reason}\n{AGAIN}", file=sys.stderr)
+        print(f"error: {printable(reason)}\n{AGAIN}", file=sys.stderr)
         return 2
     return code or 0
 

@@ -11,7 +11,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 
-from coldstart._markdown import code, table
+from coldstart._markdown import code, plain, table
 from coldstart.bundle._bundle import TESTED, Manifest
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
@@ -109,13 +109,13 @@ def results(versions: Versions, champion: str, tested: int) -> str:
     }
     heads, *rows = cells({title: one.manifest.metrics for title, one in titles.items()})
     # Seconds of fitting differ from machine to machine.
-    plain = [[row[0].replace("|", r"\|"), *row[1:-1]] for row in rows]
-    lines = table(["model", *heads[1:-1]], plain)
+    shown = [[plain(row[0]), *row[1:-1]] for row in rows]
+    lines = table(["model", *heads[1:-1]], shown)
     steps = {title: one.manifest.metrics for title, one in titles.items() if forecasts(one)}
     if forecasts(versions[champion]):
         heads, *rows = horizon_cells(steps)
         lines += ["", "Recursive forecasts from origins in the test set:", ""]
-        lines += table(heads, [[row[0].replace("|", r"\|"), *row[1:]] for row in rows])
+        lines += table(heads, [[plain(row[0]), *row[1:]] for row in rows])
     return "\n".join([*lines, "", conclusion(versions, champion, tested)])
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from coldstart.config._settings import CONFIG, Settings
 from coldstart.contract._contract import Contract
 from coldstart.data.profiling._draft import kept_entries, write_config, write_contract
@@ -86,7 +88,10 @@ def draft(
     target = find_target(target, names)
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
     decided = {name: str(one.get("role", "feature")) for name, one in kept.items()}
-    found = profile_table(raw, target, decided)
+    try:
+        found = profile_table(raw, target, decided)
+    except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:  # it was lazy
+        raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
     keep_user_choices(found, kept)
 
     other_target = before not in (None, target)

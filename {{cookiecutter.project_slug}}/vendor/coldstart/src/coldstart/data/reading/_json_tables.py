@@ -84,7 +84,12 @@ def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
                 }
                 writer.write_table(pa.table(columns, schema))
 
-    frame = pl.scan_parquet(cached(file, "JSON", write), glob=False)
+    try:
+        target = cached(file, "JSON", write)
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise UserError(f"a text holds {half!a}, half of a character: remove it") from None
+    frame = pl.scan_parquet(target, glob=False)
     frame = frame.rename(dict(zip(types, unique_names(list(types), notes), strict=True)))
     findings += [f"{name}: {line}" for line in notes]
     unit = "line" if by_line(file) else "row"
@@ -131,14 +136,18 @@ def records(file: Path, notes: list[str]) -> Iterator[Record | str]:
             for line in opened:
                 try:
                     yield flatten(json.loads(line))
-                except (ValueError, UserError):
+                except (ValueError, UserError, RecursionError):
                     yield line.strip()
+        except RecursionError:
+            raise UserError("objects and lists are nested too deeply: flatten them") from None
         except UnicodeDecodeError as error:
             raise UserError(f"this is not JSON in UTF-8: {error}") from None
         except json.JSONDecodeError as error:
             raise UserError(
                 f"line {error.lineno} is not valid JSON: {error.msg}; fix or remove it"
             ) from None
+        except ValueError as error:  # a number of thousands of digits
+            raise UserError(f"this cannot be read as JSON: {error}") from None
 
 
 def by_line(file: Path) -> bool:
@@ -147,7 +156,7 @@ def by_line(file: Path) -> bool:
         some = list(islice((line for line in opened if line.strip()), 2))
         try:
             first = json.loads(some[0])
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, RecursionError):
             return False
         return isinstance(first, dict) and (len(some) > 1 or not record_lists(first))
 

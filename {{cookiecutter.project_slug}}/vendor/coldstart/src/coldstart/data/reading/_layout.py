@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from coldstart._progress import UNPRINTABLE
 from coldstart.errors import UserError
 
 Row = Sequence[str]
 
+LONGEST = 200  # letters of a name; YAML takes at most 1024 for a key
 RESERVED = re.compile(r"__part_\d+__")  # columns that preparation adds
 NUMBER = re.compile(
     r"[-+(]?\s?[$€£]?\s?[-+]?(\d[\d.,' \u00a0\u202f]*|[.,]\d+)([eE][-+]?\d+)?"
@@ -155,10 +157,11 @@ def fit_names(names: list[str], rows: Sequence[Row], width: int, notes: list[str
 
 
 def unique_names(names: Sequence[str], notes: list[str]) -> list[str]:
-    """Make names unique and not empty, and note which ones were changed."""
+    """Make names unique, printable, not empty and not too long, and note the changed ones."""
     found: list[str] = []
     for number, name in enumerate(names, 1):
         wanted = re.sub(r"\s*[\r\n]\s*", " ", name.replace("\ufeff", "").strip())
+        wanted = UNPRINTABLE.sub("", wanted)[:LONGEST].strip()
         wanted = wanted or f"column {number}"
         wanted += "_" * (RESERVED.fullmatch(wanted) is not None)
         result, times = wanted, 1
@@ -166,7 +169,7 @@ def unique_names(names: Sequence[str], notes: list[str]) -> list[str]:
             times += 1
             result = f"{wanted} ({times})"
         if result != name.strip():
-            was = f"{name!r}" if name.strip() else "without a name"
+            was = repr(name[:LONGEST]) if name.strip() else "without a name"
             notes.append(f"column {number}, {was}, is called {result!r}")
         found.append(result)
     return found

@@ -10,7 +10,8 @@ import polars as pl
 
 from coldstart.errors import UserError
 
-UNREADABLE = (pl.exceptions.PolarsError, OSError)  # scans are lazy, so a broken file may fail late
+# Scans are lazy, so a broken file may fail late. Some broken Parquet files make polars panic.
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True)

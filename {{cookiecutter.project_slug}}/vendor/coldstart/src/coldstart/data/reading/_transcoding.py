@@ -17,8 +17,10 @@ import numpy as np
 
 from coldstart.data.reading._dialect import DetectedDialect
 from coldstart.data.reading._records import SEPARATOR, parse
+from coldstart.errors import UserError
 
 BLOCK = 2**20  # bytes: what fits into a processor's cache
+LONGEST = 32_000_000  # bytes of a record
 FEED, RETURN = 10, 13  # "\n", "\r"
 
 
@@ -100,6 +102,8 @@ def transcode(file: IO[bytes], found: DetectedDialect, out: IO[bytes] | None) ->
     ------
     UnicodeDecodeError
         If the file is not in the detected encoding.
+    UserError
+        If a line is too long.
     """
     lines, line, rest, names = LineIndex(), found.skip + 1, b"", b""
     for number, (block, final) in enumerate(read_blocks(file, found)):
@@ -130,6 +134,11 @@ def transcode(file: IO[bytes], found: DetectedDialect, out: IO[bytes] | None) ->
             lines.rows += rows
             line += rows + len(shifts)
         rest = data[end:]
+        if len(rest) > LONGEST:  # each block would be searched again with all before it
+            raise UserError(
+                f"line {line} is longer than {LONGEST / 1e6:.0f} MB: is this a table, with a row "
+                "in each line?"
+            )
         if len(lines.ragged) > max(10_000, lines.rows):
             break  # this will be refused
     return lines

@@ -23,6 +23,7 @@ from coldstart.data.reading._layout import (
     unique_names,
 )
 from coldstart.data.reading._raw import Part, RawTable
+from coldstart.data.reading._workbook_size import check_cells, check_unpacked
 from coldstart.errors import UserError
 
 
@@ -89,6 +90,7 @@ def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
         If the workbook is broken or protected, or has no such sheet.
     """
     logging.getLogger("fastexcel").setLevel(logging.ERROR)
+    check_unpacked(file)
     try:
         book = fastexcel.read_excel(file)
     except fastexcel.FastExcelError:
@@ -99,7 +101,11 @@ def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
     if dialect.sheet and dialect.sheet not in book.sheet_names:
         raise UserError(f"there is no sheet {dialect.sheet!r}, only {', '.join(book.sheet_names)}")
     for sheet in [dialect.sheet] if dialect.sheet else book.sheet_names:
-        cells = load(book, sheet, 0, dtypes="string")
+        check_cells(file, sheet)
+        try:
+            cells = load(book, sheet, 0, dtypes="string")
+        except fastexcel.FastExcelError as error:
+            raise UserError(f"sheet {sheet!r} cannot be read: {first_line(error)}") from None
         if cells.height > 1:
             break
     else:
@@ -147,6 +153,11 @@ def scan_workbook(file: Path, name: str, dialect: Dialect) -> RawTable:
     return RawTable(typed.lazy(), [f"{name}: {line}" for line in notes], [part])
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error message."""
+    return str(error).strip().splitlines()[0][:200]
+
+
 def first_cell(row: Row) -> str:
     """Quote the first cell that is not blank."""
     return repr(next(cell for cell in row if cell.strip())[:50])
@@ -167,6 +178,9 @@ def load_typed(
     """Load cells as numbers, booleans and dates, and columns of mixed types as text."""
     columns = []
     for text in cells[skip : skip + height]:
+        if not text.count():  # loading a column reads the whole sheet
+            columns.append(text)
+            continue
         try:
             column = load(book, sheet, skip, n_rows=height, use_columns=[text.name]).to_series()
         except fastexcel.UnsupportedColumnTypeCombinationError:

@@ -8,7 +8,6 @@ import hashlib
 import lzma
 import os
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -43,6 +42,7 @@ UNSUPPORTED = {
     b"7z\xbc\xaf": "a 7z archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
 }
+UNPACKED, RATIO = 2**30, 200  # bytes; a larger file that packs better than this is refused
 Kind = Literal["text", "json", "parquet", "excel"]
 
 
@@ -90,7 +90,8 @@ def unpack(file: Path) -> list[tuple[str, Path]]:
             head = opened.read(6)
         opener = next((PACKED[start] for start in PACKED if head.startswith(start)), None)
         if opener:
-            return [(str(file), cached(file, "unpacked", partial(extract, opener, file)))]
+            unpacked = cached(file, "unpacked", partial(extract, opener, file))
+            return [(str(file), unpacked)]
         if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
             return zip_members(file)
     except BROKEN as error:
@@ -127,8 +128,15 @@ def zip_members(file: Path) -> list[tuple[str, Path]]:
 
 def extract(open_packed: Callable[[Any], IO[bytes]], packed: Any, target: Path) -> None:
     """Unpack one file, a piece at a time."""
+    size = packed.compress_size if isinstance(packed, zipfile.ZipInfo) else packed.stat().st_size
     with open_packed(packed) as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink, 2**20)
+        while piece := source.read(2**20):
+            sink.write(piece)
+            if sink.tell() > max(UNPACKED, RATIO * size):
+                raise OSError(
+                    f"unpacked, it is more than {RATIO} times as large, and would fill the disk; "
+                    "if it should be so large, unpack it and name the unpacked file"
+                )
 
 
 def cached(source: Path, what: str, write: Callable[[Path], None]) -> Path:

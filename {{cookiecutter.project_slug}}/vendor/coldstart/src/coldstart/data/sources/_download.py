@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import re
 from email.message import Message
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from urllib3.util import Retry
 
 from coldstart.data.sources._sources import Source, is_table
-from coldstart.errors import UserError
+from coldstart.errors import UserError, no_room
 
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 ATTEMPTS = 5
@@ -91,12 +92,16 @@ def receive(session: requests.Session, source: Source, part: Path) -> str:
         headers |= {"Range": f"bytes={part.stat().st_size}-"}
         headers |= {"If-Range": json.loads(kept.read_text())}
     with session.get(source.location, headers=headers, stream=True, timeout=30) as response:
-        if response.status_code == 416:  # all of it is here already, or it has become another file
+        if (
+            response.status_code == 416 and "Range" in headers
+        ):  # all of it is here already, or it has become another file
             part.unlink()
             return receive(session, source, part)
         if response.status_code >= 400:
             raise UserError(f"{source.address}: {explain_status(response)}")
         more = response.status_code == 206
+        if more and "Range" not in headers:
+            raise UserError(f"{source.address}: the server sent a part of the file, not all of it")
         start = part.stat().st_size if more else 0
         # Without one of these, the rest might belong to another version of the file.
         version = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
@@ -104,13 +109,18 @@ def receive(session: requests.Session, source: Source, part: Path) -> str:
             kept.write_text(json.dumps(version))
         else:
             kept.unlink(missing_ok=True)
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
         bar = tqdm(desc=source.name, total=total, initial=start, unit="B", unit_scale=True,
                    disable=None, leave=False)  # fmt: skip
         with part.open("ab" if more else "wb") as file, bar:
             for piece in response.iter_content(1 << 16):
-                file.write(piece)
+                try:
+                    file.write(piece)
+                except OSError as error:
+                    if no_room(error):
+                        part.unlink()  # which another program may need
+                    raise
                 bar.update(len(piece))
         return name_of(response, source)
 
@@ -136,6 +146,7 @@ def name_of(response: requests.Response, source: Source) -> str:
         urlsplit(response.url).path,
     ]
     names = [unquote(place).replace("\\", "/").rsplit("/", 1)[-1] for place in places]
+    names = [re.sub(r"[^\w .()+-]+", "-", name)[-60:] for name in names]  # 60 letters: 240 bytes
     for name in names:
         if is_table(Path(name)):
             return name

@@ -118,7 +118,7 @@ def parse(text: str, query: str | None = None) -> Source:
         kind, name = "file", stem(text)
     if query and kind != "database":
         raise UserError(f"a query needs a database address (postgresql://...), not {text}")
-    name = re.sub(r"[^\w.-]+", "-", name or "").strip("-.") or "table"
+    name = re.sub(r"[^\w.-]+", "-", name or "")[:60].strip("-.") or "table"
     address = public_address(text)
     location = expand_variables(text) if scheme else text
     if not scheme and address != text:
