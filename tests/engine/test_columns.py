@@ -121,6 +121,23 @@ def test_a_date_is_calendar_and_elapsed_time_but_a_time_column_only_calendar() -
     assert not Date(type="date", role="time").is_feature
 
 
+@pytest.mark.parametrize(
+    ("format", "spelling", "sent"),
+    [
+        ("%d.%m.%Y", "31.12.9999", dt.date(9999, 12, 31)),
+        (["%Y-%m-%d", "%d.%m.%Y"], "1900-01-01", dt.date(1900, 1, 1)),
+        ("%d.%m.%Y %H:%M", "31.12.9999 00:00", dt.datetime(9999, 12, 31)),
+    ],
+)
+def test_a_date_that_means_missing_is_missing_in_a_file_and_in_a_request(
+    format: Any, spelling: str, sent: dt.date
+) -> None:
+    column = Date(type="date", format=format, missing_values=[spelling, "n/a"])
+    assert read(column, [spelling]) == [None]
+    assert column.encode([sent]) == column.encode([None])
+    assert column.encode([dt.datetime(2024, 5, 1)]) != column.encode([None])
+
+
 def test_words_of_every_script_stay_words() -> None:
     assert plain("Été, Straße") == "ete, strasse"
     assert plain("東京").split() == ["u6771", "u4eac"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import math
 import re
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -102,7 +105,18 @@ class Date(BaseColumn):
             date = date.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return date
 
+    @cached_property
+    def sentinels(self) -> frozenset[dt.date]:
+        """Dates that mean "missing", such as 9999-12-31."""
+        found = set()
+        for spelling, format in product(self.missing_values, [*self.formats, "%Y-%m-%d"]):
+            with contextlib.suppress(ValueError):
+                found.add(dt.datetime.strptime(spelling, format))
+        return frozenset(found if self.has_time else [one.date() for one in found])
+
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
+        if self.sentinels:
+            values = [None if value in self.sentinels else value for value in values]
         days: list[dt.date | None] = list(values)
         years = [day and 2 * math.pi * day.timetuple().tm_yday / 365.25 for day in days]
         columns: list[Sequence[Any]] = [
