@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 
+from coldstart.data.profiling._draft import format_entry
 from coldstart.data.profiling._profiles import TableProfile
 from engine.data.test_leaks import studied
 
@@ -53,6 +54,15 @@ def test_what_identifies_a_person_is_left_out() -> None:
         assert role(found, name) == "ignore", name
         assert "identifies a person" in found.profiles[name].settings["reason"]
     assert role(found, "species") == "feature"
+
+
+def test_names_of_persons_are_not_written_into_the_schema() -> None:
+    """Few names would be listed as categories, in a file that git keeps."""
+    given = ["James", "Mary", "Anna", "Peter", "Susan", "Karen", "Mark", "Linda", "Paul", "Laura"]
+    table = base(customer_firstname=[given[i % 10] for i in range(190)] + ["Tom", "Jane"] * 5)
+    profile = studied(table).profiles["customer_firstname"]
+    assert "identifies a person" in profile.settings["reason"]
+    assert not any(name in format_entry(profile) for name in given)
 
 
 def test_patients_that_repeat_make_a_group_split() -> None:
