@@ -229,7 +229,10 @@ def test_google_without_credentials_is_one_line(
     assert len(told.splitlines()) == 1
 
 
-def test_hugging_face_names_the_package_that_it_needs(refused: Callable[[str], str]) -> None:
+def test_hugging_face_names_the_package_that_it_needs(
+    refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     told = refused("hf://datasets/me/houses/train.csv")
     assert "a package that is not installed" in told
     assert told.endswith(
