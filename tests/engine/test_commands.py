@@ -338,3 +338,11 @@ def test_two_commands_that_write_do_not_run_at_the_same_time(
         assert "another command is running" in refusal("train")
         assert main(["--help"]) == 0
     assert main(["prepare"]) == 0
+
+
+def test_a_time_that_is_none_is_quoted_once(small_project: Project, refusal: Refusal) -> None:
+    small_project()
+    said = refusal("train", "--budget", "five")
+    assert said.startswith(
+        "error: settings: budget: expected a time such as 90s, 5m or 1h, not 'five'; see make help"
+    )

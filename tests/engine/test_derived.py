@@ -221,10 +221,14 @@ def test_challenger_and_champion_of_different_derived_columns_are_compared(
 def test_a_derived_column_that_is_left_out_is_printed(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register_derived({"rush": lambda given: given["wieght"]})
+    register_derived({"rush": lambda given: given["wieght"], "load": lambda given: given["axles"]})
     prepare(Settings.load(project("DERIVED")))
-    expected = "derived column rush is left out: no feature is named 'wieght'; is it 'weight'?"
-    assert expected in capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out.splitlines()
+    assert "derived column rush is left out: no feature is named 'wieght'; is it 'weight'?" in said
+    assert (
+        "derived column load is left out: no feature is named 'axles'; if these data have none, "
+        "remove load from DERIVED in features.py"
+    ) in said
 
 
 def test_a_new_bundle_of_other_derived_columns_does_not_replace_the_one_that_serves(

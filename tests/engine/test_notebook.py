@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +63,15 @@ def test_marimo_shows_the_notebook(notebook: Path, tmp_path: Path) -> None:
     run(notebook, "-m", "marimo", "-q", "check", "--strict", str(notebook))
     run(notebook, "-m", "marimo", "-q", "export", "html", str(notebook), "-o", str(page))
     assert "What contributes to it" in page.read_text()
+
+
+def test_git_ignores_what_marimo_keeps_beside_the_notebook(notebook: Path) -> None:
+    kept = notebook.parent / "__marimo__"
+    if not kept.exists():  # another test has shown the notebook
+        run(notebook, "-m", "marimo", "-q", "export", "html", str(notebook), "-o", os.devnull)
+    assert kept.is_dir()
+    shutil.copy(TEMPLATE / ".gitignore", notebook.parents[1])
+    subprocess.run(["git", "init", "--quiet"], cwd=notebook.parents[1], check=True)
+    status = ["git", "status", "--porcelain", "--untracked-files=all", "."]
+    done = subprocess.run(status, cwd=notebook.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "?? notebooks/explore.py\n"

@@ -268,8 +268,9 @@ def test_rows_are_published_only_of_a_table_that_git_keeps_and_without_personal_
     assert "since phase_of_flt is personal" in said("push", "--repo", "ann/personal")
     assert not rows & set(hub.repositories["models", "ann/personal"].files)
     for command in (("push",), ("deploy", "--on", "space")):
-        refused = refusal(*command, "--repo", "ann/open", "--public")
-        assert "the model uses personal data (phase_of_flt)" in refused
+        for dry in ((), ("--dry-run",)):
+            refused = refusal(*command, *dry, "--repo", "ann/open", "--public")
+            assert "the model uses personal data (phase_of_flt)" in refused
     assert {name for _, name in hub.repositories} == {"ann/ignored", "ann/personal"}
 
     hub.repositories["models", "ann/personal"].private = False
@@ -320,7 +321,14 @@ def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves
     assert repository.private
     assert repository.sdk == "docker"
     files = set(repository.files) - {".gitattributes"}
-    assert {line for line in plan.splitlines() if line in files} == files
+    listed = plan.splitlines()
+    assert listed[0] == "YOU/bird-strikes (private): a plan, nothing is sent"
+    (vendor,) = [line for line in listed if line.startswith("vendor/")]
+    inside = {name for name in files if name.startswith("vendor/")}
+    size = sum(len(repository.files[name]) for name in inside)
+    assert vendor == f"vendor/ ({len(inside)} files, {size / 1e6:.1f} MB)"
+    assert {line for line in listed if line in files} == files - inside
+    assert f"would publish Version 1 (tree) as a Space, {len(files)} files:" in listed
     roots = {name.partition("/")[0] for name in files}
     kept = {"bundles", "config.yaml", "constraints.txt", "infra", "pyproject.toml", "src", "vendor"}
     assert roots == {*kept, ".dockerignore", "Dockerfile", "LICENSE", "README.md"}
@@ -382,6 +390,38 @@ def test_a_space_with_keys_gets_their_hashes_as_a_secret_and_logs_no_predictions
         process.wait()
 
 
+def test_the_plan_of_a_push_names_its_files_and_nothing_is_sent(
+    project: GeneratedProject,
+    hub: Hub,
+    here: Callable[..., None],
+    refusal: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here(project.path, HF_TOKEN="")
+    plan = ("push", "--version", "1", "--dry-run")
+    assert main([*plan, "--repo", "ann/planned", "--public"]) == 0
+    first, *listed = capsys.readouterr().out.splitlines()
+    assert first == "ann/planned (public): a plan, nothing is sent"
+    assert "REPO=birds is not the name" in refusal(*plan, "--repo", "birds")
+    assert not hub.requests
+
+    here(project.path)
+    assert main(["push", "--version", "1", "--ref", "1"]) == 0
+    files = set(hub.repositories["models", "ann/bird-strikes"].files) - {".gitattributes"}
+    title = f"would publish Version 1 (tree) as a model, {len(files)} files:"
+    assert listed == [title, *sorted(files)]
+
+
+def test_version_chooses_what_is_published_as_ref_does(
+    project: GeneratedProject, hub: Hub, here: Callable[..., None], refusal: Callable[..., str]
+) -> None:
+    here(project.path)
+    assert "version 7 is not registered" in refusal("push", "--version", "7")
+    both = refusal("push", "--version", "1", "--ref", "challenger")
+    assert both == "error: REF=challenger and VERSION=1 are two models: give one of them\n"
+    assert not hub.repositories
+
+
 def test_mistakes_are_told_in_a_line(
     project: GeneratedProject,
     hub: Hub,
@@ -402,13 +442,16 @@ def test_mistakes_are_told_in_a_line(
         assert "set HF_TOKEN in .env, or run" in refused(*command, HF_TOKEN="")
         assert "does not accept the token" in refused(*command, HF_TOKEN="hf_other")
         for name in ("birds", "a/b/c", "-x/y z"):
-            said = refused(*command, "--repo", name)
-            assert f"REPO={name} is not the name of a repository: write USER/bird-strikes" in said
+            for dry in ((), ("--dry-run",)):
+                said = refused(*command, *dry, "--repo", name)
+                what = f"REPO={name} is not the name of a repository: write USER/bird-strikes"
+                assert what in said
         assert "bob/birds: the token may not" in refused(*command, "--repo", "bob/birds")
         nobody = f"http://127.0.0.1:{free_port()}"
         assert f"{nobody} does not respond" in refused(*command, HF_ENDPOINT=nobody)
     assert "version 7 is not registered; the newest are: 1" in refused("push", "--ref", "7")
-    assert "REF=best is not a model" in refused("push", "--ref", "best")
+    for option in ("--ref", "--version"):
+        assert "'best' is not a model: write REF=" in refused("push", option, "best")
     assert "takes no HOST and no PORT" in refused(*space, "--port", "80")
     assert "run make rollback" in refused(*space, "--rollback")
     assert "no prediction log" in refused(*space, "--fetch")

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from time import time
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -488,9 +489,32 @@ def test_the_audit_fails_for_a_secret_and_for_a_vulnerability(
     assert osv == ["/v1/query"]
 
 
-def test_an_audit_that_reaches_no_service_fails(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def failing() -> Iterator[str]:
+    """The address of a service that answers each request with status 501."""
+
+    class Failing(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "https://osv.invalid", "failing"])
+def test_an_audit_that_reaches_no_service_fails_in_one_line(
+    address: str, failing: str, monkeypatch: Patch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = address.replace("failing", failing)
+    monkeypatch.setenv("OSV_URL", address)
     Path("constraints.txt").write_text(f"jinja2==3.0 \\\n    --hash=sha256:{'0' * 64}\n")
     assert main(["audit"]) == 1
     printed = capfd.readouterr()
-    assert "wrong  vulnerabilities: not checked: " in printed.out
-    assert "Traceback" not in printed.out + printed.err
+    assert printed.err == ""
+    _, line = printed.out.splitlines()
+    assert line == (
+        f"wrong  vulnerabilities: not checked: {urlsplit(address).hostname} does not respond; "
+        "check the network, or set OSV_URL to an address that responds"
+    )

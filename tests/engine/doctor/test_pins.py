@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,7 +129,36 @@ def test_versions_are_a_week_old_or_named(index: type[Index], capsys: Capture) -
     assert pins() == {"fast": "1.0", "slow": "2.0", "hatchling": "1.0", "pip": "1.0"}
     assert main(["pins", "--now", "fast"]) == 0
     assert pins()["fast"] == "2.0"
-    assert capsys.readouterr().out == ""
+
+
+def test_each_change_is_a_line_and_what_installs_it_another(
+    index: type[Index], capsys: Capture
+) -> None:
+    def said(*arguments: str) -> list[str]:
+        assert main(["pins", *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    Path("constraints.txt").write_text("fast==0.1\nslow==10.0\ngone==1.0\npip==1.0\n")
+    changes = ["fast: 0.1 -> 1.0", "gone: 1.0 -> removed", "hatchling: new -> 1.0"]
+    last = "4 packages changed in constraints.txt; the next make command installs them"
+    assert said() == [*changes, "slow: 10.0 -> 2.0 (older)", last]
+    before = Path("constraints.txt").stat()
+    assert said() == ["all versions in constraints.txt are as they were"]
+    assert Path("constraints.txt").stat() == before  # else make would install it anew
+    assert said("--now", "Fast")[0] == "fast: 1.0 -> 2.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("slwo", "did you mean slow?"), ("nope", "write names of packages in that file, or of")],
+)
+def test_a_name_that_is_no_package_of_the_project_is_refused(
+    name: str, hint: str, index: type[Index], refusal: Callable[..., str]
+) -> None:
+    said = refusal("pins", "--now", f"fast,{name}")
+    assert said.startswith(f"error: NOW={name} is not a package in constraints.txt: {hint}")
+    assert len(said.splitlines()) == 1
+    assert Path("constraints.txt").read_text() == "fast==0.1\n"
 
 
 def test_an_index_without_dates_is_named_and_the_newest_taken(
@@ -138,7 +167,7 @@ def test_an_index_without_dates_is_named_and_the_newest_taken(
     index.dates = False
     assert main(["pins"]) == 0
     assert pins()["fast"] == "2.0"
-    (line,) = capsys.readouterr().out.splitlines()
+    line, *_ = capsys.readouterr().out.splitlines()
     assert line.startswith("warning: the package index serves no upload dates")
 
 

@@ -49,11 +49,18 @@ class Push(Command):
 
     on: Literal["hf"] = Field("hf", description="hf, the Hugging Face Hub")
     repo: str | None = Field(None, description="USER/NAME; by default yours, of the project's name")
-    ref: str = Field("champion", description="champion, challenger, or a version's number")
+    ref: str | None = Field(None, description="champion, challenger, or a version's number")
+    version: str | None = Field(None, description="the same; by default the champion")
     public: bool = Field(False, description="let everybody read it")
+    dry_run: bool = Field(False, description="print what would be published, and where")
 
     def run(self) -> None:
         """Publish it."""
+        if self.ref and self.version and self.ref != self.version:
+            raise UserError(
+                f"REF={self.ref} and VERSION={self.version} are two models: give one of them"
+            )
         from coldstart.deploy.on_hub._model import push_model
 
-        push_model(self, self.repo, self.ref, self.public)
+        ref = self.ref or self.version or "champion"
+        push_model(self, self.repo, ref, self.public, self.dry_run)

@@ -71,8 +71,12 @@ def explain_left_out(columns: Sequence[str]) -> list[str]:
     lines = []
     for name, lacking in _left_out.items():
         near = difflib.get_close_matches(lacking, columns, 1)
-        hint = f"; is it {near[0]!r}?" if near else ""
-        lines.append(f"derived column {name} is left out: no feature is named {lacking!r}{hint}")
+        hint = (
+            f"is it {near[0]!r}?"
+            if near
+            else f"if these data have none, remove {name} from DERIVED in features.py"
+        )
+        lines.append(f"derived column {name} is left out: no feature is named {lacking!r}; {hint}")
     return lines
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from coldstart._provenance import ENGINE
 from coldstart.errors import UserError
@@ -36,7 +40,7 @@ def read_requirements(text: str, extra: str = "") -> Iterator[Requirement]:
 
 
 def update_pins(now: Sequence[str] = ()) -> None:
-    """Write the newest versions that fit and are at least a week old to constraints.txt.
+    """Write the newest versions that fit and are at least a week old, and print what changed.
 
     Parameters
     ----------
@@ -46,9 +50,15 @@ def update_pins(now: Sequence[str] = ()) -> None:
     Raises
     ------
     UserError
-        If no versions fit together, or the package index cannot be reached.
+        If one of `now` is not a package of the project, no versions fit together, or the package
+        index cannot be reached.
     """
-    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["name"]
+    about = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    project, text = about["name"], FILE.read_text("utf-8") if FILE.is_file() else ""
+    before = read_versions(text)
+    # One that was just added is in pyproject.toml alone.
+    direct = [Requirement(one).name for one in about.get("dependencies", [])]
+    check_names(now, {*before, *map(canonicalize_name, direct)} - {ENGINE})
     command = [sys.executable, "-m", "uv", "pip", "compile", "--upgrade", "--universal"]
     command += ["--python-version", OLDEST_PYTHON, "--all-extras", "--group", "notebook"]
     command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-sources-package=torch"]
@@ -65,7 +75,50 @@ def update_pins(now: Sequence[str] = ()) -> None:
     if found.returncode:
         raise UserError(f"no versions were found, and {FILE} is as it was:\n{found.stderr.strip()}")
     blocks = re.findall(r"^\S.*\n(?: .*\n)*", found.stdout, re.MULTILINE)
-    FILE.write_text("".join(one for one in blocks if not WITH_TORCH.match(one)), encoding="utf-8")
+    new = "".join(one for one in blocks if not WITH_TORCH.match(one))
+    if new != text:  # else make would install everything anew
+        FILE.write_text(new, encoding="utf-8")
+    changes = list(describe_changes(before, read_versions(new)))
+    if not changes:
+        print(f"all versions in {FILE} are as they were")
+        return
+    print(*changes, sep="\n")
+    number = f"{len(changes)} package{'s' * (len(changes) > 1)}"
+    print(f"{number} changed in {FILE}; the next make command installs them")
+
+
+def read_versions(text: str) -> dict[str, list[Version]]:
+    """Return the versions of each package: several if they depend on Python or the platform."""
+    found = defaultdict(list)
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE):
+        found[canonicalize_name(name)].append(Version(version))
+    return {name: sorted(versions) for name, versions in found.items()}
+
+
+def check_names(names: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse a name that is not one of the known packages, with the nearest one."""
+    known = sorted(known)
+    for name in names:
+        if canonicalize_name(name) not in known:
+            near = difflib.get_close_matches(canonicalize_name(name), known, 1)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else "write names of packages in that file, or of dependencies in pyproject.toml"
+            )
+            raise UserError(f"NOW={name} is not a package in {FILE}: {hint}")
+
+
+def describe_changes(
+    before: Mapping[str, list[Version]], now: Mapping[str, list[Version]]
+) -> Iterator[str]:
+    """Yield a line for each package whose versions are others than before."""
+    for name in sorted({*before, *now}):
+        old, new = before.get(name, []), now.get(name, [])
+        if old != new:
+            shown = [", ".join(map(str, versions)) for versions in (old, new)]
+            older = " (older)" if old and new and new[-1] < old[-1] else ""
+            yield f"{name}: {shown[0] or 'new'} -> {shown[1] or 'removed'}{older}"
 
 
 def compile_pins(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,8 @@ FILTERS = (
 )
 REVOKE = "revoke it and take it out; where it is none, add the comment: pragma: allowlist secret"
 MISSING = "python3 infra/environment.py"
+# The last line of pip-audit's errors where OSV does not respond, or not as it should.
+NO_SERVICE = re.compile(r"requests\.exceptions\.|.*\b(ServiceError|Could not connect)\b")
 
 
 def secrets(vendor: bool = False) -> Finding:
@@ -141,6 +144,16 @@ def run_audit() -> int:
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     lines = done.stderr.strip().splitlines()
     if done.returncode and not done.stdout and lines and "found" not in lines[-1].lower():
-        lines = [str(wrong("vulnerabilities", f"not checked: {lines[-1]}", "make audit"))]
+        lines = [str(explain_failure(lines[-1]))]
     print(*lines, sep="\n", flush=True)
     return int(finding.state != "ok" or bool(done.returncode))
+
+
+def explain_failure(line: str) -> Finding:
+    """Explain why pip-audit ended without a result, from the last line that it printed."""
+    subject = "vulnerabilities"
+    if not NO_SERVICE.match(line):
+        return wrong(subject, f"not checked: {line}", "make audit")
+    host = urlsplit(service()).hostname
+    what = "check the network, or set OSV_URL to an address that responds"
+    return wrong(subject, f"not checked: {host} does not respond; {what}", "")

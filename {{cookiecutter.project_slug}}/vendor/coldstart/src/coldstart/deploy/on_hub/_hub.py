@@ -24,6 +24,7 @@ EMPTY = {".gitattributes", "README.md"}
 """What the Hub puts into a new repository."""
 
 Kind = Literal["model", "space"]
+CODE = "vendor"  # of the engine, hundreds of files
 
 
 class Hub:
@@ -155,13 +156,8 @@ class Hub:
         """
         found = self.find()
         old, private = found or (set(), not public)
-        if personal and (public or not private):
-            raise UserError(
-                f"{self.url} would be public, and the model uses personal data ({personal[0]}), "
-                "of which it may contain values: publish it without PUBLIC=1, in a private REPO="
-            )
-        paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-        paths = {name: path for name, path in paths.items() if path.is_file()}
+        check_personal(self.url, public or not private, personal)
+        paths = find_paths(folder)
         new = [CommitOperationAdd(name, path) for name, path in paths.items()]
         gone = [CommitOperationDelete(name) for name in sorted(old - {*paths, ".gitattributes"})]
         with self.errors():
@@ -178,6 +174,78 @@ class Hub:
             )
         shown = "public" if public or not private else "private"
         print(f"{message} is at {self.url} ({shown}, {len(new)} files)")
+
+
+class Plan:
+    """What publishing would do. It requests nothing, so it has no token and no old files.
+
+    Parameters
+    ----------
+    kind : {'model', 'space'}
+        Kind of the repository.
+    repo : str or None
+        Its name, ``USER/NAME``. By default that of the token's user, who is shown as ``YOU``.
+    name : str
+        Name of the project.
+    public : bool
+        Whether everybody may read the repository.
+
+    Raises
+    ------
+    UserError
+        If the name is not one of a repository.
+    """
+
+    def __init__(self, kind: Kind, repo: str | None, name: str, public: bool) -> None:
+        if repo is not None:
+            check_name(repo, name)
+        self.kind, self.repo = kind, repo or f"YOU/{name}"
+        shown = "public" if public else "private"
+        print(f"{self.repo} ({shown}): a plan, nothing is sent")
+
+    def publish(self, folder: Path, message: str, public: bool, personal: Sequence[str]) -> None:
+        """Print the files of a folder, those of the engine in one line.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder.
+        message : str
+            Of the commit.
+        public : bool
+            Whether everybody may read the repository.
+        personal : sequence of str
+            Names of the personal features of the model in it.
+
+        Raises
+        ------
+        UserError
+            If the model uses personal data and the repository would be public.
+        """
+        check_personal(self.repo, public, personal)
+        paths = find_paths(folder)
+        kind = {"model": "a model", "space": "a Space"}[self.kind]
+        print(f"would publish {message} as {kind}, {len(paths)} files:")
+        code = [path for name, path in paths.items() if name.startswith(f"{CODE}/")]
+        print(*(name for name in paths if paths[name] not in code), sep="\n")
+        if code:
+            size = sum(path.stat().st_size for path in code) / 1e6
+            print(f"{CODE}/ ({len(code)} files, {size:.1f} MB)")
+
+
+def find_paths(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder by their names in a repository, sorted."""
+    found = {one.relative_to(folder).as_posix(): one for one in folder.rglob("*") if one.is_file()}
+    return dict(sorted(found.items()))
+
+
+def check_personal(where: str, public: bool, personal: Sequence[str]) -> None:
+    """Refuse to publish a model of personal data where everybody may read it."""
+    if personal and public:
+        raise UserError(
+            f"{where} would be public, and the model uses personal data ({personal[0]}), "
+            "of which it may contain values: publish it without PUBLIC=1, in a private REPO="
+        )
 
 
 def check_name(repo: str, name: str) -> None:

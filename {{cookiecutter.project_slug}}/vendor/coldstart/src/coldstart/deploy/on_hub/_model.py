@@ -9,7 +9,7 @@ from pathlib import Path
 from coldstart.bundle._bundle import MANIFEST
 from coldstart.config._settings import Settings
 from coldstart.deploy.on_hub._card import LICENSE, hub_card
-from coldstart.deploy.on_hub._hub import Hub
+from coldstart.deploy.on_hub._hub import Hub, Plan
 from coldstart.deploy.on_hub._published import personal_features, write_published
 from coldstart.errors import UserError
 from coldstart.images._building import image_name
@@ -23,7 +23,9 @@ from coldstart.tracking._registry import (
 )
 
 
-def push_model(settings: Settings, repo: str | None, ref: str, public: bool) -> None:
+def push_model(
+    settings: Settings, repo: str | None, ref: str, public: bool, dry_run: bool = False
+) -> None:
     """Publish a model at the Hub.
 
     Parameters
@@ -36,6 +38,8 @@ def push_model(settings: Settings, repo: str | None, ref: str, public: bool) -> 
         Which model: ``champion``, ``challenger``, or a registered version's number.
     public : bool
         Whether everybody may read the repository.
+    dry_run : bool, default=False
+        Whether to print what would be published only.
 
     Raises
     ------
@@ -53,9 +57,11 @@ def push_model(settings: Settings, repo: str | None, ref: str, public: bool) -> 
             download(settings, ref, bundle)
         else:
             raise UserError(
-                f"REF={ref} is not a model: write champion, challenger or the number of a version"
+                f"{ref!r} is not a model: write REF=champion, REF=challenger or the number of a "
+                "version, as VERSION=5"
             )
-        hub = Hub("model", repo, image_name(), MANIFEST)
+        name = image_name()
+        hub = Plan("model", repo, name, public) if dry_run else Hub("model", repo, name, MANIFEST)
         folder = Path(temporary, "published")
         predictor = write_published(bundle, folder)
         if LICENSE.is_file():

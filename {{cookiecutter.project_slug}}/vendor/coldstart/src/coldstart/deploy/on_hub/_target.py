@@ -16,7 +16,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.deploy._keys import VARIABLE, pack_keys, warn_without_keys
 from coldstart.deploy._targets import DeployRequest
 from coldstart.deploy.on_hub._card import LICENSE, license_metadata
-from coldstart.deploy.on_hub._hub import Hub
+from coldstart.deploy.on_hub._hub import Hub, Plan
 from coldstart.deploy.on_hub._published import personal_features, write_published
 from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION, image_name
@@ -57,22 +57,21 @@ class DeployTarget:
 
     def deploy(self) -> None:
         """Publish the champion, the code that serves it, and a Dockerfile."""
-        keys = self.request.settings.serving.keys
+        keys, public = self.request.settings.serving.keys, self.request.public
         verify_bundle(CHAMPION)
-        hub = None if self.request.dry_run else self.connect()
+        dry = self.request.dry_run
+        hub = Plan("space", self.request.repo, self.name, public) if dry else self.connect()
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             predictor = self.write_space(folder)
             message = f"Version {predictor.number} ({predictor.manifest.family})"
-            if hub is None:
-                files = sorted(path for path in folder.rglob("*") if path.is_file())
-                print(f"would publish {message} as a Space, {len(files)} files:")
-                print(*(path.relative_to(folder) for path in files), sep="\n")
+            personal = personal_features(predictor)
+            if isinstance(hub, Plan):
+                hub.publish(folder, message, public, personal)
                 return
             secrets = pack_keys(keys, KEY_BYTES) if keys else {}
-            personal = personal_features(predictor)
-            hub.publish(folder, message, self.request.public, personal, secrets)
-        if self.request.public and not keys:
+            hub.publish(folder, message, public, personal, secrets)
+        if public and not keys:
             warn_without_keys()
         print("the Hub builds the image now: make deploy ON=space STATUS=1 shows when it runs")
 
