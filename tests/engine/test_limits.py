@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,15 @@ from playwright.sync_api import Browser
 from coldstart.config._settings import ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve import create_app
-from coldstart.serve._access import MAX_BUCKETS, RELOAD_SECONDS, Access, new_key, read_keys
+from coldstart.serve._access import (
+    MAX_BUCKETS,
+    RELOAD_SECONDS,
+    Access,
+    Bucket,
+    digest,
+    new_key,
+    read_keys,
+)
 from coldstart.serve._limits import Limits
 from engine.support import PROJECT, main, resident
 
@@ -282,6 +291,82 @@ def test_beyond_max_concurrency_requests_are_refused_without_waiting() -> None:
 
     asyncio.run(ask())
     assert codes == [503] * 3 + [200] * 3
+
+
+def test_places_are_counted_one_by_one_and_a_health_check_takes_none() -> None:
+    """Of three requests, one ends: there is room for one more, and for health checks always."""
+    gates = [asyncio.Event() for _ in range(6)]
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await gates[int((await receive())["body"])].wait()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        limits = Limits(app, max_concurrency=3)
+
+        def begin(number: int, path: str = "/predict") -> asyncio.Task[None]:
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": str(number)}
+
+            scope = {"type": "http", "path": path, "headers": []}
+            return asyncio.create_task(limits(scope, receive, send))  # type: ignore[arg-type]
+
+        asked = [begin(0), begin(1), begin(2)]
+        await asyncio.sleep(0)
+        gates[0].set()
+        await asked[0]
+        assert limits.in_progress == 2
+        asked += [begin(3)]
+        await asyncio.sleep(0)
+        await begin(4)  # which is refused, or it would wait
+        gates[5].set()
+        await begin(5, "/health/live")
+        assert limits.in_progress == 3
+        for gate in gates:
+            gate.set()
+        await asyncio.gather(*asked)
+        assert limits.in_progress == 0
+
+    asyncio.run(ask())
+    starts = [message for message in sent if message["type"] == "http.response.start"]
+    assert [start["status"] for start in starts] == [503]
+    assert (b"retry-after", b"1") in starts[0]["headers"]
+
+
+def test_a_bucket_refills_evenly_and_says_how_long_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("coldstart.serve._access.time", SimpleNamespace(monotonic=lambda: now))
+    bucket = Bucket(2, at=now)
+    assert [bucket.take(2), bucket.take(2)] == [0, 0]
+    assert bucket.take(2) == 30  # seconds, of 2 requests a minute
+    now += 15
+    assert bucket.take(2) == 15
+    now += 15
+    assert bucket.take(2) == 0
+    now += 1000
+    assert [bucket.take(2), bucket.take(2)] == [0, 0]  # never more than a minute's
+    assert bucket.take(2) == 30
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": ""}, {"Authorization": "Bearer "}, {"Authorization": "Basic KEY"},
+     {"X-Other": "Bearer KEY"}, {"Authorization": "KEY"}],
+)  # fmt: skip
+def test_a_key_counts_in_its_headers_alone(
+    client: Callable[..., TestClient], tmp_path: Path, headers: dict[str, str]
+) -> None:
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann")
+    with path.open("a") as file:  # those of no key, and of what stands where none is given
+        file.writelines(f"{name} {digest(text)}\n" for name, text in (("a", ""), ("b", "XXXX")))
+    sent = {name: value.replace("KEY", key) for name, value in headers.items()}
+    assert client(keys=path).post("/predict", json=ROWS, headers=sent).status_code == 401
 
 
 def test_requests_that_end_with_an_exception_leave_room_for_others() -> None:

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.metrics import f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
 from coldstart.data._dataset import load
 from coldstart.data._splitting import Split
 from coldstart.train import Context, SearchRange, predict_test_rows, predict_validation_rows
-from coldstart.train._evaluation import held_out_once, tune_threshold
+from coldstart.train._evaluation import best_threshold, held_out_once, tune_threshold
 from coldstart.train._intervals import interval
 from coldstart.tune import _search as search
 from coldstart.tune._trials import choosing
@@ -250,3 +251,38 @@ def test_the_challenger_is_the_best_on_the_validation_rows_whatever_the_test_row
     assert test["linear"] < 0 < test["tree"]
     assert "challenger: version 1 (linear)" in out
     assert json.loads(Path("bundles/challenger/bundle.json").read_text())["family"] == "linear"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_threshold_is_the_one_with_the_highest_f1(seed: int) -> None:
+    """Of every threshold that there is, also where it is the smallest or the largest."""
+    dice = np.random.default_rng(seed)
+    target = dice.integers(0, 2, 60)
+    positive = np.round(np.clip(0.3 * target + dice.uniform(0, 0.7, 60), 0, 1), 2)
+    found = best_threshold(target, positive)
+    scores = {one: f1_score(target, positive >= one) for one in np.unique(positive)}
+    assert scores[found] == max(scores.values())
+
+
+def test_the_threshold_may_be_the_largest_probability_and_is_a_half_without_a_choice() -> None:
+    assert best_threshold(np.array([0, 0, 0, 1]), np.array([0.1, 0.5, 0.5, 0.9])) == 0.9
+    assert best_threshold(np.array([1, 1]), np.array([0.1, 0.9])) == 0.5
+
+
+def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
+    """The validation rows of both splits are the test rows of the other one."""
+    low, high = np.arange(0, 4), np.arange(4, 8)
+    positive = np.array([0.15, 0.25, 0.6, 0.9, 0.1, 0.2, 0.3, 0.4])
+    target = np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    none = high[:0]
+    splits = [Split(none, high, low, none), Split(none, low, high, none)]
+    dataset: Any = SimpleNamespace(
+        splits=splits,
+        target=lambda rows: target[rows],
+        contract=SimpleNamespace(names=lambda _: []),
+    )
+    prediction = np.stack([1 - positive, positive], axis=1)
+    validated = held_out_once(np.arange(8), target, prediction, threshold=0.5)
+    tested = predict_test_rows(dataset, lambda _: lambda rows: prediction[rows], validated)
+    # The best threshold of the upper half is 0.2, and that of the lower half 0.9.
+    assert tested.labels.tolist() == [[0, 1, 1, 1, 0, 0, 0, 0]]
