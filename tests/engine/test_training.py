@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 from coldstart.bundle._predictor import BundlePredictor, to_labels
 from coldstart.data._dataset import load, prepare
 from coldstart.tracking import _registry as registry
+from coldstart.tracking import _tested
 from coldstart.tracking._challenger import NEXT
-from coldstart.tracking._tested import keep_tested, tested
 from coldstart.train import _fitting as fitting
 from coldstart.train import _folds as splits
 from coldstart.train import _queue as queue
@@ -89,7 +89,7 @@ def test_few_rows_are_all_judged_by_models_that_did_not_see_them(
 
     # What the bundle keeps is what the rounds give when they are gone through again.
     predictor = BundlePredictor(Path("bundles/challenger"))
-    kept = tested(predictor, dataset)
+    kept = _tested.tested(predictor, dataset)
     assert kept.prediction.shape == (3, 60, 2)
     assert sorted(kept.rows) == list(range(60))
     division = dataset.splits[0]
@@ -299,7 +299,7 @@ def test_the_calibration_error_is_what_is_said_beyond_what_comes_true() -> None:
 
 def test_what_was_tested_is_kept_up_to_a_limit(tmp_path: Path) -> None:
     held = held_out_once(np.arange(500), np.zeros(500, int), np.full((500, 2), 0.5))
-    keep_tested(held, tmp_path / "tested.csv", numbers=200)
+    _tested.keep_tested(held, tmp_path / "tested.csv", numbers=200)
     assert len(pl.read_csv(tmp_path / "tested.csv")) == 100
 
 
