@@ -30,10 +30,9 @@ from coldstart.bundle import _bundle as bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
 from coldstart.export._onnx import OUTPUT, rename
+from coldstart.tracking import _gate, log_bundle
 from coldstart.tracking import _mlflow as tracking
 from coldstart.tracking import _registry as registry
-from coldstart.tracking import log_bundle
-from coldstart.tracking._gate import is_as_good
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
 from coldstart.train._intervals import interval
 from engine.support import load_settings, main
@@ -233,7 +232,7 @@ def test_a_smaller_challenger_that_is_worse_seldom_passes_and_an_equal_one_does_
     for name, rows, loss in (("worse", 150, 0.21), ("equal", 150, 0.0), ("equal", 5000, 0.0)):
         times = draws if rows < 1000 else draws // 10
         lows = [interval(*models(dice, rows, loss))[0] for _ in range(times)]
-        passed[name, rows] = float(np.mean([is_as_good(low, 0.02) for low in lows]))
+        passed[name, rows] = float(np.mean([_gate.is_as_good(low, 0.02) for low in lows]))
     print(f"loss {lost:.3f}, margin 0.02: {passed}")
     assert passed["worse", 150] < 0.025
     assert passed["equal", 5000] > 0.6
@@ -246,11 +245,11 @@ def test_a_smaller_challenger_whose_interval_reaches_beyond_the_margin_is_refuse
     heavy = project.register(heavier)
     project.set_alias("champion", heavy)
     project.set_alias("challenger", "1")
-    monkeypatch.setattr(registry, "interval", lambda *_: (-0.03, 0.02))
+    monkeypatch.setattr(_gate, "interval", lambda *_: (-0.03, 0.02))
     printed = refusal("promote")
     assert "it may be more than 0.02 worse: average_precision -0.0300 to +0.0200" in printed
     assert "margin in config.yaml" in printed
-    monkeypatch.setattr(registry, "interval", lambda *_: (-0.019, 0.03))
+    monkeypatch.setattr(_gate, "interval", lambda *_: (-0.019, 0.03))
     assert "a loss of 0.02 or more is excluded" in project.run("promote")
 
 
