@@ -1,5 +1,7 @@
 """Mutation testing of what the evaluation and the API promise: `make mutants`.
 
+With `FUNCTIONS="take holder"`, of these functions alone.
+
 mutmut changes one operator, number or word of the functions below at a time, runs the tests that
 call them, and counts the mutants that no test notices. It needs a folder `src`, so it works on a
 copy of the repository in `.mutants`.
@@ -45,12 +47,17 @@ MESSAGES = [r"\braise ", r"\bprint\(", r"error_body", r"UserError\("]
 
 def main() -> int:
     """Run mutmut, print a table, and return its exit code."""
+    wanted = sys.argv[1:]
+    if unknown := set(wanted) - {name for names in CODE.values() for name in names}:
+        print(f"{', '.join(sorted(unknown))}: not among the functions of {__file__}")
+        return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
     copy()
     chosen = [
         f"coldstart.{module.removesuffix('.py').replace('/', '.')}.x*{name}__mutmut_*"
         for module, names in CODE.items()
         for name in names
+        if name in wanted or not wanted
     ]
     mutmut = Path(sys.executable).with_name("mutmut")
     command: list[str | Path] = [mutmut, "run", *chosen]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from coldstart.config._settings import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
-from coldstart.data._splitting import PARTS
+from coldstart.data._splitting import PARTS, rolling
 from coldstart.data._splitting import split as splits
 from coldstart.errors import UserError
 
@@ -303,3 +303,29 @@ def test_rows_without_a_group_are_refused_clearly() -> None:
     owners = ["a", "b", "c", "d", "e", None] * 10
     with pytest.raises(UserError, match="owner"):
         split(table(60, owner=owners), GROUPED, SplitSettings(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("times", "trained", "step"),
+    [
+        (48, [24, 28, 32, 36, 40], 4),
+        (60, [30, 35, 40, 45, 50], 5),
+        (7, [1, 2, 3, 4, 5], 1),
+        (6, [1, 2, 3, 4], 1),
+        (3, [1], 1),
+    ],
+)
+def test_rolling_splits_end_where_the_series_does_each_a_step_later(
+    times: int, trained: list[int], step: int
+) -> None:
+    """Times 1 to n: up to which time each split trains, and how many it then judges."""
+    time = pl.Series("month", range(1, times + 1))
+    found = [part.tolist() for part in rolling(time)]
+    assert found == [
+        [0] * last + [1] * step + [2] * step + [3] * (times - last - 2 * step) for last in trained
+    ]
+
+
+def test_two_times_are_too_few_to_roll() -> None:
+    with pytest.raises(UserError, match="month has 2 different times"):
+        rolling(pl.Series("month", [1, 2, 2, 1]))
