@@ -39,7 +39,7 @@ ROW = {
     "picked": "2024-06-30",
 }
 LiveModel = Callable[[Path], AbstractContextManager[httpx2.Client]]
-HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pyarrow", "matplotlib")
+HEAVY = ("torch", "sklearn", "pandas", "polars", "mlflow", "pyarrow", "matplotlib", "tqdm")
 
 
 @pytest.fixture(scope="module")

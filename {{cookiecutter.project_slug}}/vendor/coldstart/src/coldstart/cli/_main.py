@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from coldstart._locking import lock
-from coldstart._progress import printable, printable_output
 from coldstart._project import Project
+from coldstart._terminal import printable, printable_output
 from coldstart.cli import (
     _cloud,
     _commands,

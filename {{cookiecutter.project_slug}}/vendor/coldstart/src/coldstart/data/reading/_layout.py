@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from coldstart._progress import UNPRINTABLE
+from coldstart._terminal import UNPRINTABLE
 from coldstart.errors import UserError
 
 Row = Sequence[str]
