@@ -170,7 +170,7 @@ class WeightedScore:
     @classmethod
     def of(cls, held: HeldOutPredictions, label: str, tested_prevalence: float) -> WeightedScore:
         """Weight predictions with outcomes of both classes."""
-        value = float(weighted_score(held, np.ones((1, len(held.rows))), tested_prevalence)[0])
+        value = score_at(held, tested_prevalence)
         low_high = interval(held, prevalence=tested_prevalence)
         return cls(label, float(np.mean(held.target == 1)), tested_prevalence, value, low_high)
 
@@ -345,6 +345,11 @@ def as_held_out(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOu
     return HeldOutPredictions(rows, true, probabilities[None], labels[None])
 
 
+def score_at(held: HeldOutPredictions, prevalence: float | None) -> float:
+    """Return the primary metric, weighted to a prevalence of the second of two classes if given."""
+    return float(weighted_score(held, np.ones((1, len(held.rows))), prevalence)[0])
+
+
 def over_time(
     joined: pl.DataFrame, held: HeldOutPredictions, prevalence: float | None = None
 ) -> list[tuple[str, int, float]]:
@@ -359,6 +364,6 @@ def over_time(
     for start in starts.drop_nulls().unique().sort():
         among = held[(starts == start).fill_null(False).to_numpy()]
         name = f"{start:%Y-%m-%d}" if by_week else f"{start:%Y-%m}"
-        value = float(weighted_score(among, np.ones((1, len(among.rows))), prevalence)[0])
+        value = score_at(among, prevalence)
         periods.append((name, len(among.target), value))
     return periods
