@@ -145,7 +145,14 @@ def small_project(
 ) -> Callable[..., Path]:
     """`small_project(columns=, table=, **config)`: the same in `tmp_path`, and go there."""
     monkeypatch.chdir(tmp_path)
-    return lambda *args, **kwargs: write_project(tmp_path, *args, **kwargs)
+
+    def run(*args: Any, **kwargs: Any) -> Path:
+        if "tracking_uri" not in kwargs:
+            # Whole, as above: a test before this one may have used the relative address.
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+        return write_project(tmp_path, *args, **kwargs)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -28,14 +28,11 @@ ONCE = {"cross_validate_below": 0}
 
 
 @pytest.fixture
-def card(
-    small_project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
+def card(small_project: Project, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """`card(*arguments, columns=, table=, **config)`: the chosen model's, of such a project."""
 
     def write(*arguments: str, **given: object) -> str:
-        folder = small_project(**given)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        small_project(**given)
         assert main(["train", *arguments]) == 0, capsys.readouterr().err
         return (CHALLENGER / CARD).read_text(encoding="utf-8")
 
@@ -191,9 +188,7 @@ def test_the_command_says_what_config_yaml_does_not(
     assert second["provenance"]["data"] == first["provenance"]["data"]
 
 
-def test_a_table_that_only_the_environment_names_is_in_the_command(
-    small_project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_only_the_environment_names_is_in_the_command(small_project: Project) -> None:
     small_project()
     chosen = load_settings().choices()
     Path("config.yaml").write_text("models: [linear]\n")

@@ -49,12 +49,10 @@ def table(values: np.ndarray) -> str:
 @pytest.mark.parametrize("family", ["forest", "linear", "boosting"])
 def test_a_series_that_rises_is_forecast_beyond_what_was_seen(
     small_project: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     family: str,
 ) -> None:
-    folder = small_project(columns=COLUMNS, table=table(sales(0.3)), models=[family])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    small_project(columns=COLUMNS, table=table(sales(0.3)), models=[family])
     assert main(["train"]) == 0  # the graph agrees, or it is refused
     assert "onnxruntime" not in capfd.readouterr().err  # it finds nothing to remove
     predictor = BundlePredictor(Path("bundles/challenger"))
@@ -98,12 +96,10 @@ def test_differences_are_learned_where_they_do_not() -> None:
 
 def test_a_forecast_by_differences_leaves_nothing_unused_in_its_graph(
     small_project: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     walk = 1000 + np.cumsum(np.random.default_rng(1).normal(size=180))
-    folder = small_project(columns=COLUMNS, table=table(walk), models=["linear"])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    small_project(columns=COLUMNS, table=table(walk), models=["linear"])
     assert main(["train"]) == 0
     assert "onnxruntime" not in capfd.readouterr().err
 

@@ -37,7 +37,6 @@ def test_a_table_is_profiled_trained_and_watched_whatever_its_columns_are_called
 ) -> None:
     folder = small_project(table=table(target))
     (folder / "schema.yaml").unlink()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.setenv("MPLBACKEND", "agg")
     assert main(["data", "--source", "fruit.csv", "--target", target]) == 0
     assert main(["train", "--models", "linear"]) == 0

@@ -477,11 +477,9 @@ def test_without_a_training_there_is_nothing_to_promote_or_roll_back(
     small_project: Callable[..., Path],
     first_training: Path,
     refusal: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = small_project(experiment="untrained")
     shutil.copy(first_training / "mlflow.db", folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     assert "make train" in refusal("rollback")
     assert "make train" in refusal("promote")
     assert main(["prepare"]) == 0

@@ -76,7 +76,6 @@ def recorded(
         dice = np.random.default_rng(0)
         lines = [f"{i},{dice.normal():.3f},{i % 7 + dice.normal():.3f}" for i in range(ROWS)]
         small_project(COLUMNS, "number,noise,size\n" + "\n".join(lines) + "\n", **config)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlflow.db")
         monkeypatch.setitem(models.FAMILIES, "linear", build)
         monkeypatch.setitem(models.SEARCH_SPACES, "linear", {"max_depth": SearchRange(2, 9)})
         monkeypatch.setattr(DecisionTreeRegressor, "fit", fit_watched)
@@ -233,7 +232,6 @@ def two_ages(small_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
         models=["linear", "tree"],
         split=limits | {"cross_validate_below": 0},
     )
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlflow.db")
     monkeypatch.setitem(models.FAMILIES, "linear", reading(0))
     monkeypatch.setitem(models.FAMILIES, "tree", reading(1))
 

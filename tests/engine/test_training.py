@@ -54,14 +54,11 @@ def animals(rows: int, rare: int = 0) -> str:
 
 
 @pytest.fixture
-def trained_here(
-    small_project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
+def trained_here(small_project: Project, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """`trained_here(columns=, table=, **config)`: what a training of such a project tells."""
 
     def run(**given: Any) -> str:
-        folder = small_project(**given)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        small_project(**given)
         assert main(["train"]) == 0, capsys.readouterr().err
         return capsys.readouterr().out
 
