@@ -185,3 +185,38 @@ def test_a_terminal_gets_no_control_characters_from_names_values_and_files(
     assert "in\\x1b[31m.csv" in shown
     assert "no\\x1b[31m.csv" in shown
     assert all(letter.isprintable() or letter == "\n" for letter in shown)
+
+
+def test_a_target_of_few_whole_numbers_is_what_the_schema_says(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    lines = [f"{rng.gauss(0, 1):.3f},{1 + (rng.random() < 0.4)}" for _ in range(300)]
+    Path("in.csv").write_text("\n".join(["size,status", *lines, "0.5,0", "0.7,0"]) + "\n")
+    assert main(["data", "--source", "in.csv", "--target", "-1"]) == 0
+    shown = capsys.readouterr().out
+    assert "TARGET=-1 is the position of status" in shown
+    assert "one of 3 classes" in shown
+    assert "type: number predicts a number" in shown
+    proposal = "missing_values: ['0']"
+    assert proposal in shown
+
+    contract = Path("schema.yaml")
+    draft = contract.read_text()
+    contract.write_text(draft.replace("role: target", f"role: target\n    {proposal}"))
+    assert main(["data"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 rows have no value and are left out of training" in shown
+    assert proposal not in shown
+    assert proposal in contract.read_text()
+
+    lines = draft.splitlines()
+    kept = [line for line in lines if "categories" not in line and "labels" not in line]
+    kept = [line for line in kept if not line.strip().startswith(("'0'", "'1'", "'2'"))]
+    contract.write_text(
+        "\n".join(kept).replace(
+            "type: category\n    role: target", "type: number\n    role: target"
+        )
+    )
+    assert main(["data"]) == 0
+    assert "target status: a number" in capsys.readouterr().out

@@ -222,11 +222,11 @@ def test_columns_are_scored_by_the_group_that_the_schema_has() -> None:
         path = Path(folder) / "table.csv"
         pl.DataFrame(table).write_csv(path)
         raw = read(DataSettings(table=path))
-        found = profile_table(raw, "y", {"name of the sheet": "group"}).findings
+        found = profile_table(raw, "y", {"name of the sheet": {"role": "group"}}).findings
         assert found.group == "name of the sheet"
         assert found.together < 0.85
-        assert profile_table(raw, "y", {"ward": "group"}).findings.group == "ward"
-        assert profile_table(raw, "y", {"m0": "time"}).findings.group == ""
+        assert profile_table(raw, "y", {"ward": {"role": "group"}}).findings.group == "ward"
+        assert profile_table(raw, "y", {"m0": {"role": "time"}}).findings.group == ""
 
 
 def test_a_number_is_scored_by_group_as_well() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -240,14 +241,55 @@ def test_typed_columns_keep_their_types() -> None:
         (["bad", "good"], "boolean"),  # as a category, "good" would be the positive one
         (["1", "2"], "boolean"),
         (["0", "1", "2"], "category"),
+        (["1.0", "2.0", "4.0"], "category"),
+        (["1,0", "2,0", "4,0"], "category"),
+        ([1.0, 2.0, None], "boolean"),
+        (["1", "2.0", "1.0", "2"], "boolean"),
+        (["1", "1.0", "2", "3"], "number"),  # 1 and 1.0 would be two classes
+        (["0", "10", "20", "30", "40", "50"], "category"),
+        (["0", "1", "2", "3", "4", "5"], "number"),  # in a row: a count
+        (list(range(0, 110, 10)), "number"),
         ([str(i / 7) for i in range(30)], "number"),
+        (["0.5", "1.5", "2.5"], "number"),
     ],
 )
 def test_the_target_is_a_class_or_a_number(values: Sequence[object], kind: str) -> None:
     seen = of(list(values), "result", 10)
     set_target(seen)
     assert seen.type == kind
-    assert seen.values.null_count() == 0
+    assert seen.values.null_count() == values.count(None) * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("children", [0, 1, 2, 3] * 20, "category"),
+        ("num_children", [0, 1, 2, 3] * 20, "number"),
+        ("rating", [1, 2, 3, 4, 5] * 20, "number"),
+        ("grade", [1, 2, 3, 4, 5, 6] * 20, "category"),
+        ("label", list(range(10)) * 20, "category"),
+        ("label", list(range(60)) * 20, "number"),
+        ("x", [1, 2, 3, 4] * 3, "number"),  # three rows for each
+    ],
+)
+def test_names_and_rows_say_whether_whole_numbers_are_classes(
+    name: str, values: list[int], kind: str
+) -> None:
+    seen = of(values, name)
+    set_target(seen)
+    assert seen.type == kind
+
+
+@pytest.mark.parametrize(
+    ("rare", "rows", "proposed"),
+    [("0", 3, True), ("9", 1, True), ("0", 60, False), ("1.5", 3, False)],
+)
+def test_a_rare_code_is_proposed_as_missing(rare: str, rows: int, proposed: bool) -> None:
+    seen = of(["1"] * 400 + ["2"] * 200 + [rare] * rows, "status")
+    set_target(seen)
+    told = " ".join(seen.warnings)
+    assert (f"{rare} is in {rows} of {600 + rows} rows" in told) == proposed
+    assert ("missing_values" in told) == proposed
 
 
 def test_the_positive_class_is_named() -> None:
@@ -275,3 +317,16 @@ def test_a_target_that_is_not_there_is_refused_with_the_nearest_names() -> None:
     assert find_target("Sale Price", ["id", "sale_price"]) == "sale_price"
     with pytest.raises(UserError, match="did you mean price"):
         find_target("prise", ["price", "rooms"])
+    with pytest.raises(UserError, match=re.escape("did you mean Asking price (EUR)?")):
+        find_target("price", ["rooms", "Asking price (EUR)", "pieces"])
+
+
+@pytest.mark.parametrize(
+    ("position", "column"), [("0", "column 1"), ("2", "column 3"), ("-1", "column 3")]
+)
+def test_a_target_may_be_a_position(position: str, column: str) -> None:
+    names = ["column 1", "column 2", "column 3"]
+    assert find_target(position, names) == column
+    assert find_target("1", ["0", "1"][::-1]) == "1"  # a name goes first
+    with pytest.raises(UserError, match="positions go from 0 to 2"):
+        find_target("3", names)

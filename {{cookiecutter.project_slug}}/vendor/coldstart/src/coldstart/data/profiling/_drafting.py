@@ -85,11 +85,12 @@ def draft(
             f"which column should be predicted? Run it again with TARGET=..., one of "
             f"{format_columns(names)} ({data.table} is imported already)"
         )
-    target = find_target(target, names)
+    wanted, target = target, find_target(target, names)
+    if wanted.lstrip("-").isdigit() and target != wanted:
+        print(f"TARGET={wanted} is the position of {target}, counted from 0")
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
-    decided = {name: str(one.get("role", "feature")) for name, one in kept.items()}
     try:
-        found = profile_table(raw, target, decided)
+        found = profile_table(raw, target, kept)
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:  # it was lazy
         raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
     keep_user_choices(found, kept)
@@ -161,10 +162,7 @@ def print_summary(
         f"\n{found.rows:,} rows, {len(found.profiles)} columns; "
         f"target {target_profile.name}: {describe_target(target_profile)}"
     )
-    if found.missing_target:
-        print(
-            f"  {found.missing_target:,} rows have no {target_profile.name}: left out of training"
-        )
+    print_lines(target_profile.notes)
     if found.copies:
         print(
             f"  {found.copies:,} rows are exact copies of another: the split keeps copies together"

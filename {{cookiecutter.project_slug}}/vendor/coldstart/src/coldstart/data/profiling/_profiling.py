@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,7 +29,7 @@ SPELLINGS = 60  # of unreadable values, in all rows
 
 
 def profile_table(
-    raw: RawTable, target: str, decided: Mapping[str, str] | None = None
+    raw: RawTable, target: str, decided: Mapping[str, Mapping[str, Any]] | None = None
 ) -> TableProfile:
     """Profile a table.
 
@@ -38,8 +39,9 @@ def profile_table(
         The table as it is in the files.
     target : str
         Name of the target.
-    decided : mapping of str to str, optional
-        Roles that the schema has already. If one is `group`, rows are scored by that group.
+    decided : mapping of str to mapping, optional
+        Settings of columns that the schema has already. The target's are kept, and if a column is
+        the group, rows are scored by it.
 
     Returns
     -------
@@ -62,7 +64,8 @@ def profile_table(
     table = sample_rows(raw.frame, rows)
     profiles = {name: profile_column(name, table[name]) for name in names}
     target_profile = profiles[target]
-    set_target(target_profile)
+    decided = decided or {}
+    set_target(target_profile, decided.get(target))
     found = TableProfile(profiles, target, rows, len(table), list(raw.findings))
     if rows > len(table):
         found.warnings.append(
@@ -73,11 +76,16 @@ def profile_table(
     found.missing_target = count_missing(raw.frame, target_profile) if rows > len(table) else (
         target_profile.values.null_count()
     )  # fmt: skip
+    if found.missing_target:
+        target_profile.notes.append(
+            f"{found.missing_target:,} rows have no value and are left out of training"
+        )
     roles.assign_roles({name: one for name, one in profiles.items() if name != target})
     own = [name for name, one in profiles.items() if one.role != "id"]
     found.copies = len(table) - table.select(pl.struct(own).hash()).n_unique()
     choose_split(found, full=rows == len(table))
-    detect_leaks(found, decided or {})
+    roles_kept = {name: str(one.get("role", "feature")) for name, one in decided.items()}
+    detect_leaks(found, roles_kept)
     if rows == len(table):
         dry_run(found)
     ensure_a_feature(found)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -42,13 +45,20 @@ NEGATIVE = {"negative", "neg", "benign", "good", "legit", "ham", "normal", "heal
 NEGATIVE |= {"retained", "stayed", "ok", "alive", "absent", "lost", "loss", "edible", "none"}
 
 
+FEW = 10  # whole numbers that are classes whatever the name
+RUN = 5  # more whole numbers in a row are ordered: a count, a rating
+MANY = 50  # whole numbers that are classes if the name says so
+ROWS_A_VALUE = 5
+
+
 def find_target(name: str, columns: list[str]) -> str:
-    """Return the column that is meant. Its case and blanks need not match.
+    """Return the column that is meant, by its name or its position.
 
     Parameters
     ----------
     name : str
-        What the user wrote.
+        What the user wrote. Case and blanks need not match. A number that is no name is a
+        position, from 0, or from -1 backwards.
     columns : list of str
         Names of the columns.
 
@@ -64,15 +74,19 @@ def find_target(name: str, columns: list[str]) -> str:
     """
     if name in columns:
         return name
-
-    def plain(text: str) -> str:
-        return "".join(words(text))
-
-    same = [column for column in columns if plain(column) == plain(name)]
+    same = [column for column in columns if words(column) == words(name)]
     if len(same) == 1:
         return same[0]
-    near = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], 3, 0.5)
-    near = [column for column in columns if column.lower() in near]
+    if re.fullmatch(r"-?\d+", name):
+        if -len(columns) <= int(name) < len(columns):
+            return columns[int(name)]
+        raise UserError(
+            f"there is no column {name}: positions go from 0 to {len(columns) - 1}; "
+            f"the columns are {format_columns(columns)}"
+        )
+    close = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], 3, 0.5)
+    within = [column for column in columns if set(words(name)) <= set(words(column))]
+    near = within[:3] or [column for column in columns if column.lower() in close]
     hint = (
         f"did you mean {' or '.join(near)}?"
         if near
@@ -87,14 +101,24 @@ def format_columns(columns: list[str], most: int = 40) -> str:
     return ", ".join(columns[:most]) + more
 
 
-def set_target(profile: ColumnProfile) -> None:
+def set_target(profile: ColumnProfile, decided: Mapping[str, Any] | None = None) -> None:
     """Decide what kind of target a column is, and set its settings.
+
+    Parameters
+    ----------
+    profile : ColumnProfile
+        The target's column.
+    decided : mapping, optional
+        Settings that the schema has for it already.
 
     Raises
     ------
     UserError
         If it cannot be predicted.
     """
+    if decided:
+        profile.settings = dict(decided)
+        profile.read()
     name, rows = profile.name, len(profile.raw)
     if profile.raw.null_count() == rows or not profile.known:
         raise UserError(f"{name} is empty: a target needs values to learn from")
@@ -105,7 +129,7 @@ def set_target(profile: ColumnProfile) -> None:
             f"{name} is a date, which cannot be predicted: "
             "make it a number first (the days until then, say)"
         )
-    if profile.type == "number" and profile.distinct > 1:
+    if profile.type == "number" and profile.distinct > 1 and not decided:
         make_classes(profile)
     if profile.type in ("text", "category") and profile.distinct > max(20, 0.5 * profile.known):
         raise UserError(
@@ -120,9 +144,9 @@ def set_target(profile: ColumnProfile) -> None:
         raise UserError(
             f"{name} is {value!r} in every row that has a value: there is nothing to predict"
         )
-    if profile.type != "number" and profile.distinct == 2:
+    if profile.type != "number" and profile.distinct == 2 and not decided:
         set_positive_class(profile)
-    if profile.type == "category":
+    if profile.type == "category" and not decided:
         profile.settings["categories"] = natural_order(profile)
     if profile.type != "number":
         counts = profile.values.drop_nulls().cast(pl.String).value_counts(sort=True)
@@ -134,8 +158,6 @@ def set_target(profile: ColumnProfile) -> None:
                 f"{len(some)} of its {len(counts)} classes have fewer than 10 rows ({label!r}: "
                 f"{rarest}): too few to learn them well"
             )
-    if missing := profile.values.null_count():
-        profile.notes.append(f"{missing:,} rows have no value and are left out of training")
 
 
 def change_type(profile: ColumnProfile, settings: dict[str, object]) -> None:
@@ -146,21 +168,54 @@ def change_type(profile: ColumnProfile, settings: dict[str, object]) -> None:
 
 
 def make_classes(profile: ColumnProfile) -> None:
-    """Make few whole numbers classes."""
+    """Make few whole numbers classes, such as codes, grades, or 1 and 2 for yes and no.
+
+    Two values are classes. More are, up to `FEW`, if each has `ROWS_A_VALUE` rows on average, or up
+    to `MANY` if the name says class. Ordered numbers are not: by a name that counts or rates, or
+    more than `RUN` values without a gap.
+    """
     values, name = profile.values.drop_nulls(), set(words(profile.name))
-    counts = values.value_counts(sort=True)
-    whole = bool((values == values.round()).all())
-    distinct, rarest = len(counts), int(counts["count"].min())  # type: ignore[arg-type]
+    numbers = values.unique().sort()
+    distinct, span = len(numbers), float(numbers[-1]) - float(numbers[0])
+    spellings = profile.raw.filter(profile.values.is_not_null())
     if distinct == 2:
-        change_type(profile, {"type": "category"})
+        low, high = (
+            profile.raw.filter(profile.values == one).unique().sort().to_list() for one in numbers
+        )
+        if len(low) == len(high) == 1:
+            change_type(profile, {"type": "category"})
+        else:  # 1 and 1.0 are one class
+            change_type(profile, {"type": "boolean", "true_values": high, "false_values": low})
         return
-    few = distinct <= 10 and rarest >= max(5, 0.02 * len(values)) and not name & COUNTS
-    named = distinct <= 50 and name & CLASSES and rarest >= 2 and not name & COUNTS
-    plain = not {"decimal", "thousands", "affixes", "multipliers"} & set(profile.settings)
-    if whole and plain and (few or named):
-        change_type(profile, {"type": "category"})
-        profile.notes.append(
-            f"{distinct} classes, since they are few; type: number makes it a number instead"
+    ordered = distinct > RUN and span == distinct - 1
+    few = distinct <= FEW and not ordered and len(values) >= ROWS_A_VALUE * distinct
+    named = distinct <= MANY and name & CLASSES and len(values) >= 2 * distinct
+    whole = bool((numbers == numbers.round()).all())
+    if not whole or name & COUNTS or not (few or named):
+        return
+    if spellings.n_unique() > distinct:
+        profile.warnings.append(
+            f"its {distinct} values have several spellings (1 and 1.0, say), so it is a number; "
+            "spell them alike to predict classes"
+        )
+        return
+    change_type(profile, {"type": "category"})
+    profile.notes.append(
+        f"{distinct} classes, since they are few whole numbers; type: number predicts a number"
+    )
+    propose_missing(profile, spellings)
+
+
+def propose_missing(profile: ColumnProfile, spellings: pl.Series) -> None:
+    """Propose that a rare code at either end, such as 0 or 9, means that the class is unknown."""
+    counts = spellings.value_counts(sort=True)
+    rare, next_rare = counts["count"][-1], counts["count"][-2]
+    code = str(counts[spellings.name][-1])
+    ends = natural_order(profile)[0], natural_order(profile)[-1]
+    if code in ends and rare <= 0.01 * len(spellings) and next_rare >= 5 * rare:
+        profile.warnings.append(
+            f"{code} is in {rare:,} of {len(spellings):,} rows: if it means unknown, "
+            f"add missing_values: ['{code}']"
         )
 
 
