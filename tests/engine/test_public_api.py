@@ -109,6 +109,7 @@ PUBLIC = {
         "draw",
         "evaluate",
         "evaluate_baselines",
+        "evaluate_confirmed",
         "evaluate_horizon",
         "exported",
         "importance",

@@ -28,6 +28,7 @@ from coldstart.train import (
     draw,
     evaluate,
     evaluate_baselines,
+    evaluate_confirmed,
     evaluate_horizon,
     exported,
     importance,
@@ -90,6 +91,7 @@ def train(settings: Settings) -> None:
             manifest.metrics = {
                 **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
                 **evaluate_horizon(dataset, baselines.paths, source),
+                **evaluate_confirmed(dataset, fitter, baselines),
                 "validation": validation.score(),
                 "folds": len(dataset.splits),
                 "parity": parity,

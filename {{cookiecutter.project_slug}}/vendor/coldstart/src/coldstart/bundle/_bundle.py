@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ MODEL, CONTRACT, MANIFEST = "model.onnx", "schema.yaml", "bundle.json"
 REFERENCE, TESTED, CARD = "reference.csv", "tested.csv", "MODEL_CARD.md"
 EXAMPLES = "examples.json"
 VERSION = "version.json"
+NAMED = 5  # columns
 REGISTERED = TypeAdapter(dict[str, str])
 
 
@@ -55,8 +57,9 @@ class Manifest(BaseModel):
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
         the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
         metric; `units`, how many groups or blocks of time that is of; `prevalence`, the share of
-        the second of two classes; `horizon`, the errors of each step of a forecast; and `parity`,
-        the largest difference between graph and pipeline.
+        the second of two classes; `confirmed`, those without columns that nobody has confirmed as
+        available at prediction time, if there are some; `horizon`, the errors of each step of a
+        forecast; and `parity`, the largest difference between graph and pipeline.
     provenance : dict, default={}
         Where the model comes from: run, git commit, data, settings and library versions.
     files : dict of str to str, default={}
@@ -79,6 +82,33 @@ class Manifest(BaseModel):
     def horizon(self) -> int:
         """Number of steps after the forecast origin that were evaluated; at least 1."""
         return max(1, len(self.metrics.get("horizon", [])))
+
+
+def caveat(metrics: Mapping[str, Any], show: Callable[[str], str] = str) -> str:
+    """Return the score without columns that nobody has confirmed as available, as a clause.
+
+    Parameters
+    ----------
+    metrics : mapping
+        Metrics of a manifest.
+    show : callable, optional
+        Writes the name of a column.
+
+    Returns
+    -------
+    str
+        Empty if all features are confirmed.
+    """
+    if not (found := metrics.get("confirmed")):
+        return ""
+    primary, names = metrics["primary"], found["without"]
+    some = ", ".join(map(show, names[:NAMED])) + f" and {len(names) - NAMED} more" * (
+        len(names) > NAMED
+    )
+    return (
+        f"without {some}, {primary} is {found['test'][primary]:.3f}: nobody has confirmed that "
+        f"{'it is' if len(names) == 1 else 'they are'} available at prediction time"
+    )
 
 
 def checksum(path: Path) -> str:

@@ -195,14 +195,20 @@ class Contract(BaseModel):
         """Columns that models are trained on, by name."""
         return {name: column for name, column in self.columns.items() if column.is_feature}
 
+    @property
+    def unconfirmed(self) -> list[str]:
+        """Names of the features that nobody has confirmed as available at prediction time."""
+        return [name for name, one in self.features.items() if one.available == "unconfirmed"]
+
     @cached_property
     def used(self) -> set[str]:
-        """Names of all columns except those with the role ignore that no lag needs."""
+        """Names of all columns except those that are neither a feature, nor in a role or a lag."""
         lagged = {lag.lag_of for lag in self.lags.values()}
+        unused = ("feature", "series", "ignore")
         return {
             name
             for name, column in self.columns.items()
-            if column.role != "ignore" or name in lagged
+            if column.is_feature or column.role not in unused or name in lagged
         }
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,23 @@ class Dataset:
         """
         chosen: np.ndarray = self.targets[rows]
         return chosen
+
+    def without(self, names: Sequence[str]) -> Dataset:
+        """Return the same rows without some features.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of features, not of all.
+
+        Returns
+        -------
+        Dataset
+            The dataset, whose contract ignores them.
+        """
+        columns = self.contract.columns
+        ignored = {name: columns[name].model_copy(update={"role": "ignore"}) for name in names}
+        return replace(self, contract=Contract(columns=columns | ignored))
 
     def seasonal_naive(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the seasonal naive forecast of some rows.

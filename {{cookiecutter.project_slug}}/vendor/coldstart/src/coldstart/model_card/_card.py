@@ -7,7 +7,7 @@ from typing import Any
 
 from coldstart._markdown import code, percent, table
 from coldstart._provenance import JOB
-from coldstart.bundle._bundle import Manifest
+from coldstart.bundle._bundle import Manifest, caveat
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.model_card._datasheet import data, left_out
@@ -101,6 +101,7 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     low, high = found["interval"]
     units = f" ({found['units']})" if found.get("units") else ""
     what = "these" if units else "the test rows"
+    without = caveat(found, code)
     beside = {
         "model": found["test"],
         f"single-feature baseline ({code(found['column']['name'])})": found["column"],
@@ -117,6 +118,7 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
         "test rows also decide in the promotion gate, so after many promotions this score is "
         "slightly optimistic.",
         "",
+        *([f"**W{without[1:]}.**", ""] if without else []),
         *table(["metric", *beside], rows),
         "",
         ALONE,

@@ -13,6 +13,7 @@ import numpy as np
 
 from coldstart._markdown import code, percent, table
 from coldstart.bundle._bundle import Manifest
+from coldstart.contract.columns import BaseColumn
 from coldstart.data._dataset import Dataset
 from coldstart.train._summary import number
 
@@ -79,8 +80,14 @@ def parts(dataset: Dataset) -> list[str]:
 def left_out(dataset: Dataset) -> list[str]:
     """List the columns that are not features, and why."""
     return [
-        f"- {code(name)} ({column.role}): "
-        f"{column.reason or column.description or 'no reason given'}"
+        f"- {code(name)} ({column.role}): {why(column)}"
         for name, column in dataset.contract.columns.items()
         if column.role != "target" and not column.is_feature
     ]
+
+
+def why(column: BaseColumn) -> str:
+    """Return why a column is not a feature."""
+    if column.available in ("with", "after") and not column.reason:
+        return f"available {column.available} the target, not at prediction time"
+    return column.reason or column.description or "no reason given"

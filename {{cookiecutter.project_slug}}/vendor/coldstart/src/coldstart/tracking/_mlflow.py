@@ -189,12 +189,15 @@ def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     -------
     dict of str to float
         `test_` and the name of each test metric, `validation_` and `baseline_` with the primary
-        metric, `parity`, `fit_seconds` and `cpu_seconds`; of a forecast `horizon`, its number of
-        steps, and `horizon_rmse`, the RMSE of the last one.
+        metric, `parity`, `fit_seconds` and `cpu_seconds`; `confirmed_` with the primary metric
+        without unconfirmed columns; of a forecast `horizon`, its number of steps, and
+        `horizon_rmse`, the RMSE of the last one.
     """
     name, steps = metrics["primary"], metrics.get("horizon", [])
+    confirmed = metrics.get("confirmed")
     return {
         **({"horizon": len(steps), "horizon_rmse": steps[-1]["rmse"]} if steps else {}),
+        **({f"confirmed_{name}": confirmed["test"][name]} if confirmed else {}),
         **{f"test_{key}": value for key, value in metrics["test"].items()},
         f"validation_{name}": metrics["validation"],
         f"baseline_{name}": metrics["baseline"][name],

@@ -24,6 +24,7 @@ from coldstart.bundle._bundle import (
     MANIFEST,
     VERSION,
     Manifest,
+    caveat,
     checksum,
     replace_folder,
     verify_bundle,
@@ -252,7 +253,10 @@ def promote(
     if champion:
         client.set_model_version_tag(settings.experiment, challenger, PREVIOUS, champion)
     set_alias(client, settings, CHAMPION, challenger)
-    return f"version {challenger} ({new.manifest.family}) is the champion: {reason}"
+    without = caveat(new.manifest.metrics)
+    return f"version {challenger} ({new.manifest.family}) is the champion: {reason}" + (
+        f"; {without}" if without else ""
+    )
 
 
 def point_challenger(client: MlflowClient, settings: Settings, version: str) -> None:

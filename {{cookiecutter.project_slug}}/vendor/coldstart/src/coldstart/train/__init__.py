@@ -1,6 +1,7 @@
 """Fitting, cross-validation, baselines, evaluation and plots."""
 
 from coldstart.train._baselines import Baselines, evaluate, evaluate_baselines
+from coldstart.train._confirmed import evaluate_confirmed
 from coldstart.train._context import Context, Family, SearchRange, validate_families
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._features import FrequentCategories, RobustNumbers, text_features
@@ -27,6 +28,7 @@ __all__ = [
     "draw",
     "evaluate",
     "evaluate_baselines",
+    "evaluate_confirmed",
     "evaluate_horizon",
     "exported",
     "importance",

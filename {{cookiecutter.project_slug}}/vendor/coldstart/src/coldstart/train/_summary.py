@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from coldstart.bundle._bundle import caveat
 from coldstart.train._baselines import Baselines
 from coldstart.train._evaluation import HeldOutPredictions
 
@@ -146,6 +147,8 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
         lines.append(
             f"the single-feature baseline ({metrics['column']['name']}) does as well as the model"
         )
+    if without := caveat(metrics):
+        lines.append(f"{without} (make data reviews them)")
     if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
         lines.append("the seasonal naive forecast is as good as the best model")
     if rows < FEW or few_groups(baselines.dummy):

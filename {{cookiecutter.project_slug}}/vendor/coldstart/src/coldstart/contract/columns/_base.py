@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Absent = TypeVar("Absent", str, None)
 Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
+Availability = Literal["before", "with", "after", "unconfirmed"]
 # What polars takes for blanks; Python's own strip takes four control characters as well.
 BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
@@ -31,6 +32,11 @@ class BaseColumn(BaseModel):
         Use of the column. Models are trained on a `feature`. `time` and `group` decide the split.
         `series` names the series of a forecasting table, and is a feature as well. `id` and
         `ignore` are left out.
+    available : {"before", "with", "after", "unconfirmed"}, optional
+        When the value is available, compared with the target: `before`, so at prediction time;
+        `with` it, as a measurement of the same period, or `after` it, and then the column is no
+        feature, though its lags may be. `unconfirmed` is a feature that nobody has confirmed; a
+        score without such columns stands beside the model's.
     description : str, default=""
         Text in the API's documentation and on its page.
     reason : str, default=""
@@ -51,6 +57,7 @@ class BaseColumn(BaseModel):
 
     type: str
     role: Role = "feature"
+    available: Availability | None = None
     description: str = ""
     reason: str = ""
     personal: bool = False
@@ -67,7 +74,7 @@ class BaseColumn(BaseModel):
     @property
     def is_feature(self) -> bool:
         """Whether models are trained on the column."""
-        return self.role in ("feature", "series")
+        return self.role in ("feature", "series") and self.available not in ("with", "after")
 
     def is_typed(self, dtype: pl.DataType) -> bool:
         """Return whether a column of a typed file needs no parsing.

@@ -17,8 +17,8 @@ from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 from coldstart.data.sources._import_log import RAW, write_whole
 
 ORDER = [
-    "type", "role", "reason", "unit", "format", "calendar", "decimal", "thousands", "affixes",
-    "multipliers", "true_values", "false_values", "categories", "unseen", "missing_values",
+    "type", "role", "available", "reason", "unit", "format", "calendar", "decimal", "thousands",
+    "affixes", "multipliers", "true_values", "false_values", "categories", "unseen", "missing_values",
     "nullable", "minimum", "maximum", "lag_of", "steps", "season", "description", "labels",
     "example",
 ]  # fmt: skip
@@ -29,6 +29,7 @@ HEAD = """\
 # here, and drafts only new ones (FRESH=1 drafts all anew).
 #
 # role         feature (the default), target, time, group, series, id or ignore
+# available    before the target (at prediction time), with it, after it, or unconfirmed
 # description  what the column is, for people: the page, the API's documentation and the model
 #              card show it. So do unit (kg) and labels (a text for each class). Fill them in.
 # All types and settings: vendor/coldstart/src/coldstart/contract/columns/
