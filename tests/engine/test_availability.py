@@ -66,7 +66,7 @@ def test_a_score_is_told_with_and_without_what_nobody_confirmed(
     assert f"without fee{clause}" in told
     assert "there was no champion; without fee, r2" in told  # the promotion says it again
     assert f"Without `fee`{clause}" in (folder / "MODEL_CARD.md").read_text()
-    assert about(BundlePredictor(folder), [], "")["caveat"].startswith("without fee, r2 is ")
+    assert about(BundlePredictor(folder), [], "")["confirmed"].startswith("without fee, r2 is ")
     tested = read_tested(folder / TESTED, load(load_settings()))
     version = EvaluatedVersion(verify_bundle(folder), tested)
     assert f"Without `fee`{clause}" in conclusion({"1": version}, "1", 45)  # README and story

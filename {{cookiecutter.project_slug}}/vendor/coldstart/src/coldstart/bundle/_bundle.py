@@ -84,7 +84,7 @@ class Manifest(BaseModel):
         return max(1, len(self.metrics.get("horizon", [])))
 
 
-def caveat(metrics: Mapping[str, Any], show: Callable[[str], str] = str) -> str:
+def confirmed_score(metrics: Mapping[str, Any], show: Callable[[str], str] = str) -> str:
     """Return the score without columns that nobody has confirmed as available, as a clause.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 
 from coldstart._markdown import code, percent, table
 from coldstart._provenance import JOB
-from coldstart.bundle._bundle import Manifest, caveat
+from coldstart.bundle._bundle import Manifest, confirmed_score
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.model_card._datasheet import data, left_out
@@ -101,7 +101,7 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     low, high = found["interval"]
     units = f" ({found['units']})" if found.get("units") else ""
     what = "these" if units else "the test rows"
-    without = caveat(found, code)
+    without = confirmed_score(found, code)
     beside = {
         "model": found["test"],
         f"single-feature baseline ({code(found['column']['name'])})": found["column"],

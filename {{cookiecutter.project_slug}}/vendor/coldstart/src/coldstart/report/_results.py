@@ -12,7 +12,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 from coldstart._markdown import code, plain, table
-from coldstart.bundle._bundle import TESTED, Manifest, caveat
+from coldstart.bundle._bundle import TESTED, Manifest, confirmed_score
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
 from coldstart.tracking._registry import manifest_of
@@ -167,7 +167,7 @@ def conclusion(versions: Versions, champion: str, tested: int) -> str:
         if reached
         else f"Its interval lies above the scores of {listed(list(baselines))}."
     )
-    if without := caveat(metrics, code):
+    if without := confirmed_score(metrics, code):
         sentences.append(f"W{without[1:]}.")
     if best.manifest.threshold is not None:
         sentences.append(at_threshold(metrics, best.manifest.threshold))

@@ -24,8 +24,8 @@ from coldstart.bundle._bundle import (
     MANIFEST,
     VERSION,
     Manifest,
-    caveat,
     checksum,
+    confirmed_score,
     replace_folder,
     verify_bundle,
     write_manifest,
@@ -253,7 +253,7 @@ def promote(
     if champion:
         client.set_model_version_tag(settings.experiment, challenger, PREVIOUS, champion)
     set_alias(client, settings, CHAMPION, challenger)
-    without = caveat(new.manifest.metrics)
+    without = confirmed_score(new.manifest.metrics)
     return f"version {challenger} ({new.manifest.family}) is the champion: {reason}" + (
         f"; {without}" if without else ""
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from coldstart.bundle._bundle import caveat
+from coldstart.bundle._bundle import confirmed_score
 from coldstart.train._baselines import Baselines
 from coldstart.train._evaluation import HeldOutPredictions
 
@@ -147,7 +147,7 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
         lines.append(
             f"the single-feature baseline ({metrics['column']['name']}) does as well as the model"
         )
-    if without := caveat(metrics):
+    if without := confirmed_score(metrics):
         lines.append(f"{without} (make data reviews them)")
     if "naive" in metrics and metrics["test"][name] <= metrics["naive"][name]:
         lines.append("the seasonal naive forecast is as good as the best model")

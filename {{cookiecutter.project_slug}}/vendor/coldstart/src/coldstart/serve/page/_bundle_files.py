@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from coldstart.bundle._bundle import CARD, EXAMPLES, caveat
+from coldstart.bundle._bundle import CARD, EXAMPLES, confirmed_score
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract.columns import BaseColumn
 from coldstart.serve._schemas import Row
@@ -78,7 +78,7 @@ def about(predictor: BundlePredictor, rows: list[Row], title: str) -> dict[str, 
         "classes": manifest.classes,
         "threshold": manifest.threshold,
         "metrics": {name: manifest.metrics.get(name) for name in ("primary", "test", "interval")},
-        "caveat": caveat(manifest.metrics),
+        "confirmed": confirmed_score(manifest.metrics),
         "columns": [
             {
                 "name": name,

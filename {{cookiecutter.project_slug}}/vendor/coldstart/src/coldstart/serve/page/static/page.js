@@ -21,8 +21,8 @@ async function load() {
   $("lead").textContent = description || `Predicts ${target.replaceAll("_", " ")}.`;
   const { primary, test, interval } = metrics;
   const score = test ? `, test ${primary.replaceAll("_", " ")} ${test[primary].toFixed(3)} (95% CI ${interval.map((end) => end.toFixed(3)).join("–")})` : "";
-  $("caveat").textContent = about.caveat && `${about.caveat[0].toUpperCase()}${about.caveat.slice(1)}.`;
-  $("caveat").hidden = !about.caveat;
+  $("confirmed").textContent = about.confirmed && `${about.confirmed[0].toUpperCase()}${about.confirmed.slice(1)}.`;
+  $("confirmed").hidden = !about.confirmed;
   $("version").textContent = `Model: ${family}, version ${version}${score}.`;
   $("examples").hidden = !about.examples.length;
   $("example").textContent = HINT;
