@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from coldstart.data.profiling._column_types import profile_column
 from coldstart.data.profiling._profiles import ColumnProfile
-from coldstart.data.profiling._target import find_target, set_target
+from coldstart.data.profiling._target import find_column, set_target
 from coldstart.errors import UserError
 
 
@@ -314,11 +314,11 @@ def test_a_hopeless_target_is_refused(values: Sequence[object], complaint: str) 
 
 
 def test_a_target_that_is_not_there_is_refused_with_the_nearest_names() -> None:
-    assert find_target("Sale Price", ["id", "sale_price"]) == "sale_price"
+    assert find_column("Sale Price", ["id", "sale_price"]) == "sale_price"
     with pytest.raises(UserError, match="did you mean price"):
-        find_target("prise", ["price", "rooms"])
+        find_column("prise", ["price", "rooms"])
     with pytest.raises(UserError, match=re.escape("did you mean Asking price (EUR)?")):
-        find_target("price", ["rooms", "Asking price (EUR)", "pieces"])
+        find_column("price", ["rooms", "Asking price (EUR)", "pieces"])
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_a_target_that_is_not_there_is_refused_with_the_nearest_names() -> None:
 )
 def test_a_target_may_be_a_position(position: str, column: str) -> None:
     names = ["column 1", "column 2", "column 3"]
-    assert find_target(position, names) == column
-    assert find_target("1", ["0", "1"][::-1]) == "1"  # a name goes first
+    assert find_column(position, names) == column
+    assert find_column("1", ["0", "1"][::-1]) == "1"  # a name goes first
     with pytest.raises(UserError, match="positions go from 0 to 2"):
-        find_target("3", names)
+        find_column("3", names)

@@ -20,6 +20,9 @@ class Data(Command):
     license: str | None = Field(None, description="under which the data may be used")
     fresh: bool = Field(False, description="draft anew the columns that schema.yaml has")
     share: bool | None = Field(None, description="whether git keeps the table")
+    known: str | None = Field(None, description="columns that are known when you ask")
+    after: str | None = Field(None, description="columns that are known only afterwards")
+    horizon: int | None = Field(None, gt=0, description="number of steps to forecast")
     demo: bool = Field(False, description="restore the demo's data, schema and tests")
 
     def run(self) -> None:
@@ -28,7 +31,18 @@ class Data(Command):
         if self.demo:
             restore(self)
             return
-        draft(self, self.source, self.target, self.query, self.license, self.fresh, self.share)
+        draft(
+            self,
+            self.source,
+            self.target,
+            query=self.query,
+            license=self.license,
+            fresh=self.fresh,
+            share=self.share,
+            known=self.known,
+            after=self.after,
+            horizon=self.horizon,
+        )
 
 
 class Collect(Command):

@@ -74,7 +74,12 @@ class BaseColumn(BaseModel):
     @property
     def is_feature(self) -> bool:
         """Whether models are trained on the column."""
-        return self.role in ("feature", "series") and self.available not in ("with", "after")
+        return self.role in ("feature", "series") and not self.comes_late
+
+    @property
+    def comes_late(self) -> bool:
+        """Whether the value is not available at prediction time."""
+        return self.available in ("with", "after")
 
     def is_typed(self, dtype: pl.DataType) -> bool:
         """Return whether a column of a typed file needs no parsing.

@@ -48,7 +48,8 @@ class Date(BaseColumn):
 
     @property
     def is_feature(self) -> bool:
-        return super().is_feature or (self.role == "time" and self.calendar)
+        by_calendar = self.role == "time" and self.calendar and not self.comes_late
+        return super().is_feature or by_calendar
 
     @property
     def formats(self) -> list[str]:

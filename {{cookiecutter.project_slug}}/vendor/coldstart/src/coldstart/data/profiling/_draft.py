@@ -19,8 +19,8 @@ from coldstart.data.sources._import_log import RAW, write_whole
 ORDER = [
     "type", "role", "available", "reason", "unit", "format", "calendar", "decimal", "thousands",
     "affixes", "multipliers", "true_values", "false_values", "categories", "unseen",
-    "missing_values", "nullable", "minimum", "maximum", "lag_of", "steps", "season", "description",
-    "labels", "example",
+    "missing_values", "nullable", "minimum", "maximum", "lag_of", "steps", "season", "horizon",
+    "description", "labels", "example",
 ]  # fmt: skip
 HEAD = """\
 # The data contract: what each column of the table is. Everything that needs to know about a

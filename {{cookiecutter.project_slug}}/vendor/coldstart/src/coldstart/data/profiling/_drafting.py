@@ -23,7 +23,8 @@ from coldstart.data.profiling._previous_data import (
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.profiling._report import REPORT, write_report
-from coldstart.data.profiling._target import find_target, format_columns
+from coldstart.data.profiling._review import parse_names, review, set_availability
+from coldstart.data.profiling._target import find_column, format_columns
 from coldstart.data.reading._read import read
 from coldstart.data.sources._importing import import_source
 from coldstart.data.sources._sharing import ask_to_share
@@ -40,6 +41,9 @@ def draft(
     license: str | None = None,
     fresh: bool = False,
     share: bool | None = None,
+    known: str | None = None,
+    after: str | None = None,
+    horizon: int | None = None,
 ) -> None:
     """Import a source, and draft schema.yaml for it.
 
@@ -59,6 +63,11 @@ def draft(
         Whether the columns that schema.yaml has are drafted anew.
     share : bool, optional
         Whether git keeps the table. By default the user is asked once.
+    known, after : str, optional
+        Columns, separated by commas, that are known when a prediction is requested, and columns
+        that are known only afterwards. Without a source or target only these are written.
+    horizon : int, optional
+        Number of steps to forecast.
 
     Raises
     ------
@@ -66,6 +75,10 @@ def draft(
         If there is no target, or it cannot be predicted from the table.
     """
     data = settings.data
+    if (known or after) and not (source or target):
+        columns = list(Contract.load(settings.contract).columns)
+        set_availability(settings.contract, answers(known, after, columns))
+        return
     if source:
         table = import_source(source, license=license, query=query)
         joins = data.joins if is_same_source(table, data.table) else []
@@ -85,7 +98,7 @@ def draft(
             f"which column should be predicted? Run it again with TARGET=..., one of "
             f"{format_columns(names)} ({data.table} is imported already)"
         )
-    wanted, target = target, find_target(target, names)
+    wanted, target = target, find_column(target, names)
     if wanted.lstrip("-").isdigit() and target != wanted:
         print(f"TARGET={wanted} is the position of {target}, counted from 0")
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
@@ -94,6 +107,11 @@ def draft(
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:  # it was lazy
         raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
     keep_user_choices(found, kept)
+    settled = answers(known, after, list(found.profiles))
+    for name, when in settled.items():
+        found.profiles[name].settings["available"] = when
+        found.findings.doubts.pop(name, None)
+    set_horizon(found.profiles[target], horizon)
 
     other_target = before not in (None, target)
     moved = []
@@ -107,6 +125,9 @@ def draft(
     write_config(data.table, target, other_table=not same, other_target=other_target)
     write_report(found)
     print_summary(found, settings, kept, [str(path) for path in backups])
+    if kept_answers := {name: when for name, when in settled.items() if name in kept}:
+        set_availability(settings.contract, kept_answers)
+    review(found, settings.contract)
     ask_to_share(data.table, [one.name for one in found.profiles.values() if one.personal], share)
     if moved:
         print(f"moved to {DEMO}: {', '.join(moved)}; back with: make data DEMO=1")
@@ -114,6 +135,26 @@ def draft(
         f"\nNext: read {settings.contract}, fill in its descriptions, look at {REPORT}, then:\n"
         "git add -A && git commit -m 'My data' && make train"
     )
+
+
+def answers(known: str | None, after: str | None, columns: list[str]) -> dict[str, str]:
+    """Return when columns are available, as options say."""
+    early, late = (parse_names(text, columns) for text in (known, after))
+    if both := set(early) & set(late):
+        raise UserError(f"{min(both)} is in KNOWN and in AFTER: it can be one of them")
+    return dict.fromkeys(early, "before") | dict.fromkeys(late, "after")
+
+
+def set_horizon(target_profile: ColumnProfile, horizon: int | None) -> None:
+    """Set the number of steps to forecast."""
+    if horizon is None:
+        return
+    if "season" not in target_profile.settings:
+        raise UserError(
+            f"HORIZON is the number of steps to forecast, and {target_profile.name} is not "
+            "forecast: that takes one row for each step of time, without gaps"
+        )
+    target_profile.settings["horizon"] = horizon
 
 
 def restore(settings: Settings) -> None:
@@ -139,7 +180,13 @@ def keep_user_choices(found: TableProfile, kept: Mapping[str, Any]) -> None:
     decided = {str(one.get("role")) for one in kept.values()}
     for name, profile in found.profiles.items():
         if name in kept:
-            profile.settings = {**profile.settings, "role": "feature", **kept[name]}
+            own = {"role": "feature", **kept[name]}
+            profile.settings.pop("available", None)
+            profile.settings |= own
+            if own.get("available") != "unconfirmed":
+                found.findings.doubts.pop(name, None)
+            else:
+                found.findings.doubts.setdefault(name, "schema.yaml says that it is unconfirmed")
         elif profile.role in ("time", "group", "series") and decided & {"time", "group"}:
             profile.settings["role"] = "feature"
             profile.settings.pop("calendar", None)
@@ -177,7 +224,11 @@ def print_summary(
         print("\nNot used as features:")
         print_lines(f"{one.name}: {one.settings.get('reason', '')}" for one in others)
     print(f"\nSplit {found.split}.")
-    warnings = [f"{leak.column} ({leak.score:.3f}): {leak.why}" for leak in findings.warnings]
+    warnings = [
+        f"{leak.column} ({leak.score:.3f}): {leak.why}"
+        for leak in findings.warnings
+        if leak.column not in findings.doubts
+    ]
     warnings += [
         f"{one.name}: {warning}" for one in found.profiles.values() for warning in one.warnings
     ]

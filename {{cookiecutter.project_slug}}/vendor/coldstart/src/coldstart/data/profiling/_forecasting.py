@@ -66,12 +66,9 @@ def set_up_forecast(
             continue
         if profile.type == "number" and len(derived) < 40:
             lag(profile, 1)
-        profile.leave_out(
-            "ignore",
-            f"Not known when {target.name} is forecast"
-            + (
-                f"; its value one {found.step} before is used." if profile.type == "number" else "."
-            ),
+        profile.settings["available"] = "with"
+        profile.settings["reason"] = f"Not known when {target.name} is forecast" + (
+            f"; its value one {found.step} before is used." if profile.type == "number" else "."
         )
     profiles.update(derived)
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from coldstart.data.profiling._arithmetic import find_arithmetic_leaks
+from coldstart.data.profiling._availability import find_doubtful
 from coldstart.data.profiling._evidence import (
     AFTER,
     LeakContext,
@@ -35,8 +36,9 @@ def find_leaks(
     profiles: Mapping[str, ColumnProfile],
     target_profile: ColumnProfile,
     group: ColumnProfile | None = None,
+    time: ColumnProfile | None = None,
 ) -> Findings:
-    """Score every feature, and separate leaks from strong columns.
+    """Score every feature, and separate leaks from strong columns, and from doubtful ones.
 
     If rows are split by a group, a row is scored by rows of other groups.
     """
@@ -60,6 +62,9 @@ def find_leaks(
     left = {leak.column for leak in found.leaks}
     kept = [(profiles[name], some) for name, some in columns.items() if name not in left]
     found.together = detector.together(tuple(profile.name for profile, _ in kept))
+    strength = {profile.name: target.strength(found.alone[profile.name]) for profile, _ in kept}
+    doubts = find_doubtful(detector.context, strength, time)
+    found.doubts = doubts | {leak.column: leak.why for leak in found.warnings}
     return found
 
 

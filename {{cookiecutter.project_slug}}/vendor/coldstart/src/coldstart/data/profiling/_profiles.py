@@ -49,7 +49,9 @@ class ColumnProfile:
 
     @property
     def role(self) -> str:
-        """Role in the schema."""
+        """Role in the schema; `ignore` of what is available too late to be a feature."""
+        if self.settings.get("available") in ("with", "after"):
+            return "ignore"
         return str(self.settings.get("role", "feature"))
 
     @property
@@ -127,6 +129,8 @@ class Findings:
         Columns to leave out.
     warnings : list of Leak
         Columns that are strong but plausible, and kept.
+    doubts : dict of str to str
+        Columns that may be known only after the target, and why.
     group : str
         Column whose groups were kept together in cross-validation, if rows are split by group.
     """
@@ -136,6 +140,7 @@ class Findings:
     together: float = 0.0
     leaks: list[Leak] = field(default_factory=list)
     warnings: list[Leak] = field(default_factory=list)
+    doubts: dict[str, str] = field(default_factory=dict)
     group: str = ""
 
 

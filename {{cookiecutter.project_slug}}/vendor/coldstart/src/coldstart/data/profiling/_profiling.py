@@ -198,13 +198,16 @@ def detect_leaks(found: TableProfile, decided: Mapping[str, str]) -> None:
         for name, one in found.profiles.items()
         if one.role == "feature" and "lag_of" not in one.settings and one is not group
     }
-    found.findings = find_leaks(features, found.profiles[found.target], group)
+    time = next(iter(found.with_role("time")), None)
+    found.findings = find_leaks(features, found.profiles[found.target], group, time)
     for leak in found.findings.leaks:
         if leak.column in found.profiles:
             found.profiles[leak.column].leave_out(
                 "ignore", leak_reason(leak, found.findings.metric)
             )
     found.findings.leaks += late
+    for name in found.findings.doubts:
+        found.profiles[name].settings["available"] = "unconfirmed"
 
 
 def split_group(

@@ -200,6 +200,68 @@ def alone(profile: ColumnProfile, values: pl.Series, target: Target) -> float:
     return score
 
 
+@dataclass
+class ForestData:
+    """Columns as a forest is fitted on them.
+
+    Attributes
+    ----------
+    target : Target
+        The target of n rows.
+    table : ndarray of float32, shape (n, k)
+        Encoded columns.
+    position : ndarray of int64, shape (k,)
+        For each encoded column the position of the column that it is of.
+    """
+
+    target: Target
+    table: np.ndarray
+    position: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        profiles: Sequence[tuple[ColumnProfile, pl.Series]],
+        target: Target,
+        limit: int = TOGETHER_ROWS,
+    ) -> ForestData:
+        """Encode a sample of the rows."""
+        if any(profile.type == "text" for profile, _ in profiles):
+            limit = min(limit, TEXT_ROWS)
+        rows = np.random.default_rng(0).permutation(len(target.codes))[:limit]
+        part = target[rows]
+        columns: list[np.ndarray] = []
+        position: list[int] = []
+        for place, (profile, values) in enumerate(profiles):
+            some = values[rows]
+            if profile.type in ("category", "text") and profile.distinct > 2:
+                columns += list(prediction(profile, some, part)[:, :3].T)
+            elif profile.type == "number" or profile.type == "date":
+                columns.append(some.to_physical().cast(pl.Float64).fill_null(-1e9).to_numpy())
+            else:
+                columns.append(bins(profile, some).astype(np.float64))
+            position += [place] * (len(columns) - len(position))
+        table = np.nan_to_num(np.stack(columns, axis=1)).clip(-1e30, 1e30).astype(np.float32)
+        return cls(part, table, np.array(position))
+
+    def without(self, places: Sequence[int]) -> ForestData:
+        """Return the same rows without some columns."""
+        kept = ~np.isin(self.position, places)
+        return ForestData(self.target, self.table[:, kept], self.position[kept])
+
+    def score(self) -> tuple[float, np.ndarray]:
+        """Return the score of a forest, and the importance of each column."""
+        part, classes = self.target, len(np.unique(self.target.codes))
+        if part.classifies and classes < 2:
+            return part.nothing, np.zeros(self.position.max() + 1)
+        y = part.codes if part.classifies else part.shown[:, 0]
+        predicted, weights = forest_predictions(self.table, y, part)
+        if part.classifies:
+            tested = [1] if len(part.names) == 2 else list(range(part.shown.shape[1]))
+            predicted = np.nan_to_num(predicted[:, tested])
+        return part.score(predicted), np.bincount(self.position, weights)
+
+
 def together(profiles: Sequence[tuple[ColumnProfile, pl.Series]], target: Target) -> float:
     """Score many columns together, by predictions of a random forest for rows held out.
 
@@ -208,29 +270,16 @@ def together(profiles: Sequence[tuple[ColumnProfile, pl.Series]], target: Target
     """
     if not profiles or len(target.codes) < 20:
         return target.nothing
-    limit = TEXT_ROWS if any(profile.type == "text" for profile, _ in profiles) else TOGETHER_ROWS
-    rows = np.random.default_rng(0).permutation(len(target.codes))[:limit]
-    part = target[rows]
-    columns = []
-    for profile, values in profiles:
-        some = values[rows]
-        if profile.type in ("category", "text") and profile.distinct > 2:
-            columns += list(prediction(profile, some, part)[:, :3].T)
-        elif profile.type == "number" or profile.type == "date":
-            columns.append(some.to_physical().cast(pl.Float64).fill_null(-1e9).to_numpy())
-        else:
-            columns.append(bins(profile, some).astype(np.float64))
-    table = np.nan_to_num(np.stack(columns, axis=1)).clip(-1e30, 1e30).astype(np.float32)
-    if not target.classifies:
-        return part.score(forest_predictions(table, part.shown[:, 0], part))
-    if len(np.unique(part.codes)) < 2:
-        return target.nothing
-    tested = [1] if len(target.names) == 2 else list(range(part.shown.shape[1]))
-    return part.score(np.nan_to_num(forest_predictions(table, part.codes, part)[:, tested]))
+    return ForestData.of(profiles, target).score()[0]
 
 
-def forest_predictions(table: np.ndarray, y: np.ndarray, target: Target) -> np.ndarray:
-    """Predict each row by trees that did not see it, shape (n, classes) or (n, 1)."""
+def forest_predictions(
+    table: np.ndarray, y: np.ndarray, target: Target
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict each row by trees that did not see it, shape (n, classes) or (n, 1).
+
+    The importance of each column is returned as well, shape (k,).
+    """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     settings = {"n_estimators": 80, "n_jobs": 2, "random_state": 0, "min_samples_leaf": 2}
@@ -253,4 +302,4 @@ def forest_predictions(table: np.ndarray, y: np.ndarray, target: Target) -> np.n
                 forest.oob_decision_function_ if out_of_bag else forest.predict_proba(table[rows])
             )
             predicted[np.ix_(rows, forest.classes_)] = shares
-    return predicted
+    return predicted, forest.feature_importances_

@@ -51,7 +51,7 @@ MANY = 50  # whole numbers that are classes if the name says so
 ROWS_A_VALUE = 5
 
 
-def find_target(name: str, columns: list[str]) -> str:
+def find_column(name: str, columns: list[str]) -> str:
     """Return the column that is meant, by its name or its position.
 
     Parameters
@@ -92,7 +92,7 @@ def find_target(name: str, columns: list[str]) -> str:
         if near
         else "the columns are " + format_columns(columns)
     )
-    raise UserError(f"there is no column {name!r} to predict: {hint}")
+    raise UserError(f"there is no column {name!r}: {hint}")
 
 
 def format_columns(columns: list[str], most: int = 40) -> str:
