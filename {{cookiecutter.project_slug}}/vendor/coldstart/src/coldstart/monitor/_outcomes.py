@@ -12,11 +12,12 @@ import polars as pl
 from coldstart._markdown import percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.contract._contract import Contract
+from coldstart.data._splitting import group_numbers
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
 from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, TIME
-from coldstart.train._clusters import describe_units, group_numbers, time_blocks
+from coldstart.train._clusters import describe_units, time_blocks
 from coldstart.train._evaluation import HeldOutPredictions, measure, primary
 from coldstart.train._intervals import interval, weighted_score
 from coldstart.train._summary import number
