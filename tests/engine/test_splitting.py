@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.config._settings import SplitSettings
+from coldstart.config._sections import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
 from coldstart.data._splitting import PARTS, group_numbers, rolling

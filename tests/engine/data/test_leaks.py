@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sklearn import datasets
 
-from coldstart.config._settings import DataSettings
+from coldstart.config._sections import DataSettings
 from coldstart.data.profiling._profiles import TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.reading._read import read

@@ -11,7 +11,7 @@ import polars as pl
 from tqdm import tqdm
 
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract.columns import BaseColumn
 from coldstart.data._dataset import encode

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from coldstart.config._settings import SplitSettings
+from coldstart.config._sections import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
 from coldstart.errors import UserError

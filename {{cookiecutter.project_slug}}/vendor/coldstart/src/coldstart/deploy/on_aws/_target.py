@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from coldstart._aws import translate_errors
 from coldstart.bundle._bundle import registered_version, verify_bundle
-from coldstart.config._settings import Section
+from coldstart.config._sections import Section
 from coldstart.deploy._keys import pack_keys
 from coldstart.deploy._smoke import check_prediction
 from coldstart.deploy._targets import DeployRequest

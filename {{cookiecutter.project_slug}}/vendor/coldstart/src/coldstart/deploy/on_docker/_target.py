@@ -15,7 +15,7 @@ from docker.errors import NotFound
 from pydantic import Field, ValidationError
 
 from coldstart.bundle._bundle import registered_version
-from coldstart.config._settings import Section
+from coldstart.config._sections import Section
 from coldstart.deploy._smoke import check_prediction
 from coldstart.deploy._targets import DeployRequest
 from coldstart.deploy.on_docker._container import (
