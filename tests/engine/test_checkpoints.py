@@ -10,7 +10,7 @@ import pytest
 import torch
 from bird_strikes.network import train_network
 
-from coldstart.config._settings import NeuralSettings
+from coldstart.config._sections import NeuralSettings
 from coldstart.nn import _checkpoints as checkpoints
 from coldstart.nn._batches import InMemory
 from coldstart.nn._job import TrainingJob, launch, report_nothing

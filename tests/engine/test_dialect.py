@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.data.reading import _transcoding as transcoding
 from coldstart.data.reading._raw import RawTable
 from coldstart.data.reading._read import scan

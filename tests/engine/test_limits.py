@@ -22,7 +22,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser
 
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve import create_app
 from coldstart.serve._access import (

@@ -13,7 +13,7 @@ from bird_strikes.models import FAMILIES, unsuitable_families
 
 from coldstart.bundle._bundle import CONTRACT, MODEL, Manifest, write_checksums
 from coldstart.bundle._predictor import BundlePredictor, align
-from coldstart.config._settings import NeuralSettings
+from coldstart.config._sections import NeuralSettings
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.export._onnx import TOLERANCE, check_parity, to_onnx
 from coldstart.train import Context

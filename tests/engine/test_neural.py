@@ -20,7 +20,7 @@ from bird_strikes.network import Network, train_network
 from mlflow import MlflowClient
 
 from coldstart.bundle._bundle import MODEL
-from coldstart.config._settings import NeuralSettings
+from coldstart.config._sections import NeuralSettings
 from coldstart.nn._estimator import NeuralNetwork
 from engine.support import PACKAGE, TEMPLATE, main
 

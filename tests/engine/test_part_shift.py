@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from coldstart.config._settings import SplitSettings
+from coldstart.config._sections import SplitSettings
 from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split, split

@@ -38,7 +38,8 @@ from pathlib import Path
 from bird_strikes import network
 from coldstart.nn import _ranks as ranks
 from coldstart.nn._batches import InMemory
-from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.config._sections import NeuralSettings
+from coldstart.config._settings import rank_of
 from coldstart.nn._job import TrainingJob, report_nothing
 
 folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
@@ -213,7 +214,8 @@ def test_a_training_goes_on_with_another_number_of_ranks_and_another_strategy(
 
 MISTAKEN = """
 import os, sys, time
-from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.config._sections import NeuralSettings
+from coldstart.config._settings import rank_of
 from coldstart.errors import UserError
 from coldstart.nn import _ranks as ranks
 

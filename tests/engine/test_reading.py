@@ -18,7 +18,7 @@ import openpyxl
 import polars as pl
 import pytest
 
-from coldstart.config._settings import DataSettings, Dialect, Join
+from coldstart.config._sections import DataSettings, Dialect, Join
 from coldstart.data.reading import _unpacking
 from coldstart.data.reading._raw import RawTable
 from coldstart.data.reading._read import read, scan

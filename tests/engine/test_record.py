@@ -14,7 +14,7 @@ import yaml
 from fastapi.testclient import TestClient
 
 from coldstart.bundle import _bundle as bundle
-from coldstart.config._settings import PredictionLogSettings, ServingSettings
+from coldstart.config._sections import PredictionLogSettings, ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve import _prediction_log as log
 from coldstart.serve import open_app

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import pickletools
+import re
 import shutil
 import socket
 import subprocess
@@ -194,6 +195,66 @@ def test_a_better_challenger_is_promoted_and_rollback_brings_the_one_before_back
     told = project.run("rollback")
     assert f"version {weak} is the champion again, instead of version 1" in told
     assert project.version("champion") == weak
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Versions whose whole bundles were downloaded from the registry, in order."""
+    found = []
+    download = mlflow.artifacts.download_artifacts
+
+    def noted(artifact_uri: str, **options: Any) -> str:
+        if re.fullmatch(r"models:/[^/]+/\d+", artifact_uri):
+            found.append(artifact_uri.rpartition("/")[2])
+        path: str = download(artifact_uri, **options)
+        return path
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", noted)
+    return found
+
+
+@pytest.mark.parametrize("version", [(), ("--version", "1")])
+def test_a_promotion_downloads_each_model_once(
+    project: Registry, downloads: list[str], version: tuple[str, ...]
+) -> None:
+    weak = project.register(worse)
+    project.set_alias("champion", weak)
+    project.set_alias("challenger", "1")
+    downloads.clear()
+    project.run("promote", *version)
+    assert sorted(downloads) == ["1", weak]
+    assert project.version("champion") == "1"
+    copied = bundle.registered_version(project.folder / "bundles/champion")
+    assert (copied["alias"], copied["version"]) == ("champion", "1")
+    bundle.verify_bundle(project.folder / "bundles/champion")
+
+
+def test_the_first_training_downloads_its_model_once(
+    project: Registry, downloads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree("bundles")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlflow.db.new")
+    assert "champion: version 1 (linear)" in project.run("train")
+    assert downloads == ["1"]
+
+
+def test_a_copy_that_changed_since_it_was_compared_is_not_promoted(
+    project: Registry, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weak = project.register(worse)
+    project.set_alias("champion", weak)
+    project.set_alias("challenger", "1")
+    compare = registry.compare
+
+    def compare_and_change(*arguments: Any) -> tuple[bool, str]:
+        with Path("bundles/challenger", bundle.MODEL).open("ab") as file:
+            file.write(b"-")
+        return compare(*arguments)
+
+    monkeypatch.setattr(registry, "compare", compare_and_change)
+    assert f"bundles/challenger is corrupt: {bundle.MODEL} was changed" in refusal("promote")
+    assert project.version("champion") == weak
+    assert {path.name for path in Path("bundles").iterdir()} == {"champion", "challenger"}
 
 
 def test_an_equal_challenger_is_promoted_if_it_is_smaller_and_else_refused(

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldstart.config._settings import SplitSettings
+from coldstart.config._sections import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
-from coldstart.data._splitting import PARTS, rolling
+from coldstart.data._splitting import PARTS, group_numbers, rolling
 from coldstart.data._splitting import split as splits
 from coldstart.errors import UserError
 
@@ -329,3 +329,9 @@ def test_rolling_splits_end_where_the_series_does_each_a_step_later(
 def test_two_times_are_too_few_to_roll() -> None:
     with pytest.raises(UserError, match="month has 2 different times"):
         rolling(pl.Series("month", [1, 2, 2, 1]))
+
+
+def test_a_row_without_a_group_is_a_group_of_its_own() -> None:
+    numbers = group_numbers(pl.Series(["b", None, "a", "b", None]))
+    assert numbers[0] == numbers[3]
+    assert len(set(numbers.tolist())) == 4

@@ -19,7 +19,8 @@ from bird_strikes.network import Network, train_network
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import average_precision_score
 
-from coldstart.config._settings import NeuralSettings, Settings
+from coldstart.config._sections import NeuralSettings
+from coldstart.config._settings import Settings
 from coldstart.data import _shards as shards
 from coldstart.data._dataset import Dataset, prepare
 from coldstart.data._shards import Shards

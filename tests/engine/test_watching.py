@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import PredictionLogSettings, ServingSettings
+from coldstart.config._sections import PredictionLogSettings, ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve import _prediction_log as record
 from coldstart.serve import open_app

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sklearn import datasets
 
-from coldstart.config._settings import DataSettings
+from coldstart.config._sections import DataSettings
 from coldstart.data.profiling._profiles import TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.reading._read import read
@@ -227,6 +227,21 @@ def test_columns_are_scored_by_the_group_that_the_schema_has() -> None:
         assert found.together < 0.85
         assert profile_table(raw, "y", {"ward": {"role": "group"}}).findings.group == "ward"
         assert profile_table(raw, "y", {"m0": {"role": "time"}}).findings.group == ""
+
+
+def test_rows_without_a_group_are_scored_by_each_other() -> None:
+    table = patients()
+    table.pop("patient_id")
+    named = 20
+    table["ward"] = [ward if row < named else "" for row, ward in enumerate(table["ward"])]
+    by_row = studied({name: values for name, values in table.items() if name != "ward"}).findings
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        pl.DataFrame(table).write_csv(path)
+        found = profile_table(read(DataSettings(table=path)), "y", {"ward": "group"}).findings
+    assert found.group == "ward"
+    assert found.alone["m0"] == pytest.approx(by_row.alone["m0"], abs=0.05)
+    assert found.together == pytest.approx(by_row.together, abs=0.05)
 
 
 def test_a_number_is_scored_by_group_as_well() -> None:

@@ -48,17 +48,34 @@ def test_a_mistake_is_told_in_a_line(
     assert complaint in line
 
 
+@pytest.mark.parametrize("target", ["docker", "aws"])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"prot: 80\n", "prot: there is no such setting"),
+        (b"port: [\n", "is not YAML"),
+        (b"port: \xff\n", "is not YAML"),
+        (b"- 80\n", "should hold settings, one `name: value` a line"),
+    ],
+)
 def test_a_mistake_in_its_choices_is_told_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    target: str,
+    content: bytes,
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
-    choices = tmp_path / "infra" / "deploy" / "docker.yaml"
-    choices.parent.mkdir(parents=True)
-    choices.write_text("prot: 80\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "small"\n')
+    choices = Path("infra/deploy", f"{target}.yaml")
     monkeypatch.chdir(tmp_path)
-    assert main(["deploy", "--status"]) == 2
+    choices.parent.mkdir(parents=True)
+    choices.write_bytes(content)
+    assert main(["deploy", "--on", target, "--status"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "prot" in line
+    assert line.startswith(f"error: {choices}")
+    assert complaint in line
 
 
 def test_two_commands_that_use_the_champion_do_not_run_at_the_same_time(

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,12 @@ from engine.support import main
 
 ROW = {"phase_of_flt": "Climb", "height": 500, "speed": 140, "birds_struck": "11-100"}
 ENGINE = "src", "vendor/coldstart/src"
+# `python` is the interpreter of the tests.
+PYTHON_FIRST = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="module")
-def project(
-    generate: Callable[..., GeneratedProject], tmp_path_factory: pytest.TempPathFactory
-) -> GeneratedProject:
+def trained(generate: Callable[..., GeneratedProject]) -> GeneratedProject:
     """A generated project with a champion. Its own source runs, in the tests' environment."""
     project = generate()
     project.thin(5)
@@ -73,42 +74,77 @@ def run(project: GeneratedProject, *arguments: str, **env: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    """The stand-in, empty."""
-    with closing(Hub()) as hub:
-        yield hub
+@dataclass
+class Publisher:
+    """A project with a champion, and the stand-in that its commands publish at."""
+
+    project: GeneratedProject
+    hub: Hub
+    access: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+    refusal: Callable[..., str]
+
+    @property
+    def champion(self) -> Path:
+        """Folder of the champion's bundle."""
+        return self.project.path / "bundles/champion"
+
+    def repository(self, name: str, kind: str = "models") -> Repository:
+        """Return a repository of the stand-in."""
+        return self.hub.repositories[kind, name]
+
+    def run(self, *arguments: str, **env: str) -> str:
+        """Return what a command prints in a process of its own."""
+        return run(self.project, *arguments, **self.access, **env)
+
+    def here(self, *arguments: str, **env: str) -> str:
+        """Return what a command prints in this process, which spares its start."""
+        self._go(self.project.path, env)
+        self.capsys.readouterr()
+        assert main(list(arguments)) == 0
+        return self.capsys.readouterr().out
+
+    def refused(self, *arguments: str, folder: Path | None = None, **env: str) -> str:
+        """Return the line that a command is refused with."""
+        self._go(folder or self.project.path, env)
+        said = self.refusal(*arguments)
+        assert len(said.splitlines()) == 1, said
+        return said
+
+    def _go(self, folder: Path, env: dict[str, str]) -> None:
+        self.monkeypatch.chdir(folder)
+        for name, value in (self.access | env).items():
+            self.monkeypatch.setenv(name, value)
+
+    def download(self, repo: str, folder: Path, kind: str = "model") -> Path:
+        """Download a repository with the Hub's client."""
+        api = HfApi(endpoint=self.hub.url, token=TOKEN)
+        return Path(api.snapshot_download(repo, repo_type=kind, local_dir=folder))
 
 
 @pytest.fixture
-def access(hub: Hub, tmp_path: Path) -> dict[str, str]:
-    """The variables by which the client finds the stand-in, and no login of this machine."""
-    return {
-        "HF_ENDPOINT": hub.url,
-        "HF_TOKEN": TOKEN,
-        "HF_HOME": str(tmp_path / "home"),
-    }
-
-
-@pytest.fixture
-def here(
-    access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    """`here(folder, **env)`: let commands run in this process there, which spares its start."""
+def publisher(
+    trained: GeneratedProject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refusal: Callable[..., str],
+) -> Iterator[Publisher]:
+    """The project, which a test must not change, and an empty stand-in."""
+    # No login of this machine: the client of this process has read its environment already.
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
-
-    def go(folder: Path, **env: str) -> None:
-        monkeypatch.chdir(folder)
-        for name, value in (access | env).items():
-            monkeypatch.setenv(name, value)
-
-    return go
+    with closing(Hub()) as hub:
+        home = str(tmp_path / "home")
+        access = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": home}
+        yield Publisher(trained, hub, access, monkeypatch, capsys, refusal)
 
 
-def download(hub: Hub, repo: str, folder: Path, kind: str = "model") -> Path:
-    """Download a repository with the Hub's client."""
-    api = HfApi(endpoint=hub.url, token=TOKEN)
-    return Path(api.snapshot_download(repo, repo_type=kind, local_dir=folder))
+@pytest.fixture
+def changed(publisher: Publisher, tmp_path: Path) -> Publisher:
+    """The same with a copy of the project, which may be changed."""
+    project = publisher.project
+    return replace(publisher, project=project.copy(tmp_path / project.path.name))
 
 
 def scores(folder: Path) -> Any:
@@ -117,15 +153,8 @@ def scores(folder: Path) -> Any:
     return predictor.score([{name: ROW.get(name) for name in predictor.contract.features}])
 
 
-@pytest.fixture
-def changed(project: GeneratedProject, tmp_path: Path) -> GeneratedProject:
-    """A copy of the project that may be changed."""
-    return project.copy(tmp_path / project.path.name)
-
-
-def edit_schema(project: GeneratedProject, **columns: dict[str, Any]) -> dict[str, Any]:
-    """Change columns of the champion's schema, and return all."""
-    folder = project.path / "bundles/champion"
+def edit_schema(folder: Path, **columns: dict[str, Any]) -> dict[str, Any]:
+    """Change columns of a bundle's schema, and return all."""
     schema = yaml.safe_load((folder / "schema.yaml").read_text())
     for name, values in columns.items():
         schema["columns"].setdefault(name, {}).update(values)
@@ -138,18 +167,16 @@ def edit_schema(project: GeneratedProject, **columns: dict[str, Any]) -> dict[st
 
 
 def test_a_published_model_is_downloaded_and_predicts_as_the_champion_does(
-    project: GeneratedProject, hub: Hub, access: dict[str, str], tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
-    said = run(project, "push", "--on", "hf", **access)
-    assert said.startswith(f"Version 1 (tree) is at {hub.url}/ann/bird-strikes (private, ")
-    assert hub.repositories["models", "ann/bird-strikes"].private
+    said = publisher.run("push", "--on", "hf")
+    assert said.startswith(f"Version 1 (tree) is at {publisher.hub.url}/ann/bird-strikes (private,")
+    assert publisher.repository("ann/bird-strikes").private
 
-    folder = download(hub, "ann/bird-strikes", tmp_path / "copy")
-    champion = project.path / "bundles/champion"
-    assert scores(folder) == scores(champion)
-    assert registered_version(folder) == registered_version(champion)
-    command = ("predict", "--bundle", str(folder))
-    assert run(project, *command) == run(project, "predict")
+    folder = publisher.download("ann/bird-strikes", tmp_path / "copy")
+    assert scores(folder) == scores(publisher.champion)
+    assert registered_version(folder) == registered_version(publisher.champion)
+    assert publisher.run("predict", "--bundle", str(folder)) == publisher.run("predict")
 
     verify_bundle(folder)
     there = {path.name for path in folder.iterdir() if path.is_file()}
@@ -158,14 +185,14 @@ def test_a_published_model_is_downloaded_and_predicts_as_the_champion_does(
 
 
 def test_the_card_has_metadata_that_the_client_and_the_hub_accept(
-    project: GeneratedProject, hub: Hub, access: dict[str, str]
+    publisher: Publisher,
 ) -> None:
-    run(project, "push", "--repo", "ann/strikes", "--public", **access, HF_HUB_DISABLE_XET="1")
-    assert any(request.startswith("PUT /lfs/") for request in hub.requests)
-    repository = hub.repositories["models", "ann/strikes"]
+    publisher.run("push", "--repo", "ann/strikes", "--public", HF_HUB_DISABLE_XET="1")
+    assert any(request.startswith("PUT /lfs/") for request in publisher.hub.requests)
+    repository = publisher.repository("ann/strikes")
     assert not repository.private
     card = ModelCard(repository.files["README.md"].decode())
-    champion = json.loads((project.path / "bundles/champion" / MANIFEST).read_bytes())
+    champion = json.loads((publisher.champion / MANIFEST).read_bytes())
     measured = champion["metrics"]["test"]
 
     found = card.data
@@ -175,7 +202,7 @@ def test_the_card_has_metadata_that_the_client_and_the_hub_accept(
     assert {one.metric_name: one.metric_value for one in found.eval_results} == measured
     assert found.eval_results[0].metric_name == champion["metrics"]["primary"]
     assert found.metrics == [one.metric_type for one in found.eval_results]
-    own = (project.path / "bundles/champion/MODEL_CARD.md").read_text()
+    own = (publisher.champion / "MODEL_CARD.md").read_text()
     assert own.startswith("# Model card: tree")  # without metadata, which GitHub shows as a table
     assert own.strip() in card.text
     assert "hf download ann/strikes" in card.text
@@ -209,32 +236,27 @@ def test_the_metadata_of_a_predicted_number_and_of_each_license(
 
 
 def test_a_published_schema_has_no_values_of_columns_that_the_model_does_not_use(
-    changed: GeneratedProject, hub: Hub, here: Callable[..., None], tmp_path: Path
+    changed: Publisher, tmp_path: Path
 ) -> None:
-    schema = edit_schema(
-        changed, bird_name={"type": "category", "role": "ignore", "categories": ["Ann Smith"]}
-    )
-    here(changed.path)
-    assert main(["push"]) == 0
-    files = hub.repositories["models", "ann/bird-strikes"].files
+    named = {"type": "category", "role": "ignore", "categories": ["Ann Smith"]}
+    schema = edit_schema(changed.champion, bird_name=named)
+    changed.here("push")
+    files = changed.repository("ann/bird-strikes").files
     published = yaml.safe_load(files["schema.yaml"])["columns"]
     assert not any(b"Ann Smith" in content for content in files.values())
     assert published.keys() == schema.keys()
     used = {name for name, one in schema.items() if one.get("role") not in ("id", "ignore")}
     assert {name: published[name] for name in used} == {name: schema[name] for name in used}
-    folder = download(hub, "ann/bird-strikes", tmp_path / "copy")
-    assert scores(folder) == scores(changed.path / "bundles/champion")
+    folder = changed.download("ann/bird-strikes", tmp_path / "copy")
+    assert scores(folder) == scores(changed.champion)
 
 
-def test_a_second_push_replaces_the_files_in_one_commit(
-    project: GeneratedProject, hub: Hub, here: Callable[..., None]
-) -> None:
-    here(project.path)
-    assert main(["push", "--repo", "ann/twice"]) == 0
-    repository = hub.repositories["models", "ann/twice"]
+def test_a_second_push_replaces_the_files_in_one_commit(publisher: Publisher) -> None:
+    publisher.here("push", "--repo", "ann/twice")
+    repository = publisher.repository("ann/twice")
     before = set(repository.files)
     repository.commit("by hand", repository.files | {"old.png": b"-"})
-    assert main(["push", "--repo", "ann/twice", "--ref", "1", "--public"]) == 0
+    publisher.here("push", "--repo", "ann/twice", "--ref", "1", "--public")
     assert not repository.private
     assert set(repository.files) == before
     assert [title for _, title, _ in repository.commits] == [
@@ -246,35 +268,27 @@ def test_a_second_push_replaces_the_files_in_one_commit(
 
 
 def test_rows_are_published_only_of_a_table_that_git_keeps_and_without_personal_features(
-    changed: GeneratedProject,
-    hub: Hub,
-    here: Callable[..., None],
-    refusal: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    changed: Publisher,
 ) -> None:
-    def said(*arguments: str) -> str:
-        assert main(list(arguments)) == 0
-        return capsys.readouterr().out
-
-    here(changed.path)
     rows = {"reference.csv", "examples.json"}
-    changed.run("git", "rm", "--quiet", "--cached", "data/raw/strikes.csv.gz")
-    kept = said("push", "--repo", "ann/ignored")
+    changed.project.run("git", "rm", "--quiet", "--cached", "data/raw/strikes.csv.gz")
+    kept = changed.here("push", "--repo", "ann/ignored")
     assert "not published: reference.csv and examples.json, since git does not keep" in kept
-    assert not rows & set(hub.repositories["models", "ann/ignored"].files)
+    assert not rows & set(changed.repository("ann/ignored").files)
 
-    changed.run("git", "add", "--force", "data/raw/strikes.csv.gz")
-    edit_schema(changed, phase_of_flt={"personal": True})
-    assert "since phase_of_flt is personal" in said("push", "--repo", "ann/personal")
-    assert not rows & set(hub.repositories["models", "ann/personal"].files)
+    changed.project.run("git", "add", "--force", "data/raw/strikes.csv.gz")
+    edit_schema(changed.champion, phase_of_flt={"personal": True})
+    said = changed.here("push", "--repo", "ann/personal")
+    assert "since phase_of_flt is personal" in said
+    assert not rows & set(changed.repository("ann/personal").files)
     for command in (("push",), ("deploy", "--on", "space")):
         for dry in ((), ("--dry-run",)):
-            refused = refusal(*command, *dry, "--repo", "ann/open", "--public")
+            refused = changed.refused(*command, *dry, "--repo", "ann/open", "--public")
             assert "the model uses personal data (phase_of_flt)" in refused
-    assert {name for _, name in hub.repositories} == {"ann/ignored", "ann/personal"}
+    assert {name for _, name in changed.hub.repositories} == {"ann/ignored", "ann/personal"}
 
-    hub.repositories["models", "ann/personal"].private = False
-    assert "would be public" in refusal("push", "--repo", "ann/personal")
+    changed.repository("ann/personal").private = False
+    assert "would be public" in changed.refused("push", "--repo", "ann/personal")
 
 
 def commands(dockerfile: str) -> list[str]:
@@ -301,23 +315,13 @@ def start(folder: Path, words: list[str], **env: str) -> tuple[subprocess.Popen[
     return process, url
 
 
-@pytest.fixture
-def python_first() -> dict[str, str]:
-    """A PATH on which `python` is the interpreter of the tests."""
-    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
 def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves_them(
-    project: GeneratedProject,
-    hub: Hub,
-    access: dict[str, str],
-    python_first: dict[str, str],
-    tmp_path: Path,
+    publisher: Publisher, tmp_path: Path
 ) -> None:
-    plan = run(project, "deploy", "--on", "space", "--dry-run", **access)
-    assert not hub.repositories
-    run(project, "deploy", "--on", "space", **access)
-    repository = hub.repositories["spaces", "ann/bird-strikes"]
+    plan = publisher.run("deploy", "--on", "space", "--dry-run")
+    assert not publisher.hub.repositories
+    publisher.run("deploy", "--on", "space")
+    repository = publisher.repository("ann/bird-strikes", "spaces")
     assert repository.private
     assert repository.sdk == "docker"
     files = set(repository.files) - {".gitattributes"}
@@ -335,51 +339,48 @@ def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves
     about = SpaceCard(repository.files["README.md"].decode()).data
     assert (about.title, about.sdk, about.app_port) == ("Bird strikes", "docker", 8000)
 
-    folder = download(hub, "ann/bird-strikes", tmp_path / "space", "space")
+    folder = publisher.download("ann/bird-strikes", tmp_path / "space", "space")
     dockerfile = (folder / "Dockerfile").read_text()
     for line in re.findall(r"^COPY (?!--from)(.*)", dockerfile, re.MULTILINE):
         *sources, _ = [word for word in line.split() if not word.startswith("--")]
         assert all((folder / source).exists() for source in sources), line
-    process, url = start(folder, commands(dockerfile), **python_first)
+    process, url = start(folder, commands(dockerfile), **PYTHON_FIRST)
     try:
         found = ask(f"{url}/predict", {"rows": [ROW]})["predictions"]
         page = urllib.request.urlopen(url, timeout=10).read()
     finally:
         process.terminate()
         process.wait()
-    (expected,) = scores(project.path / "bundles/champion")
+    (expected,) = scores(publisher.champion)
     assert found[0]["label"] == expected["label"]
     assert found[0]["probability"] == pytest.approx(expected["probability"], abs=1e-4)
     assert b"<title>" in page
 
-    said = run(project, "deploy", "--on", "space", "--status", **access)
+    said = publisher.run("deploy", "--on", "space", "--status")
     assert said.startswith("Version 1 (tree) of ")
-    assert said.endswith(f" is at {hub.url}/spaces/ann/bird-strikes: building\n")
-    run(project, "deploy", "--on", "space", "--down", **access)
-    assert not hub.repositories
+    assert said.endswith(f" is at {publisher.hub.url}/spaces/ann/bird-strikes: building\n")
+    publisher.run("deploy", "--on", "space", "--down")
+    assert not publisher.hub.repositories
 
 
 def test_a_space_with_keys_gets_their_hashes_as_a_secret_and_logs_no_predictions(
-    changed: GeneratedProject,
-    hub: Hub,
-    access: dict[str, str],
-    python_first: dict[str, str],
-    tmp_path: Path,
+    changed: Publisher, tmp_path: Path
 ) -> None:
-    config = yaml.safe_load((changed.path / "config.yaml").read_text())
+    file = changed.project.path / "config.yaml"
+    config = yaml.safe_load(file.read_text())
     config["serving"] = {"keys": "keys.txt", "record": {"folder": "served"}}
-    (changed.path / "config.yaml").write_text(yaml.safe_dump(config))
-    key = run(changed, "key", "--name", "ann").strip()
-    run(changed, "deploy", "--on", "space", **access)
-    repository = hub.repositories["spaces", "ann/bird-strikes"]
-    hashes = (changed.path / "keys.txt").read_text().split()[-1]
+    file.write_text(yaml.safe_dump(config))
+    key = changed.run("key", "--name", "ann").strip()
+    changed.run("deploy", "--on", "space")
+    repository = changed.repository("ann/bird-strikes", "spaces")
+    hashes = file.with_name("keys.txt").read_text().split()[-1]
     assert hashes in repository.secrets["API_KEYS"]
     assert not any(hashes.encode() in content for content in repository.files.values())
 
-    folder = download(hub, "ann/bird-strikes", tmp_path / "space", "space")
+    folder = changed.download("ann/bird-strikes", tmp_path / "space", "space")
     words = commands((folder / "Dockerfile").read_text())
     words = [word.replace("/tmp/", f"{tmp_path}/") for word in words]
-    process, url = start(folder, words, **python_first, **repository.secrets)
+    process, url = start(folder, words, **PYTHON_FIRST, **repository.secrets)
     try:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             ask(f"{url}/predict", {"rows": [ROW]})
@@ -390,53 +391,29 @@ def test_a_space_with_keys_gets_their_hashes_as_a_secret_and_logs_no_predictions
         process.wait()
 
 
-def test_the_plan_of_a_push_names_its_files_and_nothing_is_sent(
-    project: GeneratedProject,
-    hub: Hub,
-    here: Callable[..., None],
-    refusal: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    here(project.path, HF_TOKEN="")
+def test_the_plan_of_a_push_names_its_files_and_nothing_is_sent(publisher: Publisher) -> None:
     plan = ("push", "--version", "1", "--dry-run")
-    assert main([*plan, "--repo", "ann/planned", "--public"]) == 0
-    first, *listed = capsys.readouterr().out.splitlines()
+    said = publisher.here(*plan, "--repo", "ann/planned", "--public", HF_TOKEN="")
+    first, *listed = said.splitlines()
     assert first == "ann/planned (public): a plan, nothing is sent"
-    assert "REPO=birds is not the name" in refusal(*plan, "--repo", "birds")
-    assert not hub.requests
+    assert "REPO=birds is not the name" in publisher.refused(*plan, "--repo", "birds", HF_TOKEN="")
+    assert not publisher.hub.requests
 
-    here(project.path)
-    assert main(["push", "--version", "1", "--ref", "1"]) == 0
-    files = set(hub.repositories["models", "ann/bird-strikes"].files) - {".gitattributes"}
+    publisher.here("push", "--version", "1", "--ref", "1")
+    files = set(publisher.repository("ann/bird-strikes").files) - {".gitattributes"}
     title = f"would publish Version 1 (tree) as a model, {len(files)} files:"
     assert listed == [title, *sorted(files)]
 
 
-def test_version_chooses_what_is_published_as_ref_does(
-    project: GeneratedProject, hub: Hub, here: Callable[..., None], refusal: Callable[..., str]
-) -> None:
-    here(project.path)
-    assert "version 7 is not registered" in refusal("push", "--version", "7")
-    both = refusal("push", "--version", "1", "--ref", "challenger")
+def test_version_chooses_what_is_published_as_ref_does(publisher: Publisher) -> None:
+    assert "version 7 is not registered" in publisher.refused("push", "--version", "7")
+    both = publisher.refused("push", "--version", "1", "--ref", "challenger")
     assert both == "error: REF=challenger and VERSION=1 are two models: give one of them\n"
-    assert not hub.repositories
+    assert not publisher.hub.repositories
 
 
-def test_mistakes_are_told_in_a_line(
-    project: GeneratedProject,
-    hub: Hub,
-    tmp_path: Path,
-    here: Callable[..., None],
-    refusal: Callable[..., str],
-) -> None:
-    place = project.path
-
-    def refused(*arguments: str, **env: str) -> str:
-        here(place, **env)
-        said = refusal(*arguments)
-        assert len(said.splitlines()) == 1, said
-        return said
-
+def test_mistakes_are_told_in_a_line(publisher: Publisher, tmp_path: Path) -> None:
+    hub, refused = publisher.hub, publisher.refused
     space = ("deploy", "--on", "space")
     for command in (("push",), space):
         assert "set HF_TOKEN in .env, or run" in refused(*command, HF_TOKEN="")
@@ -468,8 +445,7 @@ def test_mistakes_are_told_in_a_line(
     foreign.commit("mine", {"README.md": b"-"})
     assert "has nothing of this command" in refused(*space, "--down", "--repo", "ann/mine")
 
-    place = tmp_path
     for name in ("config.yaml", "pyproject.toml"):
-        shutil.copy(project.path / name, tmp_path)
-    assert "there is no champion to publish; run: make train" in refused("push")
-    assert "bundles/champion is not a bundle" in refused(*space)
+        shutil.copy(publisher.project.path / name, tmp_path)
+    assert "there is no champion to publish; run: make train" in refused("push", folder=tmp_path)
+    assert "bundles/champion is not a bundle" in refused(*space, folder=tmp_path)

@@ -13,7 +13,7 @@ import pytest
 
 from coldstart.contract.columns import BaseColumn, Boolean, Category, Number
 from coldstart.monitor._drift import Tally
-from coldstart.monitor._outcomes import LiveMetrics
+from coldstart.monitor._live_metrics import LiveMetrics
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
 from coldstart.train._intervals import interval
 

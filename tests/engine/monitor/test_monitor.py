@@ -22,7 +22,8 @@ import yaml
 from coldstart.bundle._bundle import Manifest, verify_bundle, write_checksums
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract._contract import Contract
-from coldstart.monitor._outcomes import explain_new_classes, measure_outcomes
+from coldstart.monitor._live_metrics import measure_outcomes
+from coldstart.monitor._outcomes import explain_new_classes
 from coldstart.monitor._rows import LABEL, PREDICTION, with_predictions
 from coldstart.train._evaluation import held_out_once
 from engine.support import PACKAGE, main

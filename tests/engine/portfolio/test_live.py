@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page, expect
 
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.contract import DerivedColumn
 from coldstart.data._dataset import load
 from coldstart.portfolio import _runtime

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from coldstart.bundle._bundle import Manifest, write_checksums
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.portfolio._recording import STEPS, record
 from coldstart.serve import open_app
 from engine.portfolio.conftest import FEATURES, TARGETS

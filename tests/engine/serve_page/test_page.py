@@ -22,7 +22,7 @@ from fastapi.testclient import TestClient
 
 from coldstart.bundle._bundle import Manifest, verify_bundle, write_checksums
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import PredictionLogSettings, ServingSettings
+from coldstart.config._sections import PredictionLogSettings, ServingSettings
 from coldstart.serve import ModelService, open_app
 from coldstart.serve._access import new_key
 from coldstart.serve._live_model import LiveModel, example, reference_rows

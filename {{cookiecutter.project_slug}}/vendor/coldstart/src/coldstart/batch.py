@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
+from coldstart._writing import new_file
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract.columns import BaseColumn
 from coldstart.data._dataset import encode
@@ -56,8 +57,7 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
     if not out.parent.is_dir():
         raise UserError(f"{out.parent}: there is no such folder; make it first")
     predictor = BundlePredictor(bundle)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
+    with new_file(out) as unfinished:
         slices = predict_slices(predictor, file)
         if out.suffix in SEPARATORS:
             rows = write_csv(slices, unfinished, SEPARATORS[out.suffix])
@@ -65,9 +65,6 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
             rows = write_parquet(slices, unfinished)
         if not rows:
             raise UserError(f"{file} has no rows")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return rows
 
 

@@ -1,6 +1,6 @@
 """Settings: config.yaml, overridden by the environment and the command line."""
 
-from coldstart.config._settings import (
+from coldstart.config._sections import (
     DataSettings,
     Dialect,
     Join,
@@ -8,9 +8,9 @@ from coldstart.config._settings import (
     NeuralSettings,
     PredictionLogSettings,
     ServingSettings,
-    Settings,
     SplitSettings,
 )
+from coldstart.config._settings import Settings
 
 __all__ = [
     "DataSettings",

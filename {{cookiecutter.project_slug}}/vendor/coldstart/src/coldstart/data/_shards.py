@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from coldstart.config._settings import DataSettings
+from coldstart.config._sections import DataSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._rows import ROW, ROW_HASH, RowIdentifier

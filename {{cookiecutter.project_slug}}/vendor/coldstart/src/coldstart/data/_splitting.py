@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from coldstart.config._settings import SplitSettings
+from coldstart.config._sections import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
 from coldstart.errors import UserError
@@ -208,14 +208,25 @@ def split_units(table: pl.DataFrame, contract: Contract, coincidence: float) -> 
         groups = table[group[0]]
         if groups.has_nulls():
             raise UserError(f"{groups.name}: a column with the role group needs nullable: false")
-        ranks: np.ndarray = groups.rank("dense").to_numpy()
-        return ranks
+        return group_numbers(groups)
     if ROW_HASH in table.columns:
         copies: np.ndarray = table[ROW_HASH].rank("dense").to_numpy()
         count = np.bincount(copies).astype(np.int64)
         if (count * (count - 1)).sum() > COPY_FACTOR * len(table) ** 2 * coincidence:
             return copies
     return np.arange(len(table))
+
+
+def group_numbers(values: pl.Series) -> np.ndarray:
+    """Return the number of each row's group, shape (n,).
+
+    A row without a group is a group of its own: that two rows lack one says nothing of how alike
+    they are. As one group, all of them would be in one fold, and count as one unit.
+    """
+    numbers = values.rank("dense").fill_null(0).cast(int).to_numpy().copy()
+    alone = values.is_null().to_numpy()
+    numbers[alone] = len(values) + 1 + np.arange(np.count_nonzero(alone))
+    return numbers
 
 
 def by_time(time: pl.Series, settings: SplitSettings) -> np.ndarray:

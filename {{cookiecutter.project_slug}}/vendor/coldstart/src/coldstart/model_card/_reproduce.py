@@ -11,7 +11,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, YamlConf
 
 from coldstart._project import Project
 from coldstart._provenance import git
-from coldstart.config._settings import CONFIG, DataSettings, Settings
+from coldstart.config._sections import DataSettings
+from coldstart.config._settings import CONFIG, Settings
 
 IRRELEVANT = {"models", "budget"}  # which models are tried changes none of them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from coldstart.monitor._comparison import Comparison
-from coldstart.monitor._outcomes import FEW
+from coldstart.monitor._live_metrics import FEW
 
 EMPTIED = 0.05  # rise of the share of missing values that is worth a question
 ASK_SOURCE = Markup(

@@ -12,13 +12,8 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
 from coldstart.monitor._bins import bin_labels, bin_numbers
 from coldstart.monitor._drift import BROKEN, Finding, Tally
-from coldstart.monitor._outcomes import (
-    LiveMetrics,
-    Outcomes,
-    explain_new_classes,
-    explain_units,
-    measure_outcomes,
-)
+from coldstart.monitor._live_metrics import LiveMetrics, measure_outcomes
+from coldstart.monitor._outcomes import Outcomes, explain_new_classes, explain_units
 from coldstart.monitor._rows import (
     LABEL,
     PREDICTION,

@@ -1,29 +1,20 @@
-"""Outcomes: joined with the predictions, and the metrics that result."""
+"""Outcomes: read, and joined with the predictions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
 
-from coldstart._markdown import percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.contract._contract import Contract
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
 from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, TIME
-from coldstart.train._clusters import describe_units, group_numbers, time_blocks
-from coldstart.train._evaluation import HeldOutPredictions, measure, primary
-from coldstart.train._intervals import interval, weighted_score
-from coldstart.train._summary import number
 
-FEW = 30  # outcomes, below which there is no conclusion
-MAX_OUTCOMES = 100_000  # that are measured; of more a random sample is
-MAX_PERIODS = 24  # weeks that are shown; a longer time is shown by the month
+SLICE = 100_000  # rows in memory at a time
 
 
 @dataclass
@@ -92,7 +83,7 @@ class Outcomes:
         keys = [pl.col("request").cast(pl.String).alias(REQUEST), row.alias(ROW)]
         if by_ref:
             keys = [pl.col("ref").cast(pl.String).alias(REF)]
-        slices = raw.slices(MAX_OUTCOMES)
+        slices = raw.slices(SLICE)
         table = pl.concat([rows.select(keys).hstack(validator(rows)) for rows in slices])
         validator.check(raw.locate)
         if not by_ref and table[ROW].null_count():
@@ -142,160 +133,6 @@ class Outcomes:
         return joined
 
 
-@dataclass(frozen=True)
-class WeightedScore:
-    """Average precision of outcomes that are weighted to the prevalence of the test set.
-
-    It falls with the prevalence alone, for the same model: of the rows that are predicted to be of
-    a rarer class, more are not.
-
-    Attributes
-    ----------
-    label : str
-        The second class.
-    prevalence, tested_prevalence : float
-        Its share among the outcomes, and in the test set.
-    value : float
-        The metric with weights.
-    interval : tuple of two floats
-        Its 95% confidence interval.
-    """
-
-    label: str
-    prevalence: float
-    tested_prevalence: float
-    value: float
-    interval: tuple[float, float]
-
-    @classmethod
-    def of(cls, held: HeldOutPredictions, label: str, tested_prevalence: float) -> WeightedScore:
-        """Weight predictions with outcomes of both classes."""
-        value = score_at(held, tested_prevalence)
-        low_high = interval(held, prevalence=tested_prevalence)
-        return cls(label, float(np.mean(held.target == 1)), tested_prevalence, value, low_high)
-
-
-@dataclass(frozen=True)
-class LiveMetrics:
-    """Metrics of the predictions whose outcome is known.
-
-    Attributes
-    ----------
-    primary : str
-        Name of the primary metric.
-    rows : int
-        Number of known outcomes.
-    metrics : dict of str to float
-        As the bundle has them of its test set.
-    interval : tuple of two floats
-        95% confidence interval of the primary metric.
-    tested, tested_interval : dict and tuple, optional
-        Those of the test set; None if the bundle has none.
-    periods : list of tuple
-        Start, number of outcomes and primary metric of each week or month; at the prevalence of the
-        test set, if the rows are weighted to it.
-    units : str
-        How many groups or blocks of time the outcomes are in; empty if each row is a unit.
-    weighted : WeightedScore, optional
-        For two classes, the metric at the prevalence of the test set.
-    conclusive : bool
-        Whether the outcomes can show that the predictions got worse.
-    """
-
-    primary: str
-    rows: int
-    metrics: dict[str, float]
-    interval: tuple[float, float]
-    tested: dict[str, float] | None
-    tested_interval: tuple[float, float] | None
-    periods: list[tuple[str, int, float]]
-    units: str = ""
-    weighted: WeightedScore | None = None
-    conclusive: bool = True
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the whole interval lies below that of the test set, at its prevalence."""
-        if self.tested_interval is None or self.rows < FEW or not self.conclusive:
-            return False
-        now = self.weighted.interval if self.weighted else self.interval
-        return now[1] < self.tested_interval[0]
-
-    def explain_prevalence(self) -> list[str]:
-        """Return a line if the outcomes have another prevalence than the test set."""
-        if self.weighted is None:
-            return []
-        now, then = percent(self.weighted.prevalence), percent(self.weighted.tested_prevalence)
-        if now == then:
-            return []
-        low, high = self.weighted.interval
-        return [
-            f"{self.weighted.label!r} is {now} of the outcomes and {then} of the test set, which "
-            f"alone changes {self.primary}: weighted to {then}, it is "
-            f"{number(self.weighted.value)} (95% CI {number(low)} to {number(high)})"
-        ]
-
-
-def measure_outcomes(
-    joined: pl.DataFrame, contract: Contract, manifest: Manifest
-) -> LiveMetrics | None:
-    """Measure the predictions whose outcome is known; return None if there are none.
-
-    Of more than two classes the log holds the predicted class and not all probabilities, so that
-    only metrics of classes are measured.
-
-    Parameters
-    ----------
-    joined : DataFrame
-        Predictions with the target.
-    contract : Contract
-        Of the model.
-    manifest : Manifest
-        Of its bundle.
-    """
-    if len(joined) > MAX_OUTCOMES:
-        joined = joined.sample(MAX_OUTCOMES, seed=0)
-    if joined.is_empty():
-        return None
-    classes, target = manifest.classes, contract.target
-    held = replace(as_held_out(joined, target, classes), groups=units(joined, contract))
-    name = primary(len(classes))
-    metrics = measure(held.target, held.prediction[0], held.labels[0])
-    if classes:
-        # As texts: an outcome of a class that the model does not know is wrong whatever it says.
-        correct = joined[target].cast(pl.String) == joined[LABEL].cast(pl.String)
-        metrics["accuracy"] = float(correct.to_numpy().mean())
-    if len(classes) > 2:
-        metrics = {name: metrics[name] for name in ("f1_macro", "accuracy")}
-    tested: dict[str, Any] = manifest.metrics
-    low, high = interval(held) if len(joined) > 1 else (metrics[name], metrics[name])
-    weighted, both = None, len(np.unique(held.target)) == 2
-    if "prevalence" in tested and both:
-        weighted = WeightedScore.of(held, classes[1], tested["prevalence"])
-    return LiveMetrics(
-        name,
-        len(joined),
-        {key: float(value) for key, value in metrics.items()},
-        (low, high),
-        tested.get("test"),
-        tuple(tested["interval"]) if "interval" in tested else None,
-        over_time(joined, held, weighted.tested_prevalence if weighted else None),
-        describe_units(held.groups, contract),
-        weighted,
-        conclusive=both or len(classes) != 2,
-    )
-
-
-def units(joined: pl.DataFrame, contract: Contract) -> np.ndarray | None:
-    """Return the group or the block of time of each outcome, if rows are split by one."""
-    group = contract.names("group")
-    if group and group[0] in joined.columns:
-        return group_numbers(joined[group[0]])
-    if contract.names("time") and TIME in joined.columns:
-        return time_blocks(joined[TIME])
-    return None
-
-
 def explain_units(joined: pl.DataFrame, contract: Contract) -> list[str]:
     """Return a line if the interval is by row, although the rows were split by group."""
     group = contract.names("group")
@@ -316,54 +153,3 @@ def explain_new_classes(joined: pl.DataFrame, contract: Contract, manifest: Mani
     if new.is_empty():
         return []
     return [f"{len(new):,} outcome(s) count as wrong: the model does not know the class {new[0]!r}"]
-
-
-def as_held_out(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOutPredictions:
-    """Return the predictions in the form that is evaluated.
-
-    An outcome of a class that the model does not know is not the second of two classes; of more
-    classes it is one more, which was not predicted.
-    """
-    predicted = joined[PREDICTION].to_numpy().astype(np.float64)
-    rows = np.arange(len(joined))
-    if not classes:
-        true = joined[target].to_numpy().astype(np.float64)
-        no_labels = np.zeros((1, len(predicted)), np.int64)
-        return HeldOutPredictions(rows, true, predicted[None, :, None], no_labels)
-    known = {name: number for number, name in enumerate(classes)}
-    new = 0 if len(classes) == 2 else len(classes)
-    true, labels = (
-        joined[name]
-        .cast(pl.String)
-        .replace_strict(known, default=new, return_dtype=pl.Int64)
-        .to_numpy()
-        for name in (target, LABEL)
-    )
-    probabilities = np.eye(max(len(classes), new + 1))[labels]
-    if len(classes) == 2:
-        probabilities = np.column_stack([1 - predicted, predicted])
-    return HeldOutPredictions(rows, true, probabilities[None], labels[None])
-
-
-def score_at(held: HeldOutPredictions, prevalence: float | None) -> float:
-    """Return the primary metric, weighted to a prevalence of the second of two classes if given."""
-    return float(weighted_score(held, np.ones((1, len(held.rows))), prevalence)[0])
-
-
-def over_time(
-    joined: pl.DataFrame, held: HeldOutPredictions, prevalence: float | None = None
-) -> list[tuple[str, int, float]]:
-    """Return the primary metric of each week, or of each month of a longer time."""
-    if TIME not in joined.columns:
-        return []
-    times = joined[TIME]
-    weeks = times.dt.truncate("1w")
-    by_week = weeks.n_unique() <= MAX_PERIODS
-    starts = weeks if by_week else times.dt.truncate("1mo")
-    periods = []
-    for start in starts.drop_nulls().unique().sort():
-        among = held[(starts == start).fill_null(False).to_numpy()]
-        name = f"{start:%Y-%m-%d}" if by_week else f"{start:%Y-%m}"
-        value = score_at(among, prevalence)
-        periods.append((name, len(among.target), value))
-    return periods

@@ -9,7 +9,7 @@ from coldstart._html import write_page
 from coldstart.monitor._advice import advice
 from coldstart.monitor._comparison import Comparison
 from coldstart.monitor._drift import BROKEN, SHUFFLES, Finding
-from coldstart.monitor._outcomes import FEW, LiveMetrics
+from coldstart.monitor._live_metrics import FEW, LiveMetrics
 from coldstart.train._summary import SHOWN as METRICS
 from coldstart.train._summary import number
 

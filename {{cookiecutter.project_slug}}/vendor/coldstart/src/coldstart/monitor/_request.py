@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from coldstart.config._settings import Fraction, Settings
+from coldstart.config._sections import Fraction
+from coldstart.config._settings import Settings
 
 
 class MonitorRequest(Settings):

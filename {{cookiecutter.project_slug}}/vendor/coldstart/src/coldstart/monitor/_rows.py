@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from coldstart.batch import ROWS, needed
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import EXAMPLES, PART, encode
 from coldstart.data._lags import add_lags, has_history

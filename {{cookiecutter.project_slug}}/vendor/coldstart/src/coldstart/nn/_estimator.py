@@ -16,7 +16,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from coldstart.config._settings import NeuralSettings
+from coldstart.config._sections import NeuralSettings
 from coldstart.data._shards import Shards
 from coldstart.nn._batches import InMemory, Rows, Streamed
 from coldstart.nn._job import Loop, Network, TrainingJob, launch

@@ -10,7 +10,8 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.config._sections import NeuralSettings
+from coldstart.config._settings import rank_of
 from coldstart.nn import _ranks
 from coldstart.nn._batches import Rows
 from coldstart.train._context import EpochReport

@@ -31,7 +31,8 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
-from coldstart.config._settings import NeuralSettings, rank_of
+from coldstart.config._sections import NeuralSettings
+from coldstart.config._settings import rank_of
 from coldstart.errors import UserError
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from coldstart._project import Project
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.contract._derived import register_derived
 from coldstart.errors import UserError
 from coldstart.serve._origins import allow_origins

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from coldstart._project import Project
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._settings import PredictionLogSettings
+from coldstart.config._sections import PredictionLogSettings
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.contract._derived import register_derived
 from coldstart.contract.columns import Boolean, Number

@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.serve._bulk import RowsError
 from coldstart.serve._live_model import LiveModel
 from coldstart.serve._request_log import REQUEST_ID

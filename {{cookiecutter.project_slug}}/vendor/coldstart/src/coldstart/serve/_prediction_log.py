@@ -13,7 +13,7 @@ from zlib import crc32
 
 from prometheus_client import Counter
 
-from coldstart.config._settings import PredictionLogSettings
+from coldstart.config._sections import PredictionLogSettings
 from coldstart.contract._contract import Contract
 from coldstart.errors import UserError
 from coldstart.serve._schemas import REF, Row, passes_ref

@@ -22,7 +22,7 @@ from fastapi.routing import iter_route_contexts
 
 from coldstart._collector import collector_paused, freeze_objects, objects_frozen
 from coldstart._project import Project
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.errors import UserError
 from coldstart.serve._access import read_keys
 from coldstart.serve._app import open_app

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from starlette.types import ASGIApp
 
 from coldstart._project import Project
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.serve._access import DOCUMENTED, Access
 from coldstart.serve._bulk import ARROW, CSV
 from coldstart.serve._docs import add_docs

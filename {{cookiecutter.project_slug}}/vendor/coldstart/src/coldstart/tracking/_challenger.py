@@ -86,7 +86,8 @@ def choose_challenger(
     local = registry.BUNDLES / registry.CHAMPION
     if registry.pull(client, settings, registry.CHAMPION) is None and not local.exists():
         try:
-            print(f"champion: {registry.promote(client, settings, dataset)}", NEXT, sep="\n")
+            said = registry.promote_copy(client, settings, dataset, best.version, None)
+            print(f"champion: {said}", NEXT, sep="\n")
         except UserError as error:
             print(f"no champion yet: {error}")
         return

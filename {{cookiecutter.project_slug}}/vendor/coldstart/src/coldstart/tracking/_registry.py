@@ -81,15 +81,34 @@ def version_of(client: MlflowClient, settings: Settings, alias: str) -> str | No
         return None
 
 
-def set_alias(client: MlflowClient, settings: Settings, alias: str, version: str) -> None:
+def set_alias(
+    client: MlflowClient,
+    settings: Settings,
+    alias: str,
+    version: str,
+    downloaded: Path | None = None,
+) -> None:
     """Give the alias to a version, and put that version's bundle into `bundles/`.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        The tracking store.
+    settings : Settings
+        The project's settings.
+    alias : str
+        The alias.
+    version : str
+        Number of the version.
+    downloaded : Path, optional
+        Folder with the version's bundle, if it was downloaded already.
 
     Raises
     ------
     UserError
         If the bundle is not whole. The alias then stays where it is.
     """
-    with downloaded(settings, alias, version) as bundle:
+    with new_copy(settings, alias, version, downloaded) as bundle:
         client.set_registered_model_alias(settings.experiment, alias, version)
         replace_folder(bundle, BUNDLES / alias)
 
@@ -105,14 +124,18 @@ def pull(client: MlflowClient, settings: Settings, alias: str) -> str | None:
     version = version_of(client, settings, alias)
     if version is None:
         return None
-    with downloaded(settings, alias, version) as bundle:
+    with new_copy(settings, alias, version) as bundle:
         replace_folder(bundle, BUNDLES / alias)
     return version
 
 
 @contextmanager
-def downloaded(settings: Settings, alias: str, version: str) -> Iterator[Path]:
-    """Download a version's bundle, verified, into a folder beside that of an alias.
+def new_copy(
+    settings: Settings, alias: str, version: str, downloaded: Path | None = None
+) -> Iterator[Path]:
+    """Copy a version's bundle, verified, into a folder beside that of an alias.
+
+    It is downloaded, unless a folder is given that it was downloaded to.
 
     Raises
     ------
@@ -122,7 +145,12 @@ def downloaded(settings: Settings, alias: str, version: str) -> Iterator[Path]:
     unfinished = BUNDLES / f".{alias}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        download(settings, version, unfinished, {"alias": alias})
+        if downloaded is None:
+            download(settings, version, unfinished, {"alias": alias})
+        else:
+            verify_bundle(downloaded)
+            shutil.copytree(downloaded, unfinished)
+            write_version(unfinished, settings, version, {"alias": alias})
         yield unfinished
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -150,11 +178,10 @@ def download(
         If the version is not a bundle, or the copy is not whole.
     """
     folder.mkdir(parents=True)
-    registered = {"name": settings.experiment, "version": version, **(about or {})}
     uri = f"models:/{settings.experiment}/{version}"
     mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
     # Before it is verified, in case the bundle holds a file of this name.
-    (folder / VERSION).write_text(json.dumps(registered) + "\n")
+    write_version(folder, settings, version, about or {})
     try:
         verify_bundle(folder)
     except UserError as error:
@@ -163,6 +190,12 @@ def download(
             f"version {version} in the registry is refused: {what}; give its aliases to another: "
             "make ui"
         ) from None
+
+
+def write_version(folder: Path, settings: Settings, version: str, about: Mapping[str, str]) -> None:
+    """Write which version a bundle is a copy of, and what else is known of it."""
+    registered = {"name": settings.experiment, "version": version, **about}
+    (folder / VERSION).write_text(json.dumps(registered) + "\n")
 
 
 def rewrite_card(
@@ -233,10 +266,21 @@ def promote(
     """
     if version is not None:
         point_challenger(client, settings, version)
-    challenger = pull(client, settings, CHALLENGER)
+    challenger = version or pull(client, settings, CHALLENGER)
     champion = pull(client, settings, CHAMPION)
     if challenger is None:
         raise UserError("there is no challenger yet; run: make train")
+    return promote_copy(client, settings, dataset, challenger, champion)
+
+
+def promote_copy(
+    client: MlflowClient,
+    settings: Settings,
+    dataset: Dataset,
+    challenger: str,
+    champion: str | None,
+) -> str:
+    """Promote the challenger; the bundles of both are in `bundles/`. See `promote`."""
     if challenger == champion:
         raise UserError(f"version {champion} is the champion already")
     new = BundlePredictor(BUNDLES / CHALLENGER)
@@ -252,7 +296,7 @@ def promote(
         raise UserError(f"version {challenger} was not promoted: " + "; ".join(blockers))
     if champion:
         client.set_model_version_tag(settings.experiment, challenger, PREVIOUS, champion)
-    set_alias(client, settings, CHAMPION, challenger)
+    set_alias(client, settings, CHAMPION, challenger, BUNDLES / CHALLENGER)
     without = confirmed_score(new.manifest.metrics)
     return f"version {challenger} ({new.manifest.family}) is the champion: {reason}" + (
         f"; {without}" if without else ""

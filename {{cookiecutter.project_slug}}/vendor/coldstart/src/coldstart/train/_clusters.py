@@ -10,6 +10,7 @@ import polars as pl
 from coldstart._markdown import code
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
+from coldstart.data._splitting import group_numbers
 
 MIN_BLOCKS = 5
 
@@ -44,14 +45,6 @@ def clusters(dataset: Dataset, rows: np.ndarray) -> np.ndarray | None:
     if group:
         return group_numbers(dataset.table[group[0]][rows])
     return time_blocks(dataset.table[time[0]][rows]) if time else None
-
-
-def group_numbers(values: pl.Series) -> np.ndarray:
-    """Return the number of each row's group, shape (n,); a row without one is one of its own."""
-    numbers = values.rank("dense").fill_null(0).cast(int).to_numpy().copy()
-    alone = values.is_null().to_numpy()
-    numbers[alone] = len(values) + 1 + np.arange(np.count_nonzero(alone))
-    return numbers
 
 
 def time_blocks(values: pl.Series) -> np.ndarray | None:

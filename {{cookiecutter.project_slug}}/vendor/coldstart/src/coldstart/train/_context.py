@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import skew
 from sklearn.pipeline import Pipeline
 
-from coldstart.config._settings import NeuralSettings
+from coldstart.config._sections import NeuralSettings
 from coldstart.contract._contract import Contract
 from coldstart.errors import UserError
 

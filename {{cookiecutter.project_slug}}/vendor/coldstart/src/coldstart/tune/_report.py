@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
+from coldstart._writing import new_file
 from coldstart.config._settings import CONFIG, Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
@@ -70,7 +71,5 @@ def write(family: str, found: dict[str, Any]) -> None:
     yaml.width = 100
     document = yaml.load(CONFIG.read_text(encoding="utf-8"))
     document.setdefault("tuned", {})[family] = found
-    unfinished = CONFIG.with_suffix(".unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
+    with new_file(CONFIG) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
-    unfinished.replace(CONFIG)

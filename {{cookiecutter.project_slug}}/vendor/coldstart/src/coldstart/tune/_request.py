@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from coldstart.config._settings import Seconds, Settings
+from coldstart.config._sections import Seconds
+from coldstart.config._settings import Settings
 
 
 class TuneRequest(Settings):

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from coldstart._writing import write_text
 from coldstart.config._settings import CONFIG
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
-from coldstart.data.sources._import_log import RAW, write_whole
+from coldstart.data.sources._import_log import RAW
 
 ORDER = [
     "type", "role", "available", "reason", "unit", "format", "calendar", "decimal", "thousands",
@@ -135,7 +136,7 @@ def write_contract(found: TableProfile, path: Path, kept: Mapping[str, Any], pac
         else:
             parts.append(format_entry(profile))
     parts += [before[n] for n in kept if n not in found.profiles and n in before]
-    write_whole(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
+    write_text(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
 
 
 def write_config(table: Path | str, target: str, other_table: bool, other_target: bool) -> None:
@@ -171,7 +172,7 @@ def write_config(table: Path | str, target: str, other_table: bool, other_target
             config.pop("split")
     text = io.StringIO()
     editor.dump(config, text)
-    write_whole(CONFIG, text.getvalue())
+    write_text(CONFIG, text.getvalue())
 
 
 def experiment_name(table: Path | str, target: str) -> str:

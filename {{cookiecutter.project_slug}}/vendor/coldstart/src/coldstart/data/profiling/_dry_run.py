@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from coldstart.config._settings import SplitSettings
+from coldstart.config._sections import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._lags import add_lags, has_history
 from coldstart.data._splitting import split

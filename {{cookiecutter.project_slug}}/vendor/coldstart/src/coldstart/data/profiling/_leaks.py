@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from coldstart.data._splitting import group_numbers
 from coldstart.data.profiling._arithmetic import find_arithmetic_leaks
 from coldstart.data.profiling._availability import find_doubtful
 from coldstart.data.profiling._evidence import (
@@ -47,7 +48,7 @@ def find_leaks(
     values = target_profile.values[rows]
     groups = None
     if group is not None:
-        groups = group.values[rows].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+        groups = group_numbers(group.values[rows])
     target = Target.of(values, groups)
     found = Findings(metric=target.metric, group=group.name if group else "")
     columns = {

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from coldstart.config._settings import CONFIG, DataSettings
+from coldstart.config._sections import DataSettings
+from coldstart.config._settings import CONFIG
 from coldstart.data.sources._import_log import RAW
 from coldstart.errors import UserError
 

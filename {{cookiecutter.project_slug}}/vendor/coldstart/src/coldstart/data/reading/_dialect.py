@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.data.reading._layout import (
     cell_kind,
     find_footer,

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.data.reading._layout import unique_names
 from coldstart.data.reading._quarantine import quarantine
 from coldstart.data.reading._raw import Part, RawTable

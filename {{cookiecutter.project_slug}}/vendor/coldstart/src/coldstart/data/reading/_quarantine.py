@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.errors import UserError
 
 QUARANTINE = Path("data/quarantine")

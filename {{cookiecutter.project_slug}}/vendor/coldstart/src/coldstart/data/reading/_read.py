@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from coldstart.config._settings import DataSettings, Dialect
+from coldstart.config._sections import DataSettings, Dialect
 from coldstart.data.reading._json_tables import scan_json
 from coldstart.data.reading._raw import UNREADABLE, RawTable
 from coldstart.data.reading._row_groups import RowGroup, list_objects, list_row_groups

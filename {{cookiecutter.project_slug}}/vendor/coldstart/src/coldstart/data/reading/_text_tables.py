@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.data.reading._dialect import DetectedDialect, detect, guess_legacy_encoding
 from coldstart.data.reading._layout import unique_names
 from coldstart.data.reading._quarantine import format_lines, quarantine

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from polars import selectors as cs
 
-from coldstart.config._settings import Dialect
+from coldstart.config._sections import Dialect
 from coldstart.data.reading._layout import (
     Row,
     count_filled,

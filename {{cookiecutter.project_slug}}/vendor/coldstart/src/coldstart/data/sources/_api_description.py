@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from coldstart.config._settings import Section
+from coldstart.config._sections import Section
 from coldstart.data.sources._addresses import expand_variables
 from coldstart.errors import UserError, describe
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from coldstart._writing import write_text
 from coldstart.config._settings import CONFIG
 from coldstart.data.sources._addresses import public_address
 from coldstart.data.sources._import_log import (
@@ -14,7 +15,6 @@ from coldstart.data.sources._import_log import (
     ImportRecord,
     load_entries,
     local_sources,
-    write_whole,
 )
 from coldstart.data.sources._importing import import_source
 from coldstart.errors import UserError
@@ -107,7 +107,7 @@ def update_config(table: Path) -> Path | None:
         if old.is_relative_to(collection):
             start, end = value.start_mark.index, value.end_mark.index
             if old != table:
-                write_whole(CONFIG, text[:start] + new + text[end:])
+                write_text(CONFIG, text[:start] + new + text[end:])
             return old
     return None
 

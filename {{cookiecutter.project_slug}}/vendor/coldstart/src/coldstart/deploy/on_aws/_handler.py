@@ -18,7 +18,8 @@ from typing import Any
 from mangum import Mangum
 
 from coldstart._project import Project
-from coldstart.config._settings import PredictionLogSettings, Settings
+from coldstart.config._sections import PredictionLogSettings
+from coldstart.config._settings import Settings
 from coldstart.deploy._keys import unpack_keys
 from coldstart.serve._server import start
 

@@ -13,12 +13,11 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from coldstart._aws import translate_errors
 from coldstart.bundle._bundle import registered_version, verify_bundle
-from coldstart.config._settings import Section
+from coldstart.deploy._choices import TargetChoices
 from coldstart.deploy._keys import pack_keys
 from coldstart.deploy._smoke import check_prediction
 from coldstart.deploy._targets import DeployRequest
@@ -27,7 +26,7 @@ from coldstart.deploy.on_aws._cost import format_costs
 from coldstart.deploy.on_aws._function import Function, version_before
 from coldstart.deploy.on_aws._invoke import invoke
 from coldstart.deploy.on_aws._parts import Log, Part, Repository, Role, push_image
-from coldstart.errors import UserError, describe
+from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION, image_name
 
 CHOICES = Path("infra/deploy/aws.yaml")
@@ -39,7 +38,7 @@ NAME, MIN_LENGTH, MAX_LENGTH = r"[a-z0-9]+([_-][a-z0-9]+)*", 2, 44
 Days = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
 
 
-class Choices(Section):
+class Choices(TargetChoices):
     """Content of infra/deploy/aws.yaml."""
 
     memory: int = Field(1024, ge=128, le=10_240)
@@ -61,13 +60,7 @@ class DeployTarget:
     def __init__(self, request: DeployRequest) -> None:
         if request.host or request.port:
             raise UserError("ON=aws takes no HOST and no PORT: AWS chooses the URL")
-        try:
-            content = yaml.safe_load(CHOICES.read_text()) if CHOICES.is_file() else {}
-            self.choices = Choices.model_validate(content or {})
-        except ValidationError as error:
-            raise UserError(f"{CHOICES}: {describe(error, Choices.model_fields)}") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{CHOICES} is not YAML: {' '.join(str(error).split())}") from None
+        self.choices = Choices.load(CHOICES)
         self.request, self.name = request, image_name()
         self.keys = request.settings.serving.keys
         if not re.fullmatch(NAME, self.name) or not MIN_LENGTH <= len(self.name) <= MAX_LENGTH:

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from docker.errors import NotFound
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from coldstart.bundle._bundle import registered_version
-from coldstart.config._settings import Section
+from coldstart.deploy._choices import TargetChoices
 from coldstart.deploy._smoke import check_prediction
 from coldstart.deploy._targets import DeployRequest
 from coldstart.deploy.on_docker._container import (
@@ -26,7 +25,7 @@ from coldstart.deploy.on_docker._container import (
     wait_until_ready,
 )
 from coldstart.deploy.on_docker._front import COLORS, TIMEOUT, Front
-from coldstart.errors import UserError, describe
+from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION, build, build_serve, image_name
 from coldstart.images._hosts import connect, copy, pull, translate_errors
 from coldstart.images._pushing import push
@@ -36,7 +35,7 @@ CHOICES = Path("infra/deploy/docker.yaml")
 REGISTRY = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*$"
 
 
-class Choices(Section):
+class Choices(TargetChoices):
     """Content of infra/deploy/docker.yaml."""
 
     host: str = "local"
@@ -56,15 +55,7 @@ class DeployTarget:
     """
 
     def __init__(self, request: DeployRequest) -> None:
-        try:
-            content = yaml.safe_load(CHOICES.read_text()) if CHOICES.is_file() else {}
-            chosen = {"host": request.host, "port": request.port}
-            given = {key: value for key, value in chosen.items() if value is not None}
-            self.choices = Choices.model_validate((content or {}) | given)
-        except ValidationError as error:
-            raise UserError(f"{CHOICES}: {describe(error, Choices.model_fields)}") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{CHOICES} is not YAML: {' '.join(str(error).split())}") from None
+        self.choices = Choices.load(CHOICES, host=request.host, port=request.port)
         self.request, self.name = request, image_name()
         self.serving = request.settings.serving
         self.client = connect(self.choices.host)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from coldstart.config._settings import ServingSettings
+from coldstart.config._sections import ServingSettings
 from coldstart.serve._live_model import LiveModel
 from coldstart.serve._route import BytesRoute, Threads
 from coldstart.serve._schemas import row_type

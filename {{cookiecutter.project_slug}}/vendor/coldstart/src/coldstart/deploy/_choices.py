@@ -1,0 +1,42 @@
+"""What a person chose for a target, in a file of infra/deploy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import ValidationError
+
+from coldstart.config._sections import Section
+from coldstart.errors import UserError, describe
+
+
+class TargetChoices(Section):
+    """Content of a target's file. Without the file the defaults hold."""
+
+    @classmethod
+    def load(cls, path: Path, **given: Any) -> Self:
+        """Read the file.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        **given
+            Values that override those of the file, unless they are None.
+
+        Raises
+        ------
+        UserError
+            If it is not YAML, or a value is unknown or wrong.
+        """
+        try:
+            content = (yaml.safe_load(path.read_bytes()) if path.is_file() else None) or {}
+            if isinstance(content, dict):
+                content |= {key: value for key, value in given.items() if value is not None}
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise UserError(f"{path}: {describe(error, cls.model_fields)}") from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
