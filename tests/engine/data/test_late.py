@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
+import random
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,9 @@ import yaml
 from dirty.late import PLANTS, Case, cases, tables
 from sklearn import datasets
 
+from coldstart.bundle._bundle import verify_bundle
 from coldstart.config._settings import DataSettings
+from coldstart.contract._contract import Contract
 from coldstart.data.profiling._profiles import TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.reading._read import read
@@ -150,3 +154,41 @@ def test_at_a_terminal_each_column_is_asked_about(loans: Path, answer: str, when
     assert process.returncode == 0, shown
     assert available() == {"amount_paid": when}
     assert (b"make data KNOWN=" in shown) == (not answer)
+
+
+def months(path: Path, count: int = 120) -> None:
+    """Sales by month, with a temperature that is measured and a holiday that is known."""
+    dice = random.Random(0)
+    lines = ["month,temperature,holidays,sales"]
+    for n in range(count):
+        warm = 10 - 12 * math.cos(2 * math.pi * n / 12) + dice.gauss(0, 2)
+        days = dice.randint(0, 3)
+        sales = 500 + 20 * warm - 15 * days + dice.gauss(0, 20)
+        lines.append(f"{2014 + n // 12}-{n % 12 + 1:02}-01,{warm:.1f},{days},{sales:.0f}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_a_measured_column_of_a_forecast_is_known_up_to_the_origin(
+    loans: Path, capsys: pytest.CaptureFixture[str], horizon: int | None
+) -> None:
+    months(loans / "sales.csv")
+    command = ["data", "--source", "sales.csv", "--target", "sales"]
+    assert main([*command, *(["--horizon", str(horizon)] if horizon else [])]) == 0
+    ahead = horizon or 1
+    assert f"forecasts {ahead} month(s) ahead" in capsys.readouterr().out
+    columns = yaml.safe_load(Path("schema.yaml").read_text())["columns"]
+    assert columns["sales"]["horizon"] == ahead
+    assert available() == {"temperature": "with"}
+    lags = {one["lag_of"]: one["steps"] for one in columns.values() if "lag_of" in one}
+    assert lags["temperature"] == ahead
+    assert "temperature" not in Contract.load(Path("schema.yaml")).features
+    assert "holidays" in Contract.load(Path("schema.yaml")).features
+
+    assert main(["train", "--models", "linear"]) == 0
+    metrics = verify_bundle(Path("bundles/challenger")).metrics
+    assert len(metrics["horizon"]) == ahead
+    assert "seasonal naive" in capsys.readouterr().out
+
+    assert main(["data", "--horizon", "6"]) == 2
+    assert "FRESH=1" in capsys.readouterr().err

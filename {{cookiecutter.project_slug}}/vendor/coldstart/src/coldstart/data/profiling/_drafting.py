@@ -103,7 +103,7 @@ def draft(
         print(f"TARGET={wanted} is the position of {target}, counted from 0")
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
     try:
-        found = profile_table(raw, target, kept)
+        found = profile_table(raw, target, kept, horizon)
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:  # it was lazy
         raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
     keep_user_choices(found, kept)
@@ -111,7 +111,7 @@ def draft(
     for name, when in settled.items():
         found.profiles[name].settings["available"] = when
         found.findings.doubts.pop(name, None)
-    set_horizon(found.profiles[target], horizon)
+    check_horizon(found.profiles[target], kept, horizon)
 
     other_target = before not in (None, target)
     moved = []
@@ -145,16 +145,23 @@ def answers(known: str | None, after: str | None, columns: list[str]) -> dict[st
     return dict.fromkeys(early, "before") | dict.fromkeys(late, "after")
 
 
-def set_horizon(target_profile: ColumnProfile, horizon: int | None) -> None:
-    """Set the number of steps to forecast."""
+def check_horizon(
+    target_profile: ColumnProfile, kept: Mapping[str, Any], horizon: int | None
+) -> None:
+    """Refuse a number of steps where there is no forecast, or where it is decided already."""
     if horizon is None:
         return
+    name = target_profile.name
     if "season" not in target_profile.settings:
         raise UserError(
-            f"HORIZON is the number of steps to forecast, and {target_profile.name} is not "
-            "forecast: that takes one row for each step of time, without gaps"
+            f"HORIZON is the number of steps to forecast, and {name} is not forecast: that takes "
+            "one row for each step of time, without gaps"
         )
-    target_profile.settings["horizon"] = horizon
+    if name in kept:
+        raise UserError(
+            f"schema.yaml has {name} already: add FRESH=1, or set horizon and the steps of lags "
+            "there"
+        )
 
 
 def restore(settings: Settings) -> None:

@@ -15,9 +15,16 @@ KNOWN_IN_ADVANCE = vocabulary(
 
 
 def set_up_forecast(
-    found: Series, profiles: dict[str, ColumnProfile], target: ColumnProfile
+    found: Series,
+    profiles: dict[str, ColumnProfile],
+    target: ColumnProfile,
+    horizon: int | None = None,
 ) -> None:
-    """Turn the table into a forecast, with lags of what is not known in time."""
+    """Turn the table into a forecast, with lags of what is not known in time.
+
+    A measured column is known up to the forecast origin, so its lag is as long as the horizon.
+    Without a horizon it is one step, and so is the horizon.
+    """
     time, series = found.time, found.series
     time.settings = {**found.settings, "role": "time"}
     time.read()
@@ -65,12 +72,22 @@ def set_up_forecast(
             profile.notes.append("known in advance")
             continue
         if profile.type == "number" and len(derived) < 40:
-            lag(profile, 1)
+            lag(profile, horizon or 1)
         profile.settings["available"] = "with"
         profile.settings["reason"] = f"Not known when {target.name} is forecast" + (
-            f"; its value one {found.step} before is used." if profile.type == "number" else "."
+            f"; its value {horizon or 1} {found.step}(s) before is used."
+            if profile.type == "number"
+            else "."
         )
     profiles.update(derived)
+    measured = any(one.settings["lag_of"] != target.name for one in derived.values())
+    if horizon or measured:
+        target.settings["horizon"] = horizon or 1
+    usual = found.season if found.season > 1 else max(found.lags)
+    target.notes.append(
+        f"forecasts {horizon or (1 if measured else usual)} {found.step}(s) ahead; for another "
+        "horizon: make data FRESH=1 HORIZON=..."
+    )
 
 
 def by_calendar(profile: ColumnProfile, time: ColumnProfile) -> bool:

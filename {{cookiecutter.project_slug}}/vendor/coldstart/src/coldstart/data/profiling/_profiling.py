@@ -29,7 +29,10 @@ SPELLINGS = 60  # of unreadable values, in all rows
 
 
 def profile_table(
-    raw: RawTable, target: str, decided: Mapping[str, Mapping[str, Any]] | None = None
+    raw: RawTable,
+    target: str,
+    decided: Mapping[str, Mapping[str, Any]] | None = None,
+    horizon: int | None = None,
 ) -> TableProfile:
     """Profile a table.
 
@@ -42,6 +45,8 @@ def profile_table(
     decided : mapping of str to mapping, optional
         Settings of columns that the schema has already. The target's are kept, and if a column is
         the group, rows are scored by it.
+    horizon : int, optional
+        Number of steps to forecast.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def profile_table(
     roles.assign_roles({name: one for name, one in profiles.items() if name != target})
     own = [name for name, one in profiles.items() if one.role != "id"]
     found.copies = len(table) - table.select(pl.struct(own).hash()).n_unique()
-    choose_split(found, full=rows == len(table))
+    choose_split(found, full=rows == len(table), horizon=horizon)
     roles_kept = {name: str(one.get("role", "feature")) for name, one in decided.items()}
     detect_leaks(found, roles_kept)
     if rows == len(table):
@@ -143,14 +148,14 @@ def count_missing(frame: pl.LazyFrame, target_profile: ColumnProfile) -> int:
     return int(frame.select(known.is_null().sum()).collect(engine="streaming").item())
 
 
-def choose_split(found: TableProfile, full: bool) -> None:
+def choose_split(found: TableProfile, full: bool, horizon: int | None) -> None:
     """Choose what decides the split: repeating entities, a regular series, or time."""
     profiles, target_profile = found.profiles, found.profiles[found.target]
     who = find_entity(profiles, target_profile)
     if who and who[0] >= 2:
         split_by_group(found, who[1], who[2])
     elif full and (series := find_regular_series(profiles, target_profile)):
-        set_up_forecast(series, profiles, target_profile)
+        set_up_forecast(series, profiles, target_profile, horizon)
         found.split = f"by time ({series.time.name}): later rows test the forecasts"
     elif who:
         split_by_group(found, who[1], who[2])
