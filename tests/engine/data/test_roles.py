@@ -56,6 +56,30 @@ def test_what_identifies_a_person_is_left_out() -> None:
     assert role(found, "species") == "feature"
 
 
+def test_names_in_several_columns_and_of_organizations_are_left_out() -> None:
+    given = ["Anna", "Ben", "Clara", "David", "Eva", "Felix", "Greta", "Hans", "Ida", "Jan"]
+    family = ["Schmidt", "Novak", "Rossi", "Dubois", "Silva", "Nagy", "Larsen", "Costa", "Weber"]
+    words = ["Acme", "Globex", "Initech", "Umbrella", "Hooli", "Stark", "Wayne", "Tyrell", "Wonka"]
+    firms = [f"{RNG.choice(words)} {RNG.choice(words)} {RNG.choice(words)}" for _ in range(200)]
+    found = studied(
+        base(
+            first_name=[RNG.choice(given) for _ in range(200)],
+            **{"Last name": [RNG.choice(family) for _ in range(200)]},
+            contact=[f"{RNG.choice(family).upper()} {RNG.choice(given)}" for _ in range(200)],
+            company=firms,
+            counterpart=[f"{firm} {RNG.choice(['GmbH', 'Ltd.', 'S.A.'])}" for firm in firms],
+            brand=[RNG.choice(words) for _ in range(200)],  # few, with many rows of each
+            seller=[RNG.choice(["north", "south"]) for _ in range(200)],
+        )
+    )
+    for name in ("first_name", "Last name", "contact"):
+        assert "identifies a person" in found.profiles[name].settings["reason"], name
+    for name in ("company", "counterpart"):
+        assert role(found, name) == "ignore"
+        assert "Names of organizations" in found.profiles[name].settings["reason"], name
+    assert [role(found, name) for name in ("brand", "seller")] == ["feature", "feature"]
+
+
 def test_names_of_persons_are_not_written_into_the_schema() -> None:
     """Few names would be listed as categories, in a file that git keeps."""
     given = ["James", "Mary", "Anna", "Peter", "Susan", "Karen", "Mark", "Linda", "Paul", "Laura"]

@@ -68,7 +68,7 @@ def find_doubtful(
     dict of str to str
         From a name to the reason.
     """
-    if context.rows < 50:
+    if context.rows < 50 or not strength:
         return {}
     why: dict[str, str] = {}
     order = sorted(strength, key=lambda name: -strength[name])

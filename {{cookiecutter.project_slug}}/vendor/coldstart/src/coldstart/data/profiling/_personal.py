@@ -28,6 +28,39 @@ GIVEN = vocabulary(
     "wei hans klaus jan pierre jean marie giovanni marco mr mrs miss ms dr"
 )
 
+PEOPLE = vocabulary(
+    "name names person customer patient author owner contact seller buyer driver employee agent "
+    "doctor physician manager teacher student player tenant member guest client witness"
+)
+COMPANY = vocabulary(
+    "company companies organization organisation org firm employer vendor supplier business "
+    "merchant manufacturer firma unternehmen lieferant entreprise societe fournisseur empresa "
+    "proveedor azienda fornitore bedrijf leverancier"
+)
+LEGAL = (
+    r"(?i)[\s,](inc|llc|ltd|limited|corp|corporation|co|plc|gmbh|ag|kg|ohg|sa|sas|sarl|srl|spa|bv|"
+    r"nv|oy|ab|as|sp\.? ?z ?o\.?o|s\.?a\.?|s\.?r\.?l|b\.?v|l\.?l\.?c)\.?$"
+)
+SEVERAL = 5  # different values, and a column of names is one
+
+
+def is_organization(profile: ColumnProfile) -> bool:
+    """Leave out names of organizations that are written freely, and return whether it does.
+
+    A model would learn the few rows of each. A few organizations with many rows stay a category.
+    """
+    if profile.type not in ("category", "text") or profile.distinct <= 0.2 * profile.known:
+        return False
+    legal = share(profile, LEGAL)
+    if legal < 0.3 and not (set(words(profile.name)) & COMPANY and share(profile, r"[a-z]") > 0.9):
+        return False
+    profile.leave_out(
+        "ignore",
+        f"Names of organizations, {profile.distinct:,} in {profile.known:,} rows: too few rows of "
+        "each to learn from. A group, such as their branch, would be a feature.",
+    )
+    return True
+
 
 def is_personal(profile: ColumnProfile) -> bool:
     """Leave out a column that identifies a person, and return whether it does."""
@@ -72,13 +105,13 @@ def is_personal(profile: ColumnProfile) -> bool:
     parts = {"firstname", "lastname", "surname", "forename", "givenname", "familyname", "fullname"}
     parts |= {"middlename", "maidenname", "nachname", "vorname", "patientname", "customername"}
     parts |= {"username", "login", "employeename", "studentname", "passengername", "lname", "fname"}
-    many = profile.distinct > max(10, 0.05 * profile.known)
-    if many and any(joined.endswith(part) for part in parts):
+    if profile.distinct >= SEVERAL and any(joined.endswith(part) for part in parts):
         return left("a name")
+    many = profile.distinct > max(10, 0.05 * profile.known)
     if many and joined == "name" and share(profile, r"^[A-ZÀ-Þ][\w'.-]+ [A-ZÀ-Þ][\w'.-]+$") >= 0.9:
         return left("a name")
     if many:
-        named = {"name", "names", "person", "customer", "patient", "author", "owner"} & name
+        named = PEOPLE & name
         seen = (
             profile.raw.drop_nulls().unique().sample(min(500, profile.distinct), seed=0).to_list()
         )

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from coldstart.data.profiling._entities import ENTITIES, IDS
-from coldstart.data.profiling._personal import is_personal
+from coldstart.data.profiling._personal import is_organization, is_personal
 from coldstart.data.profiling._profiles import ColumnProfile, share, words
 
 POSTAL = {"zip", "zipcode", "postal", "postcode", "plz"}
@@ -40,7 +40,7 @@ def assign_roles(profiles: Mapping[str, ColumnProfile]) -> None:
         [profile.raw.alias(name) for name, profile in profiles.items()]
     ).n_unique()
     for profile in profiles.values():
-        if profile.role == "feature" and not is_personal(profile):
+        if profile.role == "feature" and not (is_personal(profile) or is_organization(profile)):
             is_identifier(profile, different)
     drop_duplicates(profiles)
 
