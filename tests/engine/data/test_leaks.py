@@ -238,7 +238,8 @@ def test_rows_without_a_group_are_scored_by_each_other() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         pl.DataFrame(table).write_csv(path)
-        found = profile_table(read(DataSettings(table=path)), "y", {"ward": {"role": "group"}}).findings
+        table_read = read(DataSettings(table=path))
+        found = profile_table(table_read, "y", {"ward": {"role": "group"}}).findings
     assert found.group == "ward"
     assert found.alone["m0"] == pytest.approx(by_row.alone["m0"], abs=0.05)
     assert found.together == pytest.approx(by_row.together, abs=0.05)
