@@ -81,6 +81,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     sys.stdout.flush()
     options: dict[str, Any] = {
         "http": SlowClientProtocol,
+        "ws": "none",  # the API has no WebSocket, and its middleware would ask none for a key
         "log_config": None,
         "access_log": False,
         "server_header": False,
