@@ -268,6 +268,26 @@ def test_requests_that_take_long_together_are_predicted_in_turn(
     assert wrong == [*range(requests)][-runs[-1] :]
 
 
+@pytest.mark.parametrize(
+    ("ticks", "runs"), [([2, 3, 1], [6]), ([2, 0, 0, 3], [2, 3]), ([64], [64])]
+)
+def test_requests_wait_for_others_only_while_each_tick_brings_some(
+    ticks: list[int], runs: list[int]
+) -> None:
+    model = Counted()
+    model.inline_rows = 100
+
+    async def ask() -> None:
+        batcher, asked = MicroBatcher(model), []
+        for requests in ticks:
+            asked += [batcher([{"n": 1, "d": 1}]) for _ in range(requests)]
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*asked) == [([{"value": 1.0}], "1")] * sum(ticks)
+
+    asyncio.run(ask())
+    assert model.runs == runs
+
+
 def test_threads_are_kept_for_a_slow_model_only_if_they_make_it_faster(
     numeric: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

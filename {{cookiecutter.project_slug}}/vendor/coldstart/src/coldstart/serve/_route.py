@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coldstart.serve._schemas import Row
 
 INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
+GATHERED = 64  # requests that are predicted together; more make none of them cheaper
 TICK = 4  # times the rows that a model predicts inline, of requests that wait, in one tick
 MAX_ERRORS = 100  # reported of one body
 JSON = ("application/json", "+json")
@@ -285,11 +286,11 @@ class Model(Protocol):
 
 
 class MicroBatcher:
-    """The rows of all requests of one tick of the event loop, predicted in one run.
+    """The rows of requests that arrive one tick of the event loop after the other, in one run.
 
-    There is no timer: a single request does not wait for others. Requests whose rows would take
-    long together are predicted in turn, in several ticks: a thread beside a busy event loop would
-    be slower than the loop itself.
+    There is no timer: as soon as a tick brings no more requests, those that wait are predicted.
+    Requests whose rows would take long together are predicted in turn, in several ticks: a thread
+    beside a busy event loop would be slower than the loop itself.
 
     Parameters
     ----------
@@ -302,7 +303,7 @@ class MicroBatcher:
         self._waiting: Waiting = deque()
 
     def __call__(self, rows: list[Row]) -> asyncio.Future[Predictions]:
-        """Add rows, to be predicted at the end of this tick."""
+        """Add rows, to be predicted once a tick brings no more."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._run)
@@ -310,7 +311,10 @@ class MicroBatcher:
         self._waiting.append((rows, future))
         return future
 
-    def _run(self) -> None:
+    def _run(self, before: int = 0) -> None:
+        if before < len(self._waiting) < GATHERED:
+            asyncio.get_running_loop().call_soon(self._run, len(self._waiting))
+            return
         waiting, batch, left = self._waiting, [], TICK * self._model.inline_rows
         while waiting and (not batch or len(waiting[0][0]) <= left):
             left -= len(waiting[0][0])
