@@ -315,7 +315,8 @@ class MicroBatcher:
         if before < len(self._waiting) < GATHERED:
             asyncio.get_running_loop().call_soon(self._run, len(self._waiting))
             return
-        waiting, batch, left = self._waiting, [], TICK * self._model.inline_rows
+        waiting, left = self._waiting, TICK * self._model.inline_rows
+        batch: Batch = []
         while waiting and (not batch or len(waiting[0][0]) <= left):
             left -= len(waiting[0][0])
             batch.append(waiting.popleft())
