@@ -25,7 +25,7 @@ from coldstart.config import ServingSettings
 from coldstart.serve import LiveModel, ModelService
 from coldstart.serve._access import new_key
 from coldstart.serve._pace import set_pace
-from coldstart.serve._route import MicroBatcher, Threads
+from coldstart.serve._route import MicroBatcher
 from engine.support import PROJECT, TEMPLATE, main
 
 ROW = {"grade": "A", "bruised": False, "weight": 120.0}
@@ -237,34 +237,55 @@ def test_a_slow_model_predicts_in_a_thread_and_a_quick_one_where_requests_arrive
 
 
 class Counted:
-    """A model that counts the rows of each run, and the threads that it ran in."""
+    """A model that counts the rows of each run."""
 
     inline_rows = 3
 
     def __init__(self) -> None:
-        self.runs: list[tuple[int, bool]] = []
+        self.runs: list[int] = []
 
     def score(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
-        self.runs.append((len(rows), threading.current_thread() is threading.main_thread()))
+        self.runs.append(len(rows))
         return [{"value": row["n"] / row["d"]} for row in rows], "1"
 
 
-@pytest.mark.parametrize(("requests", "inline"), [(3, True), (4, False)])
-def test_requests_that_take_long_together_are_predicted_in_a_thread(
-    requests: int, inline: bool
+@pytest.mark.parametrize(("requests", "runs"), [(12, [12]), (15, [12, 3])])
+def test_requests_that_take_long_together_are_predicted_in_turn(
+    requests: int, runs: list[int]
 ) -> None:
     model = Counted()
 
     async def ask(*divisors: int) -> list[Any]:
-        batcher = MicroBatcher(model, Threads(20.0))
+        batcher = MicroBatcher(model)
         asked = [batcher([{"n": n, "d": divisor}]) for n, divisor in enumerate(divisors)]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     found = asyncio.run(ask(*[1] * requests))
     assert found == [([{"value": n}], "1") for n in range(requests)]
-    assert model.runs == [(requests, inline)]
+    assert model.runs == runs
     failed = asyncio.run(ask(*[1] * (requests - 1), 0))
-    assert all(isinstance(one, ZeroDivisionError) for one in failed)
+    wrong = [n for n, one in enumerate(failed) if isinstance(one, ZeroDivisionError)]
+    assert wrong == [*range(requests)][-runs[-1] :]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "runs"), [([2, 3, 1], [6]), ([2, 0, 0, 3], [2, 3]), ([64], [64])]
+)
+def test_requests_wait_for_others_only_while_each_tick_brings_some(
+    ticks: list[int], runs: list[int]
+) -> None:
+    model = Counted()
+    model.inline_rows = 100
+
+    async def ask() -> None:
+        batcher, asked = MicroBatcher(model), []
+        for requests in ticks:
+            asked += [batcher([{"n": 1, "d": 1}]) for _ in range(requests)]
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*asked) == [([{"value": 1.0}], "1")] * sum(ticks)
+
+    asyncio.run(ask())
+    assert model.runs == runs
 
 
 def test_threads_are_kept_for_a_slow_model_only_if_they_make_it_faster(

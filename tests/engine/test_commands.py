@@ -40,6 +40,26 @@ def test_help_lists_every_command_at_once_and_loads_no_library_for_it(tmp_path: 
     assert not loaded & {"torch", "mlflow", "sklearn", "polars", "onnx", "fastapi"}
 
 
+def test_a_command_of_another_package_is_looked_for_if_the_engine_has_none_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "greeting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[coldstart.commands]\ngreeting = greeting\n")
+    (tmp_path / "greeting.py").write_text(
+        "from coldstart.cli._commands import Command\n"
+        "class Greet(Command):\n    'Greet.'\n    def run(self):\n        return 0\n"
+        "class Serve(Greet):\n    'Greet as well.'\n    def run(self):\n        return 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "greet" not in find_commands("serve")
+    for wanted in ("greet", ""):
+        found = find_commands(wanted)
+        assert found["greet"].__module__ == "greeting"
+        assert found["serve"].__module__ == "coldstart.cli._commands"
+
+
 def test_no_command_at_all_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "usage: " in capsys.readouterr().out

@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import random
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -404,3 +405,12 @@ def test_a_file_is_counted_and_its_predictions_are_kept(
     )
     assert kept["__ref__"].to_list() == refs
     assert kept.select(table().columns).equals(table())
+
+
+def test_the_process_that_predicts_a_file_loads_no_api() -> None:
+    script = (
+        "import sys, coldstart.serve._bulk;"
+        "print({'fastapi', 'uvicorn', 'pydantic_settings', 'onnxruntime'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "{'onnxruntime'}\n", done.stderr

@@ -544,6 +544,18 @@ def test_a_client_that_sends_a_byte_a_second_is_left_and_others_are_answered(
             connection.close()
 
 
+def test_an_empty_line_after_a_request_keeps_no_connection_open(
+    small_bundle: Path, served: Callable[..., Any]
+) -> None:
+    with served(small_bundle.parents[1], "--serving.request-timeout", "2") as api:
+        address = (api.base_url.host, api.base_url.port)
+        with socket.create_connection(address, timeout=20) as client:
+            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+            client.sendall(b"\r\n")
+            assert client.recv(1) == b""  # closed by the server
+
+
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
 ENDLESS = {

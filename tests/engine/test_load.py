@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,35 @@ def test_at_the_end_no_request_that_was_taken_is_cut(
     # A connection that stays may be closed before a request on it is seen.
     assert set(crowd.seen) <= {200, "closed"}
     assert crowd.seen["closed"] <= 8
+
+
+def test_clients_that_come_together_need_not_wait_for_one_another(
+    small_bundle: Path, served: Server
+) -> None:
+    ask = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
+    with served(small_bundle.parents[1]) as api, ExitStack() as open_sockets:
+        address = (api.base_url.host, api.base_url.port)
+
+        def connect(requests: int) -> socket.socket:
+            client = open_sockets.enter_context(socket.create_connection(address, timeout=20))
+            client.sendall(ask * requests)
+            return client
+
+        busy = connect(1)  # whose requests are answered one in a tick of the event loop
+        assert numbers(busy, 1)
+        api.process.send_signal(signal.SIGSTOP)
+        busy.sendall(ask * 200)
+        new = [connect(1) for _ in range(64)]
+        api.process.send_signal(signal.SIGCONT)
+        last = max(number for client in new for number in numbers(client, 1))
+        assert sum(number < last for number in numbers(busy, 200)) < 32
+
+
+def numbers(client: socket.socket, answers: int) -> list[int]:
+    """Numbers that the server gave to requests, in the order in which it began them."""
+    content = b""
+    while len(found := re.findall(rb"x-request-id: \w+-(\w+)\r\n", content)) < answers:
+        piece = client.recv(65_536)
+        assert piece
+        content += piece
+    return [int(number, 16) for number in found]

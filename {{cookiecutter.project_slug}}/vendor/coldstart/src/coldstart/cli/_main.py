@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Iterable
+from types import ModuleType
 
 import yaml
 from dotenv import load_dotenv
@@ -56,12 +57,23 @@ MODULES = [
 ]
 
 
-def find_commands() -> dict[str, type[Command]]:
+def find_commands(wanted: str = "") -> dict[str, type[Command]]:
     """Return all commands by name: the engine's, and those that other packages add.
 
-    Another package adds one as a module in the entry point group `coldstart.commands`.
+    Another package adds one as a module in the entry point group `coldstart.commands`. To look for
+    them takes long, and is left out if the wanted command is one of the engine's.
     """
-    modules = [*MODULES, *(one.load() for one in entry_points(group="coldstart.commands"))]
+    found = commands_of(MODULES)
+    if wanted not in found:
+        from importlib.metadata import entry_points
+
+        added = [one.load() for one in entry_points(group="coldstart.commands")]
+        found = commands_of(added) | found
+    return found
+
+
+def commands_of(modules: Iterable[ModuleType]) -> dict[str, type[Command]]:
+    """Return the commands that modules define, by name."""
     return {
         called(value): value
         for module in modules
@@ -93,10 +105,10 @@ def main(project: Project, arguments: list[str]) -> int:
     int
         The command's exit code; 2 for a mistake of the user.
     """
-    found = find_commands()
     if any(argument in VERBOSE for argument in arguments):
         arguments = [argument for argument in arguments if argument not in VERBOSE]
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    found = find_commands(*arguments[:1])
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: python -m {project.package} COMMAND [--help] [-v] [--setting value ...]\n")
         width = max(map(len, found))

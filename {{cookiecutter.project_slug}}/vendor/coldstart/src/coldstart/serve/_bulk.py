@@ -26,7 +26,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from coldstart._project import Project
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.config._sections import PredictionLogSettings
 from coldstart.contract._contract import EncodedFeatures
 from coldstart.contract._derived import register_derived
 from coldstart.contract.columns import Boolean, Number
@@ -286,7 +285,8 @@ class SliceLogger:
         """Log a slice."""
         if self.settings is None:
             return
-        # Imported here, since it loads the whole API.
+        # Imported here, since they load the whole API.
+        from coldstart.config._sections import PredictionLogSettings
         from coldstart.serve._prediction_log import LogEntry, LogFolder
 
         settings = PredictionLogSettings.model_validate(self.settings)

@@ -70,6 +70,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     reading_seconds = 30.0
     in_progress: Collection[Any] = ()
     _timer: asyncio.TimerHandle | None = None
+    _arriving = False  # whether something came after the last whole request
     _received = 0  # bytes since the timer was set
     _head = 0  # bytes since the last ones of a body
     _reading_timer: asyncio.TimerHandle | None = None
@@ -84,16 +85,18 @@ class SlowClientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        if self._timer is None:
-            self._start_timer()
         self._head += len(data)
+        self._arriving = True
         super().data_received(data)
+        if self._arriving and self._timer is None:  # most arrive whole, and need no timer
+            self._start_timer()
         if self._head > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"The headers are longer than {HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError(f"more than {MAX_PIPELINED} requests wait for the first")
+        self._arriving = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -118,6 +121,7 @@ class SlowClientProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def on_message_complete(self) -> None:
+        self._arriving = False
         self._stop_timer()
         self._head = 0
         super().on_message_complete()

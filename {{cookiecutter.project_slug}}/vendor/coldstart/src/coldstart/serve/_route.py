@@ -7,6 +7,7 @@ since both come from the type of the endpoint's body.
 import asyncio
 import inspect
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -19,11 +20,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coldstart.serve._schemas import Row
 
 INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
+GATHERED = 64  # requests that are predicted together; more make none of them cheaper
+TICK = 4  # times the rows that a model predicts inline, of requests that wait, in one tick
 MAX_ERRORS = 100  # reported of one body
 JSON = ("application/json", "+json")
 Predictions = tuple[list[dict[str, Any]], str]
 """A prediction for each row, and the version of the model that made them."""
-Waiting = list[tuple[list[Row], asyncio.Future[Predictions]]]
+Batch = list[tuple[list[Row], asyncio.Future[Predictions]]]
+Waiting = deque[tuple[list[Row], asyncio.Future[Predictions]]]
 FileHandler = Callable[[str, Scope, Receive, Send], Awaitable[None]]
 
 
@@ -282,25 +286,24 @@ class Model(Protocol):
 
 
 class MicroBatcher:
-    """The rows of all requests of one tick of the event loop, predicted in one run.
+    """The rows of requests that arrive one tick of the event loop after the other, in one run.
 
-    There is no timer: a single request does not wait for others.
+    There is no timer: as soon as a tick brings no more requests, those that wait are predicted.
+    Requests whose rows would take long together are predicted in turn, in several ticks: a thread
+    beside a busy event loop would be slower than the loop itself.
 
     Parameters
     ----------
     model : Model
         Predicts rows, in their order, and returns which version of it did.
-    threads : Threads
-        Where it does if there are more rows than it predicts quickly.
     """
 
-    def __init__(self, model: Model, threads: Threads) -> None:
-        self._model, self._threads = model, threads
-        self._tasks = set[asyncio.Task[None]]()
-        self._waiting: Waiting = []
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._waiting: Waiting = deque()
 
     def __call__(self, rows: list[Row]) -> asyncio.Future[Predictions]:
-        """Add rows, to be predicted at the end of this tick."""
+        """Add rows, to be predicted once a tick brings no more."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._run)
@@ -308,37 +311,35 @@ class MicroBatcher:
         self._waiting.append((rows, future))
         return future
 
-    def _run(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        rows = waiting[0][0] if len(waiting) == 1 else [row for some, _ in waiting for row in some]
-        if len(rows) > self._model.inline_rows:  # together, if none of the requests has as many
-            task = asyncio.ensure_future(self._run_in_thread(waiting, rows))
-            self._tasks.add(task)  # the loop itself keeps no reference
-            task.add_done_callback(self._tasks.discard)
+    def _run(self, before: int = 0) -> None:
+        if before < len(self._waiting) < GATHERED:
+            asyncio.get_running_loop().call_soon(self._run, len(self._waiting))
             return
+        waiting, left = self._waiting, TICK * self._model.inline_rows
+        batch: Batch = []
+        while waiting and (not batch or len(waiting[0][0]) <= left):
+            left -= len(waiting[0][0])
+            batch.append(waiting.popleft())
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._run)
+        rows = batch[0][0] if len(batch) == 1 else [row for some, _ in batch for row in some]
         try:
-            distribute(waiting, *self._model.score(rows))
+            distribute(batch, *self._model.score(rows))
         except Exception as error:
-            fail(waiting, error)
-
-    async def _run_in_thread(self, waiting: Waiting, rows: list[Row]) -> None:
-        try:
-            distribute(waiting, *await self._threads(self._model.score, rows))
-        except Exception as error:
-            fail(waiting, error)
+            fail(batch, error)
 
 
-def distribute(waiting: Waiting, predictions: list[dict[str, Any]], version: str) -> None:
+def distribute(batch: Batch, predictions: list[dict[str, Any]], version: str) -> None:
     """Give each request the predictions of its rows."""
     start = 0
-    for some, future in waiting:
+    for some, future in batch:
         if not future.done():  # its client may have gone
             future.set_result((predictions[start : start + len(some)], version))
         start += len(some)
 
 
-def fail(waiting: Waiting, error: Exception) -> None:
+def fail(batch: Batch, error: Exception) -> None:
     """Let those requests fail that waited, and no other."""
-    for _, future in waiting:
+    for _, future in batch:
         if not future.done():
             future.set_exception(error)

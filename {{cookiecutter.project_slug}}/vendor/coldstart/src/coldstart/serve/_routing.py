@@ -52,7 +52,7 @@ class ModelRouter:
         self.canary, self.shadow = canary, shadow
         self.log, self.threads, self.counter = log, threads, counter
         self.batchers = {
-            role: MicroBatcher(model, threads)
+            role: MicroBatcher(model)
             for role, model in (("champion", champion), ("challenger", challenger))
             if model
         }

@@ -33,6 +33,7 @@ from coldstart.serve._request_log import write_logs
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SWITCH_SECONDS = 0.001  # that a thread may keep the event loop waiting
+ACCEPTED = 16  # new connections in a tick of the event loop; see `listen`
 
 
 def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
@@ -63,12 +64,12 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
         )
     host, port = settings.host, settings.port
     try:
-        listener = socket.create_server((host, port), backlog=2048)
+        listeners = listen(host, port)
     except OSError as error:
         raise UserError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another: make serve PORT=..."
         ) from None
-    address = f"http://{host}:{listener.getsockname()[1]}"
+    address = f"http://{host}:{listeners[0].getsockname()[1]}"
     if os.getpid() == 1:
         # The first process of a container ignores SIGTERM until a handler is there: uvicorn's is
         # installed only when it starts.
@@ -80,6 +81,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     sys.stdout.flush()
     options: dict[str, Any] = {
         "http": SlowClientProtocol,
+        "ws": "none",  # the API has no WebSocket, and its middleware would ask none for a key
         "log_config": None,
         "access_log": False,
         "server_header": False,
@@ -89,7 +91,7 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
     }
     if settings.workers == 1:
         with objects_frozen():
-            uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[listener])
+            uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=listeners)
         return
     from uvicorn.supervisors import Multiprocess  # one worker spares its memory
 
@@ -97,7 +99,17 @@ def serve(project: Project, folder: Path, settings: ServingSettings) -> None:
         os.environ[SHARED] = shared
         make_app = partial(start, project, folder, settings)
         config = uvicorn.Config(make_app, factory=True, workers=settings.workers, **options)
-        Multiprocess(config, sockets=[listener]).run()
+        Multiprocess(config, sockets=listeners).run()
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return a listening socket, several times.
+
+    libuv accepts one connection of a socket in each tick of the event loop. While ticks are long,
+    as under too many requests, new clients would wait for seconds.
+    """
+    listener = socket.create_server((host, port), backlog=2048)
+    return [listener, *(listener.dup() for _ in range(ACCEPTED - 1))]
 
 
 def start(project: Project, folder: Path, settings: ServingSettings) -> FastAPI:
