@@ -9,7 +9,6 @@ import re
 import sys
 from importlib.metadata import entry_points
 
-import yaml
 from dotenv import load_dotenv
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -203,5 +202,3 @@ def build(project: Project, command: type[Command], arguments: list[str]) -> Com
         raise UserError(f"settings: {what}; {see}") from None
     except ValueError:
         raise UserError(f"{CONFIG} is not a list of settings, one `name: value` a line") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None

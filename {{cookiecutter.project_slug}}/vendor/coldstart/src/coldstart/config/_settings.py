@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from coldstart._project import Project
+from coldstart._yaml import read_yaml
 
 UI_PORT = 5001  # 5000 is taken on macOS
 CONFIG, CHECKPOINTS = Path("config.yaml"), Path("checkpoints")
@@ -235,6 +236,13 @@ class NeuralSettings(Section):
     strategy: Literal["ddp", "fsdp"] = Field(
         "ddp", description="fsdp: each process holds a part of the model"
     )
+
+
+class ConfigFile(YamlConfigSettingsSource):
+    """The settings of config.yaml."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return read_yaml(file_path) or {}
 
 
 class LogSettings(Section):
@@ -505,7 +513,7 @@ class Settings(BaseSettings):
         tuple of PydanticBaseSettingsSource
             Arguments, environment variables and config.yaml.
         """
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
+        return init_settings, env_settings, ConfigFile(settings_cls, CONFIG)
 
     @classmethod
     def load(cls, project: Project) -> Self:

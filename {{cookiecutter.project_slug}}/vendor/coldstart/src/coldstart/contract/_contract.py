@@ -14,14 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-try:
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML without its library in C, which is ten times as fast
-    from yaml import SafeLoader  # type: ignore[assignment]
-
+from coldstart import _yaml
 from coldstart.contract._derived import DerivedColumn, NamedColumns, compute, registered
 from coldstart.contract.columns import (
     TYPES,
@@ -79,22 +74,14 @@ class EncodedFeatures:
         )
 
 
-class Loader(SafeLoader):
-    """YAML where yes and no are words, dates are texts, and each name may occur once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{twice[0]!r} is there twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
+class Loader(_yaml.Loader):
+    """YAML where yes and no are words, and dates are texts."""
 
 
 WORDS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in WORDS]
-    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in _yaml.Loader.yaml_implicit_resolvers.items()
 }
 Loader.add_implicit_resolver(WORDS[0], re.compile("^(true|false)$", re.IGNORECASE), list("tfTF"))
 
@@ -139,14 +126,10 @@ class Contract(BaseModel):
         UserError
             If the file is missing or invalid. The message names every mistake.
         """
+        if not path.exists():
+            raise UserError(f"{path}: file not found; see contract in config.yaml")
         try:
-            with path.open(encoding="utf-8") as file:
-                content = yaml.load(file, Loader)
-            return cls.model_validate(content)
-        except FileNotFoundError:
-            raise UserError(f"{path}: file not found; see contract in config.yaml") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+            return cls.model_validate(_yaml.read_yaml(path, Loader))
         except ValidationError as error:
             raise UserError(f"{path}: {describe(error, setting_names())}") from None
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import yaml
 
+from coldstart._yaml import read_yaml
 from coldstart.config._settings import CONFIG
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 from coldstart.data.sources._import_log import RAW, write_whole
+from coldstart.errors import UserError
 
 ORDER = [
     "type", "role", "reason", "unit", "format", "calendar", "decimal", "thousands", "affixes",
@@ -114,12 +116,12 @@ def parse_entries(text: str) -> dict[str, str]:
 def kept_entries(path: Path, target: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the settings that a schema has for the columns of a table with the same target."""
     try:
-        columns = yaml.safe_load(path.read_text(encoding="utf-8"))["columns"]
+        columns = read_yaml(path)["columns"]
         if columns[target].get("role") != "target":
             return {}
         derived = {name for name, one in columns.items() if "lag_of" in one}
         return {n: columns[n] for n in [*columns] if n in set(names) or n in derived}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, UserError, KeyError, TypeError, AttributeError):
         return {}
 
 
