@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coldstart._files import write_whole
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -38,6 +40,4 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     """
     page = environment().get_template(template).render(**values)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, page)

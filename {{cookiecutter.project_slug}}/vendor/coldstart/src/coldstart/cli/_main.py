@@ -33,7 +33,7 @@ from coldstart.cli import (
 from coldstart.cli._commands import Command
 from coldstart.config._settings import CONFIG, Settings, rank_of
 from coldstart.contract._derived import register_derived
-from coldstart.errors import UserError, describe, no_room
+from coldstart.errors import UserError, describe, no_room, unusable
 
 VERBOSE = ("-v", "--verbose")
 AGAIN = "what was finished is kept; fix that, and run this again"
@@ -134,7 +134,7 @@ def main(project: Project, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        reason = no_room(error) if isinstance(error, OSError) else store_trouble(error)
+        reason = no_room(error) or unusable(error) or store_trouble(error)
         if reason is None:
             raise
         print(f"error: {printable(reason)}\n{AGAIN}", file=sys.stderr)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coldstart._files import write_whole
 from coldstart.bundle._bundle import current_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
@@ -151,9 +152,7 @@ def write_result(found: Comparison, path: Path) -> None:
         "columns": {one.name: round(one.score, 4) for one in found.findings},
         "prediction": round(found.prediction.score, 4),
     }
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from coldstart._files import write_whole
 from coldstart.errors import UserError
 
 BEGIN, END = "<!-- report: {} -->", "<!-- end report -->"
@@ -54,9 +55,7 @@ def fill(path: Path, blocks: Mapping[str, str]) -> list[str]:
         parts += [text[place : begin.end()], block.replace("\n", newline(text))]
         place = end.start()
         names.append(name)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes("".join([*parts, text[place:]]).encode())
-    unfinished.replace(path)
+    write_whole(path, "".join([*parts, text[place:]]))
     return names
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
+from coldstart._files import write_whole
 from coldstart._yaml import read_yaml
 from coldstart.config._settings import CONFIG
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
-from coldstart.data.sources._import_log import RAW, write_whole
+from coldstart.data.sources._import_log import RAW
 from coldstart.errors import UserError
 
 ORDER = [

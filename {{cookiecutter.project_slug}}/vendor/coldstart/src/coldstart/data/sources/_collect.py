@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from coldstart._files import write_whole
 from coldstart.config._settings import CONFIG
 from coldstart.data.sources._addresses import public_address
 from coldstart.data.sources._import_log import (
@@ -14,7 +15,6 @@ from coldstart.data.sources._import_log import (
     ImportRecord,
     load_entries,
     local_sources,
-    write_whole,
 )
 from coldstart.data.sources._importing import import_source
 from coldstart.errors import UserError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coldstart.data.sources._import_log import ImportRecord, write_whole
+from coldstart._files import write_whole
+from coldstart.data.sources._import_log import ImportRecord
 
 CARD = Path("data/README.md")
 BEGIN, END = "<!-- make collect writes from here -->", "<!-- to here -->"

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from coldstart._files import write_whole
 from coldstart.errors import UserError
 
 RAW = Path("data/raw")
@@ -139,10 +140,3 @@ def local_sources() -> dict[str, str]:
 def remember_local(collection: str, location: str) -> None:
     """Note where on this computer the source of a collection is."""
     write_whole(LOCAL, json.dumps(local_sources() | {collection: location}, indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file as a whole, or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

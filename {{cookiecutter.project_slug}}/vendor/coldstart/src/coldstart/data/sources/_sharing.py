@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from coldstart.data.sources._import_log import RAW, write_whole
+from coldstart._files import write_whole
+from coldstart.data.sources._import_log import RAW
 
 IGNORE = Path(".gitignore")
 LIMIT = 5_000_000  # bytes; larger tables make a repository slow to clone
