@@ -5,6 +5,7 @@ The tests that use `trained` read the demo's own table.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +215,21 @@ def test_the_command_scores_a_file_in_its_own_process(
     assert done.returncode == 0, done.stderr
     assert "3 rows" in done.stdout
     assert read(tmp_path / "out.csv")["label"].to_list()[0] == "true"
+
+
+@pytest.mark.parametrize("name", ["in.csv", "out.csv", "bundle.json"])
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused_and_not_waited_for(
+    champion: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    (tmp_path / "in.csv").write_text(TABLE)
+    path = (champion if name == "bundle.json" else tmp_path) / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=r"not a file|is a pipe|no such file|is not a bundle"):
+        predict_file(champion, tmp_path / "in.csv", tmp_path / "out.csv")
+    assert path.is_fifo() if kind == "pipe" else path.is_dir()
+    assert not list(tmp_path.glob(".*unfinished"))

@@ -190,12 +190,16 @@ def test_a_wrong_setting_in_the_environment_is_named(
         ("", "data"),
         ("just a sentence", "config.yaml"),
         ("- a\n- list", "config.yaml"),
+        ("seed: 1\nseed: 2\n", "'seed' is there twice"),
+        ("data: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+        ("data: !!bool abc", "not YAML"),
+        ("data: {table: \ud800}", "not UTF-8"),
     ],
 )
 def test_a_config_that_is_no_list_of_settings_is_told(
     small_project: Project, refusal: Refusal, content: str, complaint: str
 ) -> None:
-    (small_project() / "config.yaml").write_text(content)
+    (small_project() / "config.yaml").write_text(content, errors="surrogatepass")
     assert complaint in refusal("prepare")
 
 

@@ -7,6 +7,7 @@ any contract, but for the one about the demo's `remarks`.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,62 @@ def test_a_file_that_is_not_a_schema_is_reported_in_a_line(
     with pytest.raises(UserError, match=complaint) as caught:
         Contract.load(tmp_path / "schema.yaml")
     assert len(str(caught.value).splitlines()) <= 2
+
+
+def doubling(repeat: str) -> str:
+    """Return lines of YAML, each of which repeats the line before it ten times."""
+    lines = [f"a{i}: &a{i} {repeat.replace('*', f'*a{i - 1}')}" for i in range(1, 10)]
+    return "\n".join(["a0: &a0 {x: y}", *lines, "columns: *a9\n"])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (doubling("[*, *, *, *, *, *, *, *, *, *]"), "aliases repeat more than"),
+        (doubling("{<<: [*, *, *, *, *, *, *, *, *, *]}"), "aliases repeat more than"),
+        ("columns: &a\n  y: *a\n", "an alias is part of what it repeats"),
+        ("columns: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+        ("columns: {y: !!int abc}\n", "is not YAML: .*abc"),
+        ("columns: {y: !!bool abc}\n", "is not YAML: .*abc"),
+        ("columns: {y: !!timestamp 2020-99-99}\n", "is not YAML: month"),
+        ("columns: {y: " + "9" * 5000 + "}\n", "is not YAML: Exceeds the limit"),
+        ("columns: {y: !!python/object/apply:os.getcwd []}\n", "not determine a constructor"),
+        ("columns: {}\n".encode("utf-16"), "is not UTF-8 text"),
+        ("columns: {ä: {}}\n".encode("latin-1"), "is not UTF-8 text"),
+        (b"columns: {\0: {}}\n", "is not YAML: unacceptable character"),
+    ],
+)
+def test_yaml_that_would_fill_memory_or_is_not_text_is_refused_in_a_line(
+    tmp_path: Path, content: str | bytes, complaint: str
+) -> None:
+    path = tmp_path / "schema.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=complaint) as caught:
+        Contract.load(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_schema_may_repeat_a_few_settings_by_aliases(tmp_path: Path) -> None:
+    (tmp_path / "schema.yaml").write_text(
+        "columns:\n  a: &a {type: number, minimum: 0}\n  b: *a\n  c: {<<: *a, minimum: 1}\n"
+        "  d: {type: boolean, role: target}\n"
+    )
+    columns = Contract.load(tmp_path / "schema.yaml").columns
+    assert [getattr(columns[name], "minimum", None) for name in "abc"] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop"])
+def test_what_is_not_a_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "schema.yaml"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+    with pytest.raises(UserError, match=r"schema.yaml: (this is not a file|file not found)"):
+        Contract.load(path)
 
 
 def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> None:

@@ -630,3 +630,27 @@ def test_the_registered_model_is_an_mlflow_model_that_predicts(project: Registry
     assert run.data.metrics["test_average_precision"] > 0.5
     manifest = json.loads((project.folder / "bundles/champion/bundle.json").read_text())
     assert manifest["provenance"]["run_id"] == source.run_id
+
+
+@pytest.mark.parametrize("gone", ["one file", "all files"])
+def test_a_version_whose_files_are_gone_from_the_store_is_named_and_nothing_changes(
+    project: Registry, refusal: Callable[..., str], gone: str
+) -> None:
+    before = {path: path.read_bytes() for path in Path("bundles").rglob("*") if path.is_file()}
+    settings = load_settings()
+    client = tracking.connect(settings)
+    uri = client.get_model_version_download_uri(settings.experiment, "1")
+    artifacts = Path(str(uri).removeprefix("file://"))
+    # The trained project was copied: its artifacts are those of the first one.
+    hidden = artifacts.with_name("hidden")
+    if gone == "all files":
+        artifacts.rename(hidden)
+    else:
+        (artifacts / "model.onnx").rename(hidden)
+    try:
+        for command in ("pull", "promote"):
+            assert "version 1" in refusal(command)
+    finally:
+        hidden.rename(artifacts if gone == "all files" else artifacts / "model.onnx")
+    after = {path: path.read_bytes() for path in Path("bundles").rglob("*") if path.is_file()}
+    assert after == before

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,4 +40,4 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     """
     page = environment().get_template(template).render(**values)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, page)
+    write_whole(path, page)

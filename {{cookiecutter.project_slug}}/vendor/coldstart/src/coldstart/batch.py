@@ -54,6 +54,8 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
         raise UserError(f"{out}: expected a name that ends in .csv, .tsv or .parquet")
     if out.exists() and file.exists() and out.samefile(file):
         raise UserError(f"{out} is the file that is read: choose another name")
+    if out.exists() and not out.is_file():
+        raise UserError(f"{out} is not a file: choose another name")
     if not out.parent.is_dir():
         raise UserError(f"{out.parent}: there is no such folder; make it first")
     predictor = BundlePredictor(bundle)

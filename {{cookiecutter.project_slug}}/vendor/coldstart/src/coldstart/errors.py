@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 
 from pydantic import ValidationError
@@ -17,11 +18,28 @@ class UserError(Exception):
     """
 
 
-def no_room(error: OSError) -> str | None:
+FULL = (errno.ENOSPC, errno.EDQUOT)
+UNUSABLE = (  # a file that is not ours to use, or is a folder, or no path leads to
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EEXIST),
+    *(errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG),
+)
+# As libraries quote the system, and SQLite says it.
+FULL_TEXTS = (*map(os.strerror, FULL), "database or disk is full")
+
+
+def no_room(error: Exception) -> str | None:
     """Explain an error of a full disk; return None for any other error."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"the disk is full{f': {error.filename}' if error.filename else ''}"
+    return "the disk is full" if any(text in str(error) for text in FULL_TEXTS) else None
+
+
+def unusable(error: Exception) -> str | None:
+    """Explain an error of a file that cannot be read or written; otherwise return None."""
+    if not isinstance(error, OSError) or error.errno not in UNUSABLE:
         return None
-    return f"the disk is full{f': {error.filename}' if error.filename else ''}"
+    reason, file = os.strerror(error.errno).lower(), error.filename2 or error.filename
+    return f"{file}: {reason}" if file else reason
 
 
 def describe(error: ValidationError, known: Iterable[str] = ()) -> str:

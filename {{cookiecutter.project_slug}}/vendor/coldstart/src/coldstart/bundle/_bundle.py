@@ -159,12 +159,12 @@ def verify_bundle(folder: Path) -> Manifest:
         If the folder is not a bundle, a file is missing or was changed, or the graph reads a file
         that is not among them.
     """
-    try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
+    if not (folder / MANIFEST).is_file():  # a pipe would be waited for
         raise UserError(
             f"{folder} is not a bundle: it has no {MANIFEST}; run: make pull (or make train)"
-        ) from None
+        )
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except ValidationError:
         raise UserError(f"{folder / MANIFEST} is corrupt; run: make pull") from None
     for name in {MODEL, CONTRACT, *manifest.files}:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable
 from types import ModuleType
 
-import yaml
 from dotenv import load_dotenv
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -35,7 +34,7 @@ from coldstart.cli import (
 from coldstart.cli._commands import Command
 from coldstart.config._settings import CONFIG, Settings, rank_of
 from coldstart.contract._derived import register_derived
-from coldstart.errors import UserError, describe, no_room
+from coldstart.errors import UserError, describe, no_room, unusable
 
 VERBOSE = ("-v", "--verbose")
 AGAIN = "what was finished is kept; fix that, and run this again"
@@ -147,7 +146,7 @@ def main(project: Project, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        reason = no_room(error) if isinstance(error, OSError) else store_trouble(error)
+        reason = no_room(error) or unusable(error) or store_trouble(error)
         if reason is None:
             raise
         print(f"error: {printable(reason)}\n{AGAIN}", file=sys.stderr)
@@ -215,5 +214,3 @@ def build(project: Project, command: type[Command], arguments: list[str]) -> Com
         raise UserError(f"settings: {what}; {see}") from None
     except ValueError:
         raise UserError(f"{CONFIG} is not a list of settings, one `name: value` a line") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None

@@ -15,6 +15,7 @@ from pydantic_settings import (
 )
 
 from coldstart._project import Project
+from coldstart._yaml import read_yaml
 from coldstart.config._sections import (
     DataSettings,
     NeuralSettings,
@@ -38,6 +39,13 @@ def rank_of() -> tuple[int, int]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+class ConfigFile(YamlConfigSettingsSource):
+    """The settings of config.yaml."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return read_yaml(file_path) or {}
 
 
 class Settings(BaseSettings):
@@ -184,7 +192,7 @@ class Settings(BaseSettings):
         tuple of PydanticBaseSettingsSource
             Arguments, environment variables and config.yaml.
         """
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, CONFIG)
+        return init_settings, env_settings, ConfigFile(settings_cls, CONFIG)
 
     @classmethod
     def load(cls, project: Project) -> Self:

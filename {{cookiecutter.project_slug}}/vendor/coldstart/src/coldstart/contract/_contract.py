@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from coldstart._yaml import read_yaml
 from coldstart.contract._derived import DerivedColumn, NamedColumns, compute, registered
 from coldstart.contract._loader import Loader
 from coldstart.contract.columns import (
@@ -115,14 +115,10 @@ class Contract(BaseModel):
         UserError
             If the file is missing or invalid. The message names every mistake.
         """
+        if not path.exists():
+            raise UserError(f"{path}: file not found; see contract in config.yaml")
         try:
-            with path.open(encoding="utf-8") as file:
-                content = yaml.load(file, Loader)
-            return cls.model_validate(content)
-        except FileNotFoundError:
-            raise UserError(f"{path}: file not found; see contract in config.yaml") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+            return cls.model_validate(read_yaml(path, Loader))
         except ValidationError as error:
             raise UserError(f"{path}: {describe(error, setting_names())}") from None
 

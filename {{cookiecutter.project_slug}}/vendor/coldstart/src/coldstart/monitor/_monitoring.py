@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 from coldstart.bundle._bundle import current_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
@@ -153,6 +153,6 @@ def write_result(found: Comparison, path: Path) -> None:
         "prediction": round(found.prediction.score, 4),
     }
     try:
-        write_text(path, json.dumps(content, indent=2) + "\n")
+        write_whole(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None

@@ -10,6 +10,7 @@ from string import Template
 
 import pydantic_core
 
+from coldstart._writing import write_whole
 from coldstart.bundle._bundle import MANIFEST, MODEL, checksum, replace_folder, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import Settings
@@ -61,15 +62,18 @@ def write_site(settings: Settings, live: bool = True) -> None:
     title = settings.serving.title or settings.project.title
     if not STORY.exists():
         outline = Template(OUTLINE.read_text(encoding="utf-8"))
-        STORY.write_text(outline.substitute(title=title), encoding="utf-8")
+        write_whole(STORY, outline.substitute(title=title))
         print(f"{STORY}: an outline was written; fill it in, then run make pages again")
     facts = {"results": found.results}
     story = read_story(STORY, facts, {"pipeline": pipeline_html(found.stages)})
     folder = SITE.with_name(f".{SITE}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)
     model = live_files(predictor, title) if live else {}
-    write_files(folder, predictor, story, title, model)
-    replace_folder(folder, SITE)
+    try:
+        write_files(folder, predictor, story, title, model)
+        replace_folder(folder, SITE)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
     if story.empty:
         print(f"{STORY}: sections without text are left out: {', '.join(story.empty)}")

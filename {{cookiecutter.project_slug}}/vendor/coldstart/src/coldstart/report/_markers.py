@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from coldstart._writing import new_file
+from coldstart._writing import write_whole
 from coldstart.errors import UserError
 
 BEGIN, END = "<!-- report: {} -->", "<!-- end report -->"
@@ -55,8 +55,7 @@ def fill(path: Path, blocks: Mapping[str, str]) -> list[str]:
         parts += [text[place : begin.end()], block.replace("\n", newline(text))]
         place = end.start()
         names.append(name)
-    with new_file(path) as unfinished:
-        unfinished.write_bytes("".join([*parts, text[place:]]).encode())
+    write_whole(path, "".join([*parts, text[place:]]))
     return names
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 from mlflow import MlflowClient
 
@@ -15,7 +14,7 @@ from coldstart._markdown import code, plain, table
 from coldstart.bundle._bundle import TESTED, Manifest, confirmed_score
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
-from coldstart.tracking._registry import manifest_of
+from coldstart.tracking._registry import fetch, manifest_of
 from coldstart.tracking._tested import read_tested
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
@@ -85,9 +84,8 @@ def newest_versions(
 
 def kept_predictions(settings: Settings, version: str, dataset: Dataset) -> HeldOutPredictions:
     """Return the predictions of the test rows that a version's bundle keeps."""
-    uri = f"models:/{settings.experiment}/{version}/{TESTED}"
     with tempfile.TemporaryDirectory() as at:
-        mlflow.artifacts.download_artifacts(uri, dst_path=at)
+        fetch(settings, version, Path(at), TESTED)
         return read_tested(Path(at, TESTED), dataset)
 
 

@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -23,6 +25,7 @@ from mlflow import MlflowClient
 from mlflow.data.polars_dataset import from_polars
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
+from sqlalchemy import make_url
 from urllib3.util import Retry
 
 from coldstart.config._settings import Settings
@@ -55,12 +58,15 @@ def connect(settings: Settings) -> MlflowClient:
     if not logging.root.isEnabledFor(logging.INFO):
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        # What it logs, with a traceback, it also raises.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(settings.tracking_uri)
     # At first a store is not waited for, so that a wrong address fails at once.
     os.environ[RETRIES] = CHOSEN or "2"
     requests = logging.getLogger("urllib3.connectionpool")
     requests.removeHandler(RETRY_NOTICE)
     try:
+        create_database(settings.tracking_uri)
         experiment = mlflow.set_experiment(settings.experiment)
         if EXPERIMENT_KIND not in experiment.tags:
             # Its page then opens on the runs, and not on what is for language models.
@@ -74,6 +80,22 @@ def connect(settings: Settings) -> MlflowClient:
     os.environ[RETRIES] = CHOSEN or PATIENCE
     requests.addHandler(RETRY_NOTICE)
     return MlflowClient()
+
+
+def create_database(uri: str) -> None:
+    """Create MLflow's database if it is a file that does not exist, as a whole or not at all.
+
+    MLflow refuses a database that it was stopped from completing, by a kill or a full disk.
+    """
+    if not uri.startswith("sqlite:"):
+        return
+    path = Path(make_url(uri).database or ":memory:")
+    if path.exists() or not path.parent.is_dir() or str(path) == ":memory:":
+        return
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
+        unfinished = Path(folder, path.name)
+        MlflowClient(f"sqlite:///{unfinished.resolve()}").search_experiments(max_results=1)
+        unfinished.replace(path)
 
 
 class RetryNotice(logging.Handler):
@@ -101,6 +123,8 @@ def explain_error(error: Exception) -> str | None:
         )
     if status == 403:
         return f"{store} does not allow this user to do that: {first_line(error)}"
+    if said := re.search(r"\(sqlite3\.\w+\) (.*)", str(error)):
+        return f"{store} cannot be used: {said[1]}"
     # So begin MLflow's errors about requests that failed, unlike what a server answered.
     if re.match("API request to http.* failed with", str(error)):
         cause = str(error).rsplit(": ")[-1].rstrip("()'\"")

@@ -33,7 +33,7 @@ from coldstart.bundle._bundle import (
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
-from coldstart.errors import UserError
+from coldstart.errors import UserError, no_room
 from coldstart.tracking._gate import compare, promotion_blockers
 from coldstart.tracking._mlflow import explain_error
 
@@ -178,8 +178,7 @@ def download(
         If the version is not a bundle, or the copy is not whole.
     """
     folder.mkdir(parents=True)
-    uri = f"models:/{settings.experiment}/{version}"
-    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
+    fetch(settings, version, folder)
     # Before it is verified, in case the bundle holds a file of this name.
     write_version(folder, settings, version, about or {})
     try:
@@ -198,6 +197,29 @@ def write_version(folder: Path, settings: Settings, version: str, about: Mapping
     (folder / VERSION).write_text(json.dumps(registered) + "\n")
 
 
+def fetch(settings: Settings, version: str, folder: Path, name: str = "") -> None:
+    """Copy the files of a registered version, or one of them, into a folder.
+
+    Raises
+    ------
+    UserError
+        If the registry does not have them any more.
+    """
+    uri = f"models:/{settings.experiment}/{version}"
+    try:
+        mlflow.artifacts.download_artifacts(f"{uri}/{name}".rstrip("/"), dst_path=str(folder))
+    except (MlflowException, OSError) as error:
+        if no_room(error) or explain_error(error):
+            raise
+        # The lines that begin with # are names of files; each is followed by what is wrong.
+        lines = [line for line in str(error).splitlines() if line and not line.startswith("#")]
+        what = (lines[1:] or lines or [type(error).__name__])[0][:300]
+        raise UserError(
+            f"the files of version {version} cannot be read from the registry: {what}; "
+            "restore them, or run: make train"
+        ) from None
+
+
 def rewrite_card(
     client: MlflowClient, settings: Settings, version: str, change: Callable[[str], str]
 ) -> None:
@@ -206,11 +228,10 @@ def rewrite_card(
     Killed between the two files that it writes, it leaves a version that `verify_bundle` refuses;
     done again, it makes it whole.
     """
-    uri = f"models:/{settings.experiment}/{version}"
     with tempfile.TemporaryDirectory() as at:
         card, sealed = Path(at, CARD), Path(at, MANIFEST)
         for path in (card, sealed):
-            mlflow.artifacts.download_artifacts(f"{uri}/{path.name}", dst_path=at)
+            fetch(settings, version, Path(at), path.name)
         card.write_text(change(card.read_text(encoding="utf-8")), encoding="utf-8")
         manifest = Manifest.model_validate_json(sealed.read_bytes())
         manifest.files[CARD] = checksum(card)
@@ -227,14 +248,11 @@ def manifest_of(settings: Settings, version: str) -> Manifest:
     UserError
         If the version is not a bundle.
     """
-    uri = f"models:/{settings.experiment}/{version}"
     try:
         with tempfile.TemporaryDirectory() as at:
-            mlflow.artifacts.download_artifacts(f"{uri}/{MANIFEST}", dst_path=at)
+            fetch(settings, version, Path(at), MANIFEST)
             return Manifest.model_validate_json(Path(at, MANIFEST).read_bytes())
-    except (MlflowException, ValidationError) as error:
-        if explain_error(error):
-            raise
+    except ValidationError:
         raise UserError(f"version {version} in the registry has no valid {MANIFEST}") from None
 
 

@@ -128,7 +128,8 @@ def start_run(
         except MlflowException:
             os.environ[RETRIES] = "0"  # the store was waited for: not again to log the failure
             raise
-    shutil.rmtree(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
-from coldstart._writing import new_file
+from coldstart._writing import write_whole
 from coldstart.config._settings import CONFIG, Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
@@ -71,5 +72,6 @@ def write(family: str, found: dict[str, Any]) -> None:
     yaml.width = 100
     document = yaml.load(CONFIG.read_text(encoding="utf-8"))
     document.setdefault("tuned", {})[family] = found
-    with new_file(CONFIG) as unfinished, unfinished.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    write_whole(CONFIG, text.getvalue())

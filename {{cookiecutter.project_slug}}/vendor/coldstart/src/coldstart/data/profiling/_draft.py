@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
+from coldstart._yaml import read_yaml
 from coldstart.config._settings import CONFIG
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 from coldstart.data.sources._import_log import RAW
+from coldstart.errors import UserError
 
 ORDER = [
     "type", "role", "available", "reason", "unit", "format", "calendar", "decimal", "thousands",
@@ -116,12 +118,12 @@ def parse_entries(text: str) -> dict[str, str]:
 def kept_entries(path: Path, target: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the settings that a schema has for the columns of a table with the same target."""
     try:
-        columns = yaml.safe_load(path.read_text(encoding="utf-8"))["columns"]
+        columns = read_yaml(path)["columns"]
         if columns[target].get("role") != "target":
             return {}
         derived = {name for name, one in columns.items() if "lag_of" in one}
         return {n: columns[n] for n in [*columns] if n in set(names) or n in derived}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, UserError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -136,7 +138,7 @@ def write_contract(found: TableProfile, path: Path, kept: Mapping[str, Any], pac
         else:
             parts.append(format_entry(profile))
     parts += [before[n] for n in kept if n not in found.profiles and n in before]
-    write_text(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
+    write_whole(path, HEAD.format(rows=found.rows, package=package) + "\n".join(parts))
 
 
 def write_config(table: Path | str, target: str, other_table: bool, other_target: bool) -> None:
@@ -172,7 +174,7 @@ def write_config(table: Path | str, target: str, other_table: bool, other_target
             config.pop("split")
     text = io.StringIO()
     editor.dump(config, text)
-    write_text(CONFIG, text.getvalue())
+    write_whole(CONFIG, text.getvalue())
 
 
 def experiment_name(table: Path | str, target: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 from coldstart.contract._contract import Contract
 from coldstart.data.profiling._draft import parse_entries, scalar
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
@@ -112,10 +112,10 @@ def set_availability(path: Path, answers: Mapping[str, str]) -> None:
             lines = [f"    {key}: {scalar(value)}\n" for key, value in settings.items()]
             new = "".join([f"  {scalar(name)}:\n", *lines])
         text = text.replace(old, new, 1)
-    write_text(path, text)
+    write_whole(path, text)
     try:
         Contract.load(path)
     except UserError:
-        write_text(path, before)
+        write_whole(path, before)
         raise
     print(f"{path}: " + ", ".join(f"{name} is available {when}" for name, when in answers.items()))

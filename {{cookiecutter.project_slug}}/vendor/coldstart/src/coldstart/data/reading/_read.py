@@ -169,6 +169,8 @@ def scan(path: Path | str, dialect: Dialect = Dialect()) -> RawTable:  # noqa: B
         except UNREADABLE as error:
             raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not path.is_file():
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a pipe or a device: write what it sends to a file first")
         raise UserError(f"{path}: there is no such file")
     tables = []
     for name, file in unpack(path):

@@ -7,9 +7,9 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
+from coldstart._yaml import read_yaml
 from coldstart.config._sections import Section
 from coldstart.data.sources._addresses import expand_variables
 from coldstart.errors import UserError, describe
@@ -71,8 +71,8 @@ def load_description(path: Path) -> ApiDescription:
     UserError
         If it is not YAML, a key is unknown, missing or wrong, or a variable is not set.
     """
+    described = read_yaml(path)
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(described, dict):
             raise UserError(
                 "it does not describe an API, which needs at least `base_url: https://...`"
@@ -86,8 +86,6 @@ def load_description(path: Path) -> ApiDescription:
         raise UserError(f"{path}: {error}") from None
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error, ApiDescription.model_fields)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def fill_variables(part: Any, secrets: bool = True) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 from coldstart.config._settings import CONFIG
 from coldstart.data.sources._addresses import public_address
 from coldstart.data.sources._import_log import (
@@ -107,7 +107,7 @@ def update_config(table: Path) -> Path | None:
         if old.is_relative_to(collection):
             start, end = value.start_mark.index, value.end_mark.index
             if old != table:
-                write_text(CONFIG, text[:start] + new + text[end:])
+                write_whole(CONFIG, text[:start] + new + text[end:])
             return old
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 from coldstart.data.sources._import_log import ImportRecord
 
 CARD = Path("data/README.md")
@@ -18,7 +18,7 @@ def write_data_card(entries: list[ImportRecord]) -> None:
     _, end, after = rest.partition(END)
     if not (begin and end):  # without both markers the whole file is the user's
         before, after = text.rstrip("\n") + "\n\n", "\n"
-    write_text(CARD, before + BEGIN + "\n\n" + "\n".join(card_lines(entries)) + "\n" + END + after)
+    write_whole(CARD, before + BEGIN + "\n\n" + "\n".join(card_lines(entries)) + "\n" + END + after)
 
 
 def card_lines(entries: list[ImportRecord]) -> list[str]:

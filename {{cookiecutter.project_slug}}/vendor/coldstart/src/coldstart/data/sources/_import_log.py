@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 from coldstart.errors import UserError
 
 RAW = Path("data/raw")
@@ -111,7 +111,7 @@ def load_entries() -> list[ImportRecord]:
 
 def save_entries(entries: list[ImportRecord]) -> None:
     """Write the log."""
-    write_text(LOG, "".join(f"{entry.model_dump_json()}\n" for entry in entries))
+    write_whole(LOG, "".join(f"{entry.model_dump_json()}\n" for entry in entries))
 
 
 def store_files(folder: Path, entry: ImportRecord) -> None:
@@ -122,7 +122,7 @@ def store_files(folder: Path, entry: ImportRecord) -> None:
     for name in entry.content:
         path = folder / name
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
-    write_text(folder.with_suffix(".json"), entry.model_dump_json())
+    write_whole(folder.with_suffix(".json"), entry.model_dump_json())
     entry.path.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(entry.path)
     load_entries()
@@ -139,4 +139,4 @@ def local_sources() -> dict[str, str]:
 
 def remember_local(collection: str, location: str) -> None:
     """Note where on this computer the source of a collection is."""
-    write_text(LOCAL, json.dumps(local_sources() | {collection: location}, indent=1) + "\n")
+    write_whole(LOCAL, json.dumps(local_sources() | {collection: location}, indent=1) + "\n")

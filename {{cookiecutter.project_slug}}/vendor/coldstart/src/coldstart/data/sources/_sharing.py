@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from coldstart._writing import write_text
+from coldstart._writing import write_whole
 from coldstart.data.sources._import_log import RAW
 
 IGNORE = Path(".gitignore")
@@ -48,5 +48,5 @@ def ask_to_share(table: Path | str, personal: list[str], share: bool | None) -> 
         question = f"May {what} be shared? Then git keeps it, and a clone can train. [y/N] "
         share = input(question).strip().lower() in ("y", "yes")
     lines = [line for line in lines if line not in (kept, left_out)]
-    write_text(IGNORE, "\n".join([*lines, kept if share else left_out]) + "\n")
+    write_whole(IGNORE, "\n".join([*lines, kept if share else left_out]) + "\n")
     print(f"{IGNORE}: {'git keeps' if share else 'git ignores'} {what}")

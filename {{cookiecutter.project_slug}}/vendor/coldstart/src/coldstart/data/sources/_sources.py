@@ -111,6 +111,8 @@ def parse(text: str, query: str | None = None) -> Source:
     elif glob.has_magic(text) and not Path(text).exists():
         kind, name, appends = "files", Path(text).parent.name or stem(text), True
     elif not Path(text).is_file():
+        if Path(text).exists():
+            raise UserError(f"{text} is a pipe or a device: write what it sends to a file first")
         raise UserError(f"{text}: there is no such file, folder, or address")
     elif Path(text).suffix in (".yaml", ".yml"):
         kind, name, appends = "api", stem(text), load_description(Path(text)).cursor is not None
