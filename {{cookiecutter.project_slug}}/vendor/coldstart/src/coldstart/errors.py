@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-
 LONGEST = 80  # letters of a value that is quoted
 
 
