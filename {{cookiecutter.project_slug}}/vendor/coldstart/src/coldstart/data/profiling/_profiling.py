@@ -109,8 +109,8 @@ def check_all(raw: RawTable, profiles: Mapping[str, ColumnProfile]) -> None:
         column = parse_column(one.settings)
         known = column.known(pl.col(name), schema[name])
         wrong = known.is_not_null() & column.typed(known, schema[name]).is_null()
-        found = known.filter(wrong).cast(pl.String).unique(maintain_order=True)
-        unread[name] = found.head(SPELLINGS + 1).implode().alias(name)
+        values = known.filter(wrong).cast(pl.String).unique(maintain_order=True)
+        unread[name] = values.head(SPELLINGS + 1).implode().alias(name)
     spellings: dict[str, dict[str, None]] = {name: {} for name in unread}
     # A slice at a time, since polars holds all values of a column to find the distinct ones.
     for rows in raw.slices(SLICE) if unread else ():
