@@ -181,7 +181,7 @@ class BulkPredictor:
             reader = self.read_csv(body) if self.kind == CSV else read_ipc_stream(counted)
             names = reader.schema.names
             self.check_names(names)
-            width = sum(not DataType.is_null(field.type) for field in reader.schema) or 1
+            width = sum(not DataType.is_null(one) for one in reader.schema.types) or 1
             for batch in reader:
                 unpacked += batch.num_rows * width * VALUE_BYTES
                 if self.kind == ARROW and unpacked > max(UNPACKED, RATIO * counted.received):
