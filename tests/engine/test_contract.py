@@ -47,6 +47,22 @@ def load(write_project: Callable[..., Path], folder: Path, **columns: Any) -> Co
         ({"x": NUMBER, "y": TARGET, "a": TIME, "b": TIME}, r"only one.*time.*'a', 'b'"),
         ({"x": NUMBER, "y": {"type": "text", "role": "target"}}, "target y must be"),
         ({"y": TARGET}, "needs the role feature"),
+        (
+            {"x": {"type": "boolean", "missing_values": ["?", "no"]}, "y": TARGET},
+            r"columns\.x: the spelling 'no' is in missing_values and means true or false as well",
+        ),
+        (
+            {"x": {"type": "boolean", "missing_values": ["false"], "false_values": ["n"]}},
+            r"columns\.x: the spelling 'false'",
+        ),
+        (
+            {"x": {"type": "number", "missing_values": "z" * 500}, "y": TARGET},
+            r"valid list, not 'z{79}…$",
+        ),
+        (
+            {"x": {"type": "number", "minimum": 2, "maximum": 1}, "y": TARGET},
+            r"columns\.x: [^{}]*$",
+        ),
     ],
 )
 def test_a_contract_that_makes_no_sense_is_refused_by_name(

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -115,6 +117,40 @@ def test_columns_come_in_any_order_and_kind_of_number(api: httpx2.Client) -> Non
 
 
 @pytest.mark.parametrize("kind", [CSV, ARROW])
+def compressed(rows: int, batches: int) -> bytes:
+    """Write rows that are all alike as a compressed stream."""
+    one = pa.record_batch(
+        {
+            "grade": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), pa.array(["A"])),
+            "bruised": pa.array(np.ones(rows, bool)),
+            "shop": pa.nulls(rows),
+        }
+    )
+    file, options = io.BytesIO(), pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(file, one.schema, options=options) as stream:
+        for _ in range(batches):
+            stream.write_batch(one)
+    return file.getvalue()
+
+
+def test_a_few_bytes_that_unpack_to_millions_of_rows_are_refused(api: httpx2.Client) -> None:
+    whole, in_batches = compressed(20_000_000, 1), compressed(100_000, 200)
+    assert max(len(whole), len(in_batches)) < 100_000
+    refused = post(api, whole, ARROW)
+    assert refused.status_code == 422
+    assert "more than 200 times as large as the file" in refused.text
+    with pytest.raises(httpx2.RemoteProtocolError):  # the first predictions had been sent
+        post(api, in_batches, ARROW)
+    wait_for_the_end(api)
+
+
+def test_a_compressed_stream_is_answered(api: httpx2.Client) -> None:
+    file = io.BytesIO()
+    table(20_000).write_ipc_stream(file, compression="zstd")
+    assert len(read(post(api, file.getvalue(), ARROW).content, ARROW)) == 20_000
+    assert len(read(post(api, compressed(100_000, 1), ARROW).content, ARROW)) == 100_000
+
+
 def test_a_ref_is_returned_beside_the_predictions(api: httpx2.Client, kind: str) -> None:
     rows = table(20_000)
     usual = read(post(api, body(rows, kind), kind).content, kind)
@@ -282,7 +318,7 @@ def test_few_files_are_answered_at_once_and_the_size_of_one_is_limited(
             sender.close()
 
 
-SLOW_BYTES, SLOW_SECONDS = 40_000, 0.9  # less a second than a client must move to keep its place
+SLOW_BYTES, SLOW_SECONDS = 200_000, 0.9  # less a second than a client must move to keep its place
 
 
 def send_slowly(connection: socket.socket, end: threading.Event) -> None:

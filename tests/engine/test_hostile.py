@@ -67,6 +67,18 @@ def test_a_hostile_body_is_refused_with_what_is_wrong(api: TestClient, case: str
     assert post(api, GOOD.replace("%s", "120").encode()) == 200
 
 
+def test_of_many_mistakes_the_first_are_listed_and_the_others_counted(api: TestClient) -> None:
+    def last(rows: list[dict[str, int]]) -> tuple[int, dict[str, object]]:
+        detail = api.post("/predict", json={"rows": rows}).json()["detail"]
+        return len(detail), detail[-1]
+
+    more = {"loc": ["body"], "msg": "and 19900 more errors", "type": "more_errors"}
+    assert last([{}] * 10_000) == (101, more)
+    count, only = last([{f"k{number}": 1 for number in range(300_000)}])
+    assert count == 1  # to list the first of so many, pydantic would have to make all of them
+    assert only["msg"] == "300002 errors, too many to list; send one of the rows alone"
+
+
 def test_of_a_key_that_is_there_twice_the_last_counts_as_in_all_of_json(api: TestClient) -> None:
     twice = GOOD.replace("%s", '1, "weight": 200')
     answers = [

@@ -10,6 +10,7 @@ import json
 import lzma
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def rows_of(content: str | bytes, name: str = "table.csv", **dialect: Any) -> li
     return table_of(content, name, **dialect).frame.collect().rows()
 
 
-def zipped(files: dict[str, str]) -> bytes:
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
         for name, content in files.items():
@@ -361,6 +362,12 @@ def open_document(*rows: str) -> bytes:
     return zipped({"mimetype": kind, "META-INF/manifest.xml": manifest, "content.xml": content})
 
 
+def parquet_of(columns: int) -> bytes:
+    target = io.BytesIO()
+    pl.DataFrame({f"c{number}": [1] for number in range(columns)}).write_parquet(target)
+    return target.getvalue()
+
+
 DEEP = 100_000
 CELLS = '<table:table-cell table:number-columns-repeated="16000"><text:p>x</text:p>'
 FAR: dict[str, tuple[bytes, str]] = {
@@ -379,6 +386,10 @@ FAR: dict[str, tuple[bytes, str]] = {
     "objects.json": (b'[{"a":' * DEEP + b"1" + b"}]" * DEEP, "nested too deeply"),
     "lines.jsonl": (b'{"a":' * DEEP + b"1" + b"}" * DEEP + b'\n{"a":1}\n', "nested too deeply"),
     "number.json": (b'[{"a":%s}]' % (b"9" * 5000), "digits"),
+    "wide.csv": (b",".join([b"1"] * 10_001) + b"\n", "10,001 columns are too many, at most 10,000"),
+    "wide.parquet": (parquet_of(10_001), "10,001 columns are too many"),
+    "wide.json": (json.dumps([dict.fromkeys(map(str, range(10_001)))]).encode(), "too many"),
+    "many.zip": (zipped({f"{i}.csv": "a\n1\n" for i in range(2001)}), "2,001 tables are in this"),
     "half.jsonl": (b'{"a":"\\ud800"}\n{"a":"x"}\n', "half of a character"),
 }
 
@@ -466,6 +477,10 @@ HOPELESS: dict[str, tuple[bytes | None, str]] = {
         "protected by a password",
     ),
     "nothing.zip": (zipped({"notes.md": "?"}), "no table in this archive"),
+    "nested.zip": (
+        zipped({"in.zip": zipped({"a.csv": "a\n1\n"})}),
+        "nested.zip: this is an archive within an archive: unpack the outer one",
+    ),
     "broken.jsonl": (b'{"a": 1}\n{"a":\n', "1 of 2 rows are not valid JSON: line 2"),
     "cut off.json": (b'[{"a": 1},\n{"a":', "line 2 is not valid JSON"),
     "numbers.json": (b"[1, 2]", "expected records"),

@@ -17,6 +17,7 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from coldstart.bundle import _bundle as bundle
+from coldstart.bundle import _predictor
 from coldstart.bundle._external import external_files
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.errors import UserError
@@ -104,6 +105,44 @@ def with_classes(*classes: str) -> Callable[[Path], object]:
 def with_reference(content: str) -> Callable[[Path], object]:
     """Write other reference rows."""
     return lambda folder: (folder / bundle.REFERENCE).write_text(content, encoding="latin-1")
+
+
+def endless(folder: Path) -> None:
+    """A graph whose last operator is a loop that does not end."""
+    model = onnx.load(folder / bundle.MODEL)
+    (output,) = model.graph.output
+    value, go_on = helper.make_tensor_value_info, TensorProto.BOOL
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["again"], ["go on"]),
+            helper.make_node("Abs", ["before"], ["after"]),
+        ],
+        "body",
+        [
+            value("step", TensorProto.INT64, []),
+            value("again", go_on, []),
+            value("before", TensorProto.FLOAT, None),
+        ],
+        [value("go on", go_on, []), value("after", TensorProto.FLOAT, None)],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    loop = helper.make_node("Loop", ["", "true", output.name], ["last"], body=body)
+    model.graph.node.append(loop)
+    del model.graph.output[:]
+    model.graph.output.append(value("last", TensorProto.FLOAT, [None, 2]))
+    onnx.save(model, folder / bundle.MODEL)
+
+
+def test_a_graph_with_an_endless_loop_is_refused(
+    small_bundle: Path,
+    tmp_path: Path,
+    sealed: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_predictor, "CHECK_SECONDS", 0.5)
+    folder = sealed(small_bundle, tmp_path / "copy", "2", endless)
+    with pytest.raises(UserError, match=r"copy: model.onnx does not predict a few rows in 0\.5 s"):
+        LiveModel(folder)
 
 
 GRADE = "grade,bruised,__prediction__\n"

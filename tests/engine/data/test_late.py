@@ -19,7 +19,7 @@ from dirty.late import PLANTS, Case, cases, tables
 from sklearn import datasets
 
 from coldstart.bundle._bundle import verify_bundle
-from coldstart.config._settings import DataSettings
+from coldstart.config._sections import DataSettings
 from coldstart.contract._contract import Contract
 from coldstart.data.profiling._profiles import TableProfile
 from coldstart.data.profiling._profiling import profile_table

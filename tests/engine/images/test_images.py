@@ -18,6 +18,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from coldstart.config._sections import PredictionLogSettings, ServingSettings
+from coldstart.images._building import describe_mounts
 from engine.support import ENGINE, main
 
 Docker = Callable[[str], Path]
@@ -173,3 +175,15 @@ def test_an_image_gets_the_engines_packages_and_the_projects_own(tmp_path: Path)
     assert {"torch<2.14", "mlflow", "boto3", "lightgbm", "xgboost"} <= train
     assert serve <= train
     assert not [line for line in train if line.startswith(("coldstart", "mine"))]
+
+
+def test_files_that_no_image_holds_are_named_with_the_command_that_mounts_them() -> None:
+    serving = ServingSettings(
+        keys=Path("keys.txt"), record=PredictionLogSettings(folder=Path("/var/served"))
+    )
+    first, command = describe_mounts("my-houses:3", serving).splitlines()
+    assert "sets serving.keys and serving.record.folder" in first
+    assert command.startswith('mkdir -p "/var/served" && docker run ')
+    assert '--volume "$PWD/keys.txt:/app/keys.txt:ro" --volume "/var/served:/var/served"' in command
+    assert command.endswith(" my-houses:3")
+    assert describe_mounts("my-houses:3", ServingSettings()) == ""

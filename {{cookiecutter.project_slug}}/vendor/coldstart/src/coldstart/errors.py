@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+LONGEST = 80  # letters of a value that is quoted
+
 
 class UserError(Exception):
     """What was wrong, where, and what to do next, in one or two lines.
@@ -70,6 +72,10 @@ def describe(error: ValidationError, known: Iterable[str] = ()) -> str:
         elif kind in ("model_type", "dict_type") or kind.startswith("model_attributes"):
             what = "should hold settings, one `name: value` a line"
         elif not what.startswith(("there", "one", "only", "at least", "the ")):
-            what = f"{what[0].lower()}{what[1:]}, not {mistake['input']!r}"
+            what = f"{what[0].lower()}{what[1:]}"
+            # The message of a validator of our own is about something within the settings.
+            if kind != "value_error" or not isinstance(mistake["input"], dict | list):
+                given = repr(mistake["input"])
+                what += f", not {given if len(given) <= LONGEST else given[:LONGEST] + '…'}"
         mistakes.append(f"{'.'.join(where)}: {what}" if where else what)
     return "; ".join(mistakes)

@@ -5,7 +5,9 @@ Nothing here needs the library that trained the model, nor polars.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ TOLERANCE = 1e-4  # between predictions that count as the same: sums go in anoth
 
 
 PROVIDERS = ("CPUExecutionProvider",)
+CHECK_SECONDS = 60.0  # in which a graph has to predict the rows that it is checked with
 
 
 def check_providers(providers: Sequence[str]) -> list[str]:
@@ -153,11 +156,15 @@ class BundlePredictor:
         self.providers = check_providers(providers)
         # One row leaves nothing to share out, and threads that wait cost the other requests.
         self.use_threads(1)
+        self._options: onnxruntime.RunOptions | None = None
         self._inputs = [value.name for value in self._session.get_inputs()]
         self._outputs = [value.name for value in self._session.get_outputs()]
         nothing = self.contract.encode({name: [None] for name in self.contract.features})
         try:
-            found = self.predict(nothing).shape
+            with self.time_limit():
+                found = self.predict(nothing).shape
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(
                 f"{folder}: {MODEL} does not take what {CONTRACT} says ({error}); run: make train"
@@ -196,6 +203,31 @@ class BundlePredictor:
             ) from None
         self.threads = threads
 
+    @contextmanager
+    def time_limit(self) -> Iterator[None]:
+        """Limit the time of predictions, since a graph may hold a loop without an end.
+
+        Raises
+        ------
+        UserError
+            If they are not finished in `CHECK_SECONDS`.
+        """
+        options = self._options = onnxruntime.RunOptions()
+        timer = threading.Timer(CHECK_SECONDS, setattr, (options, "terminate", True))
+        timer.start()
+        try:
+            yield
+        except Exception:
+            if not options.terminate:
+                raise
+            raise UserError(
+                f"{self.folder}: {MODEL} does not predict a few rows in {CHECK_SECONDS:g} s; "
+                "has it a loop without an end?"
+            ) from None
+        finally:
+            timer.cancel()
+            self._options = None
+
     @property
     def number(self) -> str:
         """The model's version in the registry, or `unregistered`."""
@@ -215,7 +247,7 @@ class BundlePredictor:
             Probabilities of shape (n, classes), or values of shape (n, 1) for regression.
         """
         feed = {name: getattr(features, name) for name in self._inputs}
-        prediction: np.ndarray = self._session.run(self._outputs, feed)[0]
+        prediction: np.ndarray = self._session.run(self._outputs, feed, self._options)[0]
         return prediction
 
     def predict_as(self, features: EncodedFeatures, classes: Sequence[str]) -> np.ndarray:

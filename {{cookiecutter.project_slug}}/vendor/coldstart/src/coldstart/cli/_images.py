@@ -21,7 +21,10 @@ class Image(Command):
     def run(self) -> None:
         """Build it, and list what is in it."""
         from coldstart.images import build_serve, build_train, write_sbom
+        from coldstart.images._building import describe_mounts
 
         image = (build_serve if self.target == "serve" else build_train)(self.base)
         file = Path(f"{self.target}.cdx.json")
         print(f"{file}: its {write_sbom(image, file)} packages (CycloneDX)")
+        if self.target == "serve" and (mounts := describe_mounts(image, self.serving)):
+            print(mounts)

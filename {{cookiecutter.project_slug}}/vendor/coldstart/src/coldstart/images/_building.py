@@ -13,6 +13,7 @@ from pathlib import Path
 from coldstart._progress import StageTimer
 from coldstart._provenance import git
 from coldstart.bundle._bundle import registered_version, verify_bundle
+from coldstart.config._sections import ServingSettings
 from coldstart.errors import UserError
 from coldstart.images._hosts import reach
 from coldstart.images._smoke import add_tag, smoke_test
@@ -88,6 +89,41 @@ def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str
     image = f"{image_name()}:train"
     build("train", image, base, host, TORCH=os.environ.get("TORCH", "pypi" if gpu else ""))
     return image
+
+
+def describe_mounts(image: str, serving: ServingSettings) -> str:
+    """Describe how to run an image with the files that config.yaml names and no image holds.
+
+    Parameters
+    ----------
+    image : str
+        Name of the image.
+    serving : ServingSettings
+        The section `serving` of config.yaml.
+
+    Returns
+    -------
+    str
+        The settings and a command. Empty if there are no such files.
+    """
+    files = {
+        "serving.keys": (serving.keys, ":ro"),
+        "serving.record.folder": (serving.record.folder, ""),
+    }
+    named, volumes = [], []
+    for name, (path, options) in files.items():
+        if path is not None:
+            named.append(name)
+            volumes.append(f'--volume "{"$PWD" / path}:{"/app" / path}{options}"')
+    if not named:
+        return ""
+    folder = serving.record.folder
+    first = f'mkdir -p "{folder}" && ' if folder else ""
+    return (
+        f"config.yaml sets {' and '.join(named)}, which the image does not hold; mount it, and run "
+        f"the image as a user who may use it:\n{first}docker run --read-only --cap-drop ALL "
+        f'--user "$(id -u):$(id -g)" {" ".join(volumes)} -p 127.0.0.1:8000:8000 {image}'
+    )
 
 
 def image_name() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 import itertools
 import json
 import os
@@ -38,6 +39,9 @@ if TYPE_CHECKING:  # see _tables
 SLICE_ROWS = 8_192
 HELD_BYTES = 2**20  # of predictions; errors in rows before them are still reported as status 422
 MAX_MEMORY = 4 * 2**30  # bytes
+# Compressed rows, or rows without any value, may be so many that a few bytes take minutes.
+UNPACKED, RATIO = 64 * 2**20, 200  # bytes; larger rows of a file that packs better are refused
+VALUE_BYTES = 8
 CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 UNREADABLE = re.compile(r"value '(.*)' as type '(\w+)' for column (\d+) at line (\d+)", re.DOTALL)
 Columns = dict[str, "Array"]
@@ -50,6 +54,31 @@ class RowsError(Exception):
     def __init__(self, why: str, *where: int | str) -> None:
         super().__init__(why)
         self.detail = [{"loc": ["body", *where], "msg": why, "type": "value_error"}]
+
+
+class CountedReader(io.RawIOBase):
+    """A file that counts what is read of it.
+
+    Parameters
+    ----------
+    file : file
+        The file.
+
+    Attributes
+    ----------
+    received : int
+        Number of bytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self.file, self.received = file, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the file."""
+        content = self.file.read(size)
+        self.received += len(content)
+        return content
 
 
 class BulkPredictor:
@@ -141,14 +170,24 @@ class BulkPredictor:
 
     def slices(self, body: BinaryIO) -> Iterator[tuple[Columns, int]]:
         """Yield the columns of a few thousand rows, in the types that the API takes."""
+        from arro3.core import DataType
         from arro3.io import read_ipc_stream
 
         names: list[str] = []
+        counted: Any = CountedReader(body)
+        unpacked = 0
         try:
-            reader = self.read_csv(body) if self.kind == CSV else read_ipc_stream(body)
+            reader = self.read_csv(body) if self.kind == CSV else read_ipc_stream(counted)
             names = reader.schema.names
             self.check_names(names)
+            width = sum(not DataType.is_null(one) for one in reader.schema.types) or 1
             for batch in reader:
+                unpacked += batch.num_rows * width * VALUE_BYTES
+                if self.kind == ARROW and unpacked > max(UNPACKED, RATIO * counted.received):
+                    raise RowsError(
+                        f"unpacked, the rows are more than {RATIO} times as large as the file; "
+                        "send it without compression"
+                    )
                 for start in range(0, batch.num_rows, SLICE_ROWS):
                     part = batch.slice(start, min(SLICE_ROWS, batch.num_rows - start))
                     yield (

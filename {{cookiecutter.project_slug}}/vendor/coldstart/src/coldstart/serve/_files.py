@@ -25,7 +25,8 @@ from coldstart.serve._route import RefusedError, error_body, send_json
 MAX_FILES = 2  # concurrent ones; more would only share the cores
 CHUNK_BYTES = 65_536
 MEMORY_BYTES = 8 * 2**20  # of predictions that the client has not read yet
-SLOW = 65_536  # bytes a second, below which a client gives way to others
+SLOW = 2**20  # bytes a second, below which a client gives way to others
+MAX_WAIT = 300.0  # seconds that a process waits for its client before it does, too
 RETRY = (b"retry-after", b"5")
 
 log = logging.getLogger(__name__)
@@ -150,12 +151,12 @@ class FileRequest:
     def is_slow(self) -> bool:
         """Return whether the client took longer than a slow connection does.
 
-        It gets the time for a request to arrive, and a second for every `SLOW` bytes. The time in
-        which it waits for the process is not counted.
+        It gets the time for a request to arrive, and a second for every `SLOW` bytes, but at most
+        `MAX_WAIT`. The time in which it waits for the process is not counted.
         """
         since = self.waiting_since
         waited = self.waited + (time.monotonic() - since if since else 0)
-        return waited > self.settings.request_timeout + self.moved / SLOW
+        return waited > min(self.settings.request_timeout + self.moved / SLOW, MAX_WAIT)
 
     def give_way(self) -> None:
         """End the request, since another one needs its place."""

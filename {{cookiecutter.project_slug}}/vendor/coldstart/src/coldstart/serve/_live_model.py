@@ -160,12 +160,15 @@ def smoke_test(predictor: BundlePredictor, row: Row) -> None:
         If the predictions differ from those made when the bundle was written, or those rows cannot
         be read.
     """
-    predictor.score([row])
+    with predictor.time_limit():
+        predictor.score([row])
     if not (predictor.folder / REFERENCE).is_file():
         return
     try:
         rows, expected = zip(*reference_rows(predictor), strict=True)
-        found = predictor.predict(predictor.contract.encode(predictor.columns(rows)))[:, -1]
+        encoded = predictor.contract.encode(predictor.columns(rows))
+        with predictor.time_limit():
+            found = predictor.predict(encoded)[:, -1]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         path = predictor.folder / REFERENCE
         raise UserError(f"{path} does not hold rows of {CONTRACT} ({error!r:.200})") from None

@@ -23,6 +23,7 @@ INLINE_BYTES = 16_384  # a longer body takes long enough to be worth a thread
 GATHERED = 64  # requests that are predicted together; more make none of them cheaper
 TICK = 4  # times the rows that a model predicts inline, of requests that wait, in one tick
 MAX_ERRORS = 100  # reported of one body
+LISTED_ERRORS = 20_000  # of more of them pydantic takes too long to list the first
 JSON = ("application/json", "+json")
 Predictions = tuple[list[dict[str, Any]], str]
 """A prediction for each row, and the version of the model that made them."""
@@ -263,11 +264,20 @@ def error_body(detail: Any) -> bytes:
 
 def validation_detail(error: ValidationError) -> list[dict[str, Any]]:
     """Return the errors of a body without its content, which may be long or secret."""
+    count = error.error_count()
+    if count > LISTED_ERRORS:
+        return [more_errors(f"{count} errors, too many to list; send one of the rows alone")]
     errors = error.errors(include_url=False, include_context=False, include_input=False)
-    return [
+    detail = [
         {"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]}
         for one in errors[:MAX_ERRORS]
     ]
+    return detail + [more_errors(f"and {count - MAX_ERRORS} more errors")] * (count > MAX_ERRORS)
+
+
+def more_errors(why: str) -> dict[str, Any]:
+    """Return what stands for errors that are not listed."""
+    return {"loc": ["body"], "msg": why, "type": "more_errors"}
 
 
 class Model(Protocol):

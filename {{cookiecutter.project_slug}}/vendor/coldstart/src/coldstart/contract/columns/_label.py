@@ -95,6 +95,16 @@ class Boolean(BaseColumn):
         return {str(k).lower() if isinstance(k, bool) else k: v for k, v in labels.items()}
 
     @model_validator(mode="after")
+    def _a_value_is_not_missing_as_well(self) -> Self:
+        values = {"true", "false", *self.true_values, *self.false_values}
+        if both := [word for word in self.missing_values if word in values]:
+            raise ValueError(
+                f"the spelling {both[0]!r} is in missing_values and means true or false as well; "
+                "take it out of one (set true_values and false_values)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _labels_are_of_classes(self) -> Self:
         classes = dict.fromkeys(self.true_values, "true") | dict.fromkeys(
             self.false_values, "false"

@@ -26,6 +26,8 @@ from coldstart.errors import UserError
 
 DETAIL = 200_000  # rows that are looked at in detail
 SPELLINGS = 60  # of unreadable values, in all rows
+SLICE = 500_000  # rows that are checked at a time
+ROW = "__row__"  # name of a column that exists while rows are sampled
 
 
 def profile_table(
@@ -77,7 +79,7 @@ def profile_table(
             f"{len(table):,} of {rows:,} rows, sampled at random, were profiled in detail; "
             "all rows were checked against the draft"
         )
-        check_all(raw.frame, profiles)
+        check_all(raw, profiles)
     found.missing_target = count_missing(raw.frame, target_profile) if rows > len(table) else (
         target_profile.values.null_count()
     )  # fmt: skip
@@ -105,27 +107,32 @@ def sample_rows(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
     if rows <= DETAIL:
         return frame.collect(engine="streaming")
     every = rows / DETAIL
-    chosen = pl.int_range(pl.len()).hash(seed=1) % 1_000_000 < int(1_000_000 / every)
-    return frame.filter(chosen).collect(engine="streaming")
+    chosen = pl.col(ROW).cast(pl.Int64).hash(seed=1) % 1_000_000 < int(1_000_000 / every)
+    numbered = frame.with_row_index(ROW)  # pl.int_range would hold all rows' numbers in memory
+    return numbered.filter(chosen).drop(ROW).collect(engine="streaming")
 
 
-def check_all(frame: pl.LazyFrame, profiles: Mapping[str, ColumnProfile]) -> None:
+def check_all(raw: RawTable, profiles: Mapping[str, ColumnProfile]) -> None:
     """Find spellings in all rows that the draft cannot read, and count them as missing."""
-    schema = frame.collect_schema()
-    unread = []
+    schema = raw.frame.collect_schema()
+    unread: dict[str, pl.Expr] = {}
     for name, one in profiles.items():
         if one.type in ("category", "text") or one.role == "ignore":
             continue
         column = parse_column(one.settings)
         known = column.known(pl.col(name), schema[name])
         wrong = known.is_not_null() & column.typed(known, schema[name]).is_null()
-        spelled = known.filter(wrong).cast(pl.String).unique().head(SPELLINGS + 1)
-        unread.append(spelled.implode().alias(name))
-    if not unread:
-        return
-    table = frame.select(unread).collect(engine="streaming")
-    for name in table.columns:
-        spelled = table[name][0].to_list()
+        values = known.filter(wrong).cast(pl.String).unique(maintain_order=True)
+        unread[name] = values.head(SPELLINGS + 1).implode().alias(name)
+    spellings: dict[str, dict[str, None]] = {name: {} for name in unread}
+    # A slice at a time, since polars holds all values of a column to find the distinct ones.
+    for rows in raw.slices(SLICE) if unread else ():
+        for name, (some,) in rows.select(unread.values()).to_dict(as_series=False).items():
+            spellings[name] |= dict.fromkeys(some)
+            if len(spellings[name]) > SPELLINGS:
+                del unread[name]
+    for name, found in spellings.items():
+        spelled = list(found)
         if len(spelled) > SPELLINGS:
             kind = profiles[name].type
             profiles[name].settings = {"type": "category"}

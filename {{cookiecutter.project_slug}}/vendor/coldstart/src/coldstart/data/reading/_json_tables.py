@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coldstart.config._sections import Dialect
-from coldstart.data.reading._layout import unique_names
+from coldstart.data.reading._layout import check_width, unique_names
 from coldstart.data.reading._quarantine import quarantine
 from coldstart.data.reading._raw import Part, RawTable
 from coldstart.data.reading._unpacking import cached
@@ -65,6 +65,7 @@ def scan_json(file: Path, name: str, dialect: Dialect) -> RawTable:
                 types[key] = kind
             elif known is not kind:
                 types[key] = float if {known, kind} == {int, float} else str
+        check_width(len(types))
     findings = []
     if broken:
         fix = "fix or remove it"

@@ -12,6 +12,7 @@ from coldstart.errors import UserError
 
 Row = Sequence[str]
 
+MAX_COLUMNS = 10_000  # which take 40 s and 2 GB to profile
 LONGEST = 200  # letters of a name; YAML takes at most 1024 for a key
 RESERVED = re.compile(r"__part_\d+__")  # columns that preparation adds
 NUMBER = re.compile(
@@ -156,23 +157,48 @@ def fit_names(names: list[str], rows: Sequence[Row], width: int, notes: list[str
     return names
 
 
+def check_width(columns: int) -> None:
+    """Refuse a table with more columns than can be profiled, trained on or predicted.
+
+    Raises
+    ------
+    UserError
+        If there are too many.
+    """
+    if columns > MAX_COLUMNS:
+        raise UserError(
+            f"{columns:,} columns are too many, at most {MAX_COLUMNS:,} can be read: leave out "
+            "those that are not needed, or reshape the table to fewer columns and more rows"
+        )
+
+
 def unique_names(names: Sequence[str], notes: list[str]) -> list[str]:
-    """Make names unique, printable, not empty and not too long, and note the changed ones."""
-    found: list[str] = []
+    """Make names unique, printable, not empty and not too long, and note the changed ones.
+
+    Raises
+    ------
+    UserError
+        If there are too many.
+    """
+    check_width(len(names))
+    found: dict[str, None] = {}
+    later, tried = Counter(names), Counter[str]()
     for number, name in enumerate(names, 1):
+        later[name] -= 1
         wanted = re.sub(r"\s*[\r\n]\s*", " ", name.replace("\ufeff", "").strip())
         wanted = UNPRINTABLE.sub("", wanted)[:LONGEST].strip()
         wanted = wanted or f"column {number}"
         wanted += "_" * (RESERVED.fullmatch(wanted) is not None)
-        result, times = wanted, 1
-        while result in found or (result != name and result in names[number:]):
+        result, times = wanted, max(tried[wanted], 1)
+        while result in found or (result != name and later[result]):
             times += 1
             result = f"{wanted} ({times})"
+        tried[wanted] = times
         if result != name.strip():
             was = repr(name[:LONGEST]) if name.strip() else "without a name"
             notes.append(f"column {number}, {was}, is called {result!r}")
-        found.append(result)
-    return found
+        found[result] = None
+    return list(found)
 
 
 def find_footer(rows: Sequence[tuple[int, int, Row]], lines: int, width: int) -> int:

@@ -12,7 +12,7 @@ import polars as pl
 
 from coldstart.config._sections import Dialect
 from coldstart.data.reading._dialect import DetectedDialect, detect, guess_legacy_encoding
-from coldstart.data.reading._layout import unique_names
+from coldstart.data.reading._layout import check_width, unique_names
 from coldstart.data.reading._quarantine import format_lines, quarantine
 from coldstart.data.reading._raw import Part, RawTable
 from coldstart.data.reading._transcoding import LineIndex, is_plain, output_delimiter, transcode
@@ -51,6 +51,7 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
         opened.seek(-rest, 2)
         tail = opened.read() if rest else b""
     found = detect(head, tail, dialect)
+    check_width(found.width)
     try:
         target, lines = regular_copy(file, found)
     except UnicodeDecodeError:  # the sample was UTF-8, but the rest was not

@@ -15,6 +15,7 @@ from polars import selectors as cs
 from coldstart.config._sections import Dialect
 from coldstart.data.reading._layout import (
     Row,
+    check_width,
     count_filled,
     find_footer,
     find_table,
@@ -33,9 +34,10 @@ def scan_parquet(file: Path | str, name: str) -> RawTable:
     Raises
     ------
     UserError
-        If there are no rows.
+        If there are no rows, or too many columns.
     """
     frame = pl.scan_parquet(file, glob=False)
+    check_width(len(frame.collect_schema()))
     rows = frame.select(pl.len()).collect().item()
     if not rows:
         raise UserError("there are no rows")

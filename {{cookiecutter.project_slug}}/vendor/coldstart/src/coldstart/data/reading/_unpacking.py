@@ -10,7 +10,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -42,6 +42,7 @@ UNSUPPORTED = {
     b"7z\xbc\xaf": "a 7z archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
 }
+MAX_TABLES = 2_000  # in an archive; each is a file in the cache
 UNPACKED, RATIO = 2**30, 200  # bytes; a larger file that packs better than this is refused
 Kind = Literal["text", "json", "parquet", "excel"]
 
@@ -68,13 +69,29 @@ def detect_kind(file: Path) -> Kind:
     if file.suffix.lower() in (".parquet", ".pq"):
         raise UserError("it cannot be read: this is not a Parquet file")
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return "excel"  # only a workbook remains when archives are unpacked
+        if is_other_archive(file):  # a workbook is one, too
+            raise UserError("this is an archive within an archive: unpack the outer one")
+        return "excel"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if re.match(rb"<(!doctype|html|head|body|\?xml|table)", text, re.IGNORECASE):
         raise UserError("this is a web page or XML, not a table: was a login needed?")
     if re.match(rb'\{\s*("|\})|\[\s*([{\]"\[]|-?\d)', text):
         return "json"
     return "text"
+
+
+def is_workbook(names: Iterable[str]) -> bool:
+    """Return whether a zip archive of these files is a workbook."""
+    return not {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}.isdisjoint(names)
+
+
+def is_other_archive(file: Path) -> bool:
+    """Return whether a file is a zip archive, but not a workbook."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return not is_workbook(archive.namelist())
+    except BROKEN:
+        return False  # an old workbook, or a broken one
 
 
 def unpack(file: Path) -> list[tuple[str, Path]]:
@@ -103,7 +120,7 @@ def zip_members(file: Path) -> list[tuple[str, Path]]:
     """Return the name and path of each table in a zip archive, or of a workbook itself."""
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
-        if "xl/workbook.xml" in names or "xl/workbook.bin" in names or "content.xml" in names:
+        if is_workbook(names):
             return [(str(file), file)]
         if "word/document.xml" in names:
             raise UserError(f"{file}: this is a Word document: save its table as CSV")
@@ -116,6 +133,11 @@ def zip_members(file: Path) -> list[tuple[str, Path]]:
         ]
         if not tables:
             raise UserError(f"{file}: there is no table in this archive")
+        if len(tables) > MAX_TABLES:
+            raise UserError(
+                f"{file}: {len(tables):,} tables are in this archive, at most {MAX_TABLES:,} can "
+                "be read: unpack it, and name the folder"
+            )
         if any(info.flag_bits & 1 for info in tables):
             raise UserError(f"{file}: the archive is protected by a password: unpack it")
         found = []
