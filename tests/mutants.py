@@ -45,6 +45,7 @@ TESTS = (
     "test_part_shift.py",
     "test_baselines.py",
     "test_intervals.py",
+    "test_gate.py",
     "test_limits.py",
     "cloud/test_snapshots.py",
     "cloud/aws/test_sweep.py",

@@ -166,6 +166,27 @@ def test_the_threshold_is_the_probability_from_which_f1_is_highest() -> None:
     assert chosen == {"threshold": 0.8}
 
 
+@pytest.mark.parametrize(
+    ("rows", "shares", "weights"),
+    [
+        # Weights of 1 are right on all rows, others on fewer.
+        ((16, 4, 1), [(0.6, 0.35, 0.05), (0.3, 0.6, 0.1), (0.2, 0.2, 0.6)], [1, 1, 1]),
+        # So are the inverse roots of the shares of the classes.
+        ((16, 4, 1), [(0.79, 0.15, 0.06), (0.5, 0.45, 0.05), (0.5, 0.2, 0.3)], [1, 2, 4]),
+        # So are the inverse shares.
+        ((16, 4, 1), [(0.9, 0.05, 0.05), (0.7, 0.25, 0.05), (0.7, 0.1, 0.2)], [1, 4, 16]),
+        # A class that no row has counts as half a row.
+        ((16, 4, 0), [(0.8, 0.17, 0.03), (0.5, 0.45, 0.05), (0, 0, 1)], [1, 2, 32**0.5]),
+    ],
+)
+def test_the_weights_of_three_classes_are_those_with_the_highest_f1(
+    rows: tuple[int, ...], shares: list[tuple[float, ...]], weights: list[float]
+) -> None:
+    target = np.repeat(np.arange(3), rows)
+    found = tune_threshold(target, np.array(shares)[target])
+    assert found == {"weights": pytest.approx(weights)}
+
+
 def test_the_threshold_is_chosen_on_validation_rows_that_the_split_does_not_test() -> None:
     """In both splits the validation rows want another threshold than the test rows."""
     rows, half = np.arange(400), np.arange(400) % 2 == 0
@@ -265,6 +286,18 @@ def test_the_threshold_is_the_one_with_the_highest_f1(seed: int) -> None:
 def test_the_threshold_may_be_the_largest_probability_and_is_a_half_without_a_choice() -> None:
     assert best_threshold(np.array([0, 0, 0, 1]), np.array([0.1, 0.5, 0.5, 0.9])) == 0.9
     assert best_threshold(np.array([1, 1]), np.array([0.1, 0.9])) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("descending", "rows"),
+    [
+        ([1, 1, 0, 1, 0, 0, 1], 4),  # F1 of 3/4, and with all rows of 8/11
+        ([0, 0, 0, 1, *[0] * 33, 1, 1, 1], 4),  # of 1/4, and with all rows of 2/11
+    ],
+)
+def test_the_threshold_weighs_precision_as_recall(descending: list[int], rows: int) -> None:
+    positive = np.linspace(0.9, 0.1, len(descending))
+    assert best_threshold(np.array(descending), positive) == positive[rows - 1]
 
 
 def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
