@@ -48,7 +48,7 @@ TESTS = (
     "test_gate.py",
     "test_limits.py",
     "cloud/test_snapshots.py",
-    "cloud/aws/test_sweep.py",
+    "cloud/aws/test_sweep.py::test_overdue_counts_from_the_deadline_or_a_day",
 )
 """Tests of those functions that run in seconds."""
 SLOW = (

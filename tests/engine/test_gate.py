@@ -232,9 +232,7 @@ def test_models_of_three_classes_are_compared_by_the_labels_that_they_give(tmp_p
     )
     kinds = ["b" if row % 3 else "a" if row % 2 else "c" for row in range(ROWS)]
     table = pl.DataFrame({"weight": WEIGHT, "kind": kinds})
-    dataset = Dataset(
-        contract, table, [Split(EVEN, NONE, ODD, NONE)], ["a", "b", "c"], "digest"
-    )
+    dataset = Dataset(contract, table, [Split(EVEN, NONE, ODD, NONE)], ["a", "b", "c"], "digest")
     plain = of_three_classes(tmp_path / "plain", [1.0, 1.0, 1.0])
     weighted = of_three_classes(tmp_path / "weighted", [1.0, 2.0, 1.0])
     passes, why = compare(weighted, plain, dataset, 0.02)

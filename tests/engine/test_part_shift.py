@@ -129,9 +129,7 @@ def test_two_units_are_needed_to_tell_a_difference_and_without_variance_each_is_
     assert chance(flat, 2 * flat, [None, None]) == 0
 
 
-def parts_of(
-    first: list[Any], second: list[Any], kind: str = "category", each: int = 1
-) -> Dataset:
+def parts_of(first: list[Any], second: list[Any], kind: str = "category", each: int = 1) -> Dataset:
     """Return a table with these targets of the validation and test rows, so many of each group."""
     columns = {
         "first": {"type": "category", "role": "group", "nullable": False},

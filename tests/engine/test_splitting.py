@@ -248,6 +248,19 @@ def test_few_rows_of_the_rarer_class_are_split_several_times() -> None:
     assert len(splits(table(3000), PLAIN, SplitSettings(), seed=0)) == 1
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows", "below", "found"),
+    [(300, 60, 1000, 15), (301, 60, 1000, 5), (1, 60, 61, 15), (1, 60, 60, 5)],
+)
+def test_few_rows_are_split_three_times_over_if_rows_and_columns_are_few(
+    columns: int, rows: int, below: int, found: int
+) -> None:
+    features = {f"x{number}": {"type": "number"} for number in range(columns - 1)}
+    rare = table(rows).with_columns(y=pl.int_range(rows) % 6 == 0)
+    choice = SplitSettings(cross_validate_below=below)
+    assert len(splits(rare, contract(**features), choice, seed=0)) == found
+
+
 def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
     rows = table(60, day=days(*(i * 37 % 60 for i in range(60))))
     parts = splits(rows, TIMED, SplitSettings(), seed=0)
@@ -308,7 +321,7 @@ def test_a_date_is_refused_without_a_time_and_keeps_few_rows_in_one_split(
     name: str, day: int
 ) -> None:
     choice = SplitSettings.model_validate({name: FIRST + dt.timedelta(days=day)})
-    with pytest.raises(UserError, match="no column in schema.yaml has the role time"):
+    with pytest.raises(UserError, match=r"no column in schema\.yaml has the role time"):
         splits(table(60), PLAIN, choice, seed=0)
     assert len(splits(table(60, day=days(*range(60))), TIMED, choice, seed=0)) == 1
 
@@ -342,8 +355,13 @@ def test_a_target_that_teaches_nothing_is_refused(positives: int, complaint: str
 
 
 def test_too_few_groups_are_refused_clearly() -> None:
-    with pytest.raises(UserError, match="owner"):
-        split(table(30, owner=["only one"] * 30), GROUPED, SplitSettings(), seed=0)
+    with pytest.raises(UserError, match="owner has 2 groups: too few"):
+        split(table(30, owner=["one", "two"] * 15), GROUPED, SplitSettings(), seed=0)
+    part = split(table(30, owner=["a", "b", "c"] * 10), GROUPED, SplitSettings(), seed=0)
+    assert set(part) == set(PARTS[:3])
+    copies = table(30).with_columns(pl.lit(1).alias(ROW_HASH))
+    with pytest.raises(UserError, match="1 different rows: too few"):
+        split(copies, PLAIN, SplitSettings(), seed=0)
 
 
 def test_rows_without_a_group_are_refused_clearly() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import bird_strikes.models as models
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -20,7 +21,8 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
-from coldstart.data._dataset import load
+from coldstart.contract import Contract
+from coldstart.data._dataset import Dataset, load
 from coldstart.data._splitting import Split
 from coldstart.train import Context, SearchRange, predict_test_rows, predict_validation_rows
 from coldstart.train._evaluation import best_threshold, held_out_once, tune_threshold
@@ -317,3 +319,42 @@ def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
     tested = predict_test_rows(dataset, lambda _: lambda rows: prediction[rows], validated)
     # The best threshold of the upper half is 0.2, and that of the lower half 0.9.
     assert tested.labels.tolist() == [[0, 1, 1, 1, 0, 0, 0, 0]]
+
+
+def test_each_row_is_predicted_once_a_repeat_by_a_model_of_all_rows_that_its_split_does_not_test() -> (
+    None
+):
+    columns = {
+        "farm": {"type": "category", "role": "group", "nullable": False},
+        "number": {"type": "number"},
+        "size": {"type": "number", "role": "target", "nullable": False},
+    }
+    contract = Contract.model_validate({"columns": columns})
+    rows, none = np.arange(60), np.array([], int)
+    size = rows % 7 + 0.5
+    farm = [f"f{row // 10}" for row in rows]
+    table = pl.DataFrame({"farm": farm, "number": rows.astype(float), "size": size})
+    parts = [rows[:30], rows[30:], rows[:30][::-1], rows[30:59]]  # row 59 only once
+    splits = []
+    for test in parts:
+        others = np.setdiff1d(rows, test)
+        splits.append(Split(others[:20], others[20:], test, none))
+    dataset = Dataset(contract, table, splits, [], "")
+    fitted: list[list[int]] = []
+
+    def fit(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        fitted.append(sorted(some))
+        number = len(fitted)
+        return lambda others: (1000 * number + others)[:, None]
+
+    validated = held_out_once(rows, size, size[:, None])
+    tested = predict_test_rows(dataset, fit, validated)
+    assert fitted == [np.setdiff1d(rows, test).tolist() for test in parts]
+    assert tested.rows.tolist() == list(range(59))
+    assert tested.target.tolist() == size[:59].tolist()
+    assert tested.labels.shape == (2, 59)
+    assert tested.groups is not None
+    assert tested.groups.tolist() == [1 + row // 10 for row in range(59)]
+    expected = [[1000 + 1000 * (row >= 30) + extra + row for row in range(59)]
+                for extra in (0, 2000)]  # fmt: skip
+    assert tested.prediction[:, :, 0].tolist() == expected
