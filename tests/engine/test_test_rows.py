@@ -321,9 +321,7 @@ def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
     assert tested.labels.tolist() == [[0, 1, 1, 1, 0, 0, 0, 0]]
 
 
-def test_each_row_is_predicted_once_a_repeat_by_a_model_of_all_rows_that_its_split_does_not_test() -> (
-    None
-):
+def test_a_row_is_predicted_once_a_repeat_by_a_model_of_all_rows_that_are_not_tested() -> None:
     columns = {
         "farm": {"type": "category", "role": "group", "nullable": False},
         "number": {"type": "number"},
