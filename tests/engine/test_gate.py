@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,7 +187,7 @@ def test_models_of_different_few_rows_are_compared_by_their_scores_and_the_margi
     assert decided is passes
     assert why.startswith("r2 " if passes else "it is worse: r2 ")
     assert f"r2 {found:.4f} on its own data; the champion's was 1.0000 on other data" in why
-    assert "0.25 less is accepted" in why
+    assert why.endswith("0.25 less is accepted: margin in config.yaml)")
 
 
 def of_three_classes(folder: Path, weights: list[float]) -> BundlePredictor:
@@ -240,15 +239,24 @@ def test_models_of_three_classes_are_compared_by_the_labels_that_they_give(tmp_p
     assert why.startswith("f1_macro +")
 
 
+DUMMY = "on the test rows it is not significantly better than the dummy baseline"
+
+
 @pytest.mark.parametrize(
     ("change", "against"),
     [
         ({}, []),
-        ({"git_dirty": True}, ["trained with changes that are not committed"]),
-        ({"data": "other"}, ["on other data than"]),
-        ({"interval": (0.5, 0.9)}, ["not significantly better than the dummy baseline"]),
-        ({"baseline": {}}, ["not significantly better than the dummy baseline"]),
-        ({"interval": "wide"}, ["interval.* is missing or invalid"]),
+        (
+            {"git_dirty": True},
+            ["it was trained with changes that are not committed (git commit, then make train)"],
+        ),
+        ({"data": "other"}, ["it was trained on other data than is prepared now (make train)"]),
+        ({"interval": (0.5, 0.9)}, [DUMMY]),
+        ({"baseline": {}}, [DUMMY]),
+        (
+            {"interval": "wide"},
+            ["its bundle.json was not written by make train: interval is missing or invalid"],
+        ),
     ],
 )
 def test_reasons_against_a_challenger_that_no_champion_is_needed_for(
@@ -266,7 +274,4 @@ def test_reasons_against_a_challenger_that_no_champion_is_needed_for(
     for name, value in change.items():
         (provenance if name in provenance else metrics)[name] = value
     new.manifest.provenance, new.manifest.metrics = provenance, metrics
-    found = promotion_blockers(new, prepared())
-    assert len(found) == len(against)
-    for line, expected in zip(found, against, strict=True):
-        assert re.search(expected, line)
+    assert promotion_blockers(new, prepared()) == against
