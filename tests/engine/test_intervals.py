@@ -218,6 +218,7 @@ def test_a_row_without_a_group_is_one_of_its_own() -> None:
     assert len(set(numbers)) == 4
     assert len(set(group_numbers(pl.Series([None, "a", "b", "c", "d", None])))) == 6
     assert len(set(group_numbers(pl.Series([None, None, None], dtype=pl.String)))) == 3
+    assert len(set(group_numbers(pl.Series(["a", "b", None])))) == 3
 
 
 @pytest.mark.parametrize(
