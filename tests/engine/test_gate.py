@@ -190,7 +190,7 @@ def test_models_of_different_few_rows_are_compared_by_their_scores_and_the_margi
     assert why.endswith("0.25 less is accepted: margin in config.yaml)")
 
 
-def of_three_classes(folder: Path, weights: list[float]) -> BundlePredictor:
+def of_three_classes(folder: Path, weights: list[float], classes: str = "abc") -> BundlePredictor:
     """Return a bundle that gives the classes the shares 0.4, 0.3 and 0.3 whatever the weight."""
     folder.mkdir()
     columns = {
@@ -215,7 +215,7 @@ def of_three_classes(folder: Path, weights: list[float]) -> BundlePredictor:
     )
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), folder / MODEL)
-    manifest = Manifest(family="any", target="kind", classes=["a", "b", "c"], weights=weights)
+    manifest = Manifest(family="any", target="kind", classes=[*classes], weights=weights)
     write_checksums(folder, manifest)
     return BundlePredictor(folder)
 
@@ -232,11 +232,14 @@ def test_models_of_three_classes_are_compared_by_the_labels_that_they_give(tmp_p
     kinds = ["b" if row % 3 else "a" if row % 2 else "c" for row in range(ROWS)]
     table = pl.DataFrame({"weight": WEIGHT, "kind": kinds})
     dataset = Dataset(contract, table, [Split(EVEN, NONE, ODD, NONE)], ["a", "b", "c"], "digest")
-    plain = of_three_classes(tmp_path / "plain", [1.0, 1.0, 1.0])
-    weighted = of_three_classes(tmp_path / "weighted", [1.0, 2.0, 1.0])
-    passes, why = compare(weighted, plain, dataset, 0.02)
-    assert passes, why
-    assert why.startswith("f1_macro +")
+    even = [1.0, 1.0, 1.0]
+    plain = of_three_classes(tmp_path / "plain", even)  # says a, which a third of the rows are
+    weighted = of_three_classes(tmp_path / "weighted", [1.0, 2.0, 1.0])  # says b, as two thirds
+    other = of_three_classes(tmp_path / "other", even, "cab")  # says c, and no tested row is
+    for new, old in ((weighted, plain), (plain, other)):
+        passes, why = compare(new, old, dataset, 0.02)
+        assert passes, why
+        assert why.startswith("f1_macro +")
 
 
 DUMMY = "on the test rows it is not significantly better than the dummy baseline"
