@@ -84,24 +84,27 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.functions) - {name for names in CODE.values() for name in names}:
         parser.error(f"{', '.join(sorted(unknown))}: not among the functions of {__file__}")
+    code = {
+        module: [name for name in names if name in options.functions or not options.functions]
+        for module, names in CODE.items()
+    }
     shutil.rmtree(FOLDER, ignore_errors=True)
-    copy()
+    copy([module for module, names in code.items() if names])
     chosen = [
         f"coldstart.{module.removesuffix('.py').replace('/', '.')}.x*{name}__mutmut_*"
-        for module, names in CODE.items()
+        for module, names in code.items()
         for name in names
-        if name in options.functions or not options.functions
     ]
     mutmut = Path(sys.executable).with_name("mutmut")
     command: list[str | Path] = [mutmut, "run", "--max-children", options.jobs, *chosen]
-    code = subprocess.run(command, cwd=FOLDER).returncode
+    returned = subprocess.run(command, cwd=FOLDER).returncode
     listed: list[str | Path] = [mutmut, "results", "--all", "true"]
     found = subprocess.run(listed, cwd=FOLDER, capture_output=True, text=True, check=True).stdout
     print(table(found))
-    return code
+    return returned
 
 
-def copy() -> None:
+def copy(modules: list[str]) -> None:
     """Copy the files that git keeps, with the engine's source where mutmut looks for it."""
     for path in kept():
         target = FOLDER / path.relative_to(ROOT)
@@ -111,7 +114,7 @@ def copy() -> None:
     left_out = [f"--deselect=tests/engine/{test}" for test in SLOW]
     settings = {
         "source_paths": ["src"],
-        "only_mutate": [f"src/coldstart/{module}" for module in CODE],
+        "only_mutate": [f"src/coldstart/{module}" for module in modules],
         "also_copy": [ENGINE.partition("/")[0]],
         "do_not_mutate_patterns": MESSAGES,
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-m", "not weekly", *left_out],
