@@ -55,8 +55,8 @@ newest: .venv/ready ## lint and test a generated project with the newest version
 			$(MAKE) -C .newest/bird-strikes PYTHON=$$python lint test; \
 		else echo "newest: Python $$version is not installed, and was not tried"; fi; done
 
-mutants: .venv/ready ## change promised code, and count what no test notices; FUNCTIONS="take holder"
-	@.venv/bin/python tests/mutants.py $(FUNCTIONS)
+mutants: .venv/ready ## change promised code, and count what no test notices; FUNCTIONS="take holder", JOBS=1
+	@.venv/bin/python tests/mutants.py $(if $(JOBS),--jobs $(JOBS)) $(FUNCTIONS)
 
 bench: .venv/ready ## measure serving, training and large tables beside other tools
 	@.venv/bin/python tests/bench/bench.py $(BENCH)

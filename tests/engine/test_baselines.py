@@ -69,6 +69,11 @@ def test_the_folds_are_of_rows_that_no_test_row_is_among() -> None:
     assert len(folds) == 5
     assert sorted(held_out) == sorted(set(range(300)) - set(dataset.splits[0].test))
     assert not any(np.isin(fitted, rows).any() for fitted, rows in folds)
+    assert all(len(fitted) + len(rows) == len(held_out) for fitted, rows in folds)
+    yes = [int((dataset.target(rows) == 1).sum()) for _, rows in folds]
+    assert max(yes) - min(yes) <= 1  # stratified
+    again = inner_folds(dataset)
+    assert all((one[1] == other[1]).all() for one, other in zip(folds, again, strict=True))
 
 
 def test_where_rows_are_split_by_group_no_group_is_in_two_folds() -> None:
@@ -95,3 +100,56 @@ def test_where_rows_are_split_by_time_a_fold_is_later_than_what_it_was_fitted_on
     for fitted, held_out in folds:
         assert day[fitted].max() < day[held_out].min()
     assert day[folds[-1][1]].max() < day[dataset.splits[0].test].min()
+
+
+def dated(times: int, settings: SplitSettings = ONCE) -> Dataset:
+    """Return a table of four rows a day, shuffled."""
+    dice = np.random.default_rng(0)
+    number = dice.permutation(4 * times) // 4
+    columns = {
+        "day": {"type": "date", "role": "time", "nullable": False},
+        "y": {"type": "number", "role": "target", "nullable": False},
+    }
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=int(n)) for n in number]
+    x, y = dice.normal(size=(2, 4 * times))
+    return prepared(columns, {"day": days, "x": x, "y": y}, settings)
+
+
+def test_folds_in_time_are_of_equally_many_times_and_hold_all_that_is_not_tested() -> None:
+    dataset = dated(24, SplitSettings(cross_validate_below=0, train=0.6, validation=0.16))
+    day = dataset.table["day"].to_numpy()
+    (one,) = dataset.splits
+    days = np.unique(day[np.concatenate([one.train, one.validation])])
+    assert len(days) == 18
+    folds = inner_folds(dataset)
+    for number, (fitted, held_out) in enumerate(folds):
+        end = 3 + 3 * number
+        assert sorted(day[fitted]) == sorted(np.repeat(days[:end], 4))
+        assert sorted(day[held_out]) == sorted(np.repeat(days[end : end + 3], 4))
+    assert len(folds) == 5
+
+
+@pytest.mark.parametrize(("test", "folds"), [(1, 5), (2, 1)])
+def test_of_five_times_or_fewer_there_are_no_folds_but_the_split(test: int, folds: int) -> None:
+    dataset = dated(7)
+    day = dataset.table["day"].rank("dense").to_numpy()
+    tested = np.flatnonzero(day > 7 - test)
+    train, validation = np.flatnonzero(day <= 3), np.flatnonzero((day > 3) & (day <= 7 - test))
+    single = Split(train, validation, tested, tested[:0])
+    found = inner_folds(Dataset(dataset.contract, dataset.table, [single], [], ""))
+    assert len(found) == folds
+    if folds == 1:
+        assert (found[0][0].tolist(), found[0][1].tolist()) == (train.tolist(), validation.tolist())
+
+
+def test_folds_of_several_splits_are_their_own_parts() -> None:
+    dataset = noise(0)
+    first = dataset.splits[0]
+    other = Split(first.validation, first.train, first.test, first.out_of_time)
+    found = inner_folds(
+        Dataset(dataset.contract, dataset.table, [first, other], dataset.classes, "")
+    )
+    assert [[part.tolist() for part in pair] for pair in found] == [
+        [first.train.tolist(), first.validation.tolist()],
+        [first.validation.tolist(), first.train.tolist()],
+    ]

@@ -16,7 +16,8 @@ from sklearn import metrics
 from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
-from coldstart.train._clusters import clusters, count_clusters
+from coldstart.monitor._live_metrics import WeightedScore
+from coldstart.train._clusters import clusters, count_clusters, time_blocks
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
 from coldstart.train._intervals import degrees_of_freedom, interval, leave_out, weighted_score
 
@@ -87,6 +88,16 @@ def test_the_average_precision_at_another_prevalence_is_that_of_rows_weighted_to
         one.target, one.prediction[0, :, 1], sample_weight=weight
     )
     assert weighted_score(one, np.ones((1, 200)), 0.1)[0] == pytest.approx(expected)
+    grouped = held(one.target, one.prediction[0], np.arange(200) // 8)
+    found = WeightedScore.of(grouped, "ill", 0.1)
+    assert (found.label, found.tested_prevalence) == ("ill", 0.1)
+    assert found.prevalence == one.target.mean()
+    assert found.value == pytest.approx(expected)
+    low, high = found.interval
+    assert (low, high) == interval(grouped, prevalence=0.1)
+    assert low < expected < high
+    plain = interval(grouped), interval(one, prevalence=0.1)
+    assert (low, high) not in plain  # by group, and at that prevalence
 
 
 @pytest.mark.parametrize("repeats", REPEATS)
@@ -199,3 +210,29 @@ def test_units_are_the_groups_or_blocks_of_neighbouring_times() -> None:
     assert set(np.bincount(blocks)) == {10}
     assert count_clusters(dated, np.arange(250)) == "25 blocks of `first`"
     assert clusters(dated, np.array([0, 1])) is None  # one day
+
+
+@pytest.mark.parametrize(
+    ("times", "blocks"),
+    [(2, 2), (5, 5), (6, 5), (7, 5), (8, 5), (12, 5), (27, 9), (28, 7), (125, 25), (1000, 100)],
+)
+def test_a_block_holds_about_the_cube_root_of_the_times_and_there_are_five(
+    times: int, blocks: int
+) -> None:
+    day = pl.Series([dt.date(2024, 1, 1) + dt.timedelta(days=n) for n in range(times)])
+    found = time_blocks(day.sample(fraction=1, shuffle=True, seed=0))
+    assert found is not None
+    assert sorted(set(found)) == list(range(blocks))
+    sizes = np.bincount(found)
+    assert sizes.max() - sizes.min() <= 1
+    assert found[np.argsort(day.sample(fraction=1, shuffle=True, seed=0))].tolist() == sorted(found)
+
+
+def test_a_row_without_a_time_is_in_the_first_block_and_a_single_time_makes_no_blocks() -> None:
+    day = pl.Series([dt.date(2024, 1, 9), None, dt.date(2024, 1, 1)])
+    found = time_blocks(day)
+    assert found is not None
+    assert found.tolist() == [1, 0, 0]
+    assert time_blocks(day[:2]) is None
+    assert time_blocks(day[1:2]) is None
+    assert time_blocks(day[:0]) is None

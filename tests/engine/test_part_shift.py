@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from coldstart.config._sections import SplitSettings
 from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split, split
-from coldstart.train._part_shift import part_shift
+from coldstart.train._part_shift import chance, part_shift
 
 ONCE = SplitSettings(cross_validate_below=0)
 REPEATS = [pytest.param(100), pytest.param(2000, marks=pytest.mark.weekly)]
@@ -101,3 +102,96 @@ def test_a_difference_that_is_small_is_none_in_however_many_rows() -> None:
     dice = np.random.default_rng(0)
     y = dice.normal(size=60_000) + 0.1 * (np.arange(60_000) >= 51_000)
     assert part_shift(table("a number", y, role="time")) == ""
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.3), (0.3, 0.0)])
+def test_the_chance_of_a_difference_is_that_of_welchs_test_by_row_or_by_group(
+    first: float, second: float
+) -> None:
+    dice = np.random.default_rng(0)
+    one, other = first + dice.normal(size=60), second + 2 * dice.normal(size=40)
+    expected = stats.ttest_ind(one, other, equal_var=False).pvalue
+    assert chance(one, other, [None, None]) == pytest.approx(expected)
+    # With as many rows in each group, the test is that of the groups' means.
+    groups = [np.arange(60) // 5, 7 + 3 * (np.arange(40) % 8)]
+    means = [one.reshape(12, 5).mean(axis=1), other.reshape(5, 8).mean(axis=0)]
+    expected = stats.ttest_ind(*means, equal_var=False).pvalue
+    assert chance(one, other, groups) == pytest.approx(expected)
+
+
+def test_two_units_are_needed_to_tell_a_difference_and_without_variance_each_is_one() -> None:
+    one, other = np.arange(4.0), np.arange(4.0) + 100
+    alone, two = np.zeros(4, int), np.arange(4) // 2
+    assert chance(one, other, [alone, None]) == chance(one, other, [None, alone]) == 1
+    assert chance(one, other, [two, two]) < 0.001
+    flat = np.ones(4)
+    assert chance(flat, flat, [None, None]) == 1
+    assert chance(flat, 2 * flat, [None, None]) == 0
+
+
+def parts_of(first: list[Any], second: list[Any], kind: str = "category", each: int = 1) -> Dataset:
+    """Return a table with these targets of the validation and test rows, so many of each group."""
+    columns = {
+        "first": {"type": "category", "role": "group", "nullable": False},
+        "x": {"type": "number"},
+        "y": {"type": kind, "role": "target", "nullable": False},
+    }
+    contract = Contract.model_validate({"columns": columns})
+    y = [*first, *second]
+    group = [f"p{row // each}" for row in range(len(y))]
+    frame = pl.DataFrame({"first": group, "x": np.zeros(len(y)), "y": y})
+    rows, none = np.arange(len(y)), np.array([], int)
+    parts = Split(none, rows[: len(first)], rows[len(first) :], none)
+    return Dataset(contract, frame, [parts], sorted(set(y)) if kind == "category" else [], "")
+
+
+def classes(*counts: int) -> list[str]:
+    return [f"c{number}" for number, count in enumerate(counts) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ((85, 85), (59, 111), "'c1' is 50.0% of the validation rows and 65.3% of the test rows"),
+        ((59, 111), (85, 85), "'c1' is 65.3% of the validation rows and 50.0% of the test rows"),
+        ((500, 500), (360, 640), ""),  # Cohen's h of 0.28, however many rows
+        ((50, 50), (34, 66), ""),  # of 0.33, and a p-value of 0.02
+        # Of three classes, one in three hundred is too likely: 0.005, and 0.001.
+        ((75, 75, 1), (51, 99, 1), ""),
+        ((110, 110, 1), (75, 145, 1), "'c0' is 49.8% of the validation rows and 33.9% of the test"),
+        # The class whose share changed most is told, wherever it stands.
+        ((100, 100, 100), (40, 110, 150), "'c0' is 33.3% of the validation rows and 13.3% of"),
+    ],
+)
+def test_a_class_has_shifted_if_its_share_changed_much_and_hardly_by_chance(
+    first: tuple[int, ...], second: tuple[int, ...], told: str
+) -> None:
+    found = part_shift(parts_of(classes(*first), classes(*second)))
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
+def test_of_a_class_that_one_group_alone_has_another_that_shifted_is_told() -> None:
+    first = (["c1"] * 5 + ["c2"] * 5) * 20
+    second = ["c0"] * 10 + (["c1"] * 3 + ["c2"] * 7) * 19  # of c0 Cohen's h is the largest
+    found = part_shift(parts_of(first, second, each=10))
+    assert found == "'c1' is 50.0% of the validation rows and 28.5% of the test rows"
+
+
+@pytest.mark.parametrize(
+    ("rows", "moved", "shifted"), [(400, 0.3, False), (400, 0.7, True), (40, 0.5, False)]
+)
+def test_a_number_has_shifted_if_its_ranks_differ_much_and_hardly_by_chance(
+    rows: int, moved: float, shifted: bool
+) -> None:
+    spread = stats.norm.ppf((np.arange(rows) + 0.5) / rows)
+    for sign in (1, -1):  # of other sizes, too, since the ranks are of both parts together
+        dataset = parts_of([*spread], [*(spread[::2] + sign * moved)], "number")
+        assert bool(part_shift(dataset)) is shifted
+
+
+def test_several_splits_are_not_compared() -> None:
+    dataset = parts_of(classes(85, 85), classes(59, 111))
+    several = [*dataset.splits, *dataset.splits]
+    assert part_shift(dataset)
+    assert part_shift(Dataset(dataset.contract, dataset.table, several, dataset.classes, "")) == ""

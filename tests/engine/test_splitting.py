@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from coldstart.config._sections import SplitSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._rows import ROW_HASH
-from coldstart.data._splitting import PARTS, group_numbers, rolling
+from coldstart.data._splitting import PARTS, group_numbers, rolling, split_units
 from coldstart.data._splitting import split as splits
 from coldstart.errors import UserError
 
@@ -235,10 +235,30 @@ def test_few_rows_are_each_tested_once_a_repetition() -> None:
         assert [(part == number).sum() for number in range(4)] == pytest.approx([36, 12, 12, 0])
 
 
+def test_few_rows_keep_the_shares_of_the_classes_in_each_part() -> None:
+    rows = table(60).with_columns(y=pl.int_range(60) % 6 == 0)
+    for part in splits(rows, PLAIN, SplitSettings(), seed=0):
+        positive = [int(rows["y"].filter(part == number).sum()) for number in range(3)]
+        assert positive == [6, 2, 2]
+
+
 def test_few_rows_of_the_rarer_class_are_split_several_times() -> None:
     rows = table(3000).with_columns(y=pl.int_range(3000) % 30 == 0)
     assert len(splits(rows, PLAIN, SplitSettings(), seed=0)) == 5
     assert len(splits(table(3000), PLAIN, SplitSettings(), seed=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "below", "found"),
+    [(300, 60, 1000, 15), (301, 60, 1000, 5), (1, 60, 61, 15), (1, 60, 60, 5)],
+)
+def test_few_rows_are_split_three_times_over_if_rows_and_columns_are_few(
+    columns: int, rows: int, below: int, found: int
+) -> None:
+    features = {f"x{number}": {"type": "number"} for number in range(columns - 1)}
+    rare = table(rows).with_columns(y=pl.int_range(rows) % 6 == 0)
+    choice = SplitSettings(cross_validate_below=below)
+    assert len(splits(rare, contract(**features), choice, seed=0)) == found
 
 
 def test_few_rows_in_time_are_split_several_times_without_look_ahead() -> None:
@@ -267,7 +287,47 @@ def test_copies_stay_together_where_coincidence_does_not_explain_them() -> None:
     assert sides["part"].max() == 1
 
 
+@pytest.mark.parametrize(
+    ("hashes", "coincidence", "together"),
+    [
+        # In 10 pairs each row of one equals another: 20, where chance allows 20, or 16.
+        ([*range(10), *range(190)], 5e-6, False),
+        ([*range(10), *range(190)], 4e-6, True),
+        # 50, as many as chance allows, and one pair more.
+        ([0] * 6 + [1] * 5 + [*range(2, 7)], 2**-9, False),
+        ([0] * 6 + [1] * 5 + [2] * 2 + [*range(3, 6)], 2**-9, True),
+    ],
+)
+def test_rows_are_copies_if_a_hundred_times_as_many_are_equal_as_by_chance(
+    hashes: list[int], coincidence: float, together: bool
+) -> None:
+    rows = table(len(hashes)).with_columns(pl.Series(ROW_HASH, hashes))
+    units = split_units(rows, PLAIN, coincidence)
+    assert len(set(units)) == (len(set(hashes)) if together else len(hashes))
+
+
+def test_the_rows_of_a_number_that_rises_are_tested() -> None:
+    rising = {"type": "number", "role": "target"}
+    agreed = contract(y=rising, day={"type": "date", "role": "time", "nullable": False})
+    rows = table(100, day=days(*range(100))).with_columns(y=pl.int_range(100).cast(float))
+    part = split(rows, agreed, SplitSettings(), seed=0)
+    assert [(part == name).sum() for name in PARTS] == [70, 15, 15, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "day"), [("train_until", 30), ("validate_until", 50), ("test_until", 55)]
+)
+def test_a_date_is_refused_without_a_time_and_keeps_few_rows_in_one_split(
+    name: str, day: int
+) -> None:
+    choice = SplitSettings.model_validate({name: FIRST + dt.timedelta(days=day)})
+    with pytest.raises(UserError, match=r"no column in schema\.yaml has the role time"):
+        splits(table(60), PLAIN, choice, seed=0)
+    assert len(splits(table(60, day=days(*range(60))), TIMED, choice, seed=0)) == 1
+
+
 def test_less_than_ten_rows_are_refused() -> None:
+    assert splits(table(10), PLAIN, SplitSettings(), seed=0)
     with pytest.raises(UserError, match="9 rows with y are too few"):
         splits(table(9), PLAIN, SplitSettings(), seed=0)
 
@@ -295,8 +355,13 @@ def test_a_target_that_teaches_nothing_is_refused(positives: int, complaint: str
 
 
 def test_too_few_groups_are_refused_clearly() -> None:
-    with pytest.raises(UserError, match="owner"):
-        split(table(30, owner=["only one"] * 30), GROUPED, SplitSettings(), seed=0)
+    with pytest.raises(UserError, match="owner has 2 groups: too few"):
+        split(table(30, owner=["one", "two"] * 15), GROUPED, SplitSettings(), seed=0)
+    part = split(table(30, owner=["a", "b", "c"] * 10), GROUPED, SplitSettings(), seed=0)
+    assert set(part) == set(PARTS[:3])
+    copies = table(30).with_columns(pl.lit(1).alias(ROW_HASH))
+    with pytest.raises(UserError, match="1 different rows: too few"):
+        split(copies, PLAIN, SplitSettings(), seed=0)
 
 
 def test_rows_without_a_group_are_refused_clearly() -> None:
@@ -310,6 +375,7 @@ def test_rows_without_a_group_are_refused_clearly() -> None:
     [
         (48, [24, 28, 32, 36, 40], 4),
         (60, [30, 35, 40, 45, 50], 5),
+        (50, [26, 30, 34, 38, 42], 4),
         (7, [1, 2, 3, 4, 5], 1),
         (6, [1, 2, 3, 4], 1),
         (3, [1], 1),
@@ -335,3 +401,7 @@ def test_a_row_without_a_group_is_a_group_of_its_own() -> None:
     numbers = group_numbers(pl.Series(["b", None, "a", "b", None]))
     assert numbers[0] == numbers[3]
     assert len(set(numbers.tolist())) == 4
+    for groups in ([None, "a", "b", "c", "d", None], [None, None, None], ["a", "b", None]):
+        values = pl.Series(groups, dtype=pl.String)
+        distinct = values.drop_nulls().n_unique() + values.null_count()
+        assert len(set(group_numbers(values).tolist())) == distinct

@@ -13,6 +13,7 @@ from typing import Any
 
 import bird_strikes.models as models
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -20,7 +21,8 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
-from coldstart.data._dataset import load
+from coldstart.contract import Contract
+from coldstart.data._dataset import Dataset, load
 from coldstart.data._splitting import Split
 from coldstart.train import Context, SearchRange, predict_test_rows, predict_validation_rows
 from coldstart.train._evaluation import best_threshold, held_out_once, tune_threshold
@@ -166,6 +168,27 @@ def test_the_threshold_is_the_probability_from_which_f1_is_highest() -> None:
     assert chosen == {"threshold": 0.8}
 
 
+@pytest.mark.parametrize(
+    ("rows", "shares", "weights"),
+    [
+        # Weights of 1 are right on all rows, others on fewer.
+        ((16, 4, 1), [(0.6, 0.35, 0.05), (0.3, 0.6, 0.1), (0.2, 0.2, 0.6)], [1, 1, 1]),
+        # So are the inverse roots of the shares of the classes.
+        ((16, 4, 1), [(0.79, 0.15, 0.06), (0.5, 0.45, 0.05), (0.5, 0.2, 0.3)], [1, 2, 4]),
+        # So are the inverse shares.
+        ((16, 4, 1), [(0.9, 0.05, 0.05), (0.7, 0.25, 0.05), (0.7, 0.1, 0.2)], [1, 4, 16]),
+        # A class that no row has counts as half a row.
+        ((16, 4, 0), [(0.8, 0.17, 0.03), (0.5, 0.45, 0.05), (0, 0, 1)], [1, 2, 32**0.5]),
+    ],
+)
+def test_the_weights_of_three_classes_are_those_with_the_highest_f1(
+    rows: tuple[int, ...], shares: list[tuple[float, ...]], weights: list[float]
+) -> None:
+    target = np.repeat(np.arange(3), rows)
+    found = tune_threshold(target, np.array(shares)[target])
+    assert found == {"weights": pytest.approx(weights)}
+
+
 def test_the_threshold_is_chosen_on_validation_rows_that_the_split_does_not_test() -> None:
     """In both splits the validation rows want another threshold than the test rows."""
     rows, half = np.arange(400), np.arange(400) % 2 == 0
@@ -267,6 +290,18 @@ def test_the_threshold_may_be_the_largest_probability_and_is_a_half_without_a_ch
     assert best_threshold(np.array([1, 1]), np.array([0.1, 0.9])) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("descending", "rows"),
+    [
+        ([1, 1, 0, 1, 0, 0, 1], 4),  # F1 of 3/4, and with all rows of 8/11
+        ([0, 0, 0, 1, *[0] * 33, 1, 1, 1], 4),  # of 1/4, and with all rows of 2/11
+    ],
+)
+def test_the_threshold_weighs_precision_as_recall(descending: list[int], rows: int) -> None:
+    positive = np.linspace(0.9, 0.1, len(descending))
+    assert best_threshold(np.array(descending), positive) == positive[rows - 1]
+
+
 def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
     """The validation rows of both splits are the test rows of the other one."""
     low, high = np.arange(0, 4), np.arange(4, 8)
@@ -284,3 +319,40 @@ def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
     tested = predict_test_rows(dataset, lambda _: lambda rows: prediction[rows], validated)
     # The best threshold of the upper half is 0.2, and that of the lower half 0.9.
     assert tested.labels.tolist() == [[0, 1, 1, 1, 0, 0, 0, 0]]
+
+
+def test_a_row_is_predicted_once_a_repeat_by_a_model_of_all_rows_that_are_not_tested() -> None:
+    columns = {
+        "farm": {"type": "category", "role": "group", "nullable": False},
+        "number": {"type": "number"},
+        "size": {"type": "number", "role": "target", "nullable": False},
+    }
+    contract = Contract.model_validate({"columns": columns})
+    rows, none = np.arange(60), np.array([], int)
+    size = rows % 7 + 0.5
+    farm = [f"f{row // 10}" for row in rows]
+    table = pl.DataFrame({"farm": farm, "number": rows.astype(float), "size": size})
+    parts = [rows[:30], rows[30:], rows[:30][::-1], rows[30:59]]  # row 59 only once
+    splits = []
+    for test in parts:
+        others = np.setdiff1d(rows, test)
+        splits.append(Split(others[:20], others[20:], test, none))
+    dataset = Dataset(contract, table, splits, [], "")
+    fitted: list[list[int]] = []
+
+    def fit(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        fitted.append(sorted(some))
+        number = len(fitted)
+        return lambda others: (1000 * number + others)[:, None]
+
+    validated = held_out_once(rows, size, size[:, None])
+    tested = predict_test_rows(dataset, fit, validated)
+    assert fitted == [np.setdiff1d(rows, test).tolist() for test in parts]
+    assert tested.rows.tolist() == list(range(59))
+    assert tested.target.tolist() == size[:59].tolist()
+    assert tested.labels.shape == (2, 59)
+    assert tested.groups is not None
+    assert tested.groups.tolist() == [1 + row // 10 for row in range(59)]
+    expected = [[1000 + 1000 * (row >= 30) + extra + row for row in range(59)]
+                for extra in (0, 2000)]  # fmt: skip
+    assert tested.prediction[:, :, 0].tolist() == expected

@@ -47,6 +47,35 @@ def test_another_machine_restores_what_the_last_one_had(store: Store, tmp_path: 
     assert elsewhere(store, tmp_path)[0] == {"fit": "3"}
 
 
+def test_a_restored_folder_holds_what_the_snapshot_does_and_nothing_older(
+    store: Store, tmp_path: Path
+) -> None:
+    here = Snapshots(store, tmp_path)
+    write(tmp_path, fit="1")
+    (tmp_path / "mlflow.db").touch()
+    assert here.take({"machines": [1]})
+    write(tmp_path, fit="2")
+    assert here.take({"machines": [1, 2]})
+    folder = tmp_path / "elsewhere"
+    write(folder, fit="0", search="0")
+    for name in ("mlruns/0/meta.yaml", ".restored/checkpoints/search.ckpt", "config.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "training.log").write_text("of another job")
+    there = Snapshots(store, folder)
+    assert there.restore() == {"machines": [1, 2]}
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoints", "config.yaml", "mlflow.db"
+    ]  # fmt: skip
+    assert read(folder) == {"fit": "2"}
+    assert there.number == 2
+    # What it restored is not sent again.
+    assert there.stored == set(read_json(store, store.names(LISTS)[-1])["files"].values())
+    write(folder, fit="3")
+    assert there.take({})
+    assert store.names(LISTS)[-1] == f"{LISTS}000003.json"
+
+
 def test_an_interrupted_snapshot_is_not_restored(store: Store, tmp_path: Path) -> None:
     here = Snapshots(store, tmp_path)
     write(tmp_path, fit="whole")

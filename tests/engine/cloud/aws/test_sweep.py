@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from coldstart.cloud.aws import _prices as prices
+from coldstart.cloud.aws._inventory import Resource
 from engine.cloud.aws.conftest import ELSEWHERE, HERE, IMAGE, NAME, OTHERS, THERE, Aws
 from engine.support import main
 
@@ -139,6 +140,27 @@ def test_a_minute_before_its_deadline_a_machine_stays_and_a_minute_after_it_ends
     assert sweep("--yes") == 0
     assert f"instance {after}: ended" in capsys.readouterr().out
     assert alive(aws) == {before}
+
+
+@pytest.mark.parametrize(
+    ("since", "deadline", "overdue"),
+    [
+        (900.0, 950.0, 50),
+        (900.0, 1060.0, -60),
+        (900.0, 0.0, 1000),
+        (900.0, None, 100 - 24 * HOUR),
+        (0.0, None, 1000 - 24 * HOUR),
+        (None, 950.0, 50),
+        (None, None, None),
+    ],
+)
+def test_overdue_counts_from_the_deadline_or_a_day(
+    since: float | None, deadline: float | None, overdue: float | None
+) -> None:
+    assert (
+        Resource(HERE, "instance", "i-1", "running", since, deadline, JOB).overdue(1000.0)
+        == overdue
+    )
 
 
 def test_a_disk_that_stays_when_its_machine_goes_is_deleted_too(aws: Aws) -> None:

@@ -211,7 +211,7 @@ def split_units(table: pl.DataFrame, contract: Contract, coincidence: float) -> 
         return group_numbers(groups)
     if ROW_HASH in table.columns:
         copies: np.ndarray = table[ROW_HASH].rank("dense").to_numpy()
-        count = np.bincount(copies).astype(np.int64)
+        count = np.bincount(copies)
         if (count * (count - 1)).sum() > COPY_FACTOR * len(table) ** 2 * coincidence:
             return copies
     return np.arange(len(table))
@@ -270,7 +270,7 @@ def at_random(
     target: np.ndarray, unit: np.ndarray, settings: SplitSettings, rng: np.random.Generator
 ) -> np.ndarray:
     """Split once, stratified as far as each class has rows."""
-    names, label, number = unit_strata(target, unit, rng)
+    names, label, number = unit_strata(target, unit)
     part = np.full(len(names), TRAIN, dtype=np.uint8)
     for members in shuffled_strata(label, rng):
         kept = (
@@ -290,7 +290,7 @@ def cross_validation(
     target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Yield splits of 3/5, 1/5 and 1/5 so that each row is tested once."""
-    names, label, number = unit_strata(target, unit, rng)
+    names, label, number = unit_strata(target, unit)
     folds = min(FOLDS, len(names))
     fold = np.empty(len(names), dtype=np.int64)
     for members in shuffled_strata(label, rng):
@@ -302,9 +302,7 @@ def cross_validation(
         yield part[number]
 
 
-def unit_strata(
-    target: np.ndarray, unit: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def unit_strata(target: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the units, the rarest stratum of each, and the number of each row's unit."""
     names, number = np.unique(unit, return_inverse=True)
     _, place, count = np.unique(target, return_inverse=True, return_counts=True)
