@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -100,3 +101,14 @@ def test_an_option_that_is_set_to_a_word_for_no_is_not_set(project: GeneratedPro
     assert "--yes" in command("1")
     for word in ("0", "n", "no", "No", "NO", "false", "False"):
         assert "--yes" not in command(word)
+
+
+@pytest.mark.parametrize("given", ["SORCE=a.csv", "MODLE=linear", "source=a.csv"])
+def test_an_option_that_no_target_has_is_refused(project: GeneratedProject, given: str) -> None:
+    command = ["make", "--dry-run", "data", given]
+    done = subprocess.run(command, cwd=project.path, capture_output=True, text=True)
+    name = given.partition("=")[0]
+    assert done.returncode == 2
+    assert f"there is no option {name}=" in done.stderr
+    known = ["make", "--dry-run", "data", "SOURCE=a.csv", "V=1", "BIRD_STRIKES_SEED=1"]
+    assert subprocess.run(known, cwd=project.path, capture_output=True).returncode == 0
