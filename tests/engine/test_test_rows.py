@@ -20,11 +20,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics import f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset, load
 from coldstart.data._splitting import Split
 from coldstart.train import Context, SearchRange, predict_test_rows, predict_validation_rows
+from coldstart.train import _fitting as fitting
 from coldstart.train._evaluation import best_threshold, held_out_once, tune_threshold
 from coldstart.train._intervals import interval
 from coldstart.tune import _search as search
@@ -356,3 +358,28 @@ def test_a_row_is_predicted_once_a_repeat_by_a_model_of_all_rows_that_are_not_te
     expected = [[1000 + 1000 * (row >= 30) + extra + row for row in range(59)]
                 for extra in (0, 2000)]  # fmt: skip
     assert tested.prediction[:, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(("few", "threads"), [(10_000, 1), (0, 2)])
+def test_linear_algebra_of_few_rows_takes_one_thread(
+    small_project: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    threads: int,
+) -> None:
+    """Of many it takes as many as there are."""
+    seen: set[int] = set()
+    fit = DecisionTreeRegressor.fit
+
+    def watched(self: Any, X: np.ndarray, y: np.ndarray) -> Any:
+        if X.shape[1] == 2:  # the baselines try each column alone
+            seen.update(one["num_threads"] for one in threadpool_info() if "blas" in one.values())
+        return fit(self, X, y)
+
+    lines = [f"{number},{number % 5},{number % 7}" for number in range(60)]
+    small_project(COLUMNS, "number,noise,size\n" + "\n".join(lines) + "\n", models=["tree"])
+    monkeypatch.setattr(DecisionTreeRegressor, "fit", watched)
+    monkeypatch.setattr(fitting, "FEW_VALUES", few)
+    with threadpool_limits(2, "blas"):
+        assert main(["train"]) == 0
+    assert seen == {threads}

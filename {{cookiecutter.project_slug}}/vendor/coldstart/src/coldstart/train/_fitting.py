@@ -6,13 +6,15 @@ import os
 import tempfile
 import time
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from threadpoolctl import ThreadpoolController
 
 from coldstart.bundle._predictor import align
 from coldstart.config._settings import Settings
@@ -25,6 +27,7 @@ from coldstart.train._features import as_frame
 from coldstart.train._folds import FittedPredictor
 from coldstart.train._forecasts import DifferencedRegressor, LagReference
 
+FEW_VALUES = 300_000  # of a table, for which one thread of linear algebra is faster than several
 TRIAL_ROWS = 1_500, 4_500  # rows of the two fits that a duration is extrapolated from
 
 
@@ -101,7 +104,7 @@ class Fitter:
         )
         start, busy = time.perf_counter(), cpu_seconds()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), one_thread(features):
                 # They warn of slow convergence or rare classes: the score measures what that costs.
                 warnings.simplefilter("ignore", UserWarning)
                 model = self.family(context)
@@ -131,6 +134,20 @@ class Fitter:
         if self.dataset.contract.target_lags and len(self.dataset.splits) > 1:
             self._fitted[key] = fitted
         return fitted
+
+
+def one_thread(features: EncodedFeatures) -> AbstractContextManager[Any]:
+    """Keep linear algebra on one thread where rows are few: waiting for others takes longer."""
+    size = features.numbers.size + features.strings.size
+    if size > FEW_VALUES:
+        return nullcontext()
+    return libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def libraries() -> ThreadpoolController:
+    """Return the numerical libraries that are loaded, found once."""
+    return ThreadpoolController()
 
 
 def estimate_seconds(family: Family, settings: Settings, dataset: Dataset) -> float:
