@@ -372,7 +372,7 @@ def test_linear_algebra_of_few_rows_takes_one_thread(
     fit = DecisionTreeRegressor.fit
 
     def watched(self: Any, X: np.ndarray, y: np.ndarray) -> Any:
-        if X.shape[1] == 2:  # the baselines try each column alone
+        if X.shape[1] > 1:  # the baselines try each column alone
             seen.update(one["num_threads"] for one in threadpool_info() if "blas" in one.values())
         return fit(self, X, y)
 

@@ -103,7 +103,7 @@ def test_an_option_that_is_set_to_a_word_for_no_is_not_set(project: GeneratedPro
         assert "--yes" not in command(word)
 
 
-@pytest.mark.parametrize("given", ["SOURCES=a.csv", "MODELL=linear", "source=a.csv"])
+@pytest.mark.parametrize("given", ["SOURCES=a.csv", "MODELS=linear", "source=a.csv"])
 def test_an_option_that_no_target_has_is_refused(project: GeneratedProject, given: str) -> None:
     command = ["make", "--dry-run", "data", given]
     done = subprocess.run(command, cwd=project.path, capture_output=True, text=True)
