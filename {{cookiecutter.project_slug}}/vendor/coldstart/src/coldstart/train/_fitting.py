@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from coldstart.bundle._predictor import align
 from coldstart.config._settings import Settings
@@ -141,7 +141,8 @@ def one_thread(features: EncodedFeatures) -> AbstractContextManager[Any]:
     size = features.numbers.size + features.strings.size
     if size > FEW_VALUES:
         return nullcontext()
-    return libraries().limit(limits=1, user_api="blas")
+    single: AbstractContextManager[Any] = libraries().limit(limits=1, user_api="blas")
+    return single
 
 
 @cache
