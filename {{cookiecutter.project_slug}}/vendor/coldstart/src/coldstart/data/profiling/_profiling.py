@@ -12,6 +12,7 @@ from coldstart.contract._contract import check_reserved
 from coldstart.contract.columns import parse_column
 from coldstart.data.profiling import _roles as roles
 from coldstart.data.profiling import _times as times
+from coldstart.data.profiling._choices import Decide, settle_choices
 from coldstart.data.profiling._column_types import profile_column
 from coldstart.data.profiling._dry_run import dry_run, ensure_a_feature
 from coldstart.data.profiling._entities import find_entity
@@ -29,7 +30,10 @@ SPELLINGS = 60  # of unreadable values, in all rows
 
 
 def profile_table(
-    raw: RawTable, target: str, decided: Mapping[str, Mapping[str, Any]] | None = None
+    raw: RawTable,
+    target: str,
+    decided: Mapping[str, Mapping[str, Any]] | None = None,
+    decide: Decide | None = None,
 ) -> TableProfile:
     """Profile a table.
 
@@ -42,6 +46,8 @@ def profile_table(
     decided : mapping of str to mapping, optional
         Settings of columns that the schema has already. The target's are kept, and if a column is
         the group, rows are scored by it.
+    decide : callable, optional
+        Answers close decisions about how columns are read.
 
     Returns
     -------
@@ -65,6 +71,7 @@ def profile_table(
     profiles = {name: profile_column(name, table[name]) for name in names}
     target_profile = profiles[target]
     decided = decided or {}
+    settle_choices(profiles, decided, decide)
     set_target(target_profile, decided.get(target))
     found = TableProfile(profiles, target, rows, len(table), list(raw.findings))
     if rows > len(table):
