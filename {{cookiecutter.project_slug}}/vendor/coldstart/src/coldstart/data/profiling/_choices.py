@@ -58,7 +58,7 @@ def compare_marks(profiles: Iterable[ColumnProfile], questioned: Iterable[Column
     if clear.count(usual) <= len(clear) / 2:
         return  # as many of one kind as of the other, or none at all
     for one in questioned:
-        mark, was = marks.get(one.name), marks_of(one.settings)
+        mark, was = marks.get(one.name, ""), marks_of(one.settings)
         new = {"decimal": usual, "thousands": mark if mark != usual else ""}
         if mark and new != was:
             apply(one, new)
@@ -86,12 +86,14 @@ def example(profile: ColumnProfile, choice: Choice) -> tuple[str, str, str]:
     """Return a value that the two ways read differently, and how each does."""
     first = typed(profile.raw_frame, profile.settings)[1]
     second = typed(profile.raw_frame, profile.settings | choice.other)[1]
-    row = (first != second).arg_max() or 0
+    row = first.ne_missing(second).arg_max() or 0
     return str(profile.raw[row]), show(first[row]), show(second[row])
 
 
 def show(value: Any) -> str:
     """Show a value that was read, such that day and month cannot be confused."""
+    if value is None:
+        return "missing"
     return f"{value:.10g}" if isinstance(value, float) else f"{value:%d %B %Y}".lstrip("0")
 
 

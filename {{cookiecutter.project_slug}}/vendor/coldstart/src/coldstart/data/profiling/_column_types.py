@@ -261,10 +261,10 @@ def set_date(profile: ColumnProfile, present: list[str], blank: Sequence[str]) -
         profile.notes.append(f"written in {len(formats)} ways")
     profile.warnings += found.warnings
     if found.others != found.formats:
-        others = found.others[0] if len(found.others) == 1 else found.others
-        if not values.equals(typed(profile.raw_frame, profile.settings | {"format": others})[1]):
+        other = found.others[0] if len(found.others) == 1 else found.others
+        if not values.equals(typed(profile.raw_frame, profile.settings | {"format": other})[1]):
             why = "which is a guess, since no value decides whether the day or the month is first"
-            profile.choice = Choice(why, {"format": others})
+            profile.choice = Choice(why, {"format": other})
     return True
 
 

@@ -119,8 +119,8 @@ def date_formats(texts: Sequence[str]) -> Dates:
                 "the more frequent is used"
             )
         for first in sorted(known, key=lambda first: -sum(fits(firsts[written], first))):
-            for formats, day in ((found.formats, first), (found.others, first ^ guessed)):
-                one, two = ("%d", "%m") if day else ("%m", "%d")
+            for formats, by_day in ((found.formats, first), (found.others, first ^ guessed)):
+                one, two = ("%d", "%m") if by_day else ("%m", "%d")
                 formats.append(written.replace("{1}", one).replace("{2}", two))
     return found
 
