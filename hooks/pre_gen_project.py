@@ -12,8 +12,8 @@ TEXTS = (NAME, ANSWERS["description"], ANSWERS["author"])
 
 # A package of the same name would hide one that the project or its engine imports.
 NEEDED = {
-    *("anyio", "arro3", "boto3", "botocore", "coldstart", "cyclonedx", "detect_secrets", "dlt"),
-    *("docker", "dotenv", "fastapi", "fastapi_offline", "fastexcel", "filelock", "google"),
+    *("anyio", "arro3", "boto3", "botocore", "chardet", "coldstart", "cyclonedx", "detect_secrets"),
+    *("dlt", "docker", "dotenv", "fastapi", "fastapi_offline", "fastexcel", "filelock", "google"),
     *("hatchling", "httptools", "httpx2", "huggingface_hub", "jinja2", "lightgbm"),
     *("lightning_fabric", "mangum", "markdown_it", "markupsafe", "matplotlib", "mlflow", "mypy"),
     *("numpy", "onnx", "onnxmltools", "onnxruntime", "onnxscript", "optuna", "packageurl"),

@@ -128,6 +128,36 @@ def test_predictions_stand_beside_columns_of_the_same_name(
     assert "predicted probability true" in found.columns
 
 
+def test_a_file_in_another_dialect_says_the_same(
+    small_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where a regular copy of the file is kept
+    table = TABLE.replace("North", "Москва").replace('"A, ""new"" one"', "Казань")
+    expected = predict(small_bundle, tmp_path, table)
+    (tmp_path / "in.csv").write_bytes(table.replace(",", ";").encode("cp1251"))
+    capsys.readouterr()
+    predict_file(small_bundle, tmp_path / "in.csv", tmp_path / "out.csv")
+    assert read(tmp_path / "out.csv").equals(expected)
+    told = capsys.readouterr().err
+    assert "in.csv: the encoding is not UTF-8 and is taken for Windows-1251" in told
+    assert "in.csv: fields are separated by semicolon" in told
+
+
+def test_numbers_in_another_style_are_refused_as_other_than_the_model_knows(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    table = TABLE.replace(",", ";").replace("200;", "200,5;").replace('"A; ""new"" one"', "x")
+    with pytest.raises(UserError) as caught:
+        predict(small_bundle, tmp_path, table)
+    head, line = str(caught.value).splitlines()
+    assert head == f"{tmp_path}/in.csv does not match the data that the model was trained on:"
+    assert "weight: 1 value(s) not a number, the first is '200,5' (" in line
+    assert line.endswith("in.csv, line 2); write it in the file as there")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [

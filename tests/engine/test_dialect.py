@@ -93,7 +93,9 @@ def test_any_dialect_is_detected(
         row[1] = row[1].replace(".", decimal)
     text = write([NAMES] * named + cells, delimiter, quoting=quoting, lineterminator=newline)
     text = title.replace("\n", newline) + text + notes.replace("\n", newline)
-    found = read(text.encode(encoding))
+    # Letters at random are of no language, by which these two would be told from others.
+    given = {"encoding": encoding} if encoding in ("cp1252", "latin-1") else {}
+    found = read(text.encode(encoding), **given)
     names = NAMES if named else [f"column {number}" for number in range(1, 6)]
     assert found.frame.collect_schema().names() == names
     assert cells_of(found) == cells

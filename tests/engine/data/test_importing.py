@@ -261,3 +261,18 @@ def test_git_keeps_the_record_and_the_card_and_not_the_data() -> None:
     paths = ["data/arrivals.jsonl", "data/README.md", str(table)]
     ignored = subprocess.run(["git", "check-ignore", *paths], capture_output=True, text=True)
     assert ignored.stdout.split() == [str(table)]
+
+
+def test_what_cannot_be_read_leaves_no_import(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.csv").write_text("x,y\n" + "1,2\n" * 30)
+    table = import_source("a.csv")
+    log, card = Path("data/arrivals.jsonl").read_text(), Path("data/README.md").read_text()
+    Path("a.csv").write_text("<html><body>Sign in</body></html>\n")
+    Path("b.csv").write_text("x,y\n")
+    for name, told in (("a.csv", "this is a web page"), ("b.csv", "there are no rows")):
+        assert main(["data", "--source", name, "--target", "y"]) == 2
+        assert f"{name}: {told}" in capsys.readouterr().err
+        assert Path("data/arrivals.jsonl").read_text() == log
+        assert Path("data/README.md").read_text() == card
+        assert {path for path in Path("data/raw").rglob("*.csv") if path.is_file()} == {table}
+    assert not Path("data/raw/b").exists()

@@ -39,6 +39,7 @@ NUMBERS = {
         ["1.234", "12.500", "950", "7", "81.000", "330", "2.250", "42", "9.999", "512"],
         [1234, 12500, 950, 7, 81000, 330, 2250, 42, 9999, 512],
     ),
+    "decimal commas beside dots between thousands": (["12,5", "1.234", "0,75"], [12.5, 1234, 0.75]),
     "apostrophes": (["1'234", "12'345'678", "5"], [1234, 12345678, 5]),
     "parentheses": (["(1,234)", "500", "(7)"], [-1234, 500, -7]),
     "a unit": (["5 kg", "12.5 kg", "7 kg"], [5, 12.5, 7]),
@@ -101,6 +102,7 @@ def test_a_word_that_may_be_a_label_stays_one() -> None:
     states = ["CA", "TX", "NY", "WA", "FL", "OH", "IL", "GA", "NC", "MI", "NA"]
     assert of(states, "state", 5).settings["missing_values"] == ["NA"]
     assert of(["red", "blue", "?"], "colour", 20).settings["missing_values"] == ["?"]
+    assert of(["red", "blue", "n.d."], "colour", 20).settings["missing_values"] == ["n.d."]
 
 
 @pytest.mark.parametrize("sentinel", [-999, 99999999, 9999, -1])
@@ -153,6 +155,7 @@ DATES = {
     "%Y-%m-%dT%H:%M:%S%z": ["2024-01-31T10:00:00+02:00", "2023-12-01T00:30:00+01:00"],
     "%m/%d/%Y %I:%M %p": ["01/31/2024 10:05 AM", "12/01/2023 01:15 PM"],
     "%d-%b-%Y": ["31-Jan-2024", "01-Dec-2023"],
+    "%d-%b-%y %Hh%M": ["31-Jan-24 12h48", "01-Dec-23 9h05"],
     "%B %d, %Y": ["January 31, 2024", "December 1, 2023"],
     "%Y-%m": ["2024-01", "2023-12"],
     "quarter": ["2024 Q1", "Q4-2023"],
@@ -179,10 +182,22 @@ def test_dates_in_several_formats_are_all_read() -> None:
     assert seen.values.null_count() == 0
 
 
-def test_a_guessed_order_of_day_and_month_is_a_warning() -> None:
+def test_a_guessed_order_of_day_and_month_is_a_close_decision() -> None:
     seen = of(["01/02/2024", "03/04/2024", "05/06/2024"], "when", 10)
     assert seen.type == "date"
-    assert "guess" in " ".join(seen.warnings)
+    assert seen.choice
+    assert "guess" in seen.choice.why
+    assert {seen.settings["format"], seen.choice.other["format"]} == {"%d/%m/%Y", "%m/%d/%Y"}
+    for decided in (["01/02/2024", "31/04/2024"], ["05/05/2024", "06/06/2024"]):
+        assert not of(decided, "when", 10).choice
+
+
+def test_a_year_of_two_digits_that_is_in_the_future_is_to_be_checked() -> None:
+    seen = of(["31/12/49", "14/02/71", "02/03/85"], "birthday", 10)
+    assert seen.values.dt.year().to_list()[:3] == [2049, 1971, 1985]
+    assert "'31/12/49' is read as 2049, which is in the future" in " ".join(seen.warnings)
+    assert not of(["31/12/19", "14/02/71"], "birthday", 10).warnings
+    assert not of(["31/12/2049", "14/02/1971"], "birthday", 10).warnings
 
 
 def test_unix_time_is_a_date_where_the_name_says_so() -> None:

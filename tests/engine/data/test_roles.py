@@ -53,6 +53,7 @@ def test_what_identifies_a_person_is_left_out() -> None:
     for name in ("name", "mail", "phone", "address", "ssn", "client"):
         assert role(found, name) == "ignore", name
         assert "identifies a person" in found.profiles[name].settings["reason"]
+        assert found.profiles[name].settings["personal"]
     assert role(found, "species") == "feature"
 
 

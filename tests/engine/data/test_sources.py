@@ -26,6 +26,7 @@ from moto.server import ThreadedMotoServer
 from coldstart.data.sources import _database as database
 from coldstart.data.sources._import_log import load_entries
 from coldstart.data.sources._importing import import_source
+from coldstart.data.sources._shared_links import find_file
 from coldstart.data.sources._sources import parse
 from coldstart.errors import UserError
 
@@ -268,6 +269,87 @@ def test_what_a_server_refuses_is_reported_in_a_line(site: Site, refused: Refuse
     assert "wants a login" in told
     assert "tiger" not in told
     assert "cannot be reached" in refused("http://127.0.0.1:1/x.csv")
+
+
+SHEET = "https://docs.google.com/spreadsheets/d/1AbC-d_ef0123456789ghijklmnop"
+DRIVE = "https://drive.usercontent.google.com/download?id=1AbC-d_ef&export=download&confirm=t"
+GITHUB, FACE = "https://github.com/me/birds", "https://huggingface.co/datasets/me/birds"
+
+
+@pytest.mark.parametrize(
+    ("link", "file"),
+    [
+        (f"{SHEET}/edit#gid=0", f"{SHEET}/export?format=csv&gid=0"),
+        (f"{SHEET}/edit?gid=12#gid=12", f"{SHEET}/export?format=csv&gid=12"),
+        (f"{SHEET}/edit?usp=sharing", f"{SHEET}/export?format=csv"),
+        (SHEET.replace("/d/", "/u/1/d/"), f"{SHEET}/export?format=csv"),
+        (
+            "https://docs.google.com/spreadsheets/d/e/2PACX-1v/pubhtml?gid=7&single=true",
+            "https://docs.google.com/spreadsheets/d/e/2PACX-1v/pub?output=csv&gid=7&single=true",
+        ),
+        ("https://drive.google.com/file/d/1AbC-d_ef/view?usp=drive_link", DRIVE),
+        ("https://drive.google.com/open?id=1AbC-d_ef", DRIVE),
+        (
+            "https://www.dropbox.com/scl/fi/x1/a%20b.csv?rlkey=k&st=s&dl=0",
+            "https://www.dropbox.com/scl/fi/x1/a%20b.csv?rlkey=k&st=s&dl=1",
+        ),
+        ("https://www.dropbox.com/s/x1/b.csv", "https://www.dropbox.com/s/x1/b.csv?dl=1"),
+        (f"{GITHUB}/blob/main/data/b.csv", f"{GITHUB}/raw/main/data/b.csv"),
+        (f"{GITHUB}/blob/a/branch/b%20c.csv#L3", f"{GITHUB}/raw/a/branch/b%20c.csv"),
+        (f"{FACE}/blob/main/data/b.csv", f"{FACE}/resolve/main/data/b.csv"),
+    ],
+)
+def test_a_link_that_people_share_leads_to_the_file_itself(link: str, file: str) -> None:
+    page, found = find_file(link)
+    assert found == file
+    assert page
+    assert find_file(file) == ("", file)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://www.dropbox.com/s/x1/b.csv?raw=1",
+        "https://docs.google.com/document/d/1AbC-d_ef0123456789ghijklmnop/edit",
+        "https://drive.google.com/drive/folders/1AbC-d_ef",
+        f"{GITHUB}/tree/main/data",
+        "https://raw.githubusercontent.com/me/birds/main/blob/b.csv",
+        "https://example.org/me/birds/blob/main/b.csv?token=${WORD}#x",
+    ],
+)
+def test_another_address_stays_as_it_is(address: str) -> None:
+    assert find_file(address) == ("", address)
+
+
+def test_the_page_of_a_file_is_read_and_logged_as_it_was_given(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refused: Refused,
+) -> None:
+    """The server is a proxy, which gets requests to all hosts."""
+    monkeypatch.setenv("http_proxy", site.address(""))
+    file, link = (
+        "http://github.com/me/birds/raw/main/b.csv",
+        "http://github.com/me/birds/blob/main/b.csv",
+    )
+    site.files[file] = (TABLE, CSV)
+    sheet = SHEET.replace("https", "http")
+    page = b"<!-- Google -->\n<!DOCTYPE html><html lang=en><title>Sign in</title>"
+    site.files[f"{sheet}/export"] = (page, {"Content-Type": "text/html"})
+    told = refused(f"{sheet}/edit#gid=0")
+    assert "sent a web page, not data" in told
+    assert "share it with everyone who has the link" in told
+    capsys.readouterr()
+
+    table = import_source(link)
+    assert kept(table) == {"b.csv": TABLE}
+    assert f"GitHub's page of the file: reading {file}\n" in capsys.readouterr().out
+    assert [entry.source for entry in load_entries()] == [link]
+    assert import_source(link) == table
+    site.files[f"{sheet}/export"] = (TABLE * 2, CSV)
+    assert import_source(f"{sheet}/edit#gid=0").parts[:3] == ("data", "raw", "google-sheet")
+    assert load_entries()[-1].source == f"{sheet}/edit#gid=0"
 
 
 # an S3 store

@@ -73,6 +73,8 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
 def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFrame]:
     """Yield the file's rows with their predictions, slice by slice."""
     raw = scan(file, Dialect(ragged="refuse"))
+    for finding in raw.findings:  # such as an encoding that was guessed
+        print(finding, file=sys.stderr)
     contract = predictor.contract
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
@@ -85,7 +87,11 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | np.ndarray]]:
         for rows in raw.slices(size):
             typed = validator(rows.with_columns(nulls))
-            validator.check(raw.locate)
+            validator.check(
+                raw.locate,
+                f"{file} does not match the data that the model was trained on:",
+                "write it in the file as there",
+            )
             yield (
                 rows,
                 with_lags(predictor, typed, file) if contract.lags else encode(contract, typed),

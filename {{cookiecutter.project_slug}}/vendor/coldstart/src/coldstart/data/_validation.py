@@ -90,13 +90,22 @@ class TableValidator:
         first = Violation(name, rule, fix, self.rows + row, repr(raw[name][row]))
         self.violations.setdefault((name, rule), first).count += int(broken.sum())
 
-    def check(self, locate: Callable[[int], str]) -> None:
+    def check(
+        self,
+        locate: Callable[[int], str],
+        head: str = "the data does not match schema.yaml:",
+        advice: str = "",
+    ) -> None:
         """Refuse the table if a rule is violated.
 
         Parameters
         ----------
         locate : callable
             Returns the file and line of a row, by its number.
+        head : str
+            What does not match.
+        advice : str
+            What to do about it. By default what to change in schema.yaml.
 
         Raises
         ------
@@ -105,11 +114,11 @@ class TableValidator:
         """
         lines = [
             f"{violation.column}: {violation.count} value(s) {violation.rule}, the first is "
-            f"{violation.value} ({locate(violation.row)}); change {violation.fix}"
+            f"{violation.value} ({locate(violation.row)}); {advice or f'change {violation.fix}'}"
             for violation in self.violations.values()
         ]
         if lines:
-            raise UserError(format_list("the data does not match schema.yaml:", lines))
+            raise UserError(format_list(head, lines))
 
 
 def check_names(found: Iterable[str], contract: Contract) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from coldstart.data.profiling._dates import date_formats
-from coldstart.data.profiling._profiles import ColumnProfile, typed, words
+from coldstart.data.profiling._profiles import Choice, ColumnProfile, typed, words
 from coldstart.data.profiling._sentinels import sentinels
 from coldstart.data.profiling._spellings import (
     booleans,
@@ -248,9 +249,22 @@ def set_date(profile: ColumnProfile, present: list[str], blank: Sequence[str]) -
         if count >= 3 and abs(year - middle) > max(20.0, 1.5 * spread):
             profile.missing([one])
             profile.notes.append(f"{one!r} ({count} rows) is far from the other dates: missing")
+    short = any("%y" in one for one in found.formats)
+    ahead = profile.raw.filter(values.dt.year() > dt.date.today().year) if short else pl.Series()
+    if len(ahead):
+        year = int(typed(pl.DataFrame({"x": ahead[:1]}), profile.settings)[1].dt.year()[0])
+        profile.warnings.append(
+            f"{ahead[0]!r} is read as {year}, which is in the future: 00 to 68 are read as 2000 to "
+            "2068; if it is a year before, write years with four digits, or set role: ignore"
+        )
     if isinstance(formats, list):
         profile.notes.append(f"written in {len(formats)} ways")
     profile.warnings += found.warnings
+    if found.others != found.formats:
+        other = found.others[0] if len(found.others) == 1 else found.others
+        if not values.equals(typed(profile.raw_frame, profile.settings | {"format": other})[1]):
+            why = "which is a guess, since no value decides whether the day or the month is first"
+            profile.choice = Choice(why, {"format": other})
     return True
 
 

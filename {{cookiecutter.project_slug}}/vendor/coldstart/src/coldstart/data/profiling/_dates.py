@@ -38,6 +38,7 @@ DAYS = [
 TIMES = [
     ("", ""),
     (r"\d\d?:\d\d", "%H:%M"),
+    (r"\d\d?h\d\d", "%Hh%M"),
     (r"\d\d?:\d\d:\d\d", "%H:%M:%S"),
     (r"\d\d?:\d\d:\d\d\.\d+", "%H:%M:%S%.f"),
     (r"\d\d?:\d\d ?[ap]m", "%I:%M %p"),
@@ -69,11 +70,14 @@ class Dates:
         Most frequent first.
     matched : float
         Share of the spellings that look like a date.
+    others : list of str
+        The same with day and month exchanged where no value decides which is first.
     warnings : list of str
-        What the values do not decide.
+        What the values contradict.
     """
 
     formats: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     matched: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
@@ -104,25 +108,20 @@ def date_formats(texts: Sequence[str]) -> Dates:
     for written, _ in counts.most_common():
         if written not in order:
             found.formats.append(written)
+            found.others.append(written)
             continue
         known = order[written] or (decided if len(decided) == 1 else set())
-        if not known:
-            first = is_day_first(firsts[written], "." in written)
-            known = {first}
-            other = written.replace("{1}", "%m" if first else "%d")
-            other = other.replace("{2}", "%d" if first else "%m")
-            found.warnings.append(
-                f"that the {'day' if first else 'month'} comes first is a guess, since no value "
-                f"decides it; otherwise it is {other}"
-            )
+        guessed = not known
+        known = known or {is_day_first(firsts[written], "." in written)}
         if len(known) == 2:
             found.warnings.append(
                 "some dates have the day first and some the month: where both fit, "
                 "the more frequent is used"
             )
         for first in sorted(known, key=lambda first: -sum(fits(firsts[written], first))):
-            one, two = ("%d", "%m") if first else ("%m", "%d")
-            found.formats.append(written.replace("{1}", one).replace("{2}", two))
+            for formats, by_day in ((found.formats, first), (found.others, first ^ guessed)):
+                one, two = ("%d", "%m") if by_day else ("%m", "%d")
+                formats.append(written.replace("{1}", one).replace("{2}", two))
     return found
 
 

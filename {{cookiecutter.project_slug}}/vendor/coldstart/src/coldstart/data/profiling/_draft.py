@@ -20,7 +20,8 @@ from coldstart.data.sources._import_log import RAW
 from coldstart.errors import UserError
 
 ORDER = [
-    "type", "role", "available", "reason", "unit", "format", "calendar", "decimal", "thousands",
+    "type", "role", "available", "reason", "personal", "unit", "format", "calendar", "decimal",
+    "thousands",
     "affixes", "multipliers", "true_values", "false_values", "categories", "unseen",
     "missing_values", "nullable", "minimum", "maximum", "lag_of", "steps", "season", "horizon",
     "description", "labels", "example",

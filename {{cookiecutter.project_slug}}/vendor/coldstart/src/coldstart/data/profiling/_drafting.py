@@ -23,10 +23,17 @@ from coldstart.data.profiling._previous_data import (
 from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.profiling._report import REPORT, write_report
-from coldstart.data.profiling._review import parse_names, review, set_availability
+from coldstart.data.profiling._review import (
+    ask_reading,
+    at_terminal,
+    parse_names,
+    review,
+    set_availability,
+)
 from coldstart.data.profiling._target import find_column, format_columns
 from coldstart.data.reading._read import read
-from coldstart.data.sources._importing import import_source
+from coldstart.data.sources._import_log import load_entries
+from coldstart.data.sources._importing import import_source, remove_imports
 from coldstart.data.sources._sharing import ask_to_share
 from coldstart.errors import UserError
 
@@ -74,7 +81,7 @@ def draft(
     UserError
         If there is no target, or it cannot be predicted from the table.
     """
-    data = settings.data
+    data, imported = settings.data, load_entries() if source else []
     if (known or after) and not (source or target):
         columns = list(Contract.load(settings.contract).columns)
         set_availability(settings.contract, answers(known, after, columns))
@@ -83,7 +90,12 @@ def draft(
         table = import_source(source, license=license, query=query)
         joins = data.joins if is_same_source(table, data.table) else []
         data = data.model_copy(update={"table": table, "joins": joins})
-    raw = read(data)
+    try:
+        raw = read(data)
+    except UserError:
+        if source:  # what cannot be read is of no use in data/raw
+            remove_imports(imported)
+        raise
     names = raw.frame.collect_schema().names()
     same = is_same_source(data.table, settings.data.table)
     before = None
@@ -103,7 +115,8 @@ def draft(
         print(f"TARGET={wanted} is the position of {target}, counted from 0")
     kept = kept_entries(settings.contract, target, names) if same and not fresh else {}
     try:
-        found = profile_table(raw, target, kept, horizon)
+        decide = ask_reading if at_terminal() else None
+        found = profile_table(raw, target, kept, horizon, decide)
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:  # it was lazy
         raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
     keep_user_choices(found, kept)

@@ -72,6 +72,7 @@ def is_personal(profile: ColumnProfile) -> bool:
 
     def left(what: str) -> bool:
         profile.leave_out("ignore", f"It identifies a person ({what}).")
+        profile.settings["personal"] = True
         for listed in ("categories", "example"):  # git keeps schema.yaml
             profile.settings.pop(listed, None)
         return True

@@ -13,6 +13,22 @@ from coldstart.contract.columns import parse_column
 
 
 @dataclass
+class Choice:
+    """A decision that was close.
+
+    Attributes
+    ----------
+    why : str
+        Why it was made like this.
+    other : dict
+        Settings that read the column in the other way.
+    """
+
+    why: str
+    other: dict[str, Any]
+
+
+@dataclass
 class ColumnProfile:
     """What is found about one column.
 
@@ -32,6 +48,8 @@ class ColumnProfile:
         Reasons, for comments in the draft.
     warnings : list of str
         What the user should check.
+    choice : Choice or None
+        How the column may be read otherwise, if that was a close decision.
     """
 
     name: str
@@ -41,6 +59,7 @@ class ColumnProfile:
     values: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Null))
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    choice: Choice | None = None
 
     @property
     def type(self) -> str:

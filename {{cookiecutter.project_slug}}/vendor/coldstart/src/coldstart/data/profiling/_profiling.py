@@ -12,6 +12,7 @@ from coldstart.contract._contract import check_reserved
 from coldstart.contract.columns import parse_column
 from coldstart.data.profiling import _roles as roles
 from coldstart.data.profiling import _times as times
+from coldstart.data.profiling._choices import Decide, settle_choices
 from coldstart.data.profiling._column_types import profile_column
 from coldstart.data.profiling._dry_run import dry_run, ensure_a_feature
 from coldstart.data.profiling._entities import find_entity
@@ -35,6 +36,7 @@ def profile_table(
     target: str,
     decided: Mapping[str, Mapping[str, Any]] | None = None,
     horizon: int | None = None,
+    decide: Decide | None = None,
 ) -> TableProfile:
     """Profile a table.
 
@@ -49,6 +51,8 @@ def profile_table(
         the group, rows are scored by it.
     horizon : int, optional
         Number of steps to forecast.
+    decide : callable, optional
+        Answers close decisions about how columns are read.
 
     Returns
     -------
@@ -72,6 +76,7 @@ def profile_table(
     profiles = {name: profile_column(name, table[name]) for name in names}
     target_profile = profiles[target]
     decided = decided or {}
+    settle_choices(profiles, decided, decide)
     set_target(target_profile, decided.get(target))
     found = TableProfile(profiles, target, rows, len(table), list(raw.findings))
     if rows > len(table):

@@ -1,4 +1,4 @@
-"""The review: whether doubtful columns are known when a prediction is requested, as answered."""
+"""The review: what is close or doubtful about columns, as answered at a terminal or by options."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import yaml
 
 from coldstart._writing import write_whole
 from coldstart.contract._contract import Contract
+from coldstart.data.profiling._choices import example
 from coldstart.data.profiling._draft import parse_entries, scalar
-from coldstart.data.profiling._profiles import ColumnProfile, TableProfile
+from coldstart.data.profiling._profiles import Choice, ColumnProfile, TableProfile
 from coldstart.data.profiling._target import find_column
 from coldstart.errors import UserError
 
@@ -39,7 +40,7 @@ def review(found: TableProfile, path: Path) -> None:
         f"\nKnown when you ask? The score of all columns together ({metric} {score:.3f}) counts "
         f"on {'it' if len(doubts) == 1 else 'them'}:"
     )
-    asked = sys.stdin.isatty() and sys.stdout.isatty()
+    asked = at_terminal()
     answers = {}
     for name, why in doubts.items():
         print(f"  {name}{examples(found.profiles[name])}: {why}")
@@ -55,6 +56,19 @@ def review(found: TableProfile, path: Path) -> None:
             "tells the score without; to answer:\n"
             f"  make data KNOWN={listed(left)} (or AFTER=..., what is known only afterwards)"
         )
+
+
+def at_terminal() -> bool:
+    """Return whether someone can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def ask_reading(profile: ColumnProfile, choice: Choice) -> bool | None:
+    """Ask whether a column is read rightly. None if that is decided later."""
+    spelled, value, other = example(profile, choice)
+    print(f"\n{profile.name}: {spelled!r} is read as {value}, {choice.why}")
+    answer = input(f"  Is it {value}? [y]es, [n]o: it is {other}, Enter: decide later ")
+    return {"y": True, "yes": True, "n": False, "no": False}.get(answer.strip().lower())
 
 
 def examples(profile: ColumnProfile) -> str:

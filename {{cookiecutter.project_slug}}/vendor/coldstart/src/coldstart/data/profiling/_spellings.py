@@ -30,7 +30,7 @@ NO_LABEL = {
     "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>", "nan", "null", "(null)", "[null]", "#null!",
     "nil", "nat", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\\n",
     "#value!", "#ref!", "#div/0!", "#name?", "#num!", "(blank)", "(missing)", "undefined",
-    "''", '""',
+    "''", '""', "n.d.", "n/d", "s/d", "k.a.", "k. a.", "keine angabe",
 }  # fmt: skip
 CONTINENTS = {"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
 STATES = vocabulary(
@@ -76,6 +76,7 @@ NUMBER = re.compile(
     rf"(?P<core>\d(?:[\d.,'_{BLANKS}]*\d)?[.,]?|[.,]\d+)(?P<power>[eE][+-]?\d+)?"
     r"(?P<gap>\s*)(?P<suffix>/\d+|[^\d\s()].*?)?\s*(?P<close>\))?$"
 )
+DOTTED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 ENOUGH = 0.5  # of a column's spellings must look like numbers before a style is sought
 
 
@@ -186,6 +187,9 @@ def number_marks(cores: Collection[str]) -> tuple[str, str]:
     if both:
         comma_last = sum(core.rfind(",") > core.rfind(".") for core in both)
         return (",", ".") if comma_last > len(both) / 2 else (".", ",")
+    commas, dots = ([core for core in cores if mark in core] for mark in ",.")
+    if commas and dots and _decimal(commas) == "," and all(map(DOTTED.fullmatch, dots)):
+        return ",", "."  # 12,5 beside 1.234
     decimal = _decimal(cores)
     if decimal == "," or any("," in core for core in cores):
         return (",", "") if decimal == "," else (".", ",")
@@ -202,7 +206,7 @@ def _decimal(cores: Collection[str]) -> str:
 def _dots(cores: Collection[str]) -> tuple[str, str]:
     """Return whether dots separate thousands: 1.234.567, or 950 beside 1.024 and 12.500."""
     dotted = [core for core in cores if "." in core]
-    groups = [core for core in dotted if re.fullmatch(r"[1-9]\d{0,2}(\.\d{3})+", core)]
+    groups = [core for core in dotted if DOTTED.fullmatch(core)]
     if dotted and len(groups) == len(dotted):
         small = [core for core in cores if "." not in core]
         several = any(core.count(".") > 1 for core in groups)
@@ -210,3 +214,16 @@ def _dots(cores: Collection[str]) -> tuple[str, str]:
         if several or steps:
             return ",", "."
     return ".", ""
+
+
+def open_mark(texts: Iterable[str]) -> str:
+    """Return the mark of numbers such as 1.234, which may be decimal or between thousands.
+
+    Empty if there is no mark, or if a number such as 1.5, 0.123 or 1.234.567 decides what it is.
+    """
+    found = (match["core"] for text in texts if (match := NUMBER.match(text)))
+    marked = [core for core in found if "." in core or "," in core]
+    for mark in ".,":
+        if marked and all(re.fullmatch(rf"[1-9]\d{{0,2}}\{mark}\d{{3}}", core) for core in marked):
+            return mark
+    return ""

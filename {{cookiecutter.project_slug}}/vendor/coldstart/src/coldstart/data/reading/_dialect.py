@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 
 from coldstart.config._sections import Dialect
+from coldstart.data.reading._encoding import decode, detect_encoding
 from coldstart.data.reading._layout import (
     cell_kind,
     find_footer,
@@ -17,20 +17,11 @@ from coldstart.data.reading._layout import (
     names_columns,
 )
 from coldstart.data.reading._records import SEPARATOR, parse
-from coldstart.errors import UserError
 
 SAMPLE_RECORDS = 300  # records that are parsed to detect the dialect
 # Prior weight of each delimiter. A colon is not a candidate, since times contain it.
 DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, "^": 0.9, "~": 0.9, "\x01": 0.9, "::": 0.9}
 CALLED = {"\t": "tab", " ": "blanks", ";": "semicolon"}
-UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # in Windows-1252
-CONTROL = re.compile(rb"[\x00\x02-\x08\x0b\x0e-\x1a]")
-MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 @dataclass(frozen=True)
@@ -154,52 +145,6 @@ def describe_skipped(lines: list[str]) -> str:
     first = lines[0].strip()
     first = first if len(first) < 50 else first[:50] + "…"
     return f"{len(lines)} line{'s' * (len(lines) > 1)} ({first!r}) left out"
-
-
-def detect_encoding(head: bytes, tail: bytes, notes: list[str]) -> tuple[str, bool]:
-    """Return the encoding, and whether some bytes are invalid in it."""
-    for mark, name in MARKS.items():
-        if head.startswith(mark):
-            if name != "utf-8-sig":
-                notes.append(f"the encoding is {name.upper()}")
-            return name, False
-    if b"\0" in head:
-        evens, odds, half = head[0::2].count(0), head[1::2].count(0), len(head) / 2
-        if max(evens, odds) > 0.3 * half and min(evens, odds) < 0.05 * half:
-            name = "utf-16-be" if evens > odds else "utf-16-le"
-            notes.append(f"the encoding is {name.upper()}")
-            return name, False
-    if b"\0" in head or len(CONTROL.findall(head)) > 0.04 * len(head):
-        raise UserError("this is neither text nor another kind of table that can be read")
-    sample = head + tail[tail.find(b"\n") + 1 :]
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample)  # the end may be cut
-    wrong = text.count("\ufffd") - sample.count("\ufffd".encode())
-    if wrong <= 0:
-        return "utf-8", False
-    return guess_legacy_encoding(sample, notes)
-
-
-def guess_legacy_encoding(sample: bytes, notes: list[str]) -> tuple[str, bool]:
-    """Return the encoding of text that is not UTF-8, and whether some bytes are invalid in it."""
-    text = sample.decode(errors="replace")
-    if sum(character > "\x7f" for character in text) > 4 * text.count("\ufffd"):
-        notes.append("the encoding is UTF-8, but some letters are not and are read as Windows-1252")
-        return "utf-8", True
-    name, called = "cp1252", "Windows-1252"
-    if UNDEFINED.search(sample):
-        name, called = "latin-1", "Latin-1"
-    notes.append(
-        f"the encoding is not UTF-8 and is taken for {called}; "
-        "if letters look wrong, set data.dialect.encoding"
-    )
-    return name, False
-
-
-def decode(sample: bytes, encoding: str) -> str:
-    """Decode the beginning or the end of a file, where a character may be cut."""
-    if encoding == "utf-16" and sample[:2] not in MARKS:  # the end has no mark
-        encoding = "utf-16-le" if sample[1::2].count(0) > sample[0::2].count(0) else "utf-16-be"
-    return codecs.getincrementaldecoder(encoding)("replace").decode(sample).removeprefix("\ufeff")
 
 
 def find_delimiter(lines: list[str]) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from coldstart.config._sections import Dialect
-from coldstart.data.reading._dialect import DetectedDialect, detect, guess_legacy_encoding
+from coldstart.data.reading._dialect import DetectedDialect, detect
+from coldstart.data.reading._encoding import guess_legacy_encoding, lines_beyond_ascii
 from coldstart.data.reading._layout import check_width, unique_names
 from coldstart.data.reading._quarantine import format_lines, quarantine
 from coldstart.data.reading._raw import Part, RawTable
@@ -55,7 +56,7 @@ def scan_text(file: Path, name: str, dialect: Dialect) -> RawTable:
     try:
         target, lines = regular_copy(file, found)
     except UnicodeDecodeError:  # the sample was UTF-8, but the rest was not
-        encoding, lenient = guess_legacy_encoding(head + tail, found.notes)
+        encoding, lenient = guess_legacy_encoding(lines_beyond_ascii(file), found.notes)
         found = replace(found, encoding=encoding, lenient=lenient)
         target, lines = regular_copy(file, found)
 

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.util import Retry
 
+from coldstart.data.sources._addresses import public_address
 from coldstart.data.sources._sources import Source, is_table
 from coldstart.errors import UserError, no_room
 
@@ -28,7 +29,7 @@ SUFFIXES = {
     "text/plain": ".txt",
     "text/tab-separated-values": ".tsv",
 }
-GZIP, PAGES = b"\x1f\x8b", (b"<!doctype html", b"<html")
+GZIP, PAGE = b"\x1f\x8b", re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
 def download(source: Source, into: Path) -> None:
@@ -46,6 +47,8 @@ def download(source: Source, into: Path) -> None:
     UserError
         If there is no such file, the server refuses, or sends a web page instead of data.
     """
+    if source.page:
+        print(f"{source.page}: reading {public_address(source.location)}")
     part = into.with_suffix(".part")
     session = requests.Session()
     busy = (429, 500, 502, 503, 504)
@@ -71,13 +74,13 @@ def download(source: Source, into: Path) -> None:
         except requests.RequestException as error:
             raise UserError(f"{source.address} cannot be read: {type(error).__name__}") from None
     with part.open("rb") as file:
-        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.lower().startswith(PAGES):
+        start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<") and PAGE.search(start):
         part.unlink()
-        raise UserError(
-            f"{source.address} sent a web page, not data (it may want a login):\n"
-            "look for the address of the file itself"
-        )
+        fix = "look for the address of the file itself"
+        if source.page:
+            fix = "share it with everyone who has the link, or download it and name the file"
+        raise UserError(f"{source.address} sent a web page, not data (it may want a login):\n{fix}")
     packed = start.startswith(GZIP)
     if packed != (name.endswith(".gz")):  # servers differ in whom they let unpack
         name = f"{name}.gz" if packed else name.removesuffix(".gz")

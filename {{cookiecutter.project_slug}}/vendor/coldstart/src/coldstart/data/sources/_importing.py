@@ -113,6 +113,21 @@ def import_source(
     return entry.table
 
 
+def remove_imports(since: list[ImportRecord]) -> None:
+    """Remove the imports that an earlier state of the log lacks, with their files."""
+    before = {entry.folder for entry in since}
+    kept = []
+    for entry in load_entries():
+        if entry.folder in before:
+            kept.append(entry)
+            continue
+        shutil.rmtree(entry.path, ignore_errors=True)
+        if not any(entry.path.parent.iterdir()):
+            entry.path.parent.rmdir()
+    save_entries(kept)
+    write_data_card(kept)
+
+
 def fetch(source: Source, into: Path, previous: ImportRecord | None) -> dict[str, Any]:
     """Copy the data of a source into an empty folder.
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from coldstart.data.sources._addresses import SQLITE, expand_variables, public_address
 from coldstart.data.sources._api_description import load_description
+from coldstart.data.sources._shared_links import find_file
 from coldstart.errors import UserError
 
 Kind = Literal["file", "files", "url", "bucket", "database", "api"]
@@ -44,6 +45,8 @@ class Source:
         Name of its collection, unless another one has that name.
     appends : bool
         Whether later imports add to earlier ones, or replace them.
+    page : str
+        What `address` is, if it is a service's page and `location` the file behind it.
     """
 
     kind: Kind
@@ -52,6 +55,7 @@ class Source:
     query: str | None
     name: str
     appends: bool
+    page: str = ""
 
     @property
     def local(self) -> bool:
@@ -94,9 +98,12 @@ def parse(text: str, query: str | None = None) -> Source:
         )
     scheme = text.split("://")[0].lower() if "://" in text else ""
     kind: Kind
-    appends = False
+    appends, page, file = False, "", text
     if scheme in ("http", "https"):
+        page, file = find_file(text)
         kind, name = "url", stem(unquote(urlsplit(text).path)) or urlsplit(text).hostname
+        if "Google" in page:  # where the path has a key and a verb
+            name = "google-sheet" if "sheet" in page else "google-drive"
     elif scheme in STORES:
         kind, name = "bucket", stem(text)
     elif scheme:
@@ -122,11 +129,11 @@ def parse(text: str, query: str | None = None) -> Source:
         raise UserError(f"a query needs a database address (postgresql://...), not {text}")
     name = re.sub(r"[^\w.-]+", "-", name or "")[:60].strip("-.") or "table"
     address = public_address(text)
-    location = expand_variables(text) if scheme else text
+    location = expand_variables(file) if scheme else text
     if not scheme and address != text:
         absolute = Path(os.path.normpath(Path(text).absolute()))
         location = address if Path(address).absolute() == absolute else str(absolute)
-    return Source(kind, address, location, query, name, appends)
+    return Source(kind, address, location, query, name, appends, page)
 
 
 def copy_files(source: Source, into: Path) -> None:
