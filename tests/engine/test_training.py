@@ -310,3 +310,27 @@ def test_each_stage_is_told_with_its_time_its_parts_if_asked_for_and_what_comes_
         assert re.search(rf"^{stage}{seconds}$", done.stdout, re.MULTILINE), done.stdout
     assert done.stdout.splitlines()[-1] == NEXT
     assert done.stderr == ""  # neither bars nor what libraries tell: nobody looks on
+
+
+def test_a_model_that_is_worse_than_the_dummy_baseline_is_not_the_challenger(
+    trained_here: Callable[..., str], refusal: Callable[..., str]
+) -> None:
+    columns = {"x": {"type": "number"}, "y": {"type": "number", "role": "target"}}
+    dice = random.Random(0)
+    x = [dice.gauss(0, 1) for _ in range(300)]
+    noise = "x,y\n" + "".join(f"{one:.4f},{dice.gauss(0, 1):.4f}\n" for one in x)
+    signal = "x,y\n" + "".join(f"{one:.4f},{one + dice.gauss(0, 0.1):.4f}\n" for one in x)
+    told = trained_here(columns=columns, table=noise, models=["tree"], split=ONCE)
+    said = "no model is better than the dummy baseline on the validation rows (R² "
+    assert told.index(said) < told.index("validation  test")  # before the table
+    assert "there is no challenger: no model is better than the dummy baseline" in told
+    assert "run: make train" in refusal("promote")
+
+    told = trained_here(columns=columns, table=signal, models=["tree"], split=ONCE)
+    assert "no model is better" not in told
+    chosen = registry.version_of(client(), load_settings(), "champion")
+    assert chosen
+    told = trained_here(columns=columns, table=noise, models=["tree"], split=ONCE)
+    assert f"version {chosen} stays the challenger" in told
+    for alias in ("challenger", "champion"):
+        assert registry.version_of(client(), load_settings(), alias) == chosen

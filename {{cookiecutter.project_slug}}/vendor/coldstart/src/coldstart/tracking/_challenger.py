@@ -15,7 +15,7 @@ from coldstart.errors import UserError
 from coldstart.model_card._card import with_families
 from coldstart.tracking import _registry as registry
 from coldstart.tracking._gate import Evidence, evidence_of
-from coldstart.train._summary import SHOWN, number
+from coldstart.train._summary import SHOWN, is_useful, number
 
 NEXT = "next: make serve (the API and its page), make ui (all runs)"
 
@@ -48,8 +48,9 @@ def choose_challenger(
 ) -> None:
     """Make the best candidate the challenger, unless the current challenger is better.
 
-    The validation score decides. If there is no champion yet, the challenger is promoted
-    immediately, if it passes the gate.
+    The validation score decides, and a model that is not better than the dummy baseline there is
+    not chosen. If there is no champion yet, the challenger is promoted immediately, if it passes
+    the gate.
 
     Parameters
     ----------
@@ -68,7 +69,12 @@ def choose_challenger(
     registry.rewrite_card(
         client, settings, best.version, lambda card: with_families(card, families)
     )
-    if version := registry.version_of(client, settings, registry.CHALLENGER):
+    version = registry.version_of(client, settings, registry.CHALLENGER)
+    if not is_useful(best.metrics):
+        stays = f"version {version} stays the challenger" if version else "there is no challenger"
+        print(f"{stays}: no model is better than the dummy baseline")
+        return
+    if version:
         try:
             challenger = evidence_of(registry.manifest_of(settings, version))
         except UserError as error:

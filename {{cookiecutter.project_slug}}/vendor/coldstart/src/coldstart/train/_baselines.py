@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +57,8 @@ class Baselines:
     significant : bool
         Whether the best column is significantly better than the dummy baseline in that
         cross-validation, at a level of 95% for all columns together (Bonferroni).
+    validation : float
+        Score of the dummy baseline on the validation rows.
     units : str
         How many groups or blocks of time the test rows are in; empty if each row is a unit.
     """
@@ -66,6 +69,7 @@ class Baselines:
     naive: HeldOutPredictions | None
     paths: ForecastPaths | None = None
     significant: bool = True
+    validation: float = -math.inf
     units: str = ""
 
     def best_column(self) -> str:
@@ -108,21 +112,18 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
     best = next(iter(columns))
     chance = drawn(predict_folds(dataset, dummy(dataset), folds))
     lowest = interval(validated[best], chance, level=1 - (1 - LEVEL) / len(columns))[0]
+    guess = dummy(dataset)
+    guessed = predict_validation_rows(dataset, guess)
     return Baselines(
-        dummy=guesses(dataset),
+        dummy=drawn(predict_test_rows(dataset, guess, guessed)),
         columns=columns,
         column=predict_test_rows(dataset, alone[best], validated[best]),
         naive=naive(dataset),
         paths=forecast_paths(dataset),
         significant=lowest > 0,
+        validation=drawn(guessed).score(),
         units=count_clusters(dataset, dataset.test_rows),
     )
-
-
-def guesses(dataset: Dataset) -> HeldOutPredictions:
-    """Predict the test rows with the dummy baseline."""
-    fit = dummy(dataset)
-    return drawn(predict_test_rows(dataset, fit, predict_validation_rows(dataset, fit)))
 
 
 def drawn(test: HeldOutPredictions) -> HeldOutPredictions:
@@ -257,6 +258,7 @@ def evaluate(
         `primary`, the name of the metric that models are compared by; `test`, all metrics;
         `interval`, the 95% confidence interval of the primary one; `units`, how many groups or
         blocks of time that is of; `baseline`, `column` and `naive`, the metrics of the baselines;
+        `validation_baseline`, the primary one of the dummy baseline on the validation rows;
         `prevalence`, the share of the second of two classes.
 
     Raises
@@ -271,6 +273,7 @@ def evaluate(
         "interval": interval(test, seed=seed),
         "units": baselines.units,
         "baseline": baselines.dummy.measure(),
+        "validation_baseline": baselines.validation,
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }
     if test.prediction.shape[2] == 2:

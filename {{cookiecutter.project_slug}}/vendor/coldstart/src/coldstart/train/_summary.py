@@ -116,6 +116,13 @@ def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
     """
     ranked = sorted(candidates, key=lambda one: one.metrics["validation"], reverse=True)
     metrics = {f"{model.family}, version {model.version}": model.metrics for model in ranked}
+    if not any(is_useful(model) for model in metrics.values()):
+        name = ranked[0].metrics["primary"]
+        print(
+            "no model is better than the dummy baseline on the validation rows "
+            f"({SHOWN[name]} {number(baselines.validation)}): collect more rows or other columns, "
+            "or predict another TARGET"
+        )
     print(*table(cells(metrics)), sep="\n")
     if baselines.paths:
         print(
@@ -125,6 +132,12 @@ def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
             sep="\n",
         )
     print(*verdict(metrics, baselines), *suspicion(metrics, baselines), sep="\n")
+
+
+def is_useful(metrics: dict[str, Any]) -> bool:
+    """Return whether a model is better than the dummy baseline on the validation rows."""
+    baseline: float = metrics.get("validation_baseline", -np.inf)
+    return bool(metrics["validation"] > baseline)
 
 
 def number(value: float) -> str:
