@@ -170,7 +170,7 @@ def test_without_signal_the_report_says_so(trained_here: Callable[..., str]) -> 
     table = "legs,weight,home,animal\n" + "\n".join(rows)
     told = trained_here(columns=ANIMALS, table=table, models=["tree"])
     assert "no signal: no model is significantly better than the dummy baseline" in told
-    assert "no champion yet" in told
+    assert "there is no challenger: no model is better than the dummy baseline" in told
 
 
 def test_a_score_too_good_to_be_true_names_the_column(trained_here: Callable[..., str]) -> None:

@@ -207,6 +207,11 @@ class BundlePredictor:
     def time_limit(self) -> Iterator[None]:
         """Limit the time of predictions, since a graph may hold a loop without an end.
 
+        Yields
+        ------
+        None
+            While the limit holds.
+
         Raises
         ------
         UserError
