@@ -370,3 +370,14 @@ def test_a_time_that_is_none_is_quoted_once(small_project: Project, refusal: Ref
     assert said.startswith(
         "error: settings: budget: expected a time such as 90s, 5m or 1h, not 'five'; see make help"
     )
+
+
+def test_a_prediction_leaves_nothing_in_the_home_folder(
+    champion: Path, run_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Onnxruntime writes the id of this machine there, to send it with events to its maker."""
+    home = tmp_path / "home"
+    home.mkdir()
+    ran = run_command(champion.parents[1], "predict", HOME=str(home), XDG_CACHE_HOME=str(home))
+    assert ran.returncode == 0, ran.stderr
+    assert list(home.rglob("*")) == []

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from fastapi.testclient import TestClient
 
 from coldstart.contract._contract import Contract
-from engine.support import main
+from coldstart.serve import create_app
+from engine.support import PROJECT, main
 
 NAMES = [
     "len", "index", "literal", "part", "value", "label", "x", "key", "rows", "v", "column_1",
@@ -46,6 +48,28 @@ def test_a_table_is_profiled_trained_and_watched_whatever_its_columns_are_called
     assert added == ["predicted label", *labels]
     assert main(["monitor", "--part", "test"]) in (0, 1)
     assert main(["monitor", "--file", "fruit.csv"]) in (0, 1)
+
+
+def test_a_class_of_any_length_that_the_schema_lists_is_trained_served_and_watched(
+    small_project: Callable[..., Path],
+) -> None:
+    dice = random.Random(0)
+    classes = ["a" * 5000, "b", "c"]
+    lines = ["grade,size,hit"]
+    for _ in range(1100):
+        grade, size = dice.choice(classes), dice.gauss(0, 1)
+        lines.append(f"{grade},{size:.3f},{size + (grade == 'b') + dice.gauss(0, 1) > 0}")
+    columns = {
+        "grade": {"type": "category", "categories": classes},
+        "size": {"type": "number"},
+        "hit": {"type": "boolean", "role": "target"},
+    }
+    folder = small_project(columns=columns, table="\n".join(lines) + "\n")
+    assert main(["train", "--models", "linear"]) == 0
+    assert main(["monitor", "--part", "test"]) in (0, 1)
+    with TestClient(create_app(PROJECT, folder / "bundles/champion")) as api:
+        told = api.post("/predict", json={"rows": [{"grade": classes[0], "size": 1.0}]})
+        assert told.status_code == 200
 
 
 def test_a_name_of_the_engine_is_refused() -> None:

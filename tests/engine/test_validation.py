@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from coldstart.contract._contract import Contract
 from coldstart.data._validation import SHOWN, TableValidator, check_names
@@ -34,6 +35,7 @@ CONTRACT = Contract.model_validate(
         }
     }
 )
+BIRD = {"type": "category"}
 GOOD = {
     "height": "10",
     "day": "12/31/1999",
@@ -96,7 +98,7 @@ def test_each_rule_that_is_broken_has_a_line_with_count_first_place_and_remedy()
         ("height", "1 value(s) above the maximum 100"): ("'101' (line 2)", "limit"),
         ("day", "1 value(s) not a date"): ("'31/12/1999' (line 4)", "format"),
         ("day", "1 value(s) missing"): ("None (line 5)", "nullable: true"),
-        ("sky", "1 value(s) not one of the categories"): ("'green' (line 2)", "limit"),
+        ("sky", "1 value(s) not one of the categories"): ("'green' (line 2)", "categories"),
         ("engine", "2 value(s) not a boolean"): ("'maybe' (line 4)", "true_values"),
     }
     for slices in ([raw], [raw[:2], raw[2:3], raw[3:]]):
@@ -137,6 +139,34 @@ def test_a_spelling_of_missing_counts_in_its_own_column_alone() -> None:
 
 def test_an_open_list_of_categories_takes_a_new_one() -> None:
     assert validate(table({"bird": "owl"}))["bird"].to_list() == ["owl"]
+
+
+def test_a_text_that_requests_refuse_for_its_length_is_refused_here_as_well() -> None:
+    listed = "l" * 1500
+    columns = {
+        "free": {"type": "category"},
+        "listed": {"type": "category", "categories": [listed, "m"]},
+        "note": {"type": "text"},
+    }
+    contract = Contract.model_validate({"columns": columns | {"hit": {"role": "target", **BIRD}}})
+    fitting = {"free": "f" * 1000, "listed": listed, "note": "n" * 100_000, "hit": "h" * 2000}
+    typing = TableValidator(contract.columns)
+    typing(pl.DataFrame([fitting]))
+    typing.check(str)
+    for name in columns:
+        kind = contract.columns[name].request_type()
+        TypeAdapter(kind).validate_python(fitting[name])
+        with pytest.raises(ValidationError):
+            TypeAdapter(kind).validate_python(fitting[name] + "x")
+    typing(pl.DataFrame([{name: text + "x" for name, text in fitting.items()}]))
+    with pytest.raises(UserError) as caught:
+        typing.check(str)
+    free, long, note = str(caught.value).splitlines()[1:]
+    assert "free: 1 value(s) longer than 1,000 characters, the first is 'fff" in free
+    assert free.endswith("change categories, or to type: text, or correct the data")
+    assert "longer than 1,500 characters" in long
+    assert "longer than 100,000 characters" in note
+    assert max(map(len, (free, long, note))) < 300
 
 
 def test_unknown_and_absent_columns_are_named_with_what_may_be_meant() -> None:

@@ -236,6 +236,13 @@ def test_of_two_columns_that_say_the_same_one_is_kept() -> None:
     assert found.profiles["label"].settings["reason"] == "Says the same as code."
 
 
+def test_texts_that_are_longer_than_a_category_may_be_are_words_unless_they_are_listed() -> None:
+    for count, kind in ((20, "category"), (35, "text")):
+        texts = [f"{number} {'x' * 1100 * (number == 1)}" for number in range(count)]
+        found = studied(base(note=[texts[number % count] for number in range(200)]))
+        assert found.profiles["note"].type == kind
+
+
 def test_a_row_number_stays_if_there_is_nothing_else() -> None:
     y = [f"{i * 0.5 + RNG.random():.2f}" for i in range(50)]
     found = studied({"n": [str(i) for i in range(50)], "y": y})

@@ -23,6 +23,8 @@ import pytest
 from conftest import lack
 from moto.server import ThreadedMotoServer
 
+from coldstart.config._sections import DataSettings
+from coldstart.data.reading._read import read
 from coldstart.data.sources import _database as database
 from coldstart.data.sources._import_log import load_entries
 from coldstart.data.sources._importing import import_source
@@ -139,6 +141,8 @@ class Site(ThreadingHTTPServer):
         self.statuses: list[int] = []
         self.ranges: list[str | None] = []
         self.breaks = 0
+        self.careless = False  # whether it sends a part of a file that has changed
+        self.behind = 0  # bytes by which a part begins too early
 
     def address(self, path: str) -> str:
         """The address of a path."""
@@ -156,9 +160,13 @@ class Page(BaseHTTPRequestHandler):
         content, headers = site.files.get(self.path.split("?")[0], (b"nothing", {}))
         status = site.statuses.pop(0) if site.statuses else 200 if headers else 404
         start = 0
-        if (asked := self.headers.get("Range")) and self.headers["If-Range"] == headers.get("ETag"):
-            status, start = 206, int(asked.removeprefix("bytes=").removesuffix("-"))
+        same = self.headers["If-Range"] == headers.get("ETag")
+        if (asked := self.headers.get("Range")) and (same or site.careless):
+            status, start = 206, int(asked.removeprefix("bytes=").removesuffix("-")) - site.behind
         self.send_response(status)
+        if asked and status == 206:
+            end = f"{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", f"bytes {start}-{end}")
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content) - start))
@@ -251,6 +259,36 @@ def test_a_download_that_changed_meanwhile_starts_anew(site: Site, refused: Refu
     assert "broke off" in refused(address)
     site.files["/x.csv"] = (b"new" * 1_000_000, CSV | {"ETag": '"2"'})
     assert kept(import_source(address)) == {"x.csv": b"new" * 1_000_000}
+
+
+@pytest.mark.parametrize(("careless", "behind"), [(True, 0), (False, 500)])
+def test_a_part_of_another_version_or_place_is_not_put_behind_what_is_here(
+    site: Site, refused: Refused, careless: bool, behind: int
+) -> None:
+    address = site.address("/x.csv")
+    site.files["/x.csv"] = (b"old" * 1_000_000, CSV | {"ETag": '"1"'})
+    site.breaks = 5
+    assert "broke off" in refused(address)
+    content = b"new" * 1_000_000
+    site.files["/x.csv"] = (content, CSV | {"ETag": '"2"' if careless else '"1"'})
+    site.careless, site.behind = careless, behind
+    assert kept(import_source(address)) == {"x.csv": content}
+
+
+@pytest.mark.parametrize("cut", [0, 8])
+def test_what_a_server_packs_on_the_way_is_kept_packed_and_a_cut_is_noticed(
+    site: Site, cut: int
+) -> None:
+    rows = "".join(f"{number};x{number}\n" for number in range(1000))
+    packed = gzip.compress(f"a;b\n{rows}".encode())
+    site.files["/x.csv"] = (packed[: len(packed) - cut], CSV | {"Content-Encoding": "gzip"})
+    table = import_source(site.address("/x.csv"))
+    assert table.name == "x.csv.gz"
+    if cut:
+        with pytest.raises(UserError, match="ended before"):
+            read(DataSettings(table=table))
+    else:
+        assert read(DataSettings(table=table)).rows == 1000
 
 
 def test_a_server_that_is_busy_is_asked_again(site: Site) -> None:

@@ -5,12 +5,16 @@ Nothing here needs the library that trained the model, nor polars.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+# Read on import; without it the runtime keeps an id of this machine, and sends events to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import onnxruntime

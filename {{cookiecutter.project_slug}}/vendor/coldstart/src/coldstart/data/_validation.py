@@ -13,6 +13,7 @@ from coldstart.contract.columns import BaseColumn
 from coldstart.errors import UserError
 
 SHOWN = 20
+SHOWN_CHARACTERS = 100
 
 
 @dataclass
@@ -77,7 +78,7 @@ class TableValidator:
             rules = column.violations(pl.col(name))
             for rule, broken in rules.items():
                 where = typed.select(broken.fill_null(False)).to_series()
-                self._note(name, rule, "that limit, or correct the data", where, raw)
+                self._note(name, rule, f"{column.remedy}, or correct the data", where, raw)
         self.rows += len(raw)
         return typed
 
@@ -87,7 +88,7 @@ class TableValidator:
             return
         row = broken.arg_max()
         assert row is not None
-        first = Violation(name, rule, fix, self.rows + row, repr(raw[name][row]))
+        first = Violation(name, rule, fix, self.rows + row, shorten(repr(raw[name][row])))
         self.violations.setdefault((name, rule), first).count += int(broken.sum())
 
     def check(
@@ -119,6 +120,11 @@ class TableValidator:
         ]
         if lines:
             raise UserError(format_list(head, lines))
+
+
+def shorten(value: str) -> str:
+    """Return a value as a line shows it: of a long one, the beginning."""
+    return value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}..."
 
 
 def check_names(found: Iterable[str], contract: Contract) -> None:

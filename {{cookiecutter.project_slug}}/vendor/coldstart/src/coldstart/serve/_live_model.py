@@ -19,6 +19,7 @@ from coldstart.serve._pace import set_pace
 from coldstart.serve._schemas import Row, row_type
 
 WATCH_SECONDS = 1.0  # between two checks of the folder
+UNREADABLE = (ValueError, KeyError, TypeError, csv.Error)
 log = logging.getLogger(__name__)
 
 
@@ -169,9 +170,8 @@ def smoke_test(predictor: BundlePredictor, row: Row) -> None:
         encoded = predictor.contract.encode(predictor.columns(rows))
         with predictor.time_limit():
             found = predictor.predict(encoded)[:, -1]
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        path = predictor.folder / REFERENCE
-        raise UserError(f"{path} does not hold rows of {CONTRACT} ({error!r:.200})") from None
+    except UNREADABLE as error:
+        raise unreadable(predictor.folder / REFERENCE, error) from None
     recorded = np.array(expected)
     scale = 1.0 if predictor.manifest.classes else prediction_scale(recorded)
     worst = float(np.abs(found - recorded).max()) / scale
@@ -219,12 +219,29 @@ def predict_example(folder: Path) -> str:
 
 
 def reference_rows(predictor: BundlePredictor) -> Iterator[tuple[Row, float]]:
-    """Yield the bundle's reference rows, and the prediction of each."""
+    """Yield the bundle's reference rows, and the prediction of each.
+
+    Raises
+    ------
+    UserError
+        If a row is not one of the contract.
+    """
     read = {
         name: TypeAdapter(column.request_type()).validate_strings
         for name, column in predictor.contract.features.items()
     }
-    with (predictor.folder / REFERENCE).open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            row = {name: read[name](cell) for name, cell in line.items() if cell and name in read}
-            yield row, float(line["__prediction__"])
+    path = predictor.folder / REFERENCE
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file):
+                cells = {name: cell for name, cell in line.items() if cell and name in read}
+                row = {name: read[name](cell) for name, cell in cells.items()}
+                yield row, float(line["__prediction__"])
+    except UNREADABLE as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Return the mistake of a file whose rows are not those of the contract."""
+    what = " ".join(repr(error).split())
+    return UserError(f"{path} does not hold rows of {CONTRACT} ({what:.200}); run: make train")

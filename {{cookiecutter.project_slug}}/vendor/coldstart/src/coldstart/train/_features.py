@@ -7,6 +7,7 @@ serves is what was evaluated.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Self
 
 import numpy as np
@@ -131,8 +132,11 @@ class FrequentCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = strings.shape[1]
         self.categories_ = []
         for column in strings.T:
-            categories, counts = np.unique(column.astype(str), return_counts=True)
-            self.categories_.append(categories[counts >= self.min_frequency].tolist())
+            # An array of fixed width would take as much for each row as for the longest one.
+            counts = Counter(map(str, column))
+            self.categories_.append(
+                sorted(one for one, count in counts.items() if count >= self.min_frequency)
+            )
         return self
 
     def transform(self, X: Any) -> np.ndarray:

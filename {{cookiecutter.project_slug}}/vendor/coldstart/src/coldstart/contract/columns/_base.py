@@ -54,6 +54,7 @@ class BaseColumn(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     matrix: ClassVar[Literal["numbers", "strings"]]
     hint: ClassVar[str] = ""  # what to set where a value cannot be read
+    remedy: ClassVar[str] = "that limit"  # what to change where a rule is violated
 
     type: str
     role: Role = "feature"
@@ -182,6 +183,25 @@ class BaseColumn(BaseModel):
             From the description of a rule to where it is violated.
         """
         return {}
+
+    def too_long(self, values: pl.Expr, limit: int) -> Mapping[str, pl.Expr]:
+        """Return the rule on the length of a feature's texts: what requests refuse, data does too.
+
+        Parameters
+        ----------
+        values : polars.Expr
+            Texts.
+        limit : int
+            Characters that a text may have.
+
+        Returns
+        -------
+        mapping of str to polars.Expr
+            The rule, as `violations` returns it.
+        """
+        if not self.is_feature:
+            return {}
+        return {f"longer than {limit:,} characters": values.str.len_chars() > limit}
 
     @cached_property
     def missing(self) -> frozenset[str]:

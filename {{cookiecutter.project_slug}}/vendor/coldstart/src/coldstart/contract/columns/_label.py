@@ -12,6 +12,7 @@ from coldstart.contract.columns._base import BaseColumn
 if TYPE_CHECKING:
     import polars as pl
 
+LONGEST = 1000  # characters of a class that is not listed
 MISSING = "__missing__"  # stands for a null string inside the graph, where strings cannot be null
 
 
@@ -29,6 +30,7 @@ class Category(BaseColumn):
     """
 
     matrix = "strings"
+    remedy = "categories, or to type: text"
 
     type: Literal["category"]
     categories: list[str] = Field([])
@@ -47,8 +49,13 @@ class Category(BaseColumn):
 
     def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
         if not self.categories or self.unseen == "allow":
-            return {}
+            return self.too_long(values, self.longest)
         return {"not one of the categories": ~values.is_in(self.categories)}
+
+    @property
+    def longest(self) -> int:
+        """Characters that a class may have: those of the longest one listed, at least 1,000."""
+        return max([LONGEST, *map(len, self.categories)])
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         return [self.texts(values, MISSING)]
@@ -63,7 +70,7 @@ class Category(BaseColumn):
         if self.categories and self.unseen == "refuse":
             return Literal[tuple(self.categories)]
         known: Any = {"categories": self.categories} if self.categories else None
-        return self.text_type(known, max_length=1000)
+        return self.text_type(known, max_length=self.longest)
 
 
 class Boolean(BaseColumn):

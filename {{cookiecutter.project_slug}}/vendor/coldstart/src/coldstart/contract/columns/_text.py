@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from coldstart.contract.columns._base import BaseColumn
 
 if TYPE_CHECKING:
     import polars as pl
+
+LONGEST = 100_000  # characters
 
 
 class Text(BaseColumn):
@@ -25,11 +27,15 @@ class Text(BaseColumn):
     """
 
     matrix = "strings"
+    remedy = "to role: ignore"
 
     type: Literal["text"]
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         return text
+
+    def violations(self, values: pl.Expr) -> Mapping[str, pl.Expr]:
+        return self.too_long(values, LONGEST)
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         return [[words_and_pairs(text) if text else "_missing" for text in self.texts(values, "")]]
@@ -41,7 +47,7 @@ class Text(BaseColumn):
         return "text"
 
     def request_type(self) -> Any:
-        return self.text_type(max_length=100_000)
+        return self.text_type(max_length=LONGEST)
 
 
 def words_and_pairs(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from coldstart.contract.columns._label import LONGEST
 from coldstart.data.profiling._dates import date_formats
 from coldstart.data.profiling._profiles import Choice, ColumnProfile, typed, words
 from coldstart.data.profiling._sentinels import sentinels
@@ -283,7 +284,8 @@ def set_category_or_text(profile: ColumnProfile, spellings: list[str]) -> None:
         and sum(len(one) > 1 for one in parts) > 0.3 * len(parts)
         and len({part for one in parts for part in one}) < 0.7 * distinct
     )
-    if several and (count >= 3.5 or length >= 40):
+    long = distinct > MAX_LISTED and known.str.len_chars().max() > LONGEST  # type: ignore[operator]
+    if long or (several and (count >= 3.5 or length >= 40)):
         profile.settings = {"type": "text"}
         profile.notes.append(f"free text: {count:.0f} words on average, {distinct:,} different")
     elif listing:

@@ -97,13 +97,10 @@ def drop_duplicates(profiles: Mapping[str, ColumnProfile]) -> None:
             if profile.distinct > 0.8 * profile.known or profile.distinct < 2:
                 continue
             text = profile.values.cast(pl.String).fill_null("\0")
-            _, at, codes = np.unique(
-                text.to_numpy().astype(str), return_index=True, return_inverse=True
-            )
-            order = np.empty(len(at), dtype=np.int64)
-            order[np.argsort(at)] = np.arange(len(at))
-            # Labels numbered as they first appear: equal where two columns are one to one.
-            key = b"labels" + order[codes].astype(np.int32).tobytes()
+            # The row where each label appears first: equal where two columns are one to one.
+            rows = text.to_frame("label").with_row_index("row")
+            first_rows = rows.select(pl.col("row").first().over("label")).to_series()
+            key = b"labels" + first_rows.to_numpy().tobytes()
         elif profile.type in ("number", "date"):
             continue
         else:

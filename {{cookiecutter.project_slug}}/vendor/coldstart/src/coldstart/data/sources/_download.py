@@ -108,6 +108,12 @@ def receive(session: requests.Session, source: Source, part: Path) -> str:
         start = part.stat().st_size if more else 0
         # Without one of these, the rest might belong to another version of the file.
         version = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
+        if more and not continues(response, start, version, json.loads(kept.read_text())):
+            kept.unlink()  # so that all of it is requested
+            return receive(session, source, part)
+        # Where the file is read, a cut or overlong stream is noticed; here it would not be.
+        if response.headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip"):
+            del response.raw.headers["Content-Encoding"]
         if version and not version.startswith("W/") and "Content-Encoding" not in response.headers:
             kept.write_text(json.dumps(version))
         else:
@@ -126,6 +132,12 @@ def receive(session: requests.Session, source: Source, part: Path) -> str:
                     raise
                 bar.update(len(piece))
         return name_of(response, source)
+
+
+def continues(response: requests.Response, start: int, version: str, before: str) -> bool:
+    """Return whether the part of a file that a server sent belongs behind what is here."""
+    place = response.headers.get("Content-Range", "")
+    return place.startswith(f"bytes {start}-") and version in ("", before)
 
 
 def explain_status(response: requests.Response) -> str:
