@@ -95,6 +95,7 @@ def test_a_doubtful_column_is_asked_about_until_it_is_settled(
     assert "make data KNOWN=amount_paid (or AFTER=" in shown
     assert available() == {"amount_paid": "unconfirmed"}
     draft = Path("schema.yaml").read_text()
+    assert "# Unconfirmed: its name (paid) suggests" in draft
     assert "amount_paid" not in shown.split("Check:")[-1].split("Strongest")[0]  # once is enough
 
     assert main(["data"]) == 0  # asks again
@@ -192,3 +193,10 @@ def test_a_measured_column_of_a_forecast_is_known_up_to_the_origin(
 
     assert main(["data", "--horizon", "6"]) == 2
     assert "FRESH=1" in capsys.readouterr().err
+
+
+def test_figures_beyond_measure_are_profiled_as_well() -> None:
+    table = next(tables(SEED))[1].drop("default")
+    rows = pl.int_range(table.height).cast(pl.Float64)
+    huge = table.with_columns(a=rows * 1e300, b=rows * -1e305, y=rows.sqrt() * 1e306)
+    assert profiled(huge, "y").findings.metric == "R²"

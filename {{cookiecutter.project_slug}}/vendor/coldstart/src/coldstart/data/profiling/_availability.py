@@ -14,7 +14,7 @@ from sklearn.preprocessing import scale
 
 from coldstart.data.profiling._evidence import AFTER, LeakContext
 from coldstart.data.profiling._profiles import ColumnProfile, words
-from coldstart.data.profiling._scores import FOLDS, ForestData, out_of_fold
+from coldstart.data.profiling._scores import FOLDS, HUGE, ForestData, out_of_fold
 from coldstart.data.profiling._spellings import vocabulary
 
 # Ends, outcomes and payments: English, German, French, Spanish, Italian, Portuguese, Dutch.
@@ -150,12 +150,15 @@ def by_line(context: LeakContext, strength: dict[str, float]) -> dict[str, str]:
         return {}
     columns = [context.columns[name].cast(pl.Float64) for name in names]
     table = np.stack([one.fill_null(one.median()).to_numpy() for one in columns], axis=1)
-    y = context.target.shown[:, 0]
+    table, y = table.clip(-HUGE, HUGE), context.target.shown[:, 0]
+    fold = context.target.folds(FOLDS)
+    if len(np.unique(fold)) < 2:  # a single group
+        return {}
     tables = [(table, y)]
     positive = (table > 0).all(axis=0)
     if y.min() > 0 and positive.sum() > 1:
         tables.append((np.where(positive, np.log(np.where(positive, table, 1.0)), 0.0), np.log(y)))
-    folds = PredefinedSplit(context.target.folds(FOLDS))
+    folds = PredefinedSplit(fold)
     for x, wanted in tables:
         rest = unexplained(scale(x), wanted, folds)
         if rest > REST:

@@ -223,8 +223,9 @@ def detect_leaks(found: TableProfile, decided: Mapping[str, str]) -> None:
                 "ignore", leak_reason(leak, found.findings.metric)
             )
     found.findings.leaks += late
-    for name in found.findings.doubts:
+    for name, why in found.findings.doubts.items():
         found.profiles[name].settings["available"] = "unconfirmed"
+        found.profiles[name].notes.append(f"unconfirmed: {why}")
 
 
 def split_group(

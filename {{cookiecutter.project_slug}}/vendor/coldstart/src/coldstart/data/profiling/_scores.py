@@ -17,6 +17,7 @@ TOGETHER_ROWS = 8_000
 CLASSES = 10  # the commonest, for which scores are measured
 FOLDS = 5
 BINS = 40
+HUGE = 1e100  # whose square is still a number
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Target:
     def of(cls, values: pl.Series, groups: np.ndarray | None = None) -> Target:
         """Encode typed values, none of them missing."""
         if values.dtype.is_float():
-            shown = values.to_numpy().astype(np.float64)
+            shown = values.to_numpy().astype(np.float64).clip(-HUGE, HUGE)
             tenth = (rankdata(shown, "ordinal") - 1) * 10 // max(1, len(shown))
             return cls(shown[:, None], tenth.astype(np.int64), False, [], groups)
         text = values.cast(pl.String).alias("value")
