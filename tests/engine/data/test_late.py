@@ -21,6 +21,7 @@ from sklearn import datasets
 from coldstart.bundle._bundle import verify_bundle
 from coldstart.config._sections import DataSettings
 from coldstart.contract._contract import Contract
+from coldstart.data.profiling._availability import by_name
 from coldstart.data.profiling._profiles import TableProfile
 from coldstart.data.profiling._profiling import profile_table
 from coldstart.data.reading._read import read
@@ -67,6 +68,25 @@ def test_of_clean_columns_at_most_one_in_twenty_is_questioned() -> None:
         clean.append((table, "target"))
     questioned = [name for one, target in clean for name in mentioned(profiled(one, target))]
     assert len(questioned) <= sum(table.width - 1 for table, _ in clean) / 20
+
+
+@pytest.mark.parametrize(
+    ("name", "strength", "doubtful"),
+    [
+        ("amount_paid", 0.15, True),
+        ("Zahlungsende", 0.9, False),  # an end in a compound is not looked for
+        ("Standgeld", 0.3, True),
+        ("Standgeld", 0.1, False),
+        ("fecha pago", 0.15, True),
+        ("last_payment", 0.9, False),
+        ("payment_method", 0.9, False),
+        ("size", 0.9, False),
+    ],
+)
+def test_a_name_is_doubtful_in_several_languages_if_the_column_tells_something(
+    name: str, strength: float, doubtful: bool
+) -> None:
+    assert bool(by_name(name, strength)) == doubtful
 
 
 @pytest.fixture

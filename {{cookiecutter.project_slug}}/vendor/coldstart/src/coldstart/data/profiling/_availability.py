@@ -31,6 +31,7 @@ POSSIBLY = vocabulary(
     "elapsed gesamt summe betrag kosten dauer montant cout duree importe coste duracion totale "
     "importo costo durata valor custo duracao totaal bedrag duur"
 )
+COMPOUND = ("geld", "betrag", "kosten", "zahlung", "gebühr", "dauer", "bedrag", "betaling")
 KNOWN = vocabulary(
     "last previous prev prior past old initial start first baseline lag before planned expected "
     "estimated scheduled budget quoted requested method type"
@@ -89,7 +90,8 @@ def by_name(name: str, strength: float) -> str:
     if terms & KNOWN:
         return ""
     found = sorted(terms & CLEARLY) if strength >= LEAST else []
-    found += sorted(terms & POSSIBLY) if strength >= LEAST_POSSIBLY else []
+    if strength >= LEAST_POSSIBLY:
+        found += sorted(term for term in terms if term in POSSIBLY or term.endswith(COMPOUND))
     return f"its name ({found[0]}) suggests that it is known afterwards" if found else ""
 
 
