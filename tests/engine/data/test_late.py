@@ -93,6 +93,7 @@ def test_a_name_is_doubtful_in_several_languages_if_the_column_tells_something(
 def loans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project, and a table with an amount that is paid afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "config.yaml").write_text("data: {table: old.csv}\n")
     (tmp_path / "schema.yaml").write_text("columns: {old: {type: number, role: target}}\n")
     case = next(one for one in cases(SEED) if one.name == "houses, payment")
