@@ -116,7 +116,6 @@ def test_columns_come_in_any_order_and_kind_of_number(api: httpx2.Client) -> Non
     assert post(api, body(whole, ARROW), ARROW).status_code == 200
 
 
-@pytest.mark.parametrize("kind", [CSV, ARROW])
 def compressed(rows: int, batches: int) -> bytes:
     """Write rows that are all alike as a compressed stream."""
     one = pa.record_batch(
@@ -151,6 +150,7 @@ def test_a_compressed_stream_is_answered(api: httpx2.Client) -> None:
     assert len(read(post(api, compressed(100_000, 1), ARROW).content, ARROW)) == 100_000
 
 
+@pytest.mark.parametrize("kind", [CSV, ARROW])
 def test_a_ref_is_returned_beside_the_predictions(api: httpx2.Client, kind: str) -> None:
     rows = table(20_000)
     usual = read(post(api, body(rows, kind), kind).content, kind)
