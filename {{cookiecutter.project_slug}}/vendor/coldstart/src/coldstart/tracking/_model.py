@@ -30,7 +30,8 @@ from coldstart.contract._contract import Contract
 
 LIBRARIES = ["mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "PyYAML"]
 CODE, LOADER = "code", "coldstart_model"
-PARTS = ["__init__.py", "errors.py", "_yaml.py", "bundle", "contract"]  # of the engine, which loading needs
+# Of the engine, what loading needs.
+PARTS = ["__init__.py", "errors.py", "_yaml.py", "bundle", "contract"]
 LOAD = '''"""Load this model for MLflow, by installed packages or else by those beside this file."""
 
 import sys
