@@ -1,4 +1,4 @@
-"""Columns that may not be available at prediction time: both scores are told until they are."""
+"""Columns that may not be available at prediction time: both scores are shown until they are."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import pty
 import random
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,23 +18,13 @@ from dirty.late import PLANTS, Case, cases, tables
 from sklearn import datasets
 
 from coldstart.bundle._bundle import verify_bundle
-from coldstart.config._sections import DataSettings
 from coldstart.contract._contract import Contract
 from coldstart.data.profiling._availability import by_name
 from coldstart.data.profiling._profiles import TableProfile
-from coldstart.data.profiling._profiling import profile_table
-from coldstart.data.reading._read import read
+from engine.data.test_leaks import studied
 from engine.support import PACKAGE, main
 
 SEED = 3  # of tables that the limits were not chosen on
-
-
-def profiled(table: pl.DataFrame, target: str) -> TableProfile:
-    """Profile a table, by way of a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        table.write_csv(path)
-        return profile_table(read(DataSettings(table=path)), target)
 
 
 def mentioned(found: TableProfile) -> set[str]:
@@ -54,7 +43,7 @@ def test_each_late_column_is_mentioned_and_others_are_not(plant: str) -> None:
     assert len(BY_PLANT[plant]) == 8
     wrong, clean = 0, 0
     for one in BY_PLANT[plant]:
-        said = mentioned(profiled(one.table, one.target))
+        said = mentioned(studied(one.table, one.target))
         assert said >= set(one.planted), one.name
         wrong += len(said - set(one.planted))
         clean += one.table.width - 1 - len(one.planted)
@@ -66,7 +55,7 @@ def test_of_clean_columns_at_most_one_in_twenty_is_questioned() -> None:
     for load in (datasets.load_iris, datasets.load_wine, datasets.load_breast_cancer):
         table = pl.from_pandas(load(as_frame=True).frame.rename(columns=str))
         clean.append((table, "target"))
-    questioned = [name for one, target in clean for name in mentioned(profiled(one, target))]
+    questioned = [name for one, target in clean for name in mentioned(studied(one, target))]
     assert len(questioned) <= sum(table.width - 1 for table, _ in clean) / 20
 
 
@@ -220,4 +209,4 @@ def test_figures_beyond_measure_are_profiled_as_well() -> None:
     table = next(tables(SEED))[1].drop("default")
     rows = pl.int_range(table.height).cast(pl.Float64)
     huge = table.with_columns(a=rows * 1e300, b=rows * -1e305, y=rows.sqrt() * 1e306)
-    assert profiled(huge, "y").findings.metric == "R²"
+    assert studied(huge, "y").findings.metric == "R²"

@@ -20,12 +20,16 @@ ROWS = 400
 WEAK = 1.2  # standard deviations between the classes
 
 
-def studied(table: Mapping[str, object], target: str = "y") -> TableProfile:
+def studied(
+    table: Mapping[str, object] | pl.DataFrame,
+    target: str = "y",
+    decided: Mapping[str, Mapping[str, object]] | None = None,
+) -> TableProfile:
     """Study a table, by way of a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         pl.DataFrame(table, strict=False).write_csv(path)
-        return profile_table(read(DataSettings(table=path)), target)
+        return profile_table(read(DataSettings(table=path)), target, decided)
 
 
 def classes(**more: object) -> dict[str, object]:
@@ -218,15 +222,11 @@ def test_where_rows_are_split_by_patient_columns_are_scored_by_patient() -> None
 
 def test_columns_are_scored_by_the_group_that_the_schema_has() -> None:
     table = patients("name of the sheet")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        pl.DataFrame(table).write_csv(path)
-        raw = read(DataSettings(table=path))
-        found = profile_table(raw, "y", {"name of the sheet": {"role": "group"}}).findings
-        assert found.group == "name of the sheet"
-        assert found.together < 0.85
-        assert profile_table(raw, "y", {"ward": {"role": "group"}}).findings.group == "ward"
-        assert profile_table(raw, "y", {"m0": {"role": "time"}}).findings.group == ""
+    found = studied(table, "y", {"name of the sheet": {"role": "group"}}).findings
+    assert found.group == "name of the sheet"
+    assert found.together < 0.85
+    assert studied(table, "y", {"ward": {"role": "group"}}).findings.group == "ward"
+    assert studied(table, "y", {"m0": {"role": "time"}}).findings.group == ""
 
 
 def test_rows_without_a_group_are_scored_by_each_other() -> None:
@@ -235,11 +235,7 @@ def test_rows_without_a_group_are_scored_by_each_other() -> None:
     named = 20
     table["ward"] = [ward if row < named else "" for row, ward in enumerate(table["ward"])]
     by_row = studied({name: values for name, values in table.items() if name != "ward"}).findings
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        pl.DataFrame(table).write_csv(path)
-        table_read = read(DataSettings(table=path))
-        found = profile_table(table_read, "y", {"ward": {"role": "group"}}).findings
+    found = studied(table, "y", {"ward": {"role": "group"}}).findings
     assert found.group == "ward"
     assert found.alone["m0"] == pytest.approx(by_row.alone["m0"], abs=0.05)
     assert found.together == pytest.approx(by_row.together, abs=0.05)

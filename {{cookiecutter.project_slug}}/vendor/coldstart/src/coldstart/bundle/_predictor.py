@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-# Read on import; without it the runtime keeps an id of this machine, and sends events to its maker.
+# Read on import; without it the runtime keeps an id of this machine in the home folder.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np

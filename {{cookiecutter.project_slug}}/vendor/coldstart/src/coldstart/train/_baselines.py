@@ -110,9 +110,9 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
     scores = {name: predictions.score() for name, predictions in validated.items()}
     columns = dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
     best = next(iter(columns))
-    chance = drawn(predict_folds(dataset, dummy(dataset), folds))
-    lowest = interval(validated[best], chance, level=1 - (1 - LEVEL) / len(columns))[0]
     guess = dummy(dataset)
+    chance = drawn(predict_folds(dataset, guess, folds))
+    lowest = interval(validated[best], chance, level=1 - (1 - LEVEL) / len(columns))[0]
     guessed = predict_validation_rows(dataset, guess)
     return Baselines(
         dummy=drawn(predict_test_rows(dataset, guess, guessed)),

@@ -1,7 +1,7 @@
 """The score without columns that nobody has confirmed as available at prediction time.
 
 Statistics cannot tell that an amount is paid later. What such a column adds to the score may be
-gone when the model is used, so both scores are told.
+gone when the model is used, so both scores are shown.
 """
 
 from __future__ import annotations

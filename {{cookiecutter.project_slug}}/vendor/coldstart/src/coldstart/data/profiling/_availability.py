@@ -12,9 +12,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import BaseCrossValidator, PredefinedSplit, cross_val_predict
 from sklearn.preprocessing import scale
 
-from coldstart.data.profiling._evidence import AFTER, LeakContext
+from coldstart.data.profiling._evidence import AFTER, LeakContext, score_gaps
 from coldstart.data.profiling._profiles import ColumnProfile, words
-from coldstart.data.profiling._scores import FOLDS, HUGE, ForestData, out_of_fold
+from coldstart.data.profiling._scores import FOLDS, HUGE, ForestData
 from coldstart.data.profiling._spellings import vocabulary
 
 # Ends, outcomes and payments: English, German, French, Spanish, Italian, Portuguese, Dutch.
@@ -97,11 +97,10 @@ def by_name(name: str, strength: float) -> str:
 
 def by_gaps(context: LeakContext, name: str) -> str:
     """Return what it tells whether there is a value, if that is much."""
-    present = context.columns[name].is_not_null().to_numpy()
-    if min(present.sum(), (~present).sum()) < 10:
+    absent = context.columns[name].null_count()
+    if min(absent, context.rows - absent) < 10:
         return ""
-    target = context.target
-    score = target.score(out_of_fold(present.astype(np.int64), target))
+    target, score = context.target, score_gaps(context, name)
     if target.strength(score) < (BY_MISSING if target.classifies else BY_MISSING_VALUE):
         return ""
     return f"whether it is filled in reaches {target.metric} {score:.3f} alone"
@@ -128,15 +127,15 @@ def by_share(context: LeakContext, strength: dict[str, float]) -> dict[str, str]
     """Return the column that the score rests on, if one is as good as nearly all together."""
     target = context.target
     pairs = [(context.profiles[name], context.columns[name]) for name in strength]
+    if len(pairs) < 2:
+        return {}
     data = ForestData.of(pairs, target, ROWS)
     score, importance = data.score()
-    if len(pairs) < 2 or target.strength(score) < SOME:
-        return {}
     place = int(importance.argmax())
     name = list(strength)[place]
-    rest, _ = data.without([place]).score()
-    if strength[name] < ALONE * target.strength(score):
+    if target.strength(score) < SOME or strength[name] < ALONE * target.strength(score):
         return {}
+    rest, _ = data.without([place]).score()
     if target.strength(rest) > LEFT * target.strength(score):
         return {}
     return {name: f"the score rests on it: {target.metric} {rest:.3f} without, {score:.3f} with it"}
@@ -161,11 +160,12 @@ def by_line(context: LeakContext, strength: dict[str, float]) -> dict[str, str]:
     if y.min() > 0 and positive.sum() > 1:
         tables.append((np.where(positive, np.log(np.where(positive, table, 1.0)), 0.0), np.log(y)))
     folds = PredefinedSplit(fold)
-    for x, wanted in tables:
-        rest = unexplained(scale(x), wanted, folds)
+    for quantities, wanted in tables:
+        x = scale(quantities)
+        rest = unexplained(x, wanted, folds)
         if rest > REST:
             continue
-        without = [unexplained(np.delete(scale(x), i, 1), wanted, folds) for i in range(len(names))]
+        without = [unexplained(np.delete(x, i, 1), wanted, folds) for i in range(len(names))]
         needed = [name for name, more in zip(names, without, strict=True) if more > TIMES * rest]
         if len(needed) > 1:
             some = f"{', '.join(needed[:-1])} and {needed[-1]}"

@@ -21,8 +21,7 @@ from coldstart.errors import UserError
 
 ORDER = [
     "type", "role", "available", "reason", "personal", "unit", "format", "calendar", "decimal",
-    "thousands",
-    "affixes", "multipliers", "true_values", "false_values", "categories", "unseen",
+    "thousands", "affixes", "multipliers", "true_values", "false_values", "categories", "unseen",
     "missing_values", "nullable", "minimum", "maximum", "lag_of", "steps", "season", "horizon",
     "description", "labels", "example",
 ]  # fmt: skip

@@ -122,8 +122,7 @@ def filled_afterwards(context: LeakContext, name: str) -> tuple[str, float | Non
     there, absent = int(present.sum()), int((~present).sum())
     if min(there, absent) < 5:
         return "", None
-    target = context.target
-    score = target.score(out_of_fold(present.astype(np.int64), target))
+    target, score = context.target, score_gaps(context, name)
     if score >= (BY_MISSING if target.classifies else BY_MISSING_VALUE):
         if min(there, absent) < 10:
             return "", None
@@ -143,6 +142,12 @@ def filled_afterwards(context: LeakContext, name: str) -> tuple[str, float | Non
                 "afterwards."
             ), None
     return "", None
+
+
+def score_gaps(context: LeakContext, name: str) -> float:
+    """Return the score of whether a column has a value."""
+    present = context.columns[name].is_not_null().to_numpy()
+    return context.target.score(out_of_fold(present.astype(np.int64), context.target))
 
 
 def contains_answer(context: LeakContext, name: str) -> str:

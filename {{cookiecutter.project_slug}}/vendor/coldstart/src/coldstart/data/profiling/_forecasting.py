@@ -81,12 +81,12 @@ def set_up_forecast(
         )
     profiles.update(derived)
     measured = any(one.settings["lag_of"] != target.name for one in derived.values())
+    ahead = found.season if found.season > 1 else max(found.lags)
     if horizon or measured:
-        target.settings["horizon"] = horizon or 1
-    usual = found.season if found.season > 1 else max(found.lags)
+        target.settings["horizon"] = ahead = horizon or 1
     target.notes.append(
-        f"forecasts {horizon or (1 if measured else usual)} {found.step}(s) ahead; for another "
-        "horizon: make data FRESH=1 HORIZON=..."
+        f"forecasts {ahead} {found.step}(s) ahead; for another horizon: "
+        "make data FRESH=1 HORIZON=..."
     )
 
 

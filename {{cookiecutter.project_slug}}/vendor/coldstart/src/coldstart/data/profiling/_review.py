@@ -19,7 +19,6 @@ from coldstart.data.profiling._target import find_column
 from coldstart.errors import UserError
 
 EXAMPLES, WIDTH = 3, 20
-ANSWERS = {"y": "before", "yes": "before", "n": "after", "no": "after"}
 
 
 def review(found: TableProfile, path: Path) -> None:
@@ -45,15 +44,15 @@ def review(found: TableProfile, path: Path) -> None:
     for name, why in doubts.items():
         print(f"  {name}{examples(found.profiles[name])}: {why}")
         if asked:
-            answer = input("  Is it known when you ask? [y]es, [n]o, Enter: decide later ")
-            if when := ANSWERS.get(answer.strip().lower()):
-                answers[name] = when
+            known = ask("Is it known when you ask? [y]es, [n]o, Enter: decide later")
+            if known is not None:
+                answers[name] = "before" if known else "after"
     if answers:
         set_availability(path, answers)
     if left := [name for name in doubts if name not in answers]:
         print(
             f"  {'it stays' if len(left) == 1 else 'they stay'} unconfirmed, and make train "
-            "tells the score without; to answer:\n"
+            "prints the score without; to answer:\n"
             f"  make data KNOWN={listed(left)} (or AFTER=..., what is known only afterwards)"
         )
 
@@ -67,8 +66,13 @@ def ask_reading(profile: ColumnProfile, choice: Choice) -> bool | None:
     """Ask whether a column is read rightly. None if that is decided later."""
     spelled, value, other = example(profile, choice)
     print(f"\n{profile.name}: {spelled!r} is read as {value}, {choice.why}")
-    answer = input(f"  Is it {value}? [y]es, [n]o: it is {other}, Enter: decide later ")
-    return {"y": True, "yes": True, "n": False, "no": False}.get(answer.strip().lower())
+    return ask(f"Is it {value}? [y]es, [n]o: it is {other}, Enter: decide later")
+
+
+def ask(question: str) -> bool | None:
+    """Ask for yes or no. Any other answer leaves it open."""
+    answer = input(f"  {question} ").strip().lower()
+    return {"y": True, "yes": True, "n": False, "no": False}.get(answer)
 
 
 def examples(profile: ColumnProfile) -> str:
