@@ -262,6 +262,7 @@ def test_its_secrets_are_in_one_file_and_its_containers_have_few_rights(
     assert said == "10001 ['.venv', 'admin.py', 'artifacts.py', 'auth.ini']"
 
 
+@pytest.mark.weekly
 def test_a_training_goes_on_where_it_was_when_the_platform_was_killed_and_is_back(
     platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:

@@ -1,6 +1,7 @@
 """`make train ON=aws`: SkyPilot rents a machine of the testbed, which gets the code and trains.
 
-Each test checks that nothing is left at the provider that costs money, and what MLflow holds.
+Each test checks that nothing is left at the provider that costs money, and what MLflow holds. They
+run weekly: SkyPilot's runtime is installed on each machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pytest
 from .project import Rented
 from .rented import Cloud
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.weekly]
 
 
 def test_a_machine_is_rented_trains_and_is_returned(rented: Rented, cloud: Cloud) -> None:

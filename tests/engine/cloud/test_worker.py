@@ -103,7 +103,8 @@ def newest(store: Store) -> str:
     return max(store.names(LISTS), default="")
 
 
-@pytest.mark.parametrize("losses", [1, pytest.param(3, marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("losses", [1, 3])
 def test_a_job_whose_machines_are_lost_ends_as_if_they_had_not(
     project: Path, store: Store, tmp_path: Path, wait: Wait, losses: int
 ) -> None:

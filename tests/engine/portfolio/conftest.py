@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import random
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
-from engine.support import PACKAGE
+from engine.support import main
 
 TARGETS: dict[str, dict[str, Any]] = {
     "two classes": {"type": "boolean"},
@@ -58,7 +58,9 @@ def fruit(task: str) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path
+) -> Callable[[str], Path]:
     """`trained(task)`: a project with a champion. Tests must not change it."""
     made = dict[str, Path]()
 
@@ -72,7 +74,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             config = {"data": {"table": "fruit.csv"}, "models": ["linear"]}
             config["split"] = {"cross_validate_below": 0}
             (folder / "config.yaml").write_text(yaml.safe_dump(config))
-            subprocess.run([sys.executable, "-m", PACKAGE, "train"], cwd=folder, check=True)
+            shutil.copy(empty_store, folder)
+            with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+                assert main(["train"]) == 0
             made[task] = folder
         return made[task]
 
