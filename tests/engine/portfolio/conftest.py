@@ -58,9 +58,7 @@ def fruit(task: str) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, empty_store: Path
-) -> Callable[[str], Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Callable[[str], Path]:
     """`trained(task)`: a project with a champion. Tests must not change it."""
     made = dict[str, Path]()
 
