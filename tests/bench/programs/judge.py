@@ -37,7 +37,7 @@ from coldstart.train import Fitter, predict_test_rows, predict_validation_rows
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 from dirty.drifting import KINDS, simulated
-from dirty.late import cases, tables
+from dirty.late import PLANTS, cases, tables
 
 BUNDLED = ("iris", "wine", "breast_cancer", "diabetes", "digits")
 ROWS = 200
@@ -94,7 +94,7 @@ def judge_kinds(seed):
 
 def judge_late(seed, count):
     """Yield a kind of late columns, how many are there and found, and alarms of how many clean."""
-    for case in list(cases(seed))[:count]:
+    for case in list(cases(seed))[: count * len(PLANTS)]:
         found = profile(case.table, case.target).findings
         said = {*found.doubts, *(leak.column for leak in found.leaks)}
         planted = set(case.planted)
@@ -184,7 +184,7 @@ def main(package, folder, draws):
     with contextlib.chdir(work):
         found = {
             "kinds": [one for seed in range(draws) for one in judge_kinds(seed)],
-            "late": [one for seed in range(draws) for one in judge_late(seed, 5 if few else 40)],
+            "late": [one for seed in range(draws) for one in judge_late(seed, 1 if few else 8)],
             "choices": list(judge_choices(own, models, draws, few)),
             "stability": list(judge_stability(own, models, draws)),
         }
