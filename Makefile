@@ -58,7 +58,7 @@ newest: .venv/ready ## lint and test a generated project with the newest version
 mutants: .venv/ready ## change promised code, and count what no test notices; FUNCTIONS="take holder", JOBS=1
 	@.venv/bin/python tests/mutants.py $(if $(JOBS),--jobs $(JOBS)) $(FUNCTIONS)
 
-bench: .venv/ready ## measure serving, training and large tables beside other tools
+bench: .venv/ready ## measure speed beside other tools, and what is judged; BENCH="--parts judgement"
 	@.venv/bin/python tests/bench/bench.py $(BENCH)
 
 scale: .venv/ready ## write docs/reference/scale.md from a benchmark of the API

@@ -72,10 +72,42 @@ def test_the_benchmark_measures_large_tables(trained: GeneratedProject) -> None:
     assert_verdicts(printed)
 
 
+def assert_judgement(printed: str) -> None:
+    """Check the tables of what is judged: each line says what the lines below it rest on."""
+    (classes,) = re.findall(r"\| classes +\| (\d+) +\| (\d+) ", printed)
+    assert sum(map(int, classes)) == 12
+    plants = "payment", "closing", "filled", "parts", "proxy"
+    found = re.findall(rf"\| ({'|'.join(plants)}) +\| 1 +\| (\d) +\| (\d) +\| (\d) ", printed)
+    assert [plant for plant, *_ in found] == list(plants)
+    assert [int(hits) + int(missed) for _, hits, missed, _ in found] == [1, 1, 1, 3, 1]
+    missing = sum(missed != "0" for _, _, missed, _ in found)
+    assert re.search(
+        rf"a late column that is not mentioned, tables +\| <= 0 +\| {missing} ", printed
+    )
+    chosen = printed.partition("The choice among models")[2]
+    line = r"\| ([a-z ,]+?) +\| 1 +\| ([01]) +\| ([\d.]+) +\| [\d.]+ +\|"
+    regrets = re.findall(line, chosen)
+    names = ["iris", "nothing changes, a number", "nothing changes, classes"]
+    assert [name for name, *_ in regrets] == names
+    for _, best, regret in regrets:
+        assert best == "0" or float(regret) == 0
+    assert (
+        len(re.findall(r"Of 4 shuffles of one table \((classes|a number)\), [0-3] ", printed)) == 2
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.weekly
+def test_the_benchmark_judges_tables_with_known_answers(trained: GeneratedProject) -> None:
+    printed = run_bench(trained, "--parts", "judgement")
+    assert_judgement(printed)
+    assert_verdicts(printed)
+
+
 @pytest.mark.slow
 @pytest.mark.weekly
 @NEEDS_WRK
-def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
+def test_the_benchmark_measures_every_server_both_loops_large_tables_and_judgement(
     trained: GeneratedProject, tmp_path: Path
 ) -> None:
     page = tmp_path / "scale.md"
@@ -83,9 +115,10 @@ def test_the_benchmark_measures_every_server_both_loops_and_large_tables(
     assert "**The core of a worker** (measured)" in page.read_text()
     assert_serving(printed)
     assert_tables(printed)
+    assert_judgement(printed)
     assert_verdicts(printed)
     targets = printed.partition("Targets")[2]
-    assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1
+    assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1 + 4
     for server in (
         *("mlflow serve, pipeline", "mlflow serve, our graph"),
         *("BentoML, our graph", "BentoML, batching", "LitServe, our graph", "LitServe, batching"),
@@ -117,6 +150,32 @@ def test_a_target_is_met_by_the_median_or_called_missed(
     monkeypatch.syspath_prepend(PROGRAMS.parent)
     row = getattr(importlib.import_module("targets"), kind)("a figure", target, measured)
     assert row[2:] == [shown, verdict]
+
+
+def test_what_is_judged_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PROGRAMS.parent)
+    judgement, report, targets = map(importlib.import_module, ("judgement", "report", "targets"))
+    measured = judgement.Judgement(
+        [judgement.Kind("status", "classes", "classes"), judgement.Kind("grade", "classes", "x")],
+        [judgement.Late("parts", 3, 2, 1, 5), judgement.Late("parts", 3, 3, 0, 5)],
+        [
+            judgement.Choice("iris", "tree", "svm", 0.06, 9),
+            judgement.Choice("iris", "a", "a", 0, 3),
+        ],
+        [judgement.Stability("classes", 2, 12)],
+    )
+    printed = report.judgement(measured)
+    assert "| classes | 1     | 1     | grade |" in printed
+    assert "| parts        | 2      | 5     | 1      | 1            | 10               |" in printed
+    assert "| iris  | 2     | 1           | 0.030  | 6     |" in printed
+    assert "Of 12 shuffles of one table (classes), 2 choose another model type" in printed
+    found = {row[0]: row[2:] for row in targets.judged(measured)}
+    assert found == {
+        "wrong kinds of targets": ["1", "missed"],
+        "a late column that is not mentioned, tables": ["1", "missed"],
+        "of the clean columns questioned": ["0.1", "missed"],
+        "lost by the choice, mean regret": ["0.03", "missed"],
+    }
 
 
 def test_without_wrk_it_says_what_to_install() -> None:

@@ -1,5 +1,7 @@
 """The benchmark: a generated project's API, training loop and large tables beside others, in turns.
 
+Also what the project judges by itself, on tables whose answer is known.
+
     python tests/bench/bench.py                   generates and trains the default project first
     python tests/bench/bench.py --parts serving   only the API, in about twelve minutes
     python tests/bench/bench.py --project DIR     keeps it in DIR, and takes it from there again
@@ -24,6 +26,7 @@ import report
 import report_api
 from api import FAMILY, Amount, measure_api
 from document import write_document
+from judgement import measure_judgement
 from project import UserError, find_project, ingredients
 from scale import measure_scale
 from servers import RIVALS
@@ -36,6 +39,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "training": report.training,
     "scale": report.scale,
     "streaming": report.streaming,
+    "judgement": report.judgement,
 }
 THOROUGH = {
     "rounds": 7,
@@ -46,6 +50,7 @@ THOROUGH = {
     "bulk": 1_000_000,
     "overload": 60,
     "streamed": [2_000_000, 20_000_000],
+    "draws": 3,
 }
 QUICK = {
     "rounds": 1,
@@ -56,6 +61,7 @@ QUICK = {
     "bulk": 20_000,
     "overload": 2,
     "streamed": [20_000, 40_000],
+    "draws": 1,
 }
 
 
@@ -80,6 +86,8 @@ def main() -> int:
                 parts["scale"] = measure_scale(project, folder, asked.rows, asked.rounds)
             if "streaming" in asked.parts:
                 parts["streaming"] = measure_streaming(project, folder, asked.streamed)
+            if "judgement" in asked.parts:
+                parts["judgement"] = measure_judgement(project, folder, asked.draws)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -119,6 +127,7 @@ def parse() -> argparse.Namespace:
     add("--bulk", type=positive, help="rows of a file that is sent to the API (1000000)")
     add("--overload", type=positive, help="seconds of too many requests (60)")
     add("--streamed", type=positive, nargs="+", help="rows to stream (2000000 20000000)")
+    add("--draws", type=positive, help="tables of each kind to judge; 1: a few kinds (3)")
     arguments = parser.parse_args()
     if arguments.write and "serving" not in arguments.parts:
         parser.error("--write is about the API: it needs --parts serving")

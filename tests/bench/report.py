@@ -6,9 +6,10 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from figures import number, spread, table
+from judgement import Judgement
 from project import ROOT
 from scale import Scale
 from streaming import Streaming
@@ -124,3 +125,52 @@ def streaming(measured: list[Streaming]) -> str:
         rows.append([*row, f"{one.peak:.2f}"])
     header = ["rows", "the network's are", "an epoch", "rows/s", "s before it", "GiB at the peak"]
     return f"\nTraining of the network on large tables, in one process\n\n{table(header, rows)}"
+
+
+def judgement(measured: Judgement) -> str:
+    """Tables of the kinds of targets, of late columns, and of the choice among models."""
+    return "\n".join([kinds(measured), late(measured), choices(measured)])
+
+
+def kinds(measured: Judgement) -> str:
+    """Table of the kinds of targets, right and wrong."""
+    rows = []
+    for kind in dict.fromkeys(one.kind for one in measured.kinds):
+        some = [one for one in measured.kinds if one.kind == kind]
+        wrong = [one.name for one in some if one.found != kind]
+        rows.append([kind, str(len(some) - len(wrong)), str(len(wrong)), ", ".join(wrong)])
+    return f"\nKind of target\n\n{table(['it is', 'right', 'wrong', 'which'], rows)}"
+
+
+def late(measured: Judgement) -> str:
+    """Table of late columns, found and missed, and of false alarms."""
+    rows = []
+    for plant in dict.fromkeys(one.plant for one in measured.late):
+        some = [one for one in measured.late if one.plant == plant]
+        planted, found, alarms, clean = (
+            sum(getattr(one, name) for one in some)
+            for name in ("planted", "found", "alarms", "clean")
+        )
+        counts = [found, planted - found, alarms, clean]
+        rows.append([plant, str(len(some)), *map(str, counts)])
+    header = ["late columns", "tables", "found", "missed", "false alarms", "of clean columns"]
+    return f"\nKnown only after the target\n\n{table(header, rows)}"
+
+
+def choices(measured: Judgement) -> str:
+    """Table of what the choice lost, and of how often it changes."""
+    rows = []
+    for name in dict.fromkeys(one.table for one in measured.choices):
+        some = [one for one in measured.choices if one.table == name]
+        right = sum(one.chosen == one.best for one in some)
+        lost = mean(one.regret for one in some)
+        cpu = mean(one.cpu for one in some)
+        rows.append([name, str(len(some)), str(right), f"{lost:.3f}", number(cpu)])
+    header = ["table", "draws", "best chosen", "regret", "CPU s"]
+    lines = [f"\nThe choice among models\n\n{table(header, rows)}\n"]
+    for one in measured.stability:
+        lines.append(
+            f"Of {one.shuffles} shuffles of one table ({one.table}), {one.changes} choose another "
+            "model type than most do."
+        )
+    return "\n".join(lines)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import mean, median
 
 from api import Api
 from figures import table
+from judgement import Judgement
 from load import Case
 from overload import Overload
 from report import growth
@@ -29,6 +30,7 @@ def targets(
     training: Training | None,
     scale: Scale | None,
     streaming: list[Streaming] | None,
+    judgement: Judgement | None,
 ) -> str:
     """Table of them all."""
     rows: list[list[str]] = []
@@ -43,6 +45,8 @@ def targets(
     if streaming:
         ratio = memory_ratio(streaming)
         rows.append(at_most("times the memory, largest table streamed to smallest", 1.2, [ratio]))
+    if judgement:
+        rows += judged(judgement)
     return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)
 
 
@@ -120,6 +124,20 @@ def large(scale: Scale) -> list[list[str]]:
             if grown := growth(scale, kind, who, largest):
                 rows.append(at_most(f"growth of the cost of a row, {name}", 1.1, [grown]))
     return rows
+
+
+def judged(found: Judgement) -> list[list[str]]:
+    """Rows of what the project judges."""
+    wrong = sum(one.kind != one.found for one in found.kinds)
+    missed = sum(one.found < one.planted for one in found.late)
+    regret = mean(one.regret for one in found.choices)
+    alarms = sum(one.alarms for one in found.late) / sum(one.clean for one in found.late)
+    return [
+        at_most("wrong kinds of targets", 0, [wrong]),
+        at_most("a late column that is not mentioned, tables", 0, [missed]),
+        at_most("of the clean columns questioned", 0.05, [alarms]),
+        at_most("lost by the choice, mean regret", 0.02, [regret]),
+    ]
 
 
 def at_least(what: str, target: float, found: Sequence[float]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from coldstart import BundlePredictor, Contract, Dataset, Settings
+from coldstart import BundlePredictor, Contract, Dataset, Project, Settings
 from coldstart.contract import register_derived
 from coldstart.data import load
 from coldstart.serve._schemas import Label, row_type
@@ -30,8 +30,14 @@ def load_project(package: str, bundle: Path) -> tuple[BundlePredictor, Settings,
 
 def load_settings(package: str) -> Settings:
     """Read the settings of the project in this folder."""
+    return Settings.load(find_project(package))
+
+
+def find_project(package: str) -> Project:
+    """Return the project of a package, with its derived columns."""
     register_derived(import_module(f"{package}.features").DERIVED)
-    return Settings.load(import_module(f"{package}.__main__").PROJECT)
+    found: Project = import_module(f"{package}.__main__").PROJECT
+    return found
 
 
 def models(contract: Contract) -> tuple[Any, Any]:
