@@ -27,6 +27,7 @@ from document import write_document
 from project import UserError, find_project, ingredients
 from scale import measure_scale
 from servers import RIVALS
+from small import measure_small
 from streaming import measure_streaming
 from targets import targets
 from training import measure_training
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "training": report.training,
     "scale": report.scale,
     "streaming": report.streaming,
+    "small": report.small,
 }
 THOROUGH = {
     "rounds": 7,
@@ -80,6 +82,8 @@ def main() -> int:
                 parts["scale"] = measure_scale(project, folder, asked.rows, asked.rounds)
             if "streaming" in asked.parts:
                 parts["streaming"] = measure_streaming(project, folder, asked.streamed)
+            if "small" in asked.parts:
+                parts["small"] = measure_small(project, folder, asked.rounds)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ from statistics import median
 from figures import number, spread, table
 from project import ROOT
 from scale import Scale
+from small import Small
 from streaming import Streaming
 from training import Training
 from weak import Weak
@@ -124,3 +125,16 @@ def streaming(measured: list[Streaming]) -> str:
         rows.append([*row, f"{one.peak:.2f}"])
     header = ["rows", "the network's are", "an epoch", "rows/s", "s before it", "GiB at the peak"]
     return f"\nTraining of the network on large tables, in one process\n\n{table(header, rows)}"
+
+
+def small(measured: dict[str, Small]) -> str:
+    """Table of what trainings of small tables take."""
+    rows = []
+    for name, one in measured.items():
+        size, columns, target = name.split()
+        costs = [number(median(values)) for values in (one.cpu, one.fits, one.start, one.seconds)]
+        rows.append([f"{size} x {columns}, {target}", str(one.models), *costs])
+    header = ["rows x columns, target", "model types", "CPU s", "of them fits"]
+    header += ["CPU s before it", "s of the command"]
+    load = f"1-minute load {os.getloadavg()[0]:.1f}"
+    return f"\nTraining of small tables, medians; {load}\n\n{table(header, rows)}"
