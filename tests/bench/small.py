@@ -52,7 +52,7 @@ def measure_small(project: Project, folder: Path, rounds: int) -> dict[str, Smal
         for table in TABLES:
             say(f"training on a table of {table}, round {number} of {rounds}")
             work = folder / "small"
-            program = str(PROGRAMS / "small.py")
+            program = str(PROGRAMS / "small_tables.py")
             run(project, folder, [program, "make", table, str(work)])
             cost = run(project, work, [program, "train", project.package, "told.json"])
             told = json.loads((work / "told.json").read_text())

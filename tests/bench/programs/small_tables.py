@@ -1,7 +1,7 @@
 """Runs in the generated project: small tables, and a training of all model types that suit them.
 
-Usage: python small.py make TABLE FOLDER
-       python small.py train PACKAGE FILE
+Usage: python small_tables.py make TABLE FOLDER
+       python small_tables.py train PACKAGE FILE
 
 `train` runs where the table, its contract and config.yaml are. It writes to the file, as JSON, how
 many model types were trained, the s of CPU time before the training (Python, imports, an empty
