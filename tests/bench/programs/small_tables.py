@@ -49,8 +49,8 @@ def make(name: str, folder: Path) -> None:
 
 
 def draw(rng: np.random.Generator, rows: int, columns: int) -> tuple[pl.DataFrame, np.ndarray]:
-    """Draw numbers, some of them missing, and of tables of usual width a third categories."""
-    categories = columns // 3 if columns < 100 else 0
+    """Draw numbers, some of them missing, and of tables of usual width a quarter categories."""
+    categories = columns // 4 if columns < 100 else 0
     numbers = rng.normal(size=(rows, columns - categories))
     signal = numbers[:, 0] + numbers[:, 1] * numbers[:, 2]
     numbers[rng.random(numbers.shape) < 0.02] = np.nan
