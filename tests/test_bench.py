@@ -106,6 +106,15 @@ def test_the_benchmark_judges_tables_with_known_answers(trained: GeneratedProjec
 
 @pytest.mark.slow
 @pytest.mark.weekly
+def test_the_benchmark_measures_small_tables(trained: GeneratedProject) -> None:
+    printed = run_bench(trained, "--parts", "small")
+    assert re.search(r"\| 64 x 3, number +\| 4 ", printed)
+    assert re.search(r"\| 900 x 40, classes +\| 5 ", printed)
+    assert_verdicts(printed)
+
+
+@pytest.mark.slow
+@pytest.mark.weekly
 @NEEDS_WRK
 def test_the_benchmark_measures_every_server_both_loops_large_tables_and_judgement(
     trained: GeneratedProject, tmp_path: Path
@@ -118,7 +127,7 @@ def test_the_benchmark_measures_every_server_both_loops_large_tables_and_judgeme
     assert_judgement(printed)
     assert_verdicts(printed)
     targets = printed.partition("Targets")[2]
-    assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1 + 4
+    assert targets.count(" met ") + targets.count(" missed ") == 20 + 3 + 12 + 1 + 4 + 7
     for server in (
         *("mlflow serve, pipeline", "mlflow serve, our graph"),
         *("BentoML, our graph", "BentoML, batching", "LitServe, our graph", "LitServe, batching"),

@@ -30,6 +30,7 @@ from judgement import measure_judgement
 from project import UserError, find_project, ingredients
 from scale import measure_scale
 from servers import RIVALS
+from small import measure_small
 from streaming import measure_streaming
 from targets import targets
 from training import measure_training
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "scale": report.scale,
     "streaming": report.streaming,
     "judgement": report.judgement,
+    "small": report.small,
 }
 THOROUGH = {
     "rounds": 7,
@@ -88,6 +90,8 @@ def main() -> int:
                 parts["streaming"] = measure_streaming(project, folder, asked.streamed)
             if "judgement" in asked.parts:
                 parts["judgement"] = measure_judgement(project, folder, asked.draws)
+            if "small" in asked.parts:
+                parts["small"] = measure_small(project, folder, asked.rounds)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from figures import number, spread, table
 from judgement import Judgement
 from project import ROOT
 from scale import Scale
+from small import Small
 from streaming import Streaming
 from training import Training
 from weak import Weak
@@ -174,3 +175,16 @@ def choices(measured: Judgement) -> str:
             "model type than most do."
         )
     return "\n".join(lines)
+
+
+def small(measured: dict[str, Small]) -> str:
+    """Table of what trainings of small tables take."""
+    rows = []
+    for name, one in measured.items():
+        size, columns, target = name.split()
+        costs = [number(median(values)) for values in (one.cpu, one.fits, one.start, one.seconds)]
+        rows.append([f"{size} x {columns}, {target}", str(one.models), *costs])
+    header = ["rows x columns, target", "model types", "CPU s", "of them fits"]
+    header += ["CPU s before it", "s of the command"]
+    load = f"1-minute load {os.getloadavg()[0]:.1f}"
+    return f"\nTraining of small tables, medians; {load}\n\n{table(header, rows)}"

@@ -13,6 +13,7 @@ from overload import Overload
 from report import growth
 from scale import KINDS, PREDICT, PREPARE, Scale
 from servers import BENTO, EMPTY, LIT, MLFLOW, THIS
+from small import TABLES, Small
 from streaming import Streaming, memory_ratio
 from training import Training
 from workers import CASES as HEAVY
@@ -31,6 +32,7 @@ def targets(
     scale: Scale | None,
     streaming: list[Streaming] | None,
     judgement: Judgement | None,
+    small: dict[str, Small] | None,
 ) -> str:
     """Table of them all."""
     rows: list[list[str]] = []
@@ -47,6 +49,11 @@ def targets(
         rows.append(at_most("times the memory, largest table streamed to smallest", 1.2, [ratio]))
     if judgement:
         rows += judged(judgement)
+    if small:
+        rows += [
+            at_most(f"s of CPU time, all model types, {name}", TABLES[name], one.cpu)
+            for name, one in small.items()
+        ]
     return "\nTargets\n\n" + table(["what", "target", "measured", ""], rows)
 
 

@@ -230,6 +230,14 @@ def test_a_rising_series_goes_on_rising(tmp_path: Path) -> None:
     assert cleaned[1, 0] < 10_000
 
 
+def test_only_a_column_with_missing_values_in_the_training_rows_gets_a_flag() -> None:
+    values = np.array([[1, 5], [2, np.nan], [3, 7], [4, 8]])
+    step = RobustNumbers(scale=False).fit(values)
+    later = step.transform([[np.nan, np.nan], [1, 6]])
+    assert later.tolist() == [[2.5, 7, 1], [1, 6, 0]]
+    assert RobustNumbers().fit(values[:, :1]).transform([[np.nan]]).shape == (1, 1)
+
+
 def test_few_rows_leave_out_what_needs_many() -> None:
     target = np.arange(30) % 2
     left_out = unsuitable_families(numbers(2, type="category"), target)

@@ -250,7 +250,11 @@ def test_few_rows_of_the_rarer_class_are_split_several_times() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "rows", "below", "found"),
-    [(300, 60, 1000, 15), (301, 60, 1000, 5), (1, 60, 61, 15), (1, 60, 60, 5)],
+    [
+        *[(300, 60, 1000, 15), (301, 60, 1000, 5), (1, 60, 61, 15)],
+        *[(1, 333, 1000, 15), (1, 334, 1000, 10), (1, 500, 1000, 10), (1, 501, 1000, 5)],
+        (1, 2000, 5000, 5),
+    ],
 )
 def test_few_rows_are_split_three_times_over_if_rows_and_columns_are_few(
     columns: int, rows: int, below: int, found: int

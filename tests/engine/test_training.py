@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,7 +196,8 @@ def test_when_the_budget_is_spent_no_further_model_is_begun(
     trained_here: Callable[..., str],
 ) -> None:
     told = trained_here(models=None, budget=0.001, split=ONCE)
-    assert "the budget is 0.001 s: linear, forest, svm, tree; more: make train BUDGET" in told
+    said = "the budget is 0.001 s of CPU time: linear, forest, svm, tree; more: make train BUDGET"
+    assert said in told
     assert metrics()["primary"] == "average_precision"
 
 
@@ -200,8 +206,54 @@ def test_what_would_take_far_longer_than_the_budget_is_not_begun(
 ) -> None:
     monkeypatch.setattr(queue, "estimate_seconds", lambda *_: 1e4)
     told = trained_here(models=None, split=ONCE)
-    assert "not tried, since the budget is 60 s: linear would take about 10000 s" in told
+    said = "not tried, since the budget is 120 s of CPU time: linear would take about 10000 s"
+    assert said in told
     assert metrics()["primary"] == "average_precision"
+
+
+def wait() -> None:
+    """Take no CPU time for a while, as a process that other processes keep from the CPU."""
+    time.sleep(0.4)
+
+
+def compute() -> None:
+    """Use 0.4 s of CPU time."""
+    begun = time.thread_time()
+    while time.thread_time() < begun + 0.4:
+        hashlib.sha256(bytes(100_000))
+
+
+def compute_in_two_threads() -> None:
+    """Use 0.8 s of CPU time, on one core or two."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda _: compute(), range(2)))
+
+
+def compute_in_a_process() -> None:
+    """Use at least 0.4 s of the CPU time of another process."""
+    code = "import time\nwhile time.process_time() < 0.4: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("work", "tried"),
+    [(wait, 6), (compute, 3), (compute_in_two_threads, 2), (compute_in_a_process, 3)],
+)
+def test_the_budget_is_cpu_time_so_that_a_busy_machine_tries_the_same_model_types(
+    small_project: Project,
+    capsys: pytest.CaptureFixture[str],
+    work: Callable[[], None],
+    tried: int,
+) -> None:
+    small_project(models=None, budget=1, split=ONCE)
+    settings = load_settings()
+    names = []
+    for name in (waiting := queue.TrainingQueue(FAMILIES, settings, prepare(settings), {})):
+        with waiting.attempt(name):
+            work()
+        names.append(name)
+    assert names == list(FAMILIES)[:tried]
+    assert ("of CPU time" in capsys.readouterr().out) is (tried < 6)
 
 
 def test_how_long_a_family_takes_is_told_from_some_of_very_many_rows(
@@ -213,7 +265,7 @@ def test_how_long_a_family_takes_is_told_from_some_of_very_many_rows(
         clock[0] += 1 + 0.001 * len(rows)  # a second to begin with, and a millisecond a row
 
     monkeypatch.setattr(fitting.Fitter, "fit", fit)
-    monkeypatch.setattr(fitting.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(fitting, "cpu_seconds", lambda: clock[0])
 
     def estimate(rows: int) -> float:
         some: Any = SimpleNamespace(splits=[SimpleNamespace(train=np.arange(rows))])

@@ -61,8 +61,8 @@ class Settings(BaseSettings):
         How rows are split.
     models : list of str, optional
         Model types to train. By default all that suit the rows, within the budget.
-    budget : float, default=60.0
-        Time for model types that `models` does not name, in seconds.
+    budget : float, default=120.0
+        CPU time for model types that `models` does not name, in seconds.
     tuned : dict of str to dict, default={}
         Hyperparameters by model type, from `make tune`.
     leak_threshold : float, optional
@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="model types; by default all that suit, in the budget",
     )
-    budget: Seconds = Field(60.0, description="time for model types that `models` does not name")
+    budget: Seconds = Field(
+        120.0, description="CPU time for model types that `models` does not name"
+    )
     tuned: dict[str, dict[str, Any]] = Field(
         {}, description="hyperparameters by model type, from make tune"
     )

@@ -275,11 +275,15 @@ def assign_parts(
             f"neural.stream needs one split, and {len(table)} rows are so few that they are split "
             f"{len(parts)} times: raise training_rows, or lower split.cross_validate_below"
         )
-    for name in contract.features:
-        if any(table[name].filter(part == 0).is_null().all() for part in parts):
-            raise UserError(
-                f"{name} has no value in the training set: give it the role ignore in schema.yaml"
-            )
+    names = pl.col(list(contract.features))
+    for part in parts:
+        has_value = table.select(names.filter(pl.Series(part == 0)).is_not_null().any())
+        for name, value in has_value.row(0, named=True).items():
+            if not value:
+                raise UserError(
+                    f"{name} has no value in the training set: give it the role ignore in "
+                    "schema.yaml"
+                )
     if not settings.neural.stream:
         table = table.drop(ROW_HASH, ROW)
     return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))

@@ -21,6 +21,7 @@ PARTS = ("train", "validation", "test", "out_of_time")
 TRAIN, VALIDATION, TEST, OUT_OF_TIME = range(4)
 FOLDS, REPEATS, ROLLING = 5, 3, 5
 WIDE_TABLE = 300  # with more columns, repeated cross-validation takes too long
+REPEATED_ROWS = 1_000  # that all repetitions test together: of more rows each counts less
 MIN_ROWS = 10
 MIN_UNITS = 3  # one for each part
 COPY_FACTOR = 100  # times as many equal pairs as by chance, and rows are copies
@@ -144,10 +145,8 @@ def split(
             raise UserError(f"{what}: too few to train, select and evaluate a model; collect more")
         rng = np.random.default_rng(seed)
         if few:
-            long = (
-                len(contract.features) > WIDE_TABLE or len(table) >= settings.cross_validate_below
-            )
-            repeats = 1 if long else REPEATS
+            wide = len(contract.features) > WIDE_TABLE
+            repeats = 1 if wide else int(np.clip(REPEATED_ROWS // len(table), 1, REPEATS))
             parts = [part for _ in range(repeats) for part in cross_validation(target, unit, rng)]
         else:
             parts = [at_random(target, unit, settings, rng)]

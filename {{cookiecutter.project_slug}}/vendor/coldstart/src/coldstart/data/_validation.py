@@ -135,10 +135,9 @@ def check_names(found: Iterable[str], contract: Contract) -> None:
     UserError
         With every column that only one of them has, and the nearest name.
     """
-    names = list(found)
-    wanted = [name for name in contract.columns if name in contract.used - set(contract.lags)]
+    names, used = dict.fromkeys(found), contract.used - set(contract.lags)
     unknown = [name for name in names if name not in contract.columns]
-    absent = [name for name in wanted if name not in names]
+    absent = [name for name in contract.columns if name in used and name not in names]
     problems = []
     for name in unknown:
         near = difflib.get_close_matches(name, absent, 1)

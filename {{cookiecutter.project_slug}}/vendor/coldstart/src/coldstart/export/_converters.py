@@ -90,7 +90,8 @@ def robust_numbers(step: RobustNumbers, nodes: Nodes) -> None:
     if step.scale:
         numbers = nodes.add("Sub", numbers, nodes.constant(step.median_))
         numbers = nodes.add("Div", numbers, nodes.constant(step.spread_))
-    flags = nodes.add("Cast", missing, to=TensorProto.FLOAT)
+    flagged = nodes.add("Gather", missing, nodes.constant(step.flagged_), axis=1)
+    flags = nodes.add("Cast", flagged, to=TensorProto.FLOAT)
     nodes.add("Concat", numbers, flags, output=nodes.output, axis=1)
 
 
@@ -158,7 +159,9 @@ def register_converter(
     update_registered_converter(kind, f"{kind.__name__} of {__package__}", shape, converter)
 
 
-register_converter(RobustNumbers, robust_numbers, lambda step: 2 * step.n_features_in_)
+register_converter(
+    RobustNumbers, robust_numbers, lambda step: step.n_features_in_ + len(step.flagged_)
+)
 register_converter(
     FrequentCategories, frequent_categories, lambda step: step.n_features_in_, Int64TensorType
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
+import polars.selectors as cs
 
 from coldstart._markdown import code, percent
 from coldstart.bundle._bundle import Manifest
@@ -52,18 +52,20 @@ def limitations(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) 
         said.append(
             "The rows are a random sample of a larger table (`training_rows` in config.yaml)."
         )
-    gaps = {column: missing(dataset.table[column]) for column in contract.features}
-    often = {column: gap for column, gap in gaps.items() if gap >= OFTEN}
+    values = dataset.table.select(list(contract.features)).with_columns(cs.float().fill_nan(None))
+    gaps = values.null_count().row(0, named=True)
+    shares = {column: gap / len(values) for column, gap in gaps.items()}
+    often = {column: share for column, share in shares.items() if share >= OFTEN}
     if often:
         named = ", ".join(f"{code(column)} ({percent(gap)})" for column, gap in often.items())
         said.append(
             f"Often missing: {named}. Predictions may be wrong where the reason for gaps changes."
         )
     if dataset.classes:
-        shares = np.bincount(held.target, minlength=len(dataset.classes)) / len(held.target)
+        frequencies = np.bincount(held.target, minlength=len(dataset.classes)) / len(held.target)
         rare = [
             f"{code(label)} ({percent(share)})"
-            for label, share in zip(dataset.classes, shares, strict=True)
+            for label, share in zip(dataset.classes, frequencies, strict=True)
             if share < RARE
         ]
         if rare:
@@ -72,9 +74,3 @@ def limitations(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) 
     if personal:
         said.append(f"It uses personal data: {', '.join(personal)}.")
     return said
-
-
-def missing(values: pl.Series) -> float:
-    """Share of missing values."""
-    known = values.fill_nan(None) if values.dtype.is_float() else values
-    return known.null_count() / len(known)

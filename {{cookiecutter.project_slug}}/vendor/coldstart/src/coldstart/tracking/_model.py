@@ -30,6 +30,7 @@ from coldstart.contract._contract import Contract
 
 LIBRARIES = ["mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "PyYAML"]
 CODE, LOADER = "code", "coldstart_model"
+MOST_SHOWN = 300  # columns of an input example
 # Of the engine, what loading needs.
 PARTS = ["__init__.py", "errors.py", "_yaml.py", "bundle", "contract"]
 LOAD = '''"""Load this model for MLflow, by installed packages or else by those beside this file."""
@@ -67,7 +68,7 @@ def log_bundle(project: Project, bundle: Path, predictor: BundlePredictor) -> st
     """
 
     def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
-        example = [predictor.contract.example()]
+        few = len(predictor.contract.features) <= MOST_SHOWN  # MLflow takes seconds for more
         derived = {DERIVED: project.derived} if predictor.manifest.derived else {}
         mlflow_model.metadata = {**(mlflow_model.metadata or {}), **derived}
         mlflow.onnx.save_model(
@@ -76,7 +77,7 @@ def log_bundle(project: Project, bundle: Path, predictor: BundlePredictor) -> st
             path,
             mlflow_model=mlflow_model,
             signature=signature(predictor.contract, predictor.manifest),
-            input_example=example,
+            input_example=[predictor.contract.example()] if few else None,
             pip_requirements=[f"{name}=={version(name)}" for name in LIBRARIES],
             save_as_external_data=False,
         )

@@ -28,6 +28,7 @@ from coldstart.train._folds import FittedPredictor
 from coldstart.train._forecasts import DifferencedRegressor, LagReference
 
 FEW_VALUES = 300_000  # of a table, for which one thread of linear algebra is faster than several
+VERY_FEW_VALUES = 50_000  # for which one thread is faster for trees as well
 TRIAL_ROWS = 1_500, 4_500  # rows of the two fits that a duration is extrapolated from
 
 
@@ -137,11 +138,12 @@ class Fitter:
 
 
 def one_thread(features: EncodedFeatures) -> AbstractContextManager[Any]:
-    """Keep linear algebra on one thread where rows are few: waiting for others takes longer."""
+    """Keep libraries on one thread where rows are few: waiting for others takes longer."""
     size = features.numbers.size + features.strings.size
     if size > FEW_VALUES:
         return nullcontext()
-    single: AbstractContextManager[Any] = libraries().limit(limits=1, user_api="blas")
+    which = None if size <= VERY_FEW_VALUES else "blas"  # None: OpenMP as well
+    single: AbstractContextManager[Any] = libraries().limit(limits=1, user_api=which)
     return single
 
 
@@ -152,7 +154,7 @@ def libraries() -> ThreadpoolController:
 
 
 def estimate_seconds(family: Family, settings: Settings, dataset: Dataset) -> float:
-    """Estimate how long a model type will take, from fits of a few thousand of very many rows.
+    """Estimate the CPU time of a model type, from fits of a few thousand of very many rows.
 
     Returns
     -------
@@ -170,10 +172,10 @@ def estimate_seconds(family: Family, settings: Settings, dataset: Dataset) -> fl
     some = np.random.default_rng(settings.seed).permutation(train)
     took = []
     for rows in TRIAL_ROWS:  # two sizes, since a part of the time does not grow with the rows
-        start = time.perf_counter()
+        start = cpu_seconds()
         with tempfile.TemporaryDirectory() as folder:
             Fitter(family, settings, dataset, checkpoints=Path(folder)).fit(some[:rows])
-        took.append(time.perf_counter() - start)
+        took.append(cpu_seconds() - start)
     a_row = max(0.0, took[1] - took[0]) / (TRIAL_ROWS[1] - TRIAL_ROWS[0])
     return 2 * (took[0] + a_row * len(train))  # to choose, and once more with all rows
 
@@ -199,4 +201,5 @@ def predict_aligned(
 
 def cpu_seconds() -> float:
     """Return the CPU time of this process and of those that it waited for, in seconds."""
-    return sum(os.times()[:4])
+    # The times that `os.times` has of this process are rounded to hundredths of a second.
+    return time.process_time() + sum(os.times()[2:4])

@@ -23,7 +23,7 @@ from coldstart.train._evaluation import HeldOutPredictions, score
 
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_COLUMNS = 50  # the best alone of more
-IMPORTANCE_REPEATS = 3
+IMPORTANCE_REPEATS = 3  # at most; of many rows one shuffle says as much
 SHOWN = 30  # columns
 LONG = 24  # letters of a name, beside which there is still room for a plot
 CONFUSABLE = 30  # classes
@@ -106,6 +106,8 @@ def figure(columns: int, fill: Callable[[Any], Any]) -> Figure:
     """Return a figure with a row of axes, filled by a function."""
     made, axes = plt.subplots(1, columns, figsize=(5.5 * columns, 4.5), layout="constrained")
     fill(np.atleast_1d(axes))
+    made.draw_without_rendering()
+    made.set_layout_engine("none")  # the layout is found once, and not whenever it is saved
     plt.close(made)
     return made
 
@@ -181,8 +183,9 @@ def importance(
         return EncodedFeatures(**matrices)
 
     whole = predict(features)
+    repeats = int(np.clip(IMPORTANCE_ROWS // len(rows), 1, IMPORTANCE_REPEATS))
     names = [*list(baselines.columns)[:IMPORTANCE_COLUMNS], *contract.derived]
     return {
-        name: float(np.mean([whole - predict(shuffled(name)) for _ in range(IMPORTANCE_REPEATS)]))
+        name: float(np.mean([whole - predict(shuffled(name)) for _ in range(repeats)]))
         for name in names
     }

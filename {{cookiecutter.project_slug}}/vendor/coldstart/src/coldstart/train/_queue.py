@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,13 +12,16 @@ from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
 from coldstart.train._baselines import LeakError
 from coldstart.train._context import Family
-from coldstart.train._fitting import estimate_seconds
+from coldstart.train._fitting import cpu_seconds, estimate_seconds
 
 PATIENCE = 1.5  # factor by which the last model may exceed the budget
 
 
 class TrainingQueue:
     """The model types to train: those in config.yaml, or all that suit, in the budget.
+
+    The budget is CPU time of this process, all its threads, and the processes that it waited for.
+    So a busy machine tries the same model types as an idle one, and two cores as many as sixteen.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class TrainingQueue:
         self.names = list(settings.models or suitable)
         if not settings.models and unsuitable:
             print("not tried:", "; ".join(f"{name}: {why}" for name, why in unsuitable.items()))
-        self._start = time.monotonic()
+        self._start = cpu_seconds()
         self._trained: list[str] = []
         self._refused: dict[str, str] = {}
         self._too_slow: list[str] = []
@@ -63,7 +65,7 @@ class TrainingQueue:
                     yield name
                 bar.update()
         if left or self._too_slow:
-            why = f"not tried, since the budget is {budget:g} s"
+            why = f"not tried, since the budget is {budget:g} s of CPU time"
             print(f"{why}: {', '.join([*self._too_slow, *left])}; more: make train BUDGET=5m")
 
     @contextmanager
@@ -109,7 +111,7 @@ class TrainingQueue:
             print("refused:", *lines, sep="\n  ")
 
     def _spent(self) -> float:
-        return time.monotonic() - self._start
+        return cpu_seconds() - self._start
 
     def _takes_too_long(self, name: str) -> bool:
         """Whether a model type would exceed the budget by far; it is then left out."""

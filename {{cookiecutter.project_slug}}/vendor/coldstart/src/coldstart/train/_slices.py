@@ -14,6 +14,7 @@ from coldstart.contract.columns import Boolean, Category, Number
 from coldstart.data._dataset import Dataset
 from coldstart.train._clusters import clusters
 from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._intervals import weighted_score
 
 LEAST_ROWS = 100
 LEAST_RARER = 10  # of the rarer of two classes: with fewer, one row decides the score
@@ -68,14 +69,24 @@ def worst_slices(
         Predictions of the same rows by the dummy baseline.
     """
     found = [
-        Slice(name, rows, held.score(rows), dummy.score(rows))
+        (name, rows)
         for column in columns
         for name, rows in slices(dataset, column, held.rows)
         if len(rows) >= LEAST_ROWS
         and (len(dataset.classes) != 2 or rarer(held.target[rows]) >= LEAST_RARER)
     ]
-    found.sort(key=lambda one: one.skill)
-    return len(found), found[:NAMED]
+    if not found:
+        return 0, []
+    inside = np.zeros((len(found), len(held.rows)), dtype=bool)
+    for weights, (_, rows) in zip(inside, found, strict=True):
+        weights[rows] = True
+    scores, dummies = weighted_score(held, inside), weighted_score(dummy, inside)
+    scored = [
+        Slice(*one, float(score), float(lowest))
+        for one, score, lowest in zip(found, scores, dummies, strict=True)
+    ]
+    scored.sort(key=lambda one: one.skill)
+    return len(scored), scored[:NAMED]
 
 
 def slices(dataset: Dataset, column: str, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
