@@ -29,7 +29,7 @@ CODE = {
     "train/_folds.py": ("train_and_validation_rows", "predict_test_rows", "inner_folds"),
     "train/_clusters.py": ("time_blocks",),
     "train/_part_shift.py": ("part_shift", "chance"),
-    "train/_evaluation.py": ("tune_threshold", "best_threshold"),
+    "train/_decision.py": ("tune_decision", "tune_threshold"),
     "export/_onnx.py": ("check_parity",),
     "serve/_access.py": ("holder", "take", "read_keys"),
     "serve/_limits.py": ("__call__",),

@@ -218,7 +218,7 @@ def test_where_rows_are_grouped_the_number_of_groups_is_beside_that_of_rows(
     assert f"the 95% CI is over {units} ({tests * 15} test rows)" in told
     assert f"{tests * 15} rows, {units}: the 95% CI is" in told
     assert "1,200 rows (80 groups of `patient`) from" in said
-    assert f"On {tests * 15} test rows ({units}), average_precision is" in said
+    assert f"On {tests * 15} test rows ({units}), roc_auc is" in said
     assert "a jackknife of these" in said
     assert f"Only {tests * 15} rows ({units}) evaluate it: treat the score as a rough" in said
     metrics = verify_bundle(CHALLENGER).metrics

@@ -22,8 +22,8 @@ from coldstart.data._splitting import Split
 from coldstart.tracking import _gate
 from coldstart.tracking._gate import compare, is_as_good, promotion_blockers
 from coldstart.tracking._tested import keep_tested
-from coldstart.train._evaluation import held_out_once
 from coldstart.train._intervals import interval
+from engine.held_out import held_out_once
 
 ROWS = 120
 WEIGHT = np.linspace(1, 100, ROWS)

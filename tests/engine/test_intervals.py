@@ -18,8 +18,9 @@ from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
 from coldstart.monitor._live_metrics import WeightedScore
 from coldstart.train._clusters import clusters, count_clusters, time_blocks
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once
-from coldstart.train._intervals import degrees_of_freedom, interval, leave_out, weighted_score
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._intervals import degrees_of_freedom, interval, leave_out
+from engine.held_out import held_out_once
 
 Draw = Callable[[np.random.Generator, int], tuple[HeldOutPredictions, HeldOutPredictions]]
 LARGE = 400_000  # rows on which a score counts as the true one
@@ -77,8 +78,8 @@ def test_weights_of_rows_give_the_same_score_as_leaving_rows_out(draw: Draw) -> 
     some = held_out_once(one.rows, one.target, one.prediction[0])
     keep = dice.random((5, 80)) < 0.6
     expected = [some.score(np.flatnonzero(rows)) for rows in keep]
-    assert weighted_score(some, keep) == pytest.approx(expected)
-    assert weighted_score(some, np.ones((1, 80)))[0] == pytest.approx(some.score())
+    assert some.weighted_scores(keep) == pytest.approx(expected)
+    assert some.weighted_scores(np.ones((1, 80)))[0] == pytest.approx(some.score())
 
 
 def test_the_average_precision_at_another_prevalence_is_that_of_rows_weighted_to_it() -> None:
@@ -87,7 +88,7 @@ def test_the_average_precision_at_another_prevalence_is_that_of_rows_weighted_to
     expected = metrics.average_precision_score(
         one.target, one.prediction[0, :, 1], sample_weight=weight
     )
-    assert weighted_score(one, np.ones((1, 200)), 0.1)[0] == pytest.approx(expected)
+    assert one.weighted_scores(np.ones((1, 200)), 0.1)[0] == pytest.approx(expected)
     grouped = held(one.target, one.prediction[0], np.arange(200) // 8)
     found = WeightedScore.of(grouped, "ill", 0.1)
     assert (found.label, found.tested_prevalence) == ("ill", 0.1)

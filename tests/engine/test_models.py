@@ -17,10 +17,10 @@ from coldstart.config._sections import NeuralSettings
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.export._onnx import TOLERANCE, check_parity, to_onnx
 from coldstart.train import Context
-from coldstart.train._evaluation import held_out_once
 from coldstart.train._features import RobustNumbers, as_frame
 from coldstart.train._fitting import predict_aligned
 from coldstart.train._intervals import interval
+from engine.held_out import held_out_once
 
 TARGETS = {
     "two classes": {"type": "boolean"},

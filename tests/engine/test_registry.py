@@ -34,8 +34,9 @@ from coldstart.export._onnx import OUTPUT, rename
 from coldstart.tracking import _gate, log_bundle
 from coldstart.tracking import _mlflow as tracking
 from coldstart.tracking import _registry as registry
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
+from engine.held_out import held_out_once
 from engine.support import load_settings, main
 
 GIT = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]

@@ -24,13 +24,15 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset, load
+from coldstart.data._objective import Objective
 from coldstart.data._splitting import Split
 from coldstart.train import Context, SearchRange, predict_test_rows, predict_validation_rows
 from coldstart.train import _fitting as fitting
-from coldstart.train._evaluation import best_threshold, held_out_once, tune_threshold
+from coldstart.train._decision import tune_decision, tune_threshold
 from coldstart.train._intervals import interval
 from coldstart.tune import _search as search
 from coldstart.tune._trials import choosing
+from engine.held_out import held_out_once
 from engine.support import load_settings, main
 
 ROWS = 400
@@ -66,10 +68,10 @@ def recorded(
     def make(**config: Any) -> Seen:
         seen, fit, predict = Seen(), DecisionTreeRegressor.fit, DecisionTreeRegressor.predict
 
-        def fit_watched(self: Any, X: np.ndarray, y: np.ndarray) -> Any:
+        def fit_watched(self: Any, X: np.ndarray, y: np.ndarray, **weights: Any) -> Any:
             if X.shape[1] == 2:  # the baselines try each column alone
                 seen.fitted.append(numbers(X))
-            return fit(self, X, y)
+            return fit(self, X, y, **weights)
 
         def predict_watched(self: Any, X: np.ndarray) -> Any:
             # The exported graph is compared on extremes, too.
@@ -163,10 +165,10 @@ def test_settings_that_are_no_better_are_seldom_found_to_be() -> None:
 def test_the_threshold_is_the_probability_from_which_f1_is_highest() -> None:
     positive = np.array([0.05, 0.1, 0.2, 0.25, 0.3, 0.35])
     target = np.array([0, 0, 1, 0, 1, 1])
-    chosen = tune_threshold(target, np.column_stack([1 - positive, positive]))
+    chosen = tune_decision(target, np.column_stack([1 - positive, positive]), Objective())
     assert chosen == {"threshold": 0.2}  # F1 6/7, from 0.3 on 0.8
     high = np.array([0.6, 0.7, 0.8, 0.9])
-    chosen = tune_threshold(np.array([0, 0, 1, 1]), np.column_stack([1 - high, high]))
+    chosen = tune_decision(np.array([0, 0, 1, 1]), np.column_stack([1 - high, high]), Objective())
     assert chosen == {"threshold": 0.8}
 
 
@@ -187,7 +189,7 @@ def test_the_weights_of_three_classes_are_those_with_the_highest_f1(
     rows: tuple[int, ...], shares: list[tuple[float, ...]], weights: list[float]
 ) -> None:
     target = np.repeat(np.arange(3), rows)
-    found = tune_threshold(target, np.array(shares)[target])
+    found = tune_decision(target, np.array(shares)[target], Objective())
     assert found == {"weights": pytest.approx(weights)}
 
 
@@ -203,6 +205,8 @@ def test_the_threshold_is_chosen_on_validation_rows_that_the_split_does_not_test
         ],
         target=lambda some: half[some].astype(np.int64),
         contract=SimpleNamespace(names=lambda role: []),
+        objective=Objective(),
+        sample_weight=lambda some: None,
     )
 
     def fit(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -282,14 +286,16 @@ def test_the_threshold_is_the_one_with_the_highest_f1(seed: int) -> None:
     dice = np.random.default_rng(seed)
     target = dice.integers(0, 2, 60)
     positive = np.round(np.clip(0.3 * target + dice.uniform(0, 0.7, 60), 0, 1), 2)
-    found = best_threshold(target, positive)
+    found = tune_threshold(target, positive, Objective())
     scores = {one: f1_score(target, positive >= one) for one in np.unique(positive)}
     assert scores[found] == max(scores.values())
 
 
 def test_the_threshold_may_be_the_largest_probability_and_is_a_half_without_a_choice() -> None:
-    assert best_threshold(np.array([0, 0, 0, 1]), np.array([0.1, 0.5, 0.5, 0.9])) == 0.9
-    assert best_threshold(np.array([1, 1]), np.array([0.1, 0.9])) == 0.5
+    assert (
+        tune_threshold(np.array([0, 0, 0, 1]), np.array([0.1, 0.5, 0.5, 0.9]), Objective()) == 0.9
+    )
+    assert tune_threshold(np.array([1, 1]), np.array([0.1, 0.9]), Objective()) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -301,7 +307,7 @@ def test_the_threshold_may_be_the_largest_probability_and_is_a_half_without_a_ch
 )
 def test_the_threshold_weighs_precision_as_recall(descending: list[int], rows: int) -> None:
     positive = np.linspace(0.9, 0.1, len(descending))
-    assert best_threshold(np.array(descending), positive) == positive[rows - 1]
+    assert tune_threshold(np.array(descending), positive, Objective()) == positive[rows - 1]
 
 
 def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
@@ -315,6 +321,8 @@ def test_each_split_labels_its_rows_by_the_threshold_of_the_others() -> None:
         splits=splits,
         target=lambda rows: target[rows],
         contract=SimpleNamespace(names=lambda _: []),
+        objective=Objective(),
+        sample_weight=lambda some: None,
     )
     prediction = np.stack([1 - positive, positive], axis=1)
     validated = held_out_once(np.arange(8), target, prediction, threshold=0.5)
@@ -371,10 +379,10 @@ def test_linear_algebra_of_few_rows_takes_one_thread(
     seen: set[int] = set()
     fit = DecisionTreeRegressor.fit
 
-    def watched(self: Any, X: np.ndarray, y: np.ndarray) -> Any:
+    def watched(self: Any, X: np.ndarray, y: np.ndarray, **weights: Any) -> Any:
         if X.shape[1] > 1:  # the baselines try each column alone
             seen.update(one["num_threads"] for one in threadpool_info() if "blas" in one.values())
-        return fit(self, X, y)
+        return fit(self, X, y, **weights)
 
     lines = [f"{number},{number % 5},{number % 7}" for number in range(60)]
     small_project(COLUMNS, "number,noise,size\n" + "\n".join(lines) + "\n", models=["tree"])

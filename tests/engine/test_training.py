@@ -23,6 +23,7 @@ from mlflow import MlflowClient
 
 from coldstart.bundle._predictor import BundlePredictor, to_labels
 from coldstart.data._dataset import load, prepare
+from coldstart.data._objective import Objective
 from coldstart.tracking import _registry as registry
 from coldstart.tracking import _tested
 from coldstart.tracking._challenger import NEXT
@@ -30,9 +31,11 @@ from coldstart.train import _fitting as fitting
 from coldstart.train import _folds as splits
 from coldstart.train import _queue as queue
 from coldstart.train._baselines import evaluate_baselines
-from coldstart.train._evaluation import calibration_error, held_out_once, tune_threshold
+from coldstart.train._decision import tune_decision
+from coldstart.train._evaluation import calibration_error
 from coldstart.train._fitting import predict
 from coldstart.train._folds import train_and_validation_rows
+from engine.held_out import held_out_once
 from engine.support import PACKAGE, load_settings, main
 
 Project = Callable[..., Path]
@@ -328,7 +331,7 @@ def test_rare_classes_are_answered_where_that_makes_the_mean_f1_better() -> None
     target = np.repeat([0, 1, 2], [900, 70, 30])
     scores = dice.normal(size=(1000, 3)) + 1.5 * np.eye(3)[target] + np.log([0.9, 0.07, 0.03])
     prediction = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    how = tune_threshold(target, prediction)
+    how = tune_decision(target, prediction, Objective())
     assert how["weights"][2] > how["weights"][1] > how["weights"][0] == 1
     rows = np.arange(1000)
     plain = held_out_once(rows, target, prediction).score()

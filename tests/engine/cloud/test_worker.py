@@ -174,13 +174,17 @@ def test_a_training_is_ended_at_the_deadline_and_resumes_in_the_next_job(
 ) -> None:
     train_for(5000)
     send_inputs(store, project)
-    process = machine(tmp_path / "work", store, DEADLINE=str(time.time() + worker.RESERVE + 30))
-    assert process.wait(120) == 124
+    for seconds in (30, 90, 270):  # on a busy computer there may be no checkpoint in time
+        deadline = time.time() + worker.RESERVE + seconds
+        process = machine(tmp_path / "work", store, DEADLINE=str(deadline))
+        assert process.wait(seconds + 200) == 124
+        if checkpointed(store):
+            break
     assert "out of time; HOURS=... allows more" in (tmp_path / "work/output").read_text()
     assert checkpointed(store)
     status = read_json(store, newest(store))["status"]
     assert status["code"] == 124
-    assert status["machines"][0]["end"] - status["machines"][0]["start"] < 60
+    assert status["machines"][-1]["end"] < deadline  # the reserve is for the last snapshot
 
     # What it has learned is not lost: the next job goes on from there.
     brought = tmp_path / "brought"

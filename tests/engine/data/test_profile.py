@@ -382,4 +382,4 @@ def test_memory_for_a_table_does_not_grow_with_its_rows(tmp_path: Path) -> None:
     assert not done.returncode, done.stderr
     found, kilobytes = done.stdout.splitlines()
     assert found == "20000000 number number"
-    assert int(kilobytes) < 700_000
+    assert int(kilobytes) < 2_000_000  # 0.5 GB on an idle computer; whole columns took 6.4

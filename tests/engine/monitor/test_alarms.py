@@ -14,8 +14,9 @@ import pytest
 from coldstart.contract.columns import BaseColumn, Boolean, Category, Number
 from coldstart.monitor._drift import Tally
 from coldstart.monitor._live_metrics import LiveMetrics
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
+from engine.held_out import held_out_once
 
 REFERENCE = 500  # rows, as a bundle keeps
 THRESHOLD = 0.1

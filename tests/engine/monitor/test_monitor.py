@@ -25,7 +25,7 @@ from coldstart.contract._contract import Contract
 from coldstart.monitor._live_metrics import measure_outcomes
 from coldstart.monitor._outcomes import explain_new_classes
 from coldstart.monitor._rows import LABEL, PREDICTION, with_predictions
-from coldstart.train._evaluation import held_out_once
+from engine.held_out import held_out_once
 from engine.support import PACKAGE, main
 
 COLUMNS: dict[str, dict[str, Any]] = {

@@ -16,8 +16,9 @@ import yaml
 from coldstart._markdown import plain
 from coldstart.bundle import Manifest
 from coldstart.report._results import EvaluatedVersion, conclusion
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
+from engine.held_out import held_out_once
 from engine.support import PACKAGE, main
 
 COLUMNS = {

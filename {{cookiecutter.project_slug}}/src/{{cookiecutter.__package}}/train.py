@@ -54,6 +54,7 @@ def train(settings: Settings) -> None:
     stages = StageTimer()  # prints a line for each stage, with its time
     dataset = prepare(settings)
     stages.done(f"data: {describe_split(dataset)}")
+    print(f"metric: {dataset.objective}")
     warn_of_shift(dataset)
     client = connect(settings)
     unsuitable = unsuitable_families(dataset.contract, dataset.target(dataset.smallest_part))

@@ -53,6 +53,8 @@ class Manifest(BaseModel):
     weights : list of float, optional
         Weights of more than two classes, in their order. The class whose probability times its
         weight is largest is predicted.
+    decision : str, default=""
+        What the threshold or the weights do on the validation rows, as a clause.
     metrics : dict, default={}
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
         the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
@@ -74,6 +76,7 @@ class Manifest(BaseModel):
     derived: list[str] = []
     threshold: float | None = None
     weights: list[float] | None = None
+    decision: str = ""
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     files: dict[str, str] = {}

@@ -130,6 +130,55 @@ class DataSettings(Section):
     dialect: Dialect = Dialect()
 
 
+Metric = Literal[
+    "average_precision",
+    "roc_auc",
+    "f1",
+    "f1_macro",
+    "accuracy",
+    "balanced_accuracy",
+    "neg_log_loss",
+    "r2",
+    "neg_mean_absolute_error",
+    "neg_root_mean_squared_error",
+]
+"""A metric that models are chosen by, as scikit-learn's scorers are called."""
+
+
+class ThresholdSettings(Section):
+    """How the decision threshold of two classes is chosen on the validation rows.
+
+    By default it maximizes F1, or the setting `metric`, if that depends on the threshold.
+
+    Parameters
+    ----------
+    min_recall : float, optional
+        Share of the rows of the second class to find. The threshold is the highest that does.
+    false_positive_cost, false_negative_cost : float, optional
+        Cost of a false alarm and of a miss, in any unit. The threshold has the least cost.
+    """
+
+    min_recall: float | None = Field(
+        None, gt=0, le=1, description="share of the second class to find"
+    )
+    false_positive_cost: float | None = Field(None, gt=0, description="of a false alarm")
+    false_negative_cost: float | None = Field(None, gt=0, description="of a miss")
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether the threshold has the least cost."""
+        return self.false_positive_cost is not None
+
+    @model_validator(mode="after")
+    def _is_one_rule(self) -> Self:
+        costs = [self.false_positive_cost, self.false_negative_cost]
+        if costs.count(None) == 1:
+            raise ValueError("set both false_positive_cost and false_negative_cost, or neither")
+        if self.min_recall is not None and None not in costs:
+            raise ValueError("set min_recall or the two costs, not both")
+        return self
+
+
 class SplitSettings(Section):
     """How rows are split.
 

@@ -18,10 +18,12 @@ from coldstart._project import Project
 from coldstart._yaml import read_yaml
 from coldstart.config._sections import (
     DataSettings,
+    Metric,
     NeuralSettings,
     Seconds,
     ServingSettings,
     SplitSettings,
+    ThresholdSettings,
 )
 
 UI_PORT = 5001  # 5000 is taken on macOS
@@ -59,6 +61,11 @@ class Settings(BaseSettings):
         File of the data contract.
     split : SplitSettings, optional
         How rows are split.
+    metric : str, optional
+        The primary metric, which models are chosen by, as scikit-learn's scorers are called. By
+        default it follows from the target.
+    threshold : ThresholdSettings, optional
+        How the decision threshold of two classes is chosen.
     models : list of str, optional
         Model types to train. By default all that suit the rows, within the budget.
     budget : float, default=120.0
@@ -103,6 +110,10 @@ class Settings(BaseSettings):
     data: DataSettings
     contract: Path = Path("schema.yaml")
     split: SplitSettings = SplitSettings()
+    metric: Metric | None = Field(
+        None, description="which models are chosen by; by default it follows from the target"
+    )
+    threshold: ThresholdSettings = ThresholdSettings()
     models: list[str] | None = Field(
         None,
         min_length=1,

@@ -125,7 +125,7 @@ class Contract(BaseModel):
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
         check_reserved(self.columns)
-        for role in ("target", "time", "group", "series"):
+        for role in ("target", "time", "group", "series", "weight"):
             names = self.names(role)
             if len(names) > 1:
                 raise ValueError(f"only one column can have the role {role}, not {names}")
@@ -133,6 +133,9 @@ class Contract(BaseModel):
             raise ValueError("one column needs the role target")
         if not isinstance(self.columns[self.target], Boolean | Category | Number):
             raise ValueError(f"the target {self.target} must be a boolean, category or number")
+        for name in self.names("weight"):
+            if not isinstance(self.columns[name], Number):
+                raise ValueError(f"the weight {name} must be a number")
         if not self.features:
             raise ValueError("at least one column needs the role feature")
         for name, column in self.lags.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import polars as pl
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract._derived import explain_left_out
+from coldstart.data._objective import Objective, choose_objective
 from coldstart.data._rows import ROW, ROW_HASH, type_rows
 from coldstart.data._sampling import ReservoirSampler, sample
 from coldstart.data._splitting import Split, split
@@ -48,6 +49,8 @@ class Dataset:
         SHA-256 of the prepared file, hexadecimal.
     row_ids : polars.DataFrame, optional
         If rows are streamed, the columns `ROW` and `ROW_HASH` of these rows.
+    objective : Objective, optional
+        The metric that models are chosen by, and how the threshold is chosen.
     """
 
     contract: Contract
@@ -56,6 +59,7 @@ class Dataset:
     classes: list[str]
     digest: str
     row_ids: pl.DataFrame | None = None
+    objective: Objective = field(default_factory=Objective)
 
     @cached_property
     def encoded(self) -> EncodedFeatures:
@@ -126,6 +130,22 @@ class Dataset:
         """
         chosen: np.ndarray = self.targets[rows]
         return chosen
+
+    def sample_weight(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the weights of some rows, or None if no column has the role weight.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (k,)
+            Row numbers of the table.
+
+        Returns
+        -------
+        ndarray of float64, shape (k,) or None
+            Weights in fitting and evaluation.
+        """
+        weight = self.contract.names("weight")
+        return self.table[weight[0]].to_numpy()[rows].astype(np.float64) if weight else None
 
     def without(self, names: Sequence[str]) -> Dataset:
         """Return the same rows without some features.
@@ -284,6 +304,13 @@ def assign_parts(
                     f"{name} has no value in the training set: give it the role ignore in "
                     "schema.yaml"
                 )
+    for name in contract.names("weight"):
+        wrong = table[name].is_null() | (table[name] < 0)
+        if wrong.any() or not (table[name] > 0).any():
+            raise UserError(
+                f"{name}: a column with the role weight needs a value of 0 or more in each row, "
+                f"and not 0 in all; {wrong.sum():,} rows have none or a negative one"
+            )
     if not settings.neural.stream:
         table = table.drop(ROW_HASH, ROW)
     return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))
@@ -326,7 +353,8 @@ def load(settings: Settings) -> Dataset:
             fitted[chosen.train] = fitted[chosen.validation] = True
         classes = sorted(table[contract.target].filter(fitted).cast(pl.String).unique().to_list())
     digest = hashlib.sha256(EXAMPLES.read_bytes()).hexdigest()
-    return Dataset(contract, table, splits, classes, digest, row_ids)
+    objective = choose_objective(settings, contract, table[contract.target], classes)
+    return Dataset(contract, table, splits, classes, digest, row_ids, objective)
 
 
 def describe_split(dataset: Dataset) -> str:

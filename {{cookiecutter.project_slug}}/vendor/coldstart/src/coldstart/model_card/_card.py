@@ -84,12 +84,12 @@ def purpose(dataset: Dataset, manifest: Manifest) -> list[str]:
     if manifest.threshold is not None:
         lines.append(
             f"It predicts {code(manifest.classes[1])} from a probability of "
-            f"{manifest.threshold:.3f}, which maximizes F1 on the validation rows."
+            f"{manifest.threshold:.3f}, which {manifest.decision} on the validation rows."
         )
     elif manifest.weights and len(set(manifest.weights)) > 1:
         lines.append(
             "The predicted class has the largest product of probability and class weight. The "
-            "weights favor rare classes and maximize macro F1 on the validation rows."
+            f"choice of weights {manifest.decision} on the validation rows."
         )
     lines.append("Use it for rows collected like these. Evaluate it first on any others.")
     return lines

@@ -14,20 +14,21 @@ from coldstart.contract._contract import Contract
 from coldstart.data._splitting import group_numbers
 from coldstart.monitor._rows import LABEL, PREDICTION, TIME
 from coldstart.train._clusters import describe_units, time_blocks
-from coldstart.train._evaluation import HeldOutPredictions, measure, primary
-from coldstart.train._intervals import interval, weighted_score
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._intervals import interval
 from coldstart.train._summary import number
 
 FEW = 30  # outcomes, below which there is no conclusion
 MAX_OUTCOMES = 100_000  # that are measured; of more a random sample is
+WITHIN_CLASSES = ("roc_auc", "balanced_accuracy")  # which the prevalence does not change
 MAX_PERIODS = 24  # weeks that are shown; a longer time is shown by the month
 
 
 @dataclass(frozen=True)
 class WeightedScore:
-    """Average precision of outcomes that are weighted to the prevalence of the test set.
+    """The primary metric of outcomes that are weighted to the prevalence of the test set.
 
-    It falls with the prevalence alone, for the same model: of the rows that are predicted to be of
+    Average precision falls with the prevalence alone, for the same model: of the rows that are predicted to be of
     a rarer class, more are not.
 
     Attributes
@@ -139,19 +140,25 @@ def measure_outcomes(
     if joined.is_empty():
         return None
     classes, target = manifest.classes, contract.target
-    held = replace(as_held_out(joined, target, classes), groups=units(joined, contract))
-    name = primary(len(classes))
-    metrics = measure(held.target, held.prediction[0], held.labels[0])
+    held = replace(
+        as_held_out(joined, target, classes),
+        groups=units(joined, contract),
+        metric=manifest.metrics.get("primary", ""),
+    )
+    if len(classes) > 2 and not held.scorer.uses_labels:
+        held = replace(held, metric="f1_macro")
+    name = held.primary
+    metrics = held.measure()
     if classes:
         # As texts: an outcome of a class that the model does not know is wrong whatever it says.
         correct = joined[target].cast(pl.String) == joined[LABEL].cast(pl.String)
         metrics["accuracy"] = float(correct.to_numpy().mean())
     if len(classes) > 2:
-        metrics = {name: metrics[name] for name in ("f1_macro", "accuracy")}
+        metrics = {key: metrics[key] for key in dict.fromkeys([name, "f1_macro", "accuracy"])}
     tested: dict[str, Any] = manifest.metrics
     low, high = interval(held) if len(joined) > 1 else (metrics[name], metrics[name])
     weighted, both = None, len(np.unique(held.target)) == 2
-    if "prevalence" in tested and both:
+    if "prevalence" in tested and both and name not in WITHIN_CLASSES:
         weighted = WeightedScore.of(held, classes[1], tested["prevalence"])
     return LiveMetrics(
         name,
@@ -206,7 +213,7 @@ def as_held_out(joined: pl.DataFrame, target: str, classes: list[str]) -> HeldOu
 
 def score_at(held: HeldOutPredictions, prevalence: float | None) -> float:
     """Return the primary metric, weighted to a prevalence of the second of two classes if given."""
-    return float(weighted_score(held, np.ones((1, len(held.rows))), prevalence)[0])
+    return float(held.weighted_scores(np.ones((1, len(held.rows))), prevalence)[0])
 
 
 def over_time(

@@ -10,7 +10,7 @@ from coldstart.monitor._advice import advice
 from coldstart.monitor._comparison import Comparison
 from coldstart.monitor._drift import BROKEN, SHUFFLES, Finding
 from coldstart.monitor._live_metrics import FEW, LiveMetrics
-from coldstart.train._summary import SHOWN as METRICS
+from coldstart.train._metrics import TITLES
 from coldstart.train._summary import number
 
 REPORT = Path("data/drift.html")
@@ -36,7 +36,7 @@ def write_report(found: Comparison) -> None:
     }
     live, notes = found.live, [*found.notes]
     if live:
-        metric = METRICS.get(live.primary, live.primary)
+        metric = TITLES[live.primary]
         facts[f"{metric} now"] = number(live.metrics[live.primary])
         notes += live.explain_prevalence()
     if found.absent:

@@ -13,7 +13,8 @@ from typing import Any
 from coldstart._markdown import code
 from coldstart.bundle._bundle import REFERENCE, Manifest, registered_version, verify_bundle
 from coldstart.contract._contract import Contract
-from coldstart.train._summary import SHOWN, number
+from coldstart.train._metrics import TITLES
+from coldstart.train._summary import number
 
 TEXT = Path(__file__).with_name("questions.md")
 MANY_GAPS = 0.2  # share of missing values from which a column is named
@@ -56,7 +57,7 @@ class ChampionFacts:
     def score(self, of: str) -> str:
         """Return the primary metric of the model (`test`) or of a baseline, in words."""
         name = self.metrics["primary"]
-        return f"{SHOWN[name]} {number(self.metrics[of][name])}"
+        return f"{TITLES[name]} {number(self.metrics[of][name])}"
 
     def missing_shares(self) -> dict[str, float]:
         """Return the share of reference rows in which each feature is missing, most first."""
@@ -160,7 +161,10 @@ def threshold(facts: ChampionFacts) -> str:
     limit, classes = facts.manifest.threshold, facts.manifest.classes
     if limit is None:
         return "The target does not have two classes, so there is no threshold."
-    return f"The champion predicts {code(classes[1])} from a probability of {limit:.3f}."
+    return (
+        f"The champion predicts {code(classes[1])} from a probability of {limit:.3f}, which "
+        f"{facts.manifest.decision}."
+    )
 
 
 def tuned(facts: ChampionFacts) -> str:

@@ -18,7 +18,8 @@ from coldstart.tracking._registry import fetch, manifest_of
 from coldstart.tracking._tested import read_tested
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
-from coldstart.train._summary import SHOWN, cells, horizon_cells, number
+from coldstart.train._metrics import TITLES
+from coldstart.train._summary import cells, horizon_cells, number
 
 MAX_RUNS = 1000  # that are searched
 
@@ -133,7 +134,7 @@ def conclusion(versions: Versions, champion: str, tested: int) -> str:
     name, (low, high) = metrics["primary"], metrics["interval"]
     units = f" ({metrics['units']})" if metrics.get("units") else ""
     sentences = [
-        f"On {tested:,} test rows{units} the champion, {best.manifest.family}, has {SHOWN[name]} "
+        f"On {tested:,} test rows{units} the champion, {best.manifest.family}, has {TITLES[name]} "
         f"{number(metrics['test'][name])} ({between(low, high)})."
     ]
     groups: dict[str, list[str]] = {"better": [], "worse": [], "level": []}
@@ -168,16 +169,16 @@ def conclusion(versions: Versions, champion: str, tested: int) -> str:
     if without := confirmed_score(metrics, code):
         sentences.append(f"W{without[1:]}.")
     if best.manifest.threshold is not None:
-        sentences.append(at_threshold(metrics, best.manifest.threshold))
+        sentences.append(at_threshold(metrics, best.manifest))
     return " ".join(sentences)
 
 
-def at_threshold(metrics: dict[str, Any], threshold: float) -> str:
+def at_threshold(metrics: dict[str, Any], manifest: Manifest) -> str:
     """Return what the predicted classes are worth, in a sentence."""
     test, frequent = metrics["test"], metrics["baseline"]["accuracy"]
     sentence = (
-        f"At its threshold, {number(threshold)} (the best F1 on the validation rows), precision is "
-        f"{number(test['precision'])} and recall {number(test['recall'])}"
+        f"At its threshold, {manifest.threshold:.3f}, which {manifest.decision} on the validation "
+        f"rows, precision is {number(test['precision'])} and recall {number(test['recall'])}"
     )
     if test["accuracy"] < frequent:
         sentence += (

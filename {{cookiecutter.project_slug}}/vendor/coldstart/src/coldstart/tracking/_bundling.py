@@ -28,7 +28,8 @@ from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
 from coldstart.model_card._examples import choose_examples
 from coldstart.tracking._tested import keep_tested
-from coldstart.train._evaluation import HeldOutPredictions, tune_threshold
+from coldstart.train._decision import explain_decision, tune_decision
+from coldstart.train._evaluation import HeldOutPredictions
 
 REFERENCE_ROWS = 500
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
@@ -65,7 +66,9 @@ def make_manifest(
         The manifest, without metrics.
     """
     numbers = getattr(model, "classes_", [])
-    decision = tune_threshold(validation.target, validation.prediction[0])
+    decision = tune_decision(
+        validation.target, validation.prediction[0], dataset.objective, validation.sample_weight
+    )
     if "weights" in decision:
         decision["weights"] = [decision["weights"][number] for number in numbers]
     return Manifest(
@@ -73,6 +76,7 @@ def make_manifest(
         target=dataset.contract.target,
         classes=[dataset.classes[number] for number in numbers],
         derived=list(dataset.contract.derived),
+        decision=explain_decision(dataset.objective, len(dataset.classes)) if decision else "",
         provenance=provenance,
         **decision,
     )

@@ -15,7 +15,8 @@ from coldstart.errors import UserError
 from coldstart.model_card._card import with_families
 from coldstart.tracking import _registry as registry
 from coldstart.tracking._gate import Evidence, evidence_of
-from coldstart.train._summary import SHOWN, is_useful, number
+from coldstart.train._metrics import TITLES
+from coldstart.train._summary import is_useful, number
 
 NEXT = "next: make serve (the API and its page), make ui (all runs)"
 
@@ -39,7 +40,7 @@ class Candidate:
     metrics: dict[str, Any]
 
     def __str__(self) -> str:
-        score = f"{SHOWN[self.metrics['primary']]} {number(self.metrics['validation'])}"
+        score = f"{TITLES[self.metrics['primary']]} {number(self.metrics['validation'])}"
         return f"{self.family}: version {self.version}, {score} on the validation rows"
 
 

@@ -14,9 +14,9 @@ from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import Dataset, encode
 from coldstart.errors import UserError
 from coldstart.tracking._tested import tested
-from coldstart.train._clusters import clusters
-from coldstart.train._evaluation import held_out_once, primary
+from coldstart.train._folds import predict_held_out
 from coldstart.train._intervals import interval
+from coldstart.train._metrics import METRICS, default_metric
 
 MIN_RATIO = 0.8  # a ratio from which a model counts as simpler or faster than another
 
@@ -99,33 +99,25 @@ def compare(
         return True, f"the champion predicts {old.manifest.target}"
     if not set(old.contract.features) <= set(dataset.table.columns):
         return True, "the champion reads columns that the data no longer has"
-    name = primary(len(dataset.classes))
     if len(dataset.splits) > 1:
         if old.manifest.provenance.get("data") != dataset.digest:
-            return compare_apart(new, old, name, margin)
+            return compare_apart(new, old, margin)
         mine, theirs = (tested(predictor, dataset) for predictor in (new, old))
         same = np.intersect1d(mine.rows, theirs.rows)
         mine, theirs = (held[np.isin(held.rows, same)] for held in (mine, theirs))
     else:
-        rows = dataset.splits[0].test
         mine, theirs = (
-            held_out_once(
-                rows,
-                dataset.target(rows),
-                predictor.predict_as(
-                    encode(predictor.contract, dataset.table[rows]), dataset.classes
-                ),
-                clusters(dataset, rows),
-                **predictor.decision_for(dataset.classes),
-            )
-            for predictor in (new, old)
+            predict_held_out(predictor, dataset, dataset.splits[0].test) for predictor in (new, old)
         )
+    name = mine.primary
     low, high = interval(mine, theirs)
     gain = f"{name} {low:+.4f} to {high:+.4f} compared with the champion (95% CI)"
     if low > 0:
         return True, gain
     if high < 0:
         return False, f"it is worse: {gain}"
+    if mine.scorer.scale == "error":  # in the unit of the target: the margin is a share of it
+        margin *= abs(theirs.score())
     if not is_as_good(low, margin):
         return False, (
             f"it may be more than {margin:g} worse: {gain}; margin in config.yaml is the loss that "
@@ -147,11 +139,15 @@ def is_as_good(low: float, margin: float) -> bool:
     return low > -margin
 
 
-def compare_apart(
-    new: BundlePredictor, old: BundlePredictor, name: str, margin: float
-) -> tuple[bool, str]:
+def compare_apart(new: BundlePredictor, old: BundlePredictor, margin: float) -> tuple[bool, str]:
     """Decide between models of different data, neither of which kept rows from itself."""
-    found, before = (model.manifest.metrics["test"][name] for model in (new, old))
+    tests = [model.manifest.metrics["test"] for model in (new, old)]
+    name = new.manifest.metrics.get("primary", "")
+    if name not in tests[1]:  # the metric in config.yaml has changed since
+        name = default_metric(len(new.manifest.classes))
+    found, before = (test[name] for test in tests)
+    if METRICS[name].scale == "error":
+        margin *= abs(before)
     what = (
         f"{name} {found:.4f} on its own data; the champion's was {before:.4f} on other data (too "
         f"few rows to hold any out that neither saw; {margin:g} less is accepted: margin in "

@@ -12,15 +12,11 @@ from rich.table import Table
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 from coldstart.tracking._mlflow import connect
+from coldstart.train._metrics import TITLES
 
 COST = "cost_usd"
-SHOWN = {
-    "average_precision": "AP",
-    "roc_auc": "AUC",
-    "f1_macro": "F1",
-    "r2": "R²",
-    "rmse": "RMSE",
-}
+SHOWN = ("average_precision", "roc_auc", "f1_macro", "r2", "rmse")
+VALIDATION = "validation_"
 
 
 def leaderboard(settings: Settings, last: int) -> Table:
@@ -56,7 +52,13 @@ def leaderboard(settings: Settings, last: int) -> Table:
     for version in client.search_model_versions(f"name = '{settings.experiment}'"):
         versions[str(version.run_id)] = str(version.version)
 
-    metrics = [name for name in SHOWN if any(f"test_{name}" in run.data.metrics for run in runs)]
+    # They are ranked by the metric that the newest run was chosen by.
+    primary = next((primary_of(run) for run in runs if primary_of(run)), "")
+    metrics = [
+        name
+        for name in dict.fromkeys([primary, *SHOWN])
+        if any(f"test_{name}" in run.data.metrics for run in runs)
+    ]
     metrics = metrics[:2]  # the table fits 80 columns
     table = Table(
         title=f"{settings.experiment}: {target}" if target else settings.experiment,
@@ -67,11 +69,11 @@ def leaderboard(settings: Settings, last: int) -> Table:
     for heading in ("model", "version", "alias"):
         table.add_column(heading, no_wrap=True)
     costly = any(COST in run.data.metrics for run in runs)
-    heads = [SHOWN[name] for name in metrics]
+    heads = [TITLES[name].replace(" ", "\n") for name in metrics]
     for heading in ("validation", *heads, "fit", *(["USD"] if costly else []), "commit"):
         width = 8 if heading == "commit" else 5  # a long name gives way, not a number
         table.add_column(heading, justify="right", no_wrap=True, min_width=width)
-    for run in sorted(runs, key=validation_score, reverse=True):
+    for run in sorted(runs, key=lambda run: validation_score(run, primary), reverse=True):
         registered = versions.get(run.info.run_id, "")
         commit = run.data.tags.get("git_commit", "")[:7]
         seconds = run.data.metrics.get("fit_seconds")
@@ -79,7 +81,7 @@ def leaderboard(settings: Settings, last: int) -> Table:
             run.data.tags.get("family", run.info.run_name),
             registered or run.info.status.lower(),
             "\n".join(aliases.get(registered, [])),
-            number(validation_score(run)),
+            number(validation_score(run, primary)),
             *(number(run.data.metrics.get(f"test_{name}")) for name in metrics),
             "" if seconds is None else f"{seconds:.1f} s",
             *([number(run.data.metrics.get(COST))] if costly else []),
@@ -90,11 +92,15 @@ def leaderboard(settings: Settings, last: int) -> Table:
     return table
 
 
-def validation_score(run: Run) -> float:
-    """Score that the run was chosen by; lowest where it has none."""
-    metrics = run.data.metrics
-    scores = [value for name, value in metrics.items() if name.startswith("validation_")]
-    return scores[0] if scores else -math.inf
+def primary_of(run: Run) -> str:
+    """Return the name of the metric that a run was chosen by; empty where it has none."""
+    names = (name for name in run.data.metrics if name.startswith(VALIDATION))
+    return next(names, "").removeprefix(VALIDATION)
+
+
+def validation_score(run: Run, primary: str) -> float:
+    """Return a run's metric on the validation rows; lowest where it has none."""
+    return float(run.data.metrics.get(f"{VALIDATION}{primary}", -math.inf))
 
 
 def number(value: float | None) -> str:

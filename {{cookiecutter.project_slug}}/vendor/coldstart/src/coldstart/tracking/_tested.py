@@ -12,6 +12,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.train._clusters import clusters
 from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._folds import held_out_predictions
 
 
 def keep_tested(held: HeldOutPredictions, path: Path, numbers: int) -> None:
@@ -42,9 +43,9 @@ def read_tested(path: Path, dataset: Dataset) -> HeldOutPredictions:
     repeats = table["repeat"].n_unique()
     rows = table["row"].to_numpy().reshape(repeats, -1)[0]
     prediction = table.select(pl.col("^prediction .*$")).to_numpy()
-    return HeldOutPredictions(
+    return held_out_predictions(
+        dataset,
         rows,
-        dataset.target(rows),
         prediction.reshape(repeats, len(rows), -1),
         table["label"].to_numpy().reshape(repeats, -1),
         clusters(dataset, rows),

@@ -18,7 +18,7 @@ from coldstart.contract._contract import feature_slices
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
 from coldstart.train._clusters import count_clusters
-from coldstart.train._evaluation import HeldOutPredictions, primary
+from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._features import WORDS
 from coldstart.train._folds import (
     Fit,
@@ -83,8 +83,7 @@ class Baselines:
         name, score = next(iter(self.columns.items()))
         if self.significant:
             return f"{name} is the best single column"
-        classes = self.dummy.prediction.shape[2]
-        metric = primary(0 if classes == 1 else classes)
+        metric = self.dummy.primary
         return (
             "no single column is significantly better than the dummy baseline; the best of "
             f"{len(self.columns)} is {name} ({metric} {score:.3f} in cross-validation)"
@@ -131,11 +130,11 @@ def drawn(test: HeldOutPredictions) -> HeldOutPredictions:
 
     Of two classes the more frequent one is predicted. Of more, the predicted ones are drawn with
     the classes' frequencies, several times: always predicting the most frequent class has a lower
-    mean F1 than any such draw.
+    mean F1 than any such draw. For another metric the most frequent class is predicted.
     """
     if (classes := test.prediction.shape[2]) == 1:
         return test
-    if classes == 2:
+    if classes == 2 or test.primary != "f1_macro":
         labels = test.prediction.argmax(axis=2)
         return replace(test, labels=labels)
     prediction = np.repeat(test.prediction, DRAWS, axis=0)
@@ -148,11 +147,12 @@ def dummy(dataset: Dataset) -> Fit:
     """Return the dummy baseline: the frequencies of the classes, or the mean."""
 
     def fit(rows: np.ndarray) -> Predict:
-        target = dataset.target(rows)
+        target, weight = dataset.target(rows), dataset.sample_weight(rows)
         if dataset.classes:
-            constant = np.bincount(target, minlength=len(dataset.classes)) / len(target)
+            counts = np.bincount(target, weight, minlength=len(dataset.classes))
+            constant = counts / counts.sum()
         else:
-            constant = np.array([target.mean()])
+            constant = np.array([np.average(target, weights=weight)])
         return lambda others: np.tile(constant, (len(others), 1))
 
     return fit
@@ -193,7 +193,9 @@ def single_column(dataset: Dataset, name: str) -> Fit:
             hashed = HashingVectorizer(n_features=256, alternate_sign=False, token_pattern=WORDS)
             encoder = FunctionTransformer(lambda texts: hashed.transform(texts[:, 0]))
         model = kind(max_leaf_nodes=8, min_samples_leaf=max(2, len(rows) // 50), random_state=0)
-        model.fit(encoder.fit_transform(seen, target), target)
+        model.fit(
+            encoder.fit_transform(seen, target), target, sample_weight=dataset.sample_weight(rows)
+        )
 
         def predict(others: np.ndarray) -> np.ndarray:
             encoded = encoder.transform(values[others])
@@ -266,7 +268,7 @@ def evaluate(
     LeakError
         If the score is above the threshold.
     """
-    name = primary(0 if test.prediction.shape[2] == 1 else test.prediction.shape[2])
+    name = test.primary
     metrics: dict[str, Any] = {
         "primary": name,
         "test": test.measure(),

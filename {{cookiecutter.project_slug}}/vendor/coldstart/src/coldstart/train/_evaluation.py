@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn import metrics
 
-from coldstart.bundle._predictor import to_labels
+from coldstart.train._metrics import METRICS, Metric, default_metric
 
 BINS = 10
+CHUNK = 5_000_000  # weights in memory at a time
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class HeldOutPredictions:
         Predicted classes, as indices.
     groups : ndarray of int, shape (n,), optional
         Unit of each row, if rows are not independent: its group, or its block of time.
+    metric : str, default=""
+        Name of the primary metric, which models are chosen by: one of scikit-learn's scorers. By
+        default average precision for two classes, macro F1 for more, R² for regression.
+    sample_weight : ndarray of shape (n,), optional
+        Weight of each row. By default all weigh the same.
     """
 
     rows: np.ndarray
@@ -36,6 +41,19 @@ class HeldOutPredictions:
     prediction: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None = None
+    metric: str = ""
+    sample_weight: np.ndarray | None = None
+
+    @property
+    def primary(self) -> str:
+        """Name of the primary metric."""
+        classes = self.prediction.shape[2]
+        return self.metric or default_metric(0 if classes == 1 else classes)
+
+    @property
+    def scorer(self) -> Metric:
+        """The primary metric. A higher value is better."""
+        return METRICS[self.primary]
 
     def score(self, among: np.ndarray | slice = slice(None)) -> float:
         """Return the primary metric, as the mean of the repeats.
@@ -48,16 +66,40 @@ class HeldOutPredictions:
         Returns
         -------
         float
-            Average precision for two classes, macro F1 for more, R² for regression.
+            The metric, of which a higher value is better.
         """
-        return float(
-            np.mean(
-                [
-                    score(self.target[among], prediction[among], labels[among])
-                    for prediction, labels in zip(self.prediction, self.labels, strict=True)
-                ]
+        some = self[np.arange(len(self.target))[among]]
+        return float(some.weighted_scores(np.ones((1, len(some.target))))[0])
+
+    def weighted_scores(self, weights: np.ndarray, prevalence: float | None = None) -> np.ndarray:
+        """Return the primary metric by each row of weights, as the mean of the repeats.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (k, n)
+            Weight of each row, besides its own.
+        prevalence : float, optional
+            Share of the second of two classes that the rows are weighted to.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+            With weights of 1 the same as `score`.
+        """
+        step = max(1, CHUNK // max(1, weights.shape[1]))
+        parts = [weights[at : at + step].astype(np.float64) for at in range(0, len(weights), step)]
+        if self.sample_weight is not None:
+            parts = [part * self.sample_weight for part in parts]
+        if prevalence is not None:
+            parts = [weighted_to(prevalence, self.target == 1, part) for part in parts]
+        repeats = [
+            np.concatenate(
+                [self.scorer.compute(self.target, prediction, labels, part) for part in parts]
             )
-        )
+            for prediction, labels in zip(self.prediction, self.labels, strict=True)
+        ]
+        mean: np.ndarray = np.mean(repeats, axis=0)
+        return mean
 
     def measure(self) -> dict[str, float]:
         """Return all metrics, each as the mean of the repeats.
@@ -65,13 +107,14 @@ class HeldOutPredictions:
         Returns
         -------
         dict of str to float
-            From a metric's name to its value.
+            From a metric's name to its value; the primary one first.
         """
         repeats = [
-            measure(self.target, prediction, labels)
+            measure(self.target, prediction, labels, self.sample_weight)
             for prediction, labels in zip(self.prediction, self.labels, strict=True)
         ]
-        return {name: float(np.mean([found[name] for found in repeats])) for name in repeats[0]}
+        means = {name: float(np.mean([found[name] for found in repeats])) for name in repeats[0]}
+        return {self.primary: self.score()} | means
 
     def __getitem__(self, among: np.ndarray) -> HeldOutPredictions:
         """Return some of the rows."""
@@ -81,35 +124,26 @@ class HeldOutPredictions:
             self.prediction[:, among],
             self.labels[:, among],
             None if self.groups is None else self.groups[among],
+            self.metric,
+            None if self.sample_weight is None else self.sample_weight[among],
         )
 
 
-def held_out_once(
-    rows: np.ndarray,
+def weighted_to(prevalence: float, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return weights (k, n) by which the true rows have this share of the whole."""
+    shares = (weights @ true)[:, None], (weights @ ~true)[:, None]
+    with np.errstate(all="ignore"):
+        scaled = np.where(true, prevalence / shares[0], (1 - prevalence) / shares[1])
+    return weights * np.nan_to_num(scaled, posinf=0)
+
+
+def measure(
     target: np.ndarray,
     prediction: np.ndarray,
-    groups: np.ndarray | None = None,
-    **how: Any,
-) -> HeldOutPredictions:
-    """Return predictions of rows that were predicted once.
-
-    The probabilities have the shape (n, classes), the values of a regression (n, 1).
-    """
-    labels = to_labels(prediction, **how)
-    return HeldOutPredictions(rows, target, prediction[None], labels[None], groups)
-
-
-def primary(n_classes: int) -> str:
-    """Return the name of the metric that models are compared by. A higher value is better.
-
-    Average precision for two classes, since it does not reward predicting the frequent one; the
-    mean F1 of the classes for more; R² for regression.
-    """
-    return {0: "r2", 2: "average_precision"}.get(n_classes, "f1_macro")
-
-
-def score(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray | None = None) -> float:
-    """Return the primary metric.
+    labels: np.ndarray,
+    weight: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return all metrics of some predictions that are reported.
 
     Parameters
     ----------
@@ -117,60 +151,53 @@ def score(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray | None 
         Class indices, or values.
     prediction : ndarray of shape (n, classes) or (n, 1)
         Probabilities, or values.
-    labels : ndarray of shape (n,), optional
-        Predicted class indices. By default the classes with the highest probability.
+    labels : ndarray of shape (n,)
+        Predicted class indices.
+    weight : ndarray of shape (n,), optional
+        Weight of each row.
     """
-    n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
-    if n_classes == 0:
-        return float(metrics.r2_score(target, prediction[:, 0]))
-    if n_classes == 2:
-        if not target.any():
-            return 0.0  # without a row of the second class, as scikit-learn has it with a warning
-        return float(metrics.average_precision_score(target, prediction[:, 1]))
-    if labels is None:
-        labels = prediction.argmax(axis=1)
-    return float(metrics.f1_score(target, labels, average="macro", zero_division=0))
-
-
-def measure(target: np.ndarray, prediction: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return all metrics of some predictions; see `score`."""
-    n_classes = 0 if prediction.shape[1] == 1 else prediction.shape[1]
-    if n_classes == 0:
+    n_classes, some = prediction.shape[1], {"sample_weight": weight}
+    if n_classes == 1:
         values = prediction[:, 0]
         return {
-            "r2": metrics.r2_score(target, values),
-            "rmse": metrics.root_mean_squared_error(target, values),
-            "mae": metrics.mean_absolute_error(target, values),
+            "r2": metrics.r2_score(target, values, **some),
+            "rmse": metrics.root_mean_squared_error(target, values, **some),
+            "mae": metrics.mean_absolute_error(target, values, **some),
         }
-    truth = np.eye(n_classes)[target]
+    truth, rows = np.eye(n_classes)[target], np.ones((1, len(target)))
+    if weight is not None:
+        rows = rows * weight
+
+    def value(name: str) -> float:
+        return float(METRICS[name].compute(target, prediction, labels, rows)[0])
+
+    squares = (prediction - truth) ** 2
     common = {
-        "accuracy": metrics.accuracy_score(target, labels),
-        "log_loss": -float(np.log(np.clip((prediction * truth).sum(axis=1), 1e-7, 1)).mean()),
-        "calibration_error": calibration_error(target, prediction),
+        "accuracy": metrics.accuracy_score(target, labels, **some),
+        "log_loss": -value("neg_log_loss"),
+        "calibration_error": calibration_error(target, prediction, weight),
     }
     if n_classes == 2:
-        positive = prediction[:, 1]
-        both = len(np.unique(target)) == 2
         return {
-            "average_precision": score(target, prediction),
-            "roc_auc": metrics.roc_auc_score(target, positive) if both else 0.5,
-            "brier": float(np.mean((positive - target) ** 2)),
-            "f1": metrics.f1_score(target, labels, zero_division=0),
-            "precision": metrics.precision_score(target, labels, zero_division=0),
-            "recall": metrics.recall_score(target, labels, zero_division=0),
+            "average_precision": value("average_precision"),
+            "roc_auc": value("roc_auc"),
+            "brier": float(np.average(squares[:, 1], weights=weight)),
+            "f1": metrics.f1_score(target, labels, zero_division=0, **some),
+            "precision": metrics.precision_score(target, labels, zero_division=0, **some),
+            "recall": metrics.recall_score(target, labels, zero_division=0, **some),
             **common,
         }
-    there = [one for one in range(n_classes) if 0 < np.sum(target == one) < len(target)]
-    areas = [metrics.roc_auc_score(target == one, prediction[:, one]) for one in there]
     return {
-        "f1_macro": score(target, prediction, labels),
-        "roc_auc": float(np.mean(areas)) if areas else 0.5,  # of each class against the rest
-        "brier": float(np.mean(np.sum((prediction - truth) ** 2, axis=1))),
+        "f1_macro": value("f1_macro"),
+        "roc_auc": value("roc_auc"),  # of each class against the rest
+        "brier": float(np.average(squares.sum(axis=1), weights=weight)),
         **common,
     }
 
 
-def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
+def calibration_error(
+    target: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None = None
+) -> float:
     """Return the expected calibration error.
 
     It is the mean distance of predicted probability and observed frequency, over bins with equally
@@ -182,9 +209,10 @@ def calibration_error(target: np.ndarray, prediction: np.ndarray) -> float:
     (there with bins of equal width).
     """
     predicted, observed = confidence_and_outcome(target, prediction)
+    weight = np.ones(len(predicted)) if weight is None else weight
     bins = np.array_split(np.argsort(predicted, kind="stable"), min(BINS, len(predicted)))
-    gaps = [abs(predicted[rows].mean() - observed[rows].mean()) * len(rows) for rows in bins]
-    return float(sum(gaps) / len(predicted))
+    gaps = [abs(np.sum((predicted - observed)[rows] * weight[rows])) for rows in bins]
+    return float(sum(gaps) / weight.sum())
 
 
 def confidence_and_outcome(
@@ -203,33 +231,3 @@ def confidence_and_outcome(
     if prediction.shape[1] == 2:
         return prediction[:, 1], target == 1
     return prediction.max(axis=1), prediction.argmax(axis=1) == target
-
-
-def tune_threshold(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
-    """Return the threshold or the weights that maximize F1 on these rows.
-
-    Returns
-    -------
-    dict
-        `threshold` of the second of two classes, or `weights` of more; see `to_labels`. Empty for
-        regression.
-    """
-    n_classes = prediction.shape[1]
-    if n_classes == 1:
-        return {}
-    if n_classes == 2:
-        return {"threshold": best_threshold(target, prediction[:, 1])}
-    # Classes never seen here count as half a row.
-    shares = np.maximum(np.bincount(target, minlength=n_classes), 0.5) / len(target)
-    candidates = [(shares**-power) / (shares**-power).min() for power in (0.0, 0.5, 1.0)]
-    scores = [score(target, prediction, to_labels(prediction, None, w)) for w in candidates]
-    return {"weights": candidates[int(np.argmax(scores))].tolist()}
-
-
-def best_threshold(target: np.ndarray, positive: np.ndarray) -> float:
-    """Return the probability of the second class from which F1 is highest."""
-    if len(np.unique(target)) < 2:
-        return 0.5
-    precision, recall, thresholds = metrics.precision_recall_curve(target, positive)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(thresholds[f1[:-1].argmax()])

@@ -14,10 +14,11 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from coldstart.bundle._predictor import BundlePredictor, to_labels
 from coldstart.contract._contract import EncodedFeatures
-from coldstart.data._dataset import Dataset
+from coldstart.data._dataset import Dataset, encode
 from coldstart.data._splitting import FOLDS, TEST, Split, cross_validation, strata
 from coldstart.train._clusters import clusters
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once, tune_threshold
+from coldstart.train._decision import tune_decision
+from coldstart.train._evaluation import HeldOutPredictions
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def predict_validation_rows(dataset: Dataset, fit: Fit) -> HeldOutPredictions:
     Returns
     -------
     HeldOutPredictions
-        The predictions, with labels by the threshold or the weights that maximize F1 on them.
+        The predictions, with labels by the threshold or the weights that are best on them.
     """
     return predict_folds(
         dataset, fit, [(division.train, division.validation) for division in dataset.splits]
@@ -83,7 +84,41 @@ def predict_folds(dataset: Dataset, fit: Fit, folds: Folds) -> HeldOutPrediction
     units = clusters(dataset, rows)
     if units is None and len(np.unique(rows)) < len(rows):
         units = rows  # of which some are predicted several times
-    return held_out_once(rows, target, prediction, units, **tune_threshold(target, prediction))
+    weight = dataset.sample_weight(rows)
+    decision = tune_decision(target, prediction, dataset.objective, weight)
+    return held_out_predictions(
+        dataset, rows, prediction[None], to_labels(prediction, **decision)[None], units
+    )
+
+
+def held_out_predictions(
+    dataset: Dataset,
+    rows: np.ndarray,
+    prediction: np.ndarray,
+    labels: np.ndarray,
+    units: np.ndarray | None,
+) -> HeldOutPredictions:
+    """Return predictions of rows of a dataset, with its targets, weights and metric."""
+    return HeldOutPredictions(
+        rows,
+        dataset.target(rows),
+        prediction,
+        labels,
+        units,
+        dataset.objective.metric,
+        dataset.sample_weight(rows),
+    )
+
+
+def predict_held_out(
+    predictor: BundlePredictor, dataset: Dataset, rows: np.ndarray
+) -> HeldOutPredictions:
+    """Predict rows that a bundle's model was not fitted on, with the bundle's threshold."""
+    features = encode(predictor.contract, dataset.table[rows])
+    prediction = predictor.predict_as(features, dataset.classes)
+    labels = to_labels(prediction, **predictor.decision_for(dataset.classes))
+    units = clusters(dataset, rows)
+    return held_out_predictions(dataset, rows, prediction[None], labels[None], units)
 
 
 def inner_folds(dataset: Dataset) -> Folds:
@@ -142,7 +177,10 @@ def predict_test_rows(
         prediction = fit(train_and_validation_rows(division))(division.test)
         others = validated[~np.isin(validated.rows, division.test)]
         predictions.append(prediction)
-        labels.append(to_labels(prediction, **tune_threshold(others.target, others.prediction[0])))
+        decision = tune_decision(
+            others.target, others.prediction[0], dataset.objective, others.sample_weight
+        )
+        labels.append(to_labels(prediction, **decision))
     tested = np.concatenate([division.test for division in dataset.splits])
     # Positions of each row, one per repeat. A row that fewer splits test is left out.
     rows, counts = np.unique(tested, return_counts=True)
@@ -150,9 +188,9 @@ def predict_test_rows(
     rows = rows[counts == repeats]
     order = np.argsort(tested, kind="stable")
     places = order[np.isin(tested[order], rows)].reshape(-1, repeats).T
-    return HeldOutPredictions(
+    return held_out_predictions(
+        dataset,
         rows,
-        dataset.target(rows),
         np.concatenate(predictions)[places],
         np.concatenate(labels)[places],
         clusters(dataset, rows),

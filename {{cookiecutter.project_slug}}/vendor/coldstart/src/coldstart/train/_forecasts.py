@@ -134,10 +134,11 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, pipeline: Any, past: LagReference, width: int) -> None:
         self.pipeline, self.past, self.width = pipeline, past, width
 
-    def fit(self, X: pl.DataFrame, y: np.ndarray) -> Self:
+    def fit(self, X: pl.DataFrame, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Fit the pipeline to the changes."""
-        change = self.past.change(y, self._numbers(X))
-        self.pipeline_ = clone(self.pipeline).fit(self._changed(X), change)
+        change, last = self.past.change(y, self._numbers(X)), self.pipeline.steps[-1][0]
+        weights = {} if sample_weight is None else {f"{last}__sample_weight": sample_weight}
+        self.pipeline_ = clone(self.pipeline).fit(self._changed(X), change, **weights)
         return self
 
     def predict(self, X: pl.DataFrame) -> np.ndarray:

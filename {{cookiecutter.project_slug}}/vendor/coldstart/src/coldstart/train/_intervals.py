@@ -13,7 +13,6 @@ from coldstart.train._evaluation import HeldOutPredictions
 
 LEVEL = 0.95
 MAX_UNITS = 200  # left out one after another; of more units, some are left out together
-CHUNK = 5_000_000  # weights in memory at a time
 
 
 def interval(
@@ -50,7 +49,8 @@ def interval(
     Notes
     -----
     A jackknife with a quantile of Student's t (see `degrees_of_freedom`), on the logit scale for
-    average precision and F1, on that of -log(1 - R²) for R², and unchanged for a difference. It
+    shares such as average precision and F1, on that of -log(1 - R²) for R², of the logarithm for
+    errors, and unchanged for a difference. It
     covers the choice of the tested units, not that of the training rows. Measured coverage:
     docs/explanation/evaluation.md.
 
@@ -61,10 +61,10 @@ def interval(
     inference", Journal of Applied Econometrics 38(5), 2023.
     """
     weights = leave_out(units_of(held), seed)
-    left_out = weighted_score(held, weights, prevalence)
-    value, scale = left_out[0], "bounded" if held.prediction.shape[2] > 1 else "explained"
+    left_out = held.weighted_scores(weights, prevalence)
+    value, scale = left_out[0], held.scorer.scale
     if other is not None:
-        left_out = left_out - weighted_score(other, weights, prevalence)
+        left_out = left_out - other.weighted_scores(weights, prevalence)
         value, scale = left_out[0], "plain"
     return from_left_out(value, left_out[1:], scale, held.groups is not None, level)
 
@@ -103,7 +103,7 @@ def from_left_out(
         return float(value), float(value)
     error = np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2))
     # Where rows are units, one for each but one measured nearer to 95% for the other scores.
-    few = grouped or scale == "explained"
+    few = grouped or scale in ("explained", "error")
     freedom = degrees_of_freedom(left_out) if few else count - 1
     quantile = students_t.ppf((1 + level) / 2, freedom)
     reach = quantile * error * np.array([-1.0, 1.0])
@@ -115,6 +115,8 @@ def from_left_out(
             low, high = np.clip(value + reach, 0, 1)
     elif scale == "explained" and value < 1 - 1e-9:
         low, high = 1 - (1 - value) * np.exp(-np.clip(reach / (1 - value), -700, 700))
+    elif scale == "error" and value < -1e-12:
+        low, high = value * np.exp(np.clip(reach / value, -700, 700))
     else:
         low, high = value + reach
     return float(low), float(high)
@@ -136,85 +138,3 @@ def degrees_of_freedom(left_out: np.ndarray) -> float:
         return count - 1
     kurtosis = np.mean(squares**2) / np.mean(squares) ** 2
     return float(np.clip(2 * count / (kurtosis - (count - 3) / (count - 1)), 1, count - 1))
-
-
-def weighted_score(
-    held: HeldOutPredictions, weights: np.ndarray, prevalence: float | None = None
-) -> np.ndarray:
-    """Return the primary metric by each row of weights, as the mean of the repeats.
-
-    Parameters
-    ----------
-    held : HeldOutPredictions
-        Predictions of n rows.
-    weights : ndarray of shape (k, n)
-        Weight of each row.
-    prevalence : float, optional
-        Share of the second of two classes that the rows are weighted to.
-
-    Returns
-    -------
-    ndarray of shape (k,)
-        With weights of 1 the same as `score`.
-    """
-    step = max(1, CHUNK // max(1, weights.shape[1]))
-    parts = [weights[at : at + step].astype(np.float64) for at in range(0, len(weights), step)]
-    classes = held.prediction.shape[2]
-    repeats = []
-    for prediction, labels in zip(held.prediction, held.labels, strict=True):
-        if classes == 1:
-            found = [explained(held.target, prediction[:, 0], part) for part in parts]
-        elif classes == 2:
-            positive = prediction[:, 1]
-            found = [average_precision(held.target, positive, part, prevalence) for part in parts]
-        else:
-            found = [macro_f1(held.target, labels, part) for part in parts]
-        repeats.append(np.concatenate(found))
-    mean: np.ndarray = np.mean(repeats, axis=0)
-    return mean
-
-
-def average_precision(
-    target: np.ndarray, positive: np.ndarray, weights: np.ndarray, prevalence: float | None = None
-) -> np.ndarray:
-    """Return the average precision by each row of weights; 0 without a positive row."""
-    true = target == 1
-    if prevalence is not None:
-        shares = (weights @ true)[:, None], (weights @ ~true)[:, None]
-        with np.errstate(all="ignore"):
-            scaled = np.where(true, prevalence / shares[0], (1 - prevalence) / shares[1])
-        weights = weights * np.nan_to_num(scaled, posinf=0)
-    order = np.argsort(-positive, kind="stable")
-    descending = positive[order]
-    ends = np.append(np.flatnonzero(np.diff(descending)), len(order) - 1)  # of equal predictions
-    some = weights[:, order]
-    predicted = np.cumsum(some, axis=1)[:, ends]
-    found = np.cumsum(some * true[order], axis=1)[:, ends]
-    with np.errstate(all="ignore"):
-        precision = np.where(predicted > 0, found / predicted, 0)
-        area = np.sum(np.diff(found, axis=1, prepend=0) * precision, axis=1) / found[:, -1]
-    return np.where(found[:, -1] > 0, area, 0.0)
-
-
-def macro_f1(target: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the mean F1 of the classes by each row of weights, of those that occur."""
-    names = np.union1d(target, labels)
-    true, predicted = target[:, None] == names, labels[:, None] == names
-    hits = weights @ (true & predicted)
-    both = weights @ (true.astype(np.float64) + predicted)
-    f1 = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
-    means: np.ndarray = f1.sum(axis=1) / np.maximum((both > 0).sum(axis=1), 1)
-    return means
-
-
-def explained(target: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return R² by each row of weights; 0 where the target does not vary."""
-    centered = target - target.mean()
-    sums = weights @ np.stack(
-        [np.ones(len(target)), centered, centered**2, (target - values) ** 2], axis=1
-    )
-    count, total, squares, residual = sums.T
-    spread = squares - total**2 / count
-    flat = spread <= 1e-12 * np.maximum(squares, 1e-300)
-    with np.errstate(all="ignore"):
-        return np.where(flat, np.where(residual > 0, 0.0, 1.0), 1 - residual / spread)

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 from sklearn.calibration import CalibrationDisplay
 
-from coldstart.bundle._predictor import BundlePredictor
+from coldstart.bundle._predictor import BundlePredictor, to_labels
 from coldstart.contract._contract import EncodedFeatures, feature_slices
 from coldstart.data._dataset import Dataset
 from coldstart.train._baselines import Baselines
-from coldstart.train._evaluation import HeldOutPredictions, score
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._folds import held_out_predictions
 
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_COLUMNS = 50  # the best alone of more
@@ -162,7 +163,7 @@ def importance(
     """
     random = np.random.default_rng(seed)
     rows = random.permutation(len(test.target))[:IMPORTANCE_ROWS]
-    features, target = dataset.features(test.rows[rows]), test.target[rows]
+    features = dataset.features(test.rows[rows])
     contract = dataset.contract
     where = {
         name: (contract.features[name].matrix, place)
@@ -173,7 +174,11 @@ def importance(
         where[name] = "numbers", slice(place, place + 1)
 
     def predict(features: EncodedFeatures) -> float:
-        return score(target, predictor.predict_as(features, dataset.classes))
+        prediction = predictor.predict_as(features, dataset.classes)
+        labels = to_labels(prediction, **predictor.decision_for(dataset.classes))
+        return held_out_predictions(
+            dataset, test.rows[rows], prediction[None], labels[None], None
+        ).score()
 
     def shuffled(name: str) -> EncodedFeatures:
         matrices = {kind: values.copy() for kind, values in vars(features).items()}

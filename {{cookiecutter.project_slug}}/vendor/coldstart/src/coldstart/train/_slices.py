@@ -12,9 +12,8 @@ from coldstart._markdown import code
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.contract.columns import Boolean, Category, Number
 from coldstart.data._dataset import Dataset
-from coldstart.train._clusters import clusters
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once
-from coldstart.train._intervals import weighted_score
+from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._folds import predict_held_out
 
 LEAST_ROWS = 100
 LEAST_RARER = 10  # of the rarer of two classes: with fewer, one row decides the score
@@ -36,21 +35,24 @@ class Slice:
         Primary metric of the model.
     dummy : float
         Primary metric of the dummy baseline.
+    best : float, default=1.0
+        Primary metric of a perfect model.
     """
 
     name: str
     rows: np.ndarray
     score: float
     dummy: float
+    best: float = 1.0
 
     @property
     def skill(self) -> float:
-        """How far the score is from the dummy baseline (0) to a perfect score (1).
+        """How far the score is from the dummy baseline (0) to a perfect one (1).
 
         Scores alone cannot be compared: where a class is rare, or the values are close together,
         any model's is low.
         """
-        return (self.score - self.dummy) / max(1 - self.dummy, 1e-9)
+        return (self.score - self.dummy) / max(self.best - self.dummy, 1e-9)
 
 
 def worst_slices(
@@ -80,9 +82,9 @@ def worst_slices(
     inside = np.zeros((len(found), len(held.rows)), dtype=bool)
     for weights, (_, rows) in zip(inside, found, strict=True):
         weights[rows] = True
-    scores, dummies = weighted_score(held, inside), weighted_score(dummy, inside)
+    scores, dummies = held.weighted_scores(inside), dummy.weighted_scores(inside)
     scored = [
-        Slice(*one, float(score), float(lowest))
+        Slice(*one, float(score), float(lowest), held.scorer.best)
         for one, score, lowest in zip(found, scores, dummies, strict=True)
     ]
     scored.sort(key=lambda one: one.skill)
@@ -133,11 +135,4 @@ def predict_out_of_time(dataset: Dataset, predictor: BundlePredictor) -> HeldOut
         rows = rows[dataset.target(rows) >= 0]  # a class without training rows cannot be predicted
     if len(rows) < LEAST_ROWS:
         return None
-    prediction = predictor.predict_as(dataset.features(rows), dataset.classes)
-    return held_out_once(
-        rows,
-        dataset.target(rows),
-        prediction,
-        clusters(dataset, rows),
-        **predictor.decision_for(dataset.classes),
-    )
+    return predict_held_out(predictor, dataset, rows)

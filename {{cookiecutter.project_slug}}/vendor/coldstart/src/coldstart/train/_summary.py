@@ -10,18 +10,19 @@ import numpy as np
 from coldstart.bundle._bundle import confirmed_score
 from coldstart.train._baselines import Baselines
 from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._metrics import TITLES
 
-SHOWN = {
-    "average_precision": "AP",
-    "roc_auc": "AUC",
-    "f1_macro": "macro F1",
-    "r2": "R²",
-    "accuracy": "accuracy",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "brier": "Brier",
-    "calibration_error": "ECE",
-}
+SHOWN = (  # of the metrics, those that are columns besides the primary one
+    "average_precision",
+    "roc_auc",
+    "f1_macro",
+    "r2",
+    "accuracy",
+    "rmse",
+    "mae",
+    "brier",
+    "calibration_error",
+)
 NAIVE = {"naive": "naive forecast", "seasonal_naive": "seasonal naive forecast"}
 FEW = 200  # rows below which a score is a rough estimate
 FEW_GROUPS = 20  # of rows that are not independent: the same, where a block of time is a group
@@ -39,8 +40,8 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
     first = next(iter(models.values()))
     name = first["primary"]
     others = [other for other in SHOWN if other in first["test"] and other != name]
-    heads = ["validation", f"test {SHOWN[name]}", "95% CI"]
-    rows = [["", *heads, *(SHOWN[other] for other in others), "fit"]]
+    heads = ["validation", f"test {TITLES[name]}", "95% CI"]
+    rows = [["", *heads, *(TITLES[other] for other in others), "fit"]]
     for title, metrics in models.items():
         low, high = metrics["interval"]
         rows.append(
@@ -120,7 +121,7 @@ def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
         name = ranked[0].metrics["primary"]
         print(
             "no model is better than the dummy baseline on the validation rows "
-            f"({SHOWN[name]} {number(baselines.validation)}): collect more rows or other columns, "
+            f"({TITLES[name]} {number(baselines.validation)}): collect more rows or other columns, "
             "or predict another TARGET"
         )
     print(*table(cells(metrics)), sep="\n")

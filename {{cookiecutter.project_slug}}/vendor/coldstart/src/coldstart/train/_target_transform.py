@@ -35,7 +35,7 @@ class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.regressor = regressor
         self.log = log
 
-    def fit(self, X: Any, y: np.ndarray) -> Self:
+    def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Fit the regressor to the standardized target, or to its standardized logarithm.
 
         Parameters
@@ -44,6 +44,8 @@ class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             Features.
         y : ndarray of shape (n,)
             Values in the target's unit.
+        sample_weight : array of shape (n,), optional
+            Weight of each row.
 
         Returns
         -------
@@ -54,9 +56,11 @@ class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_, self.deviation_ = float(np.mean(values)), float(np.std(values)) or 1.0
         scaled = (values - self.mean_) / self.deviation_
         self.low_, self.high_ = float(scaled.min()) - 1, float(scaled.max()) + 1
-        self.regressor_, self.factor_ = clone(self.regressor).fit(X, scaled), 1.0
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.regressor_, self.factor_ = clone(self.regressor).fit(X, scaled, **weights), 1.0
         if self.log:
-            self.factor_ = float(np.mean(y) / np.mean(self.predict(X)))
+            predicted = np.average(self.predict(X), weights=sample_weight)
+            self.factor_ = float(np.average(y, weights=sample_weight) / predicted)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -13,7 +13,6 @@ from coldstart._writing import write_whole
 from coldstart.config._settings import CONFIG, Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
-from coldstart.train._evaluation import primary
 from coldstart.train._folds import predict_test_rows, predict_validation_rows
 from coldstart.train._intervals import interval
 from coldstart.tune._trials import choosing, fit_with, legible
@@ -36,7 +35,7 @@ def report(settings: Settings, dataset: Dataset, study: optuna.Study, family: st
         fit = fit_with(settings, dataset, family, tuned)
         validated.append(predict_validation_rows(dataset, fit))
         tested.append(predict_test_rows(dataset, fit, validated[-1]))
-    name = primary(len(dataset.classes))
+    name = tested[0].primary
     print(f"{family}, the best of {len(done)} trials: {settings_in_a_line(found)}")
     # The other half chose them, and would judge them too well.
     judges = ~choosing(validated[0], settings.seed)

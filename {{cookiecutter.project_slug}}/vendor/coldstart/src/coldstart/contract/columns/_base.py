@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Absent = TypeVar("Absent", str, None)
-Role = Literal["feature", "target", "id", "time", "group", "series", "ignore"]
+Role = Literal["feature", "target", "id", "time", "group", "series", "weight", "ignore"]
 Availability = Literal["before", "with", "after", "unconfirmed"]
 # What polars takes for blanks; Python's own strip takes four control characters as well.
 BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -28,10 +28,11 @@ class BaseColumn(BaseModel):
     ----------
     type : str
         Name of the type.
-    role : {"feature", "target", "id", "time", "group", "series", "ignore"}, default="feature"
-        Use of the column. Models are trained on a `feature`. `time` and `group` decide the split.
-        `series` names the series of a forecasting table, and is a feature as well. `id` and
-        `ignore` are left out.
+    role : str, default="feature"
+        Use of the column. Models are trained on a `feature`, to predict the `target`. `time` and
+        `group` decide the split. `series` names the series of a forecasting table, and is a feature
+        as well. `weight` weights the rows in fitting and evaluation. `id` and `ignore` are left
+        out.
     available : {"before", "with", "after", "unconfirmed"}, optional
         When the value is available, compared with the target: `before`, so at prediction time;
         `with` it, as a measurement of the same period, or `after` it, and then the column is no

@@ -75,7 +75,7 @@ def remove_values(path: Path) -> None:
     unused = [
         one
         for name, one in columns.items()
-        if one.get("role") in ("id", "group", "ignore") and name not in lagged
+        if one.get("role") in ("id", "group", "weight", "ignore") and name not in lagged
     ]
     if any(one.keys() - ABOUT for one in unused):
         for column in unused:
