@@ -53,7 +53,7 @@ class Manifest(BaseModel):
     weights : list of float, optional
         Weights of more than two classes, in their order. The class whose probability times its
         weight is largest is predicted.
-    decision : str, default=""
+    decision : str, default="maximizes F1"
         What the threshold or the weights do on the validation rows, as a clause.
     metrics : dict, default={}
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
@@ -76,7 +76,7 @@ class Manifest(BaseModel):
     derived: list[str] = []
     threshold: float | None = None
     weights: list[float] | None = None
-    decision: str = ""
+    decision: str = "maximizes F1"
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     files: dict[str, str] = {}
