@@ -133,7 +133,7 @@ def test_models_are_compared_by_their_difference_on_the_same_rows() -> None:
     tuned.metrics["test"] |= {"precision": 0.4, "recall": 0.6, "accuracy": 0.8}
     tuned.metrics["baseline"]["accuracy"] = 0.9
     text = conclusion(versions, "1", 3000)
-    assert "At its threshold, 0.250 (the best F1 on the validation rows)" in text
+    assert "At its threshold, 0.250, which maximizes F1 on the validation rows," in text
     assert text.endswith("always predicting the frequent class has 0.900.")
     tuned.metrics["units"] = "47 groups of `patient`"
     assert conclusion(versions, "1", 3000).startswith(
