@@ -178,7 +178,7 @@ def test_a_worse_challenger_is_refused_with_the_interval(
 ) -> None:
     project.register(worse)
     told = refusal("promote")
-    assert "it is worse: average_precision -0." in told
+    assert "it is worse: roc_auc -0." in told
     assert "95% CI" in told
     assert project.version("champion") == "1"
 
@@ -190,7 +190,7 @@ def test_a_better_challenger_is_promoted_and_rollback_brings_the_one_before_back
     project.set_alias("champion", weak)
     project.set_alias("challenger", "1")
     told = project.run("promote")
-    assert "version 1 (linear) is the champion: average_precision +0." in told
+    assert "version 1 (linear) is the champion: roc_auc +0." in told
     assert project.version("champion") == "1"
 
     told = project.run("rollback")
@@ -309,7 +309,7 @@ def test_a_smaller_challenger_whose_interval_reaches_beyond_the_margin_is_refuse
     project.set_alias("challenger", "1")
     monkeypatch.setattr(_gate, "interval", lambda *_: (-0.03, 0.02))
     printed = refusal("promote")
-    assert "it may be more than 0.02 worse: average_precision -0.0300 to +0.0200" in printed
+    assert "it may be more than 0.02 worse: roc_auc -0.0300 to +0.0200" in printed
     assert "margin in config.yaml" in printed
     monkeypatch.setattr(_gate, "interval", lambda *_: (-0.019, 0.03))
     assert "a loss of 0.02 or more is excluded" in project.run("promote")
