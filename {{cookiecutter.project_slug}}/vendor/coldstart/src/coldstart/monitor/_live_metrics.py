@@ -28,8 +28,8 @@ MAX_PERIODS = 24  # weeks that are shown; a longer time is shown by the month
 class WeightedScore:
     """The primary metric of outcomes that are weighted to the prevalence of the test set.
 
-    Average precision falls with the prevalence alone, for the same model: of the rows that are predicted to be of
-    a rarer class, more are not.
+    Average precision falls with the prevalence alone, for the same model: of the rows that are
+    predicted to be of a rarer class, more are not.
 
     Attributes
     ----------
