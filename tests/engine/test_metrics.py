@@ -16,7 +16,7 @@ from sklearn.metrics import get_scorer_names
 from coldstart.bundle import BundlePredictor
 from coldstart.bundle._bundle import TESTED, verify_bundle
 from coldstart.config import Settings
-from coldstart.config._sections import ThresholdSettings
+from coldstart.config._sections import DecisionSettings
 from coldstart.contract import Contract
 from coldstart.data import load, prepare
 from coldstart.data._objective import Objective, choose_objective
@@ -131,12 +131,12 @@ def test_a_metric_or_a_threshold_that_does_not_suit_the_target_is_refused() -> N
         objective("boolean", [True, False], metric="r2")
     with pytest.raises(UserError, match=r"is f1, and y is one of 3 classes; choose among roc_auc"):
         objective("category", ["a", "b", "c"], metric="f1")
-    with pytest.raises(UserError, match=r"threshold in config.yaml is for two classes"):
-        objective("category", ["a", "b", "c"], threshold={"min_recall": 0.9})
+    with pytest.raises(UserError, match=r"decision in config.yaml is for two classes"):
+        objective("category", ["a", "b", "c"], decision={"min_recall": 0.9})
     for wrong in ({"min_recall": 0.9, "false_positive_cost": 1, "false_negative_cost": 1},
                   {"false_positive_cost": 1}, {"min_recall": 1.1}):  # fmt: skip
-        with pytest.raises(ValueError, match="threshold"):
-            objective("boolean", [True, False], threshold=wrong)
+        with pytest.raises(ValueError, match="decision"):
+            objective("boolean", [True, False], decision=wrong)
 
 
 def by_rule(name: str, target: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> float:
@@ -161,8 +161,8 @@ def test_no_threshold_is_better_by_its_rule(rule: str, seed: int, weighted: bool
     target = dice.integers(0, 2, 60)
     positive = np.round(np.clip(0.3 * target + dice.uniform(0, 0.7, 60), 0, 1), 2)
     weight = dice.exponential(size=60) if weighted else np.ones(60)
-    costs = ThresholdSettings(false_positive_cost=1, false_negative_cost=5)
-    chosen = Objective(threshold=costs) if rule == "costs" else Objective(rule)
+    costs = DecisionSettings(false_positive_cost=1, false_negative_cost=5)
+    chosen = Objective(decision=costs) if rule == "costs" else Objective(rule)
     found = tune_threshold(target, positive, chosen, weight if weighted else None)
     best = max(
         by_rule(rule, target, positive >= one, weight) for one in [*np.unique(positive), 1.1]
@@ -171,9 +171,9 @@ def test_no_threshold_is_better_by_its_rule(rule: str, seed: int, weighted: bool
 
 
 def test_where_a_miss_costs_less_than_all_alarms_no_row_is_predicted() -> None:
-    rule = ThresholdSettings(false_positive_cost=100, false_negative_cost=1)
+    rule = DecisionSettings(false_positive_cost=100, false_negative_cost=1)
     positive = np.array([0.9, 0.8, 0.1], dtype=np.float32)
-    found = tune_threshold(np.array([0, 1, 0]), positive, Objective(threshold=rule))
+    found = tune_threshold(np.array([0, 1, 0]), positive, Objective(decision=rule))
     assert positive.max() < found < 0.91
 
 
@@ -181,7 +181,7 @@ def test_where_a_miss_costs_less_than_all_alarms_no_row_is_predicted() -> None:
 def test_the_threshold_is_the_highest_that_finds_enough(recall: float, threshold: float) -> None:
     positive = np.array([0.1, 0.2, 0.5, 0.55, 0.6, 0.9])
     target = np.array([0, 1, 1, 0, 1, 1])
-    chosen = Objective(threshold=ThresholdSettings(min_recall=recall))
+    chosen = Objective(decision=DecisionSettings(min_recall=recall))
     assert tune_threshold(target, positive, chosen) == threshold
     assert explain_decision(chosen, 2) == f"is the highest with a recall of {recall:g}"
 
@@ -244,7 +244,7 @@ def test_a_training_with_weights_and_another_metric(
         table=counted(400)[0],
         models=["linear"],
         metric="balanced_accuracy",
-        threshold={"min_recall": 0.8},
+        decision={"min_recall": 0.8},
         split={"cross_validate_below": 0},
     )
     assert main(["train"]) == 0

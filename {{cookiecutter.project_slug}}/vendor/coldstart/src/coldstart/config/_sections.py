@@ -145,7 +145,7 @@ Metric = Literal[
 """A metric that models are chosen by, as scikit-learn's scorers are called."""
 
 
-class ThresholdSettings(Section):
+class DecisionSettings(Section):
     """How the decision threshold of two classes is chosen on the validation rows.
 
     By default it maximizes F1, or the setting `metric`, if that depends on the threshold.

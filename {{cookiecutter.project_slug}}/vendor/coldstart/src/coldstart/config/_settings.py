@@ -18,12 +18,12 @@ from coldstart._project import Project
 from coldstart._yaml import read_yaml
 from coldstart.config._sections import (
     DataSettings,
+    DecisionSettings,
     Metric,
     NeuralSettings,
     Seconds,
     ServingSettings,
     SplitSettings,
-    ThresholdSettings,
 )
 
 UI_PORT = 5001  # 5000 is taken on macOS
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     metric : str, optional
         The primary metric, which models are chosen by, as scikit-learn's scorers are called. By
         default it follows from the target.
-    threshold : ThresholdSettings, optional
+    decision : DecisionSettings, optional
         How the decision threshold of two classes is chosen.
     models : list of str, optional
         Model types to train. By default all that suit the rows, within the budget.
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     metric: Metric | None = Field(
         None, description="which models are chosen by; by default it follows from the target"
     )
-    threshold: ThresholdSettings = ThresholdSettings()
+    decision: DecisionSettings = DecisionSettings()
     models: list[str] | None = Field(
         None,
         min_length=1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from coldstart._markdown import percent
-from coldstart.config._sections import Metric, ThresholdSettings
+from coldstart.config._sections import DecisionSettings, Metric
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract
 from coldstart.errors import UserError
@@ -38,13 +38,13 @@ class Objective:
         Name of the primary metric. By default it follows from the number of classes.
     reason : str, default=""
         Why it is this one.
-    threshold : ThresholdSettings, optional
+    decision : DecisionSettings, optional
         How the decision threshold is chosen.
     """
 
     metric: str = ""
     reason: str = ""
-    threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
 
     def __str__(self) -> str:
         return f"{self.metric}, since {self.reason} (metric in config.yaml chooses another)"
@@ -62,7 +62,7 @@ def choose_objective(
     Parameters
     ----------
     settings : Settings
-        The project's settings: `metric` and `threshold`.
+        The project's settings: `metric` and `decision`.
     contract : Contract
         The data contract.
     target : polars.Series
@@ -89,20 +89,20 @@ def choose_objective(
             f"metric in config.yaml is {settings.metric}, and {contract.target} is {kind}; "
             f"choose among {', '.join(suitable)}"
         )
-    if len(classes) != 2 and settings.threshold != ThresholdSettings():
+    if len(classes) != 2 and settings.decision != DecisionSettings():
         raise UserError(
-            f"threshold in config.yaml is for two classes, and {contract.target} is {kind}: "
+            f"decision in config.yaml is for two classes, and {contract.target} is {kind}: "
             "remove it"
         )
     if settings.metric:
-        return Objective(settings.metric, "config.yaml sets it", settings.threshold)
+        return Objective(settings.metric, "config.yaml sets it", settings.decision)
     if not classes:
-        return Objective("r2", f"{contract.target} is a number", settings.threshold)
+        return Objective("r2", f"{contract.target} is a number", settings.decision)
     if len(classes) > 2:
         return Objective(
-            "f1_macro", f"each of the {len(classes)} classes counts the same", settings.threshold
+            "f1_macro", f"each of the {len(classes)} classes counts the same", settings.decision
         )
-    share = float((target.cast(pl.String) == classes[1]).mean() or 0)
+    share = int((target.cast(pl.String) == classes[1]).sum()) / len(target)
     reason = f"{percent(share)} of the rows are {classes[1]!r}"
     metric: Metric = "average_precision" if share < RARE else "roc_auc"
-    return Objective(metric, reason, settings.threshold)
+    return Objective(metric, reason, settings.decision)

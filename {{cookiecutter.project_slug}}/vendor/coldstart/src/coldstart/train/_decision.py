@@ -28,7 +28,7 @@ def tune_decision(
         Probabilities, or values.
     objective : Objective
         What is best: the primary metric, if it depends on the labels, else F1; or what its
-        `threshold` says.
+        `decision` says.
     weight : ndarray of shape (n,), optional
         Weight of each row.
 
@@ -75,7 +75,7 @@ def tune_threshold(
         values[::-1]
         for values in confusion_matrix_at_thresholds(target, positive, sample_weight=weight)
     )
-    rule = objective.threshold
+    rule = objective.decision
     recall = true_positive / (true_positive + false_negative)
     if rule.min_recall is not None:
         return float(thresholds[recall >= rule.min_recall - 1e-12].max())
@@ -104,7 +104,8 @@ def tune_threshold(
 
 def f1(found: np.ndarray, wrong: np.ndarray, missed: np.ndarray) -> np.ndarray:
     """Return F1 from the number of rows that were found, wrongly predicted, and missed."""
-    return 2 * found / np.maximum(2 * found + wrong + missed, 1e-12)
+    value: np.ndarray = 2 * found / np.maximum(2 * found + wrong + missed, 1e-12)
+    return value
 
 
 def maximized(objective: Objective, default: str) -> str:
@@ -115,7 +116,7 @@ def maximized(objective: Objective, default: str) -> str:
 
 def explain_decision(objective: Objective, n_classes: int) -> str:
     """Return what a threshold or weights from `tune_decision` do, as a clause."""
-    rule = objective.threshold
+    rule = objective.decision
     if rule.min_recall is not None:
         return f"is the highest with a recall of {rule.min_recall:g}"
     if rule.has_costs:

@@ -134,7 +134,8 @@ def weighted_to(prevalence: float, true: np.ndarray, weights: np.ndarray) -> np.
     shares = (weights @ true)[:, None], (weights @ ~true)[:, None]
     with np.errstate(all="ignore"):
         scaled = np.where(true, prevalence / shares[0], (1 - prevalence) / shares[1])
-    return weights * np.nan_to_num(scaled, posinf=0)
+    weighted: np.ndarray = weights * np.nan_to_num(scaled, posinf=0)
+    return weighted
 
 
 def measure(

@@ -62,7 +62,7 @@ def interval(
     """
     weights = leave_out(units_of(held), seed)
     left_out = held.weighted_scores(weights, prevalence)
-    value, scale = left_out[0], held.scorer.scale
+    value, scale = left_out[0], str(held.scorer.scale)
     if other is not None:
         left_out = left_out - other.weighted_scores(weights, prevalence)
         value, scale = left_out[0], "plain"

@@ -57,7 +57,8 @@ def roc_auc(
     there = ~np.isnan(areas)
     total = np.nansum(areas, axis=0)
     count = there.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), 0.5)
+    mean_area: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), 0.5)
+    return mean_area
 
 
 def area_of(true: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -68,7 +69,8 @@ def area_of(true: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndar
         # Equal scores count as half: the trapezoid rule.
         heights = (found + np.pad(found, ((0, 0), (1, 0)))[:, :-1]) / 2
         area = np.sum(np.diff(wrong, axis=1, prepend=0) * heights, axis=1)
-        return area / (found[:, -1] * wrong[:, -1])
+        share: np.ndarray = area / (found[:, -1] * wrong[:, -1])
+    return share
 
 
 def ranked(
@@ -168,7 +170,8 @@ def neg_root_mean_squared_error(
     target: np.ndarray, prediction: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
     """Return minus the root of the mean squared error."""
-    return -np.sqrt(mean((target - prediction[:, 0]) ** 2, weights))
+    squares = mean((target - prediction[:, 0]) ** 2, weights)
+    return -(squares**0.5)
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
