@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -322,8 +323,7 @@ class BundlePredictor:
         Returns
         -------
         list of dict
-            For each row `label`, `probability` of that label and `probabilities` of all classes; or
-            `value` for regression.
+            As `describe` returns them.
         """
         return self.describe(self.predict(self.contract.encode(self.columns(rows))))
 
@@ -362,19 +362,37 @@ class BundlePredictor:
         Returns
         -------
         list of dict
-            For each row `label`, `probability` of that label and `probabilities` of all classes; or
-            `value` for regression.
+            For each row `label`, `probability` of that label and `probabilities` of all classes,
+            and with prediction sets `set` and `coverage`; or for regression `value`, and with
+            prediction intervals `low`, `high` and `coverage`.
         """
-        classes = self.manifest.classes
+        classes, conformal = self.manifest.classes, self.manifest.conformal
         if not classes:
-            return [{"value": value} for value in prediction[:, 0].tolist()]
-        return [
+            values = prediction[:, 0].astype(np.float64)
+            ends = conformal and conformal.bounds(values)
+            if not ends:
+                return [{"value": value} for value in values.tolist()]
+            assert conformal
+            coverage = conformal.coverage
+            return [
+                {"value": value, "low": low, "high": high, "coverage": coverage}
+                for value, low, high in zip(
+                    values.tolist(), ends[0].tolist(), ends[1].tolist(), strict=True
+                )
+            ]
+        labels = self.labels(prediction)
+        described: list[dict[str, Any]] = [
             {
                 "label": classes[label],
                 "probability": probabilities[label],
                 "probabilities": dict(zip(classes, probabilities, strict=True)),
             }
-            for label, probabilities in zip(
-                self.labels(prediction).tolist(), prediction.tolist(), strict=True
-            )
+            for label, probabilities in zip(labels.tolist(), prediction.tolist(), strict=True)
         ]
+        within = conformal and conformal.sets(prediction, labels)
+        if within is not None:
+            assert conformal
+            for one, inside in zip(described, within.tolist(), strict=True):
+                one["set"] = list(compress(classes, inside))
+                one["coverage"] = conformal.coverage
+        return described

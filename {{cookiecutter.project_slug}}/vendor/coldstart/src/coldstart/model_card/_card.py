@@ -62,6 +62,7 @@ def model_card(
         "Data": data(dataset, manifest),
         "Excluded columns": left_out(dataset),
         "Metrics": metrics(manifest, held),
+        "Prediction sets" if manifest.classes else "Prediction intervals": certainty(manifest),
         "Forecast horizon": forecast_horizon(manifest),
         "Subgroups": subgroups(dataset, manifest, held, baselines),
         "Calibration": calibrated(dataset, held),
@@ -139,10 +140,12 @@ def forecast_horizon(manifest: Manifest) -> list[str]:
             number(line["rmse"]),
             number(line["mae"]),
             *(number(line[name]) for name in names),
+            *within(manifest, line),
         ]
         for line in lines
     ]
     heads = ["step", "forecasts", "RMSE", "MAE", *(f"RMSE, {title}" for title in names.values())]
+    heads += ["interval", "coverage"] if within(manifest, lines[0]) else []
     return [
         f"`make predict` forecasts up to {len(lines)} step(s) after the last known value, and "
         "refuses later rows. The strategy is recursive: each prediction is an earlier value of the "
@@ -151,6 +154,51 @@ def forecast_horizon(manifest: Manifest) -> list[str]:
         "",
         *table(heads, rows),
     ]
+
+
+def within(manifest: Manifest, line: dict[str, Any]) -> list[str]:
+    """Return the interval of a step and its coverage; empty cells for a step without."""
+    margins = manifest.conformal.margins if manifest.conformal else []
+    if not margins:
+        return []
+    if "coverage" not in line:
+        return ["", ""]
+    return [f"± {number(margins[line['step'] - 1])}", percent(line["coverage"])]
+
+
+def certainty(manifest: Manifest) -> list[str]:
+    """Describe the prediction intervals or sets, and how often they contained the outcome."""
+    conformal, found = manifest.conformal, manifest.metrics.get("coverage")
+    if conformal is None or not found:
+        return []
+    share = f"{conformal.coverage:.0%}"
+    if "shortage" in found:
+        return [f"There are none for a coverage of {share}: {found['shortage']}."]
+    low, high = found["interval"]
+    if conformal.least is None:
+        margin = f"± {number(conformal.margins[0])}"
+        what = f"A prediction comes with a {share} interval, {margin} around it"
+        why = "the errors"
+    else:
+        what = (
+            f"A prediction comes with a {share} set: the predicted class, and each class with a "
+            f"probability of at least {conformal.least:.3f}, {found['size']:.2f} classes on average"
+        )
+        why = "the probabilities of the true class"
+    lines = [
+        f"{what}. It is the quantile of {why} in {conformal.units:,} validation rows or groups "
+        "(split conformal prediction). Of the test outcomes, "
+        f"{percent(found['test'])} (95% CI {percent(low)}–{percent(high)}) are in theirs. "
+        "The coverage is that of all rows on average: some kinds of rows have less, and it falls "
+        "when the data drifts."
+    ]
+    known, evaluated = len(conformal.margins), manifest.horizon
+    if conformal.least is None and known < evaluated:
+        lines[0] += (
+            f" Steps {known + 1} to {evaluated} of a forecast have no interval: too few validation "
+            "rows are so far ahead."
+        )
+    return lines
 
 
 def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
