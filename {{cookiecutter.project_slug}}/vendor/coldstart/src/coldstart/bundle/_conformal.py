@@ -22,6 +22,9 @@ class Conformal(BaseModel):
         For a numeric target, the distance from a prediction to both ends of its interval, in the
         target's unit; of a forecast for each step of the horizon. Those after the first step that
         too few held-out rows are known of are left out.
+    floor : float, optional
+        Where errors grow with the prediction, margins are shares of it: they are multiplied by the
+        absolute prediction, or by this number if it is larger. By default they are not.
     least : float, optional
         For more than two classes, the probability from which on a class is in the prediction set.
         The predicted class always is.
@@ -32,7 +35,23 @@ class Conformal(BaseModel):
     coverage: float
     units: int
     margins: list[float] = []
+    floor: float | None = None
     least: float | None = None
+
+    def scale(self, values: np.ndarray) -> np.ndarray | float:
+        """Return what margins are multiplied by for these predictions.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n,)
+            Predictions.
+
+        Returns
+        -------
+        ndarray of shape (n,) or float
+            Their absolute values, at least the floor; 1 without a floor.
+        """
+        return 1.0 if self.floor is None else np.maximum(np.abs(values), self.floor)
 
     def bounds(
         self, values: np.ndarray, steps: np.ndarray | int = 1
@@ -54,7 +73,7 @@ class Conformal(BaseModel):
         if not self.margins:
             return None
         margins = np.append(self.margins, np.nan)
-        reach = margins[np.minimum(steps, len(margins)) - 1]
+        reach = margins[np.minimum(steps, len(margins)) - 1] * self.scale(values)
         return values - reach, values + reach
 
     def sets(self, prediction: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
@@ -81,7 +100,22 @@ class Conformal(BaseModel):
     def describe_sets(
         self, prediction: np.ndarray, labels: np.ndarray, classes: list[str]
     ) -> list[str] | None:
-        """Return the prediction sets as lists in JSON, for a column of a file; None without."""
+        """Return the prediction sets as lists in JSON, for a column of a file.
+
+        Parameters
+        ----------
+        prediction : ndarray of shape (n, classes)
+            Probabilities.
+        labels : ndarray of int, shape (n,)
+            Predicted classes, as indices.
+        classes : list of str
+            Names of the classes.
+
+        Returns
+        -------
+        list of str, or None
+            None without prediction sets.
+        """
         within = self.sets(prediction, labels)
         if within is None:
             return None

@@ -176,8 +176,11 @@ def certainty(manifest: Manifest) -> list[str]:
         return [f"There are none for a coverage of {share}: {found['shortage']}."]
     low, high = found["interval"]
     if conformal.least is None:
-        margin = f"± {number(conformal.margins[0])}"
-        what = f"A prediction comes with a {share} interval, {margin} around it"
+        margin = f"± {number(conformal.margins[0])} around it"
+        if conformal.floor is not None:
+            least = number(conformal.margins[0] * conformal.floor)
+            margin = f"± {percent(conformal.margins[0])} of it (at least ± {least})"
+        what = f"A prediction comes with a {share} interval, {margin}"
         why = "the errors"
     else:
         what = (

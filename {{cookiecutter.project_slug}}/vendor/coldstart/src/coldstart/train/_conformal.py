@@ -26,6 +26,8 @@ from coldstart.train._horizon import ForecastPaths, forecast_errors
 from coldstart.train._intervals import mean_interval
 
 EXACT = 1e-9  # of sums of weights
+ENOUGH = 100  # units that can show whether errors grow with the prediction
+BETTER = 0.95  # times the interval score of a margin in the target's unit, below which it is a share
 
 
 def conformalize(
@@ -58,8 +60,9 @@ def conformalize(
     Notes
     -----
     Intervals are symmetric: the margin is the quantile of the absolute errors, so that one number
-    tells it, and half as many rows give it as the two quantiles of an asymmetric one need. For
-    sets of classes the score is 1 minus the probability of the true class.
+    tells it, and half as many rows give it as the two quantiles of an asymmetric one need. If
+    errors grow with the prediction, it is a share of the prediction; see `relative`. For sets of
+    classes the score is 1 minus the probability of the true class.
 
     The coverage holds for rows like the validation rows, on average over all rows and not for each
     kind of row. The registered model is fitted on the validation rows as well, and has seldom
@@ -77,16 +80,60 @@ def conformalize(
         least = None if highest is None else 1 - highest
         return Conformal(coverage=coverage, units=count, least=least)
     errors = [np.abs(prediction[:, 0] - target)]
+    if not dataset.contract.target_lags:
+        plain = Conformal(
+            coverage=coverage, units=count, margins=margins_of(errors, units, coverage)
+        )
+        return relative(plain, validation, units) or plain
     if paths and fit:
         errors += list(np.abs(forecast_errors(dataset, paths, fit, "train")).T[1:])
-    margins = []
+    margins = margins_of(errors, units, coverage)
+    return Conformal(coverage=coverage, units=count, margins=margins)
+
+
+def margins_of(errors: list[np.ndarray], units: np.ndarray, coverage: float) -> list[float]:
+    """Return the margin of each step, up to the first that too few errors are known of."""
+    margins: list[float] = []
     for step, error in enumerate(errors):
         known = np.isfinite(error)
         margin = quantile(error[known], (np.arange(len(error)) if step else units)[known], coverage)
         if margin is None:
             break
         margins.append(margin)
-    return Conformal(coverage=coverage, units=count, margins=margins)
+    return margins
+
+
+def relative(
+    plain: Conformal, validation: HeldOutPredictions, units: np.ndarray
+) -> Conformal | None:
+    """Return intervals whose margin is a share of the prediction, if they are better.
+
+    Of small predictions the margin is that of the lowest decile. Better means a lower interval
+    score on the validation rows, which decide it: a wide interval costs, and an outcome beyond one.
+
+    References
+    ----------
+    Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA
+    102(477), 2007 (section 6.2). Lei et al. 2018 (section 5.2: locally weighted margins).
+    """
+    values, target = validation.prediction[0, :, 0].astype(np.float64), validation.target
+    floor = float(np.quantile(np.abs(values), 0.1))
+    if plain.units < ENOUGH or not plain.margins or floor <= 0:
+        return None
+    shares = [np.abs(values - target) / np.maximum(np.abs(values), floor)]
+    margins = margins_of(shares, units, plain.coverage)
+    found = plain.model_copy(update={"margins": margins, "floor": floor})
+    scores = [interval_score(one, values, target) for one in (plain, found)]
+    return found if scores[1] < BETTER * scores[0] else None
+
+
+def interval_score(conformal: Conformal, values: np.ndarray, target: np.ndarray) -> float:
+    """Return the mean interval score; lower is better."""
+    ends = conformal.bounds(values)
+    assert ends
+    low, high = ends
+    beyond = np.maximum(low - target, 0) + np.maximum(target - high, 0)
+    return float(np.mean(high - low + 2 / (1 - conformal.coverage) * beyond))
 
 
 def units_of(dataset: Dataset, held: HeldOutPredictions) -> np.ndarray:

@@ -5,9 +5,12 @@ const percent = (coverage) => `${Number((100 * coverage).toPrecision(4))}%`;
 // A prediction with what the API adds to it, for pages without one.
 export function certain({ classes, conformal }, prediction) {
   if (!conformal) return prediction;
-  const { coverage, margins: [margin], least } = conformal;
+  const { coverage, margins: [margin], floor, least } = conformal;
   const { value, label, probabilities } = prediction;
-  if (margin !== undefined) return { ...prediction, low: value - margin, high: value + margin, coverage };
+  if (margin !== undefined) {
+    const reach = floor === null ? margin : margin * Math.max(Math.abs(value), floor);
+    return { ...prediction, low: value - reach, high: value + reach, coverage };
+  }
   if (least === null) return prediction;
   const set = classes.filter((name) => name === label || probabilities[name] >= least);
   return { ...prediction, set, coverage };
