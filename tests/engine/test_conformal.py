@@ -62,7 +62,7 @@ def margin(data: Dataset, errors: np.ndarray, coverage: float = 0.9) -> float:
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
-@pytest.mark.parametrize("rows", [19, 20, 39, 57, 200])
+@pytest.mark.parametrize("rows", [20, 39, 57, 200])
 def test_the_margin_is_mapies(rows: int, level: float) -> None:
     dice = np.random.default_rng(rows)
     x, errors = dice.normal(size=rows), dice.standard_t(3, rows)

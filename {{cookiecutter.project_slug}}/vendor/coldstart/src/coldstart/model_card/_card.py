@@ -16,6 +16,7 @@ from coldstart.model_card._reproduce import origin, reproduce
 from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
 from coldstart.train._clusters import count_clusters
+from coldstart.train._conformal import share_covered
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._slices import LEAST_RARER, LEAST_ROWS, predict_out_of_time, worst_slices
@@ -295,10 +296,17 @@ def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor
     name = manifest.metrics["primary"]
     low, high = interval(held)
     units = count_clusters(dataset, held.rows)
+    covered, inside = share_covered(manifest.conformal, held), ""
+    if covered and manifest.conformal:
+        share, (least, most) = covered
+        inside = (
+            f" Of these outcomes {percent(share)} (95% CI {percent(least)}–{percent(most)}) are in "
+            f"their {manifest.conformal.coverage:.0%} prediction interval or set."
+        )
     return [
         f"{len(held.rows):,} rows{f' ({units})' * bool(units)} are in no other part. On them "
         f"{name} is {number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows "
-        f"it is {number(manifest.metrics['test'][name])}. `make monitor PART=out_of_time` shows "
+        f"it is {number(manifest.metrics['test'][name])}.{inside} `make monitor PART=out_of_time` shows "
         "which columns have drifted."
     ]
 

@@ -13,6 +13,7 @@ Statistical Association 113(523), 2018 (split conformal intervals). Sadinle, Lei
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ from coldstart.bundle._conformal import Conformal
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import group_numbers
 from coldstart.train._evaluation import HeldOutPredictions
-from coldstart.train._folds import Fit
+from coldstart.train._folds import FittedPredictor
 from coldstart.train._horizon import ForecastPaths, forecast_errors
 from coldstart.train._intervals import mean_interval
 
 EXACT = 1e-9  # of sums of weights
 ENOUGH = 100  # units that can show whether errors grow with the prediction
-BETTER = 0.95  # times the interval score of a margin in the target's unit, below which it is a share
+BETTER = (
+    0.95  # times the interval score of a margin in the target's unit, below which it is a share
+)
 
 
 def conformalize(
@@ -35,7 +38,7 @@ def conformalize(
     validation: HeldOutPredictions,
     coverage: float,
     paths: ForecastPaths | None = None,
-    fit: Fit | None = None,
+    fit: Callable[[np.ndarray], FittedPredictor] | None = None,
 ) -> Conformal | None:
     """Compute prediction intervals or sets from the errors of held-out predictions.
 
