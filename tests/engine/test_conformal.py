@@ -40,9 +40,11 @@ DRAWS = 1000
 def table(first: dict[str, Any], values: Any, target: dict[str, Any] | None = None) -> Dataset:
     """Return a prepared table of which a column divides the rows."""
     y = {"role": "target", "nullable": False, **(target or {"type": "number"})}
-    contract = Contract.model_validate({"columns": {"first": first, "y": y}})
+    columns = {"first": first, "x": {"type": "number"}, "y": y}
+    contract = Contract.model_validate({"columns": columns})
     rows = np.arange(len(values))
-    frame = pl.DataFrame({"first": values, "y": np.zeros(len(values))})
+    nothing = np.zeros(len(values))
+    frame = pl.DataFrame({"first": values, "x": nothing, "y": nothing})
     return Dataset(contract, frame, [Split(rows, rows, rows, rows[:0])], [], "")
 
 

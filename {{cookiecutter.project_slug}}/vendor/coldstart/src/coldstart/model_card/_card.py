@@ -306,8 +306,8 @@ def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor
     return [
         f"{len(held.rows):,} rows{f' ({units})' * bool(units)} are in no other part. On them "
         f"{name} is {number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows "
-        f"it is {number(manifest.metrics['test'][name])}.{inside} `make monitor PART=out_of_time` shows "
-        "which columns have drifted."
+        f"it is {number(manifest.metrics['test'][name])}.{inside} "
+        "`make monitor PART=out_of_time` shows which columns have drifted."
     ]
 
 

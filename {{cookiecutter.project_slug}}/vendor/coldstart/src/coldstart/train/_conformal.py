@@ -120,8 +120,10 @@ def relative(
     102(477), 2007 (section 6.2). Lei et al. 2018 (section 5.2: locally weighted margins).
     """
     values, target = validation.prediction[0, :, 0].astype(np.float64), validation.target
+    if plain.units < ENOUGH or not plain.margins:
+        return None
     floor = float(np.quantile(np.abs(values), 0.1))
-    if plain.units < ENOUGH or not plain.margins or floor <= 0:
+    if floor <= 0:
         return None
     shares = [np.abs(values - target) / np.maximum(np.abs(values), floor)]
     margins = margins_of(shares, units, plain.coverage)

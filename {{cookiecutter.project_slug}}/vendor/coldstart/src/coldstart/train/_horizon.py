@@ -137,7 +137,8 @@ def read_whole_rows(some: pl.DataFrame, rows: int, contract: Contract) -> pl.Dat
     chosen[numbers] = True
     table = read_rows(PREPARED, chosen)[np.searchsorted(np.flatnonzero(chosen), numbers)]
     own = [name for name in contract.features if name not in contract.lags]
-    return table.select(own).hstack(some.select(list(contract.lags)))
+    # Added to the lags, which are always there: a series may have no other feature.
+    return some.select(list(contract.lags)).with_columns(table.select(own).get_columns())
 
 
 def shortfall(horizon: int, wanted: int, limit: tuple[str, int] | None, contract: Contract) -> str:
