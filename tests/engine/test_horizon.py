@@ -77,6 +77,24 @@ def test_a_model_that_repeats_a_lag_is_as_good_as_the_naive_forecast_at_each_ste
     assert forecasts == sorted(forecasts, reverse=True)
 
 
+@pytest.mark.parametrize("days", [60, 700], ids=["few rows", "many rows"])
+def test_forecasts_for_intervals_are_of_validation_rows_alone(
+    small_project: Callable[..., Path], days: int
+) -> None:
+    data = dataset(small_project, days, target={"horizon": 9})
+    paths = forecast_paths(data, "validation")
+    assert paths is not None
+    times = [data.table["day"][split.validation] for split in data.splits]
+    first, last = min(one.min() for one in times), max(one.max() for one in times)
+    within = data.table.filter(pl.col("day").is_between(first, last))["sold"].to_numpy()
+    outcomes = paths.target[np.isfinite(paths.target)]
+    assert np.isin(outcomes, within).all()
+    assert set(outcomes) == set(within)
+    counts = np.isfinite(paths.target).sum(axis=0)
+    assert len(counts) == 9
+    assert (np.diff(counts) < 0).all()  # the last rows begin no long forecast
+
+
 def test_rows_without_a_target_are_steps_but_neither_origins_nor_outcomes(
     small_project: Callable[..., Path],
 ) -> None:

@@ -78,6 +78,7 @@ def train(settings: Settings) -> None:
                 stream=settings.neural.stream,
             )
             validation = predict_validation_rows(dataset, fitter)
+            # How far these predictions were off tells how sure later ones are.
             intervals = conformalize(
                 dataset, validation, settings.coverage, baselines.validation_paths, fitter
             )
