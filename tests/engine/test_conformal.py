@@ -320,3 +320,49 @@ def test_each_step_of_a_forecast_has_its_own_interval(
     assert "| interval | coverage |" in card
     assert main(["monitor", "--bundle", str(model), "--part", "test"]) in (0, 1)
     assert "of the outcomes are in their 90% prediction interval" in capsys.readouterr().out
+
+
+CLASSES = {
+    "size": {"type": "number", "nullable": False},
+    "kind": {"type": "category", "role": "target", "nullable": False},
+}
+
+
+def test_a_prediction_of_three_classes_has_the_same_set_in_all_answers(
+    small_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    dice = np.random.default_rng(0)
+    sizes = dice.normal(size=900)
+    kinds = np.array(["s", "m, l", "x"])[
+        np.digitize(sizes + 0.5 * dice.normal(size=900), [-0.4, 0.6])
+    ]
+    lines = [f'{size:.4f},"{kind}"' for size, kind in zip(sizes, kinds, strict=True)]
+    split = {"cross_validate_below": 0}
+    small_project(columns=CLASSES, table="\n".join(["size,kind", *lines]) + "\n", split=split)
+    assert main(["train"]) == 0
+    model = Path("bundles/challenger")
+    manifest = bundle.verify_bundle(model)
+    assert manifest.conformal is not None
+    low, high = manifest.metrics["coverage"]["interval"]
+    assert low < 0.9 < high
+    given = [-2.0, -0.4, 0.1, 0.6, 3.0]
+    csv = "size\n" + "".join(f"{one}\n" for one in given)
+    with TestClient(create_app(PROJECT, model)) as api:
+        answers = api.post("/predict", json={"rows": [{"size": one} for one in given]})
+        file = api.post("/predict", content=csv, headers={"content-type": "text/csv"})
+    predictions = answers.json()["predictions"]
+    for one in predictions:
+        likely = {
+            name
+            for name, share in one["probabilities"].items()
+            if share >= manifest.conformal.least
+        }
+        assert set(one["set"]) == likely | {one["label"]}
+        assert one["coverage"] == 0.9
+    sets = [one["set"] for one in predictions]
+    assert [len(one) for one in sets] == [1, 2, 1, 2, 1]
+    assert [json.loads(one) for one in pl.read_csv(io.BytesIO(file.content))["set"]] == sets
+    Path("in.csv").write_text(csv)
+    predict_file(model, Path("in.csv"), Path("out.csv"))
+    assert [json.loads(one) for one in pl.read_csv("out.csv")["set"]] == sets
+    assert "## Prediction sets" in Path(model, "MODEL_CARD.md").read_text()
