@@ -109,12 +109,12 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
             prediction = prediction.astype(np.float64)  # prints as the API's responses do
             bar.update(len(rows))
             if not classes:
-                columns = {"value": prediction[:, 0]}
+                found_values = {"value": prediction[:, 0]}
                 if conformal and (ends := conformal.bounds(prediction[:, 0], steps)):
-                    columns["low"], columns["high"] = ends
+                    found_values["low"], found_values["high"] = ends
                 yield rows.with_columns(
                     pl.Series(free_name(name, present), values).fill_nan(None)
-                    for name, values in columns.items()
+                    for name, values in found_values.items()
                 )
                 continue
             numbers = predictor.labels(prediction)

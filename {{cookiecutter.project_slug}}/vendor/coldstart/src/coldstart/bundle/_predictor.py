@@ -391,7 +391,7 @@ class BundlePredictor:
             }
             for label, probabilities in zip(labels.tolist(), prediction.tolist(), strict=True)
         ]
-        within = conformal and conformal.sets(prediction, labels)
+        within = conformal.sets(prediction, labels) if conformal else None
         if within is not None:
             assert conformal
             for one, inside in zip(described, within.tolist(), strict=True):

@@ -235,9 +235,10 @@ def share_covered(
         conformal.covers(held.target, prediction, labels)
         for prediction, labels in zip(held.prediction, held.labels, strict=True)
     ]
-    if any(one is None for one in repeats):
+    known = [one for one in repeats if one is not None]
+    if not known:
         return None
-    share = np.mean(repeats, axis=0)
+    share: np.ndarray = np.mean(known, axis=0)
     return float(share.mean()), mean_interval(share, held.groups, "bounded")
 
 

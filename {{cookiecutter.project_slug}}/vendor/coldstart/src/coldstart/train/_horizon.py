@@ -93,7 +93,7 @@ def forecast_paths(dataset: Dataset, part: str = "test") -> ForecastPaths | None
     most = max(MIN_FORECASTS, PREDICTIONS // (wanted * len(dataset.splits)))
     if part == "validation":  # so many rows follow in the series, up to the last of these
         each = [dataset.table[time][division.validation] for division in dataset.splits]
-        allowed = (table[time] <= max(times.max() for times in each)).to_numpy()
+        allowed = (table[time] <= pl.concat(each).max()).to_numpy()
         before = np.append(0, np.cumsum(allowed))
         steps = np.minimum(steps, before[end] - before[:-1])
     starts = []
