@@ -77,6 +77,24 @@ def test_a_model_that_repeats_a_lag_is_as_good_as_the_naive_forecast_at_each_ste
     assert forecasts == sorted(forecasts, reverse=True)
 
 
+@pytest.mark.parametrize("days", [60, 700], ids=["few rows", "many rows"])
+def test_forecasts_for_intervals_are_of_validation_rows_alone(
+    small_project: Callable[..., Path], days: int
+) -> None:
+    data = dataset(small_project, days, target={"horizon": 9})
+    paths = forecast_paths(data, "validation")
+    assert paths is not None
+    times = [data.table["day"][split.validation] for split in data.splits]
+    first, last = min(one.min() for one in times), max(one.max() for one in times)
+    within = data.table.filter(pl.col("day").is_between(first, last))["sold"].to_numpy()
+    outcomes = paths.target[np.isfinite(paths.target)]
+    assert np.isin(outcomes, within).all()
+    assert set(outcomes) == set(within)
+    counts = np.isfinite(paths.target).sum(axis=0)
+    assert len(counts) == 9
+    assert (np.diff(counts) < 0).all()  # the last rows begin no long forecast
+
+
 def test_rows_without_a_target_are_steps_but_neither_origins_nor_outcomes(
     small_project: Callable[..., Path],
 ) -> None:
@@ -154,7 +172,7 @@ def test_series_are_forecast_apart_each_from_its_own_origin() -> None:
     def one_more(features: EncodedFeatures) -> np.ndarray:
         return np.asarray(features.numbers[:, [0]] + 1)
 
-    found = predict_series(table[order], agreed, 3, one_more)
+    found, _ = predict_series(table[order], agreed, 3, one_more)
     expected = np.array([np.nan, 2, 3, 4, 5, 6, np.nan, 11, 21, 22, np.nan, 6])
     np.testing.assert_array_equal(found, expected[order])
 
@@ -177,7 +195,7 @@ def test_an_unknown_lag_of_another_column_is_refused(known: int) -> None:
         with pytest.raises(UserError, match=r"2024-01-12 of shop a .* 'visitors before' is not"):
             predict_series(table, agreed, 3, predict)
     else:
-        assert predict_series(table, agreed, 3, predict)[10:].tolist() == [9, 9]
+        assert predict_series(table, agreed, 3, predict)[0][10:].tolist() == [9, 9]
 
 
 def test_a_step_that_another_column_does_not_allow_is_refused_with_its_lag() -> None:

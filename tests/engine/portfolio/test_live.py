@@ -136,7 +136,13 @@ def test_the_browser_predicts_all_test_rows_as_the_api_does(
             )
             wanted = api.post("/page/explain", json=row).json()
             assert explained["subject"] == wanted["subject"]
-            assert explained["prediction"].get("label") == wanted["prediction"].get("label")
+            assert explained["prediction"].keys() == wanted["prediction"].keys()
+            for part in ("label", "set", "coverage"):
+                assert explained["prediction"].get(part) == wanted["prediction"].get(part)
+            ends = {"low", "high"} & wanted["prediction"].keys()
+            for end in ends:
+                compare(explained["prediction"][end], wanted["prediction"][end], 1e-4 * scale)
+            assert bool(ends) != bool(predictor.manifest.classes)
             for part in ("value", "reference", "contributions"):
                 compare(explained[part], wanted[part], 1e-4 * scale)
 

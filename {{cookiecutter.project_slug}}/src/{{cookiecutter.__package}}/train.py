@@ -25,10 +25,12 @@ from coldstart.tracking import (
 from coldstart.train import (
     Fitter,
     TrainingQueue,
+    conformalize,
     draw,
     evaluate,
     evaluate_baselines,
     evaluate_confirmed,
+    evaluate_coverage,
     evaluate_horizon,
     exported,
     importance,
@@ -77,10 +79,14 @@ def train(settings: Settings) -> None:
                 stream=settings.neural.stream,
             )
             validation = predict_validation_rows(dataset, fitter)
+            # How far these predictions were off tells how sure later ones are.
+            intervals = conformalize(
+                dataset, validation, settings.coverage, baselines.validation_paths, fitter
+            )
             model = fitter.fit(dataset.fitting_rows, run.report("final"))
 
             # Export preprocessing and model to one graph, and compare it with the fitted model.
-            manifest = make_manifest(name, model, dataset, validation, run.provenance)
+            manifest = make_manifest(name, model, dataset, validation, run.provenance, intervals)
             test_features = dataset.features(dataset.test_rows)
             graph = to_onnx(model, test_features)
             predictor = write_bundle(run.folder, graph, manifest, settings.contract)
@@ -91,7 +97,8 @@ def train(settings: Settings) -> None:
             test = predict_test_rows(dataset, source, validation)
             manifest.metrics = {
                 **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
-                **evaluate_horizon(dataset, baselines.paths, source),
+                **evaluate_coverage(intervals, test),
+                **evaluate_horizon(dataset, baselines.paths, source, intervals),
                 **evaluate_confirmed(dataset, fitter, baselines),
                 "validation": validation.score(),
                 "folds": len(dataset.splits),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -37,8 +38,9 @@ def predict_file(bundle: Path, file: Path, out: Path) -> int:
         CSV, TSV or Parquet. A column that may be missing may be left out.
     out : Path
         CSV, TSV or Parquet, by its name. The columns of `file` are kept, and those of predictions
-        added: `label` and `probability` of each class, or `value`. If `file` has a column of that
-        name, `predicted` stands before it. The file appears when it is complete.
+        added: `label` and `probability` of each class, with prediction sets `set`, a list in JSON;
+        or `value`, with prediction intervals their ends, `low` and `high`. If `file` has a column
+        of that name, `predicted` stands before it. The file appears when it is complete.
 
     Returns
     -------
@@ -78,13 +80,13 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     contract = predictor.contract
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
-    classes = predictor.manifest.classes
+    classes, conformal = predictor.manifest.classes, predictor.manifest.conformal
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.
     size = max(raw.rows, 1) if contract.lags else ROWS
     validator = TableValidator(columns)
 
-    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | np.ndarray]]:
+    def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | Forecasts]]:
         for rows in raw.slices(size):
             typed = validator(rows.with_columns(nulls))
             validator.check(
@@ -99,16 +101,27 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
 
     with tqdm(unit="row", unit_scale=True, disable=None, leave=False) as bar:
         for rows, found in prefetch(read()):
-            prediction = found if isinstance(found, np.ndarray) else predictor.predict(found)
+            steps: np.ndarray | int = 1
+            if isinstance(found, Forecasts):
+                prediction, steps = found.values[:, None], found.steps
+            else:
+                prediction = predictor.predict(found)
             prediction = prediction.astype(np.float64)  # prints as the API's responses do
             bar.update(len(rows))
             if not classes:
-                values = pl.Series(free_name("value", present), prediction[:, 0])
-                yield rows.with_columns(values.fill_nan(None))
+                found_values = {"value": prediction[:, 0]}
+                if conformal and (ends := conformal.bounds(prediction[:, 0], steps)):
+                    found_values["low"], found_values["high"] = ends
+                yield rows.with_columns(
+                    pl.Series(free_name(name, present), values).fill_nan(None)
+                    for name, values in found_values.items()
+                )
                 continue
-            labels = np.array(classes)[predictor.labels(prediction)]
+            numbers = predictor.labels(prediction)
+            sets = conformal and conformal.describe_sets(prediction, numbers, classes)
             yield rows.with_columns(
-                pl.Series(free_name("label", present), labels),
+                pl.Series(free_name("label", present), np.array(classes)[numbers]),
+                *([pl.Series(free_name("set", present), sets)] if sets else []),
                 *(
                     pl.Series(free_name(f"probability {name}", present), prediction[:, i])
                     for i, name in enumerate(classes)
@@ -116,22 +129,31 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
             )
 
 
+class Forecasts(NamedTuple):
+    """Predicted values of n rows, and the step of each in its forecast."""
+
+    values: np.ndarray
+    steps: np.ndarray
+
+
 def with_lags(
     predictor: BundlePredictor, typed: pl.DataFrame, file: Path
-) -> EncodedFeatures | np.ndarray:
+) -> EncodedFeatures | Forecasts:
     """Return rows with their lags; or, if lags of the target are not given, their forecasts."""
     contract = predictor.contract
     try:
         if set(contract.target_lags) <= set(typed.columns):
             return encode(contract, add_known_lags(typed, contract))
-        values = predict_series(typed, contract, predictor.manifest.horizon, predictor.predict)
+        values, steps = predict_series(
+            typed, contract, predictor.manifest.horizon, predictor.predict
+        )
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     if short := int(np.isnan(values).sum()):
         print(
             f"{short} row(s) have too few earlier rows: their prediction is empty", file=sys.stderr
         )
-    return values[:, None]
+    return Forecasts(values, steps)
 
 
 def free_name(name: str, present: list[str]) -> str:

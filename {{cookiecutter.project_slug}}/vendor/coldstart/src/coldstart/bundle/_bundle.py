@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from coldstart.bundle._conformal import Conformal
 from coldstart.bundle._external import external_files
 from coldstart.errors import UserError
 
@@ -55,13 +56,17 @@ class Manifest(BaseModel):
         weight is largest is predicted.
     decision : str, default="maximizes F1"
         What the threshold or the weights do on the validation rows, as a clause.
+    conformal : Conformal, optional
+        For a numeric target the prediction intervals, for more than two classes the prediction
+        sets. None for two classes, and in bundles of earlier versions: predictions then come alone.
     metrics : dict, default={}
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
         the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
         metric; `units`, how many groups or blocks of time that is of; `prevalence`, the share of
         the second of two classes; `confirmed`, those without columns that nobody has confirmed as
         available at prediction time, if there are some; `horizon`, the errors of each step of a
-        forecast; and `parity`, the largest difference between graph and pipeline.
+        forecast; `coverage`, the share of test outcomes in their prediction interval or set; and
+        `parity`, the largest difference between graph and pipeline.
     provenance : dict, default={}
         Where the model comes from: run, git commit, data, settings and library versions.
     files : dict of str to str, default={}
@@ -77,6 +82,7 @@ class Manifest(BaseModel):
     threshold: float | None = None
     weights: list[float] | None = None
     decision: str = "maximizes F1"
+    conformal: Conformal | None = None
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     files: dict[str, str] = {}

@@ -50,8 +50,8 @@ class FramePredictor:
         Returns
         -------
         pandas.DataFrame
-            n rows with the same index: `label` and `probability CLASS` of each class, or `value`
-            for regression.
+            n rows with the same index: `label` and `probability CLASS` of each class; or for
+            regression `value`, and `low` and `high` if the model has prediction intervals.
 
         Raises
         ------
@@ -69,8 +69,13 @@ class FramePredictor:
         predictor = self._predictor
         classes = predictor.manifest.classes
         if not classes:
-            return pd.DataFrame({"value": prediction[:, 0]}, index=frame.index)
-        labels = np.array(classes, dtype=object)[predictor.labels(prediction)]
+            columns = {"value": prediction[:, 0]}
+            conformal = predictor.manifest.conformal
+            if conformal and (ends := conformal.bounds(prediction[:, 0])):
+                columns["low"], columns["high"] = ends
+            return pd.DataFrame(columns, index=frame.index)
+        numbers = predictor.labels(prediction)
+        labels = np.array(classes, dtype=object)[numbers]
         shares = {f"probability {name}": prediction[:, i] for i, name in enumerate(classes)}
         return pd.DataFrame({"label": labels, **shares}, index=frame.index)
 

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -322,8 +323,7 @@ class BundlePredictor:
         Returns
         -------
         list of dict
-            For each row `label`, `probability` of that label and `probabilities` of all classes; or
-            `value` for regression.
+            As `describe` returns them.
         """
         return self.describe(self.predict(self.contract.encode(self.columns(rows))))
 
@@ -362,19 +362,39 @@ class BundlePredictor:
         Returns
         -------
         list of dict
-            For each row `label`, `probability` of that label and `probabilities` of all classes; or
-            `value` for regression.
+            For each row `label`, `probability` of that label and `probabilities` of all classes,
+            and with prediction sets `set` and `coverage`; or for regression `value`, and with
+            prediction intervals `low`, `high` and `coverage`.
         """
-        classes = self.manifest.classes
+        classes, conformal = self.manifest.classes, self.manifest.conformal
         if not classes:
-            return [{"value": value} for value in prediction[:, 0].tolist()]
-        return [
+            values = prediction[:, 0].tolist()
+            if not (conformal and conformal.margins):
+                return [{"value": value} for value in values]
+            margin, floor, coverage = conformal.margins[0], conformal.floor, conformal.coverage
+            # As `Conformal.bounds`, which takes longer for one row.
+            reaches = (
+                [margin] * len(values)
+                if floor is None
+                else [margin * max(abs(value), floor) for value in values]
+            )
+            return [
+                {"value": value, "low": value - reach, "high": value + reach, "coverage": coverage}
+                for value, reach in zip(values, reaches, strict=True)
+            ]
+        labels = self.labels(prediction)
+        described: list[dict[str, Any]] = [
             {
                 "label": classes[label],
                 "probability": probabilities[label],
                 "probabilities": dict(zip(classes, probabilities, strict=True)),
             }
-            for label, probabilities in zip(
-                self.labels(prediction).tolist(), prediction.tolist(), strict=True
-            )
+            for label, probabilities in zip(labels.tolist(), prediction.tolist(), strict=True)
         ]
+        within = conformal.sets(prediction, labels) if conformal else None
+        if within is not None:
+            assert conformal
+            for one, inside in zip(described, within.tolist(), strict=True):
+                one["set"] = list(compress(classes, inside))
+                one["coverage"] = conformal.coverage
+        return described

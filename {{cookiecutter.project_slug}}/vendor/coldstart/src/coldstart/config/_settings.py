@@ -82,6 +82,8 @@ class Settings(BaseSettings):
         Whether to start anew instead of resuming an interrupted training.
     choose : bool, default=True
         Whether to make the best model the challenger.
+    coverage : float, default=0.9
+        Share of outcomes that prediction intervals and sets are made to contain.
     margin : float, default=0.02
         Loss of the primary metric that a smaller or faster model may have to replace the champion.
     experiment : str, default=""
@@ -134,6 +136,9 @@ class Settings(BaseSettings):
     seed: int = 0
     fresh: bool = Field(False, description="start anew instead of resuming an interrupted training")
     choose: bool = Field(True, description="make the best model the challenger")
+    coverage: float = Field(
+        0.9, ge=0.5, lt=1, description="of outcomes, by prediction intervals and sets"
+    )
     margin: float = Field(
         0.02, ge=0, description="loss of the metric that a smaller or faster champion may have"
     )

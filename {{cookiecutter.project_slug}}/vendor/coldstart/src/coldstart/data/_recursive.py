@@ -102,7 +102,7 @@ def last_known(known: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndar
 
 def predict_series(
     table: pl.DataFrame, contract: Contract, horizon: int, predict: PredictFeatures
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Predict each row of whole series, and forecast those after the last known target.
 
     Parameters
@@ -118,8 +118,9 @@ def predict_series(
 
     Returns
     -------
-    ndarray of shape (n,)
-        Values in the order of the rows. NaN where a row with a target has too few earlier rows.
+    tuple of two ndarrays of shape (n,)
+        Values in the order of the rows, NaN where a row with a target has too few earlier rows; and
+        the step of each, which is 1 for a row with a target.
 
     Raises
     ------
@@ -147,9 +148,8 @@ def predict_series(
     steps = end[first] - first
     found = forecast(rows, contract, computed, first, steps, predict)
     values[step > 0] = found[np.arange(found.shape[1]) < steps[:, None]]
-    restored = np.empty(len(rows))
-    restored[rows[ROW_NUMBER].to_numpy()] = values
-    return restored
+    order = np.argsort(rows[ROW_NUMBER].to_numpy())
+    return values[order], np.maximum(step, 1)[order]
 
 
 def check_rows(

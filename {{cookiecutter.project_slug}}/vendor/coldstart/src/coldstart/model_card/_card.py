@@ -16,6 +16,7 @@ from coldstart.model_card._reproduce import origin, reproduce
 from coldstart.train._baselines import Baselines
 from coldstart.train._calibration import calibration
 from coldstart.train._clusters import count_clusters
+from coldstart.train._conformal import share_covered
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._slices import LEAST_RARER, LEAST_ROWS, predict_out_of_time, worst_slices
@@ -62,6 +63,7 @@ def model_card(
         "Data": data(dataset, manifest),
         "Excluded columns": left_out(dataset),
         "Metrics": metrics(manifest, held),
+        "Prediction sets" if manifest.classes else "Prediction intervals": certainty(manifest),
         "Forecast horizon": forecast_horizon(manifest),
         "Subgroups": subgroups(dataset, manifest, held, baselines),
         "Calibration": calibrated(dataset, held),
@@ -139,10 +141,12 @@ def forecast_horizon(manifest: Manifest) -> list[str]:
             number(line["rmse"]),
             number(line["mae"]),
             *(number(line[name]) for name in names),
+            *within(manifest, line),
         ]
         for line in lines
     ]
     heads = ["step", "forecasts", "RMSE", "MAE", *(f"RMSE, {title}" for title in names.values())]
+    heads += ["interval", "coverage"] if within(manifest, lines[0]) else []
     return [
         f"`make predict` forecasts up to {len(lines)} step(s) after the last known value, and "
         "refuses later rows. The strategy is recursive: each prediction is an earlier value of the "
@@ -151,6 +155,54 @@ def forecast_horizon(manifest: Manifest) -> list[str]:
         "",
         *table(heads, rows),
     ]
+
+
+def within(manifest: Manifest, line: dict[str, Any]) -> list[str]:
+    """Return the interval of a step and its coverage; empty cells for a step without."""
+    margins = manifest.conformal.margins if manifest.conformal else []
+    if not margins:
+        return []
+    if "coverage" not in line:
+        return ["", ""]
+    return [f"± {number(margins[line['step'] - 1])}", percent(line["coverage"])]
+
+
+def certainty(manifest: Manifest) -> list[str]:
+    """Describe the prediction intervals or sets, and how often they contained the outcome."""
+    conformal, found = manifest.conformal, manifest.metrics.get("coverage")
+    if conformal is None or not found:
+        return []
+    share = f"{conformal.coverage:.0%}"
+    if "shortage" in found:
+        return [f"There are none for a coverage of {share}: {found['shortage']}."]
+    low, high = found["interval"]
+    if conformal.least is None:
+        margin = f"± {number(conformal.margins[0])} around it"
+        if conformal.floor is not None:
+            least = number(conformal.margins[0] * conformal.floor)
+            margin = f"± {percent(conformal.margins[0])} of it (at least ± {least})"
+        what = f"A prediction comes with a {share} interval, {margin}"
+        why = "the errors"
+    else:
+        what = (
+            f"A prediction comes with a {share} set: the predicted class, and each class with a "
+            f"probability of at least {conformal.least:.3f}, {found['size']:.2f} classes on average"
+        )
+        why = "the probabilities of the true class"
+    lines = [
+        f"{what}. It is the quantile of {why} in {conformal.units:,} validation rows or groups "
+        "(split conformal prediction). Of the test outcomes, "
+        f"{percent(found['test'])} (95% CI {percent(low)}–{percent(high)}) are in theirs. "
+        "The coverage is that of all rows on average: some kinds of rows have less, and it falls "
+        "when the data drifts."
+    ]
+    known, evaluated = len(conformal.margins), manifest.horizon
+    if conformal.least is None and known < evaluated:
+        lines[0] += (
+            f" Steps {known + 1} to {evaluated} of a forecast have no interval: too few validation "
+            "rows are so far ahead."
+        )
+    return lines
 
 
 def with_families(card: str, models: dict[str, dict[str, Any]]) -> str:
@@ -244,11 +296,18 @@ def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor
     name = manifest.metrics["primary"]
     low, high = interval(held)
     units = count_clusters(dataset, held.rows)
+    covered, inside = share_covered(manifest.conformal, held), ""
+    if covered and manifest.conformal:
+        share, (least, most) = covered
+        inside = (
+            f" Of these outcomes {percent(share)} (95% CI {percent(least)}–{percent(most)}) are in "
+            f"their {manifest.conformal.coverage:.0%} prediction interval or set."
+        )
     return [
         f"{len(held.rows):,} rows{f' ({units})' * bool(units)} are in no other part. On them "
         f"{name} is {number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows "
-        f"it is {number(manifest.metrics['test'][name])}. `make monitor PART=out_of_time` shows "
-        "which columns have drifted."
+        f"it is {number(manifest.metrics['test'][name])}.{inside} "
+        "`make monitor PART=out_of_time` shows which columns have drifted."
     ]
 
 

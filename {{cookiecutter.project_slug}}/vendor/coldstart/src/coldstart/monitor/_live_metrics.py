@@ -14,6 +14,7 @@ from coldstart.contract._contract import Contract
 from coldstart.data._splitting import group_numbers
 from coldstart.monitor._rows import LABEL, PREDICTION, TIME
 from coldstart.train._clusters import describe_units, time_blocks
+from coldstart.train._conformal import share_covered
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._summary import number
@@ -82,6 +83,9 @@ class LiveMetrics:
         For two classes, the metric at the prevalence of the test set.
     conclusive : bool
         Whether the outcomes can show that the predictions got worse.
+    coverage : tuple, optional
+        For a number, the share of the outcomes in their prediction interval, with its 95%
+        confidence interval, and the nominal one.
     """
 
     primary: str
@@ -94,6 +98,7 @@ class LiveMetrics:
     units: str = ""
     weighted: WeightedScore | None = None
     conclusive: bool = True
+    coverage: tuple[float, tuple[float, float], float] | None = None
 
     @property
     def is_worse(self) -> bool:
@@ -102,6 +107,18 @@ class LiveMetrics:
             return False
         now = self.weighted.interval if self.weighted else self.interval
         return now[1] < self.tested_interval[0]
+
+    def explain_coverage(self) -> list[str]:
+        """Return a line on how many outcomes are in their prediction interval."""
+        if self.coverage is None:
+            return []
+        share, (low, high), nominal = self.coverage
+        line = (
+            f"{percent(share)} of the outcomes are in their {nominal:.0%} prediction interval "
+            f"(95% CI {percent(low)} to {percent(high)})"
+        )
+        too_few = high < nominal and self.rows >= FEW
+        return [f"{line}: the intervals are too narrow for these rows" if too_few else line]
 
     def explain_prevalence(self) -> list[str]:
         """Return a line if the outcomes have another prevalence than the test set."""
@@ -160,6 +177,8 @@ def measure_outcomes(
     weighted, both = None, len(np.unique(held.target)) == 2
     if "prevalence" in tested and both and name not in WITHIN_CLASSES:
         weighted = WeightedScore.of(held, classes[1], tested["prevalence"])
+    conformal = None if classes else manifest.conformal  # the log holds one probability of many
+    covered = share_covered(conformal, held)
     return LiveMetrics(
         name,
         len(joined),
@@ -171,6 +190,7 @@ def measure_outcomes(
         describe_units(held.groups, contract),
         weighted,
         conclusive=both or len(classes) != 2,
+        coverage=(*covered, conformal.coverage) if conformal and covered else None,
     )
 
 

@@ -131,7 +131,7 @@ def summary(found: Comparison) -> list[str]:
             f"{live.primary} on {live.rows:,} known outcomes{units}: "
             f"{number(live.metrics[live.primary])} (95% CI {number(low)} to {number(high)}){tested}"
         )
-        lines += live.explain_prevalence()
+        lines += live.explain_coverage() + live.explain_prevalence()
     verdict = "drift: " + "; ".join(found.reasons) if found.reasons else "no drift"
     return [*lines, verdict]
 

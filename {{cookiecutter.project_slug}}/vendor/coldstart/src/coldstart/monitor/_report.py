@@ -38,7 +38,7 @@ def write_report(found: Comparison) -> None:
     if live:
         metric = TITLES[live.primary]
         facts[f"{metric} now"] = number(live.metrics[live.primary])
-        notes += live.explain_prevalence()
+        notes += live.explain_coverage() + live.explain_prevalence()
     if found.absent:
         notes.append(f"not in the rows, so not compared: {', '.join(found.absent)}")
     shown = found.findings[:PLOTTED]

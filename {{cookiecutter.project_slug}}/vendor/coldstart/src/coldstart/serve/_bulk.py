@@ -144,18 +144,23 @@ class BulkPredictor:
         """Yield the predictions of each slice."""
         from arro3.core import Array, DataType, RecordBatch
 
-        names = self.predictor.manifest.classes
+        names, conformal = self.predictor.manifest.classes, self.predictor.manifest.conformal
         classes = np.array(names, dtype=object)
         try:
             for columns, rows in self.slices(body):
                 prediction = self.predictor.predict(self.encode(columns, rows))
                 arrays = dict[str, Any]()
                 if names:
-                    labels = classes[self.predictor.labels(prediction)].tolist()
-                    arrays["label"] = Array(labels, DataType.string())
+                    labels = self.predictor.labels(prediction)
+                    arrays["label"] = Array(classes[labels].tolist(), DataType.string())
+                    if conformal and (sets := conformal.describe_sets(prediction, labels, names)):
+                        arrays["set"] = Array(sets, DataType.string())
                 titles = [f"probability {name}" for name in names] or ["value"]
                 # As float64, which prints as the predictions in JSON do.
-                for title, share in zip(titles, prediction.T.astype(np.float64), strict=True):
+                shares = [*prediction.T.astype(np.float64)]
+                if not names and conformal and (ends := conformal.bounds(shares[0])):
+                    titles, shares = [*titles, "low", "high"], [*shares, *ends]
+                for title, share in zip(titles, shares, strict=True):
                     arrays[title] = Array.from_numpy(np.ascontiguousarray(share))
                 if REF in columns and REF not in self.columns:
                     arrays[REF] = columns[REF]

@@ -164,12 +164,14 @@ def add_inference(app: FastAPI, service: ModelService) -> None:
     async def metadata(model: str, version: str = "") -> dict[str, Any]:
         check(model, version)
         predictor = service.champion.predictor
+        manifest = predictor.manifest
+        intervals = manifest.conformal is not None and bool(manifest.conformal.margins)
         return {
             "name": name,
             "versions": [service.version],
             "platform": "onnx_onnxv1",
             "inputs": inputs_of(predictor.contract),
-            "outputs": outputs_of(predictor.manifest.classes),
+            "outputs": outputs_of(manifest.classes, intervals),
         }
 
     @router.get("/v2/models/{model}/ready", include_in_schema=False)

@@ -213,6 +213,9 @@ def predict_example(folder: Path) -> str:
         shown = f"{prediction['label']} (probability {prediction['probability']:.3f})"
     else:
         shown = f"{prediction['value']:.6g}"
+        if "low" in prediction:
+            low, high = (f"{prediction[end]:.6g}" for end in ("low", "high"))
+            shown += f" ({prediction['coverage']:.0%} interval: {low} to {high})"
     model = f"{predictor.manifest.family}, version {predictor.number}"
     row = json.dumps(predictor.contract.example(), ensure_ascii=False)
     return f"request: {row}\n{model}: {predictor.manifest.target} is {shown}"

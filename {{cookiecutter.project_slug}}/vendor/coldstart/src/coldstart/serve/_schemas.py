@@ -18,6 +18,8 @@ Ref = Annotated[
     ),
 ]
 Row = dict[str, Any]
+COVERAGE = "Share of the outcomes that such intervals or sets are made to contain"
+SET = "Of more than two classes: those that contain the outcome with this coverage"
 
 
 class Label(BaseModel):
@@ -26,13 +28,18 @@ class Label(BaseModel):
     label: str
     probability: float
     probabilities: dict[str, float]
+    set: list[str] | None = Field(None, description=SET)
+    coverage: float | None = Field(None, description=COVERAGE)
     ref: Ref | None = None
 
 
 class Value(BaseModel):
-    """A predicted number."""
+    """A predicted number, and its prediction interval if the model has some."""
 
     value: float
+    low: float | None = Field(None, description="Lower end of the prediction interval")
+    high: float | None = Field(None, description="Upper end of the prediction interval")
+    coverage: float | None = Field(None, description=COVERAGE)
     ref: Ref | None = None
 
 

@@ -171,10 +171,11 @@ def datatype(column: Any) -> str:
     return "BOOL" if isinstance(column, Boolean) else BYTES
 
 
-def outputs_of(classes: list[str]) -> list[dict[str, Any]]:
+def outputs_of(classes: list[str], intervals: bool) -> list[dict[str, Any]]:
     """Return name, type and shape of each output."""
     if not classes:
-        return [{"name": "value", "datatype": "FP64", "shape": [-1]}]
+        names = ["value", "low", "high"] if intervals else ["value"]
+        return [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
     return [
         {"name": "label", "datatype": BYTES, "shape": [-1]},
         {"name": "probability", "datatype": "FP64", "shape": [-1]},
@@ -193,7 +194,8 @@ def write_outputs(
         If there is no such output, or one is wanted twice.
     """
     names = [one.name for one in wanted]
-    known = {one["name"]: one for one in outputs_of(classes)}
+    intervals = "low" in predictions[0]
+    known = {one["name"]: one for one in outputs_of(classes, intervals)}
     for name in names:
         if name not in known:
             raise refused(f"there is no output {name!r:.100}; outputs: {', '.join(known)}")

@@ -23,6 +23,7 @@ from coldstart.bundle._bundle import (
     Manifest,
     write_checksums,
 )
+from coldstart.bundle._conformal import Conformal
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
@@ -44,6 +45,7 @@ def make_manifest(
     dataset: Dataset,
     validation: HeldOutPredictions,
     provenance: dict[str, Any],
+    conformal: Conformal | None = None,
 ) -> Manifest:
     """Describe a fitted model: its classes, and how a label is chosen from probabilities.
 
@@ -59,6 +61,8 @@ def make_manifest(
         Predictions of the validation rows, on which the decision threshold is chosen.
     provenance : dict
         Where the model comes from.
+    conformal : Conformal, optional
+        Prediction intervals or sets, by `conformalize`.
 
     Returns
     -------
@@ -77,6 +81,7 @@ def make_manifest(
         classes=[dataset.classes[number] for number in numbers],
         derived=list(dataset.contract.derived),
         decision=explain_decision(dataset.objective, len(dataset.classes)) if decision else "",
+        conformal=conformal,
         provenance=provenance,
         **decision,
     )

@@ -214,12 +214,13 @@ def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     dict of str to float
         `test_` and the name of each test metric, `validation_` and `baseline_` with the primary
         metric, `parity`, `fit_seconds` and `cpu_seconds`; `confirmed_` with the primary metric
-        without unconfirmed columns; of a forecast `horizon`, its number of steps, and
-        `horizon_rmse`, the RMSE of the last one.
+        without unconfirmed columns; `test_coverage` of prediction intervals or sets; of a forecast
+        `horizon`, its number of steps, and `horizon_rmse`, the RMSE of the last one.
     """
     name, steps = metrics["primary"], metrics.get("horizon", [])
-    confirmed = metrics.get("confirmed")
+    confirmed, coverage = metrics.get("confirmed"), metrics.get("coverage")
     return {
+        **({"test_coverage": coverage["test"]} if coverage and "test" in coverage else {}),
         **({"horizon": len(steps), "horizon_rmse": steps[-1]["rmse"]} if steps else {}),
         **({f"confirmed_{name}": confirmed["test"][name]} if confirmed else {}),
         **{f"test_{key}": value for key, value in metrics["test"].items()},

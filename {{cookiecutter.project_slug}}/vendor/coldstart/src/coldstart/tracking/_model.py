@@ -125,7 +125,10 @@ def signature(contract: Contract, manifest: Manifest) -> ModelSignature:
         ColSpec(DataType.double, f"probability {name}") for name in manifest.classes
     ]
     label: list[Any] = [ColSpec(DataType.string, "label")]
-    value: list[Any] = [ColSpec(DataType.double, "value")]
+    names = ["value"]
+    if manifest.conformal and manifest.conformal.margins:
+        names += ["low", "high"]
+    value: list[Any] = [ColSpec(DataType.double, name) for name in names]
     return ModelSignature(Schema(inputs), Schema(label + shares if shares else value))
 
 

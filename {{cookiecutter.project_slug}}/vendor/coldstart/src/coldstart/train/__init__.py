@@ -2,6 +2,7 @@
 
 from coldstart.train._baselines import Baselines, evaluate, evaluate_baselines
 from coldstart.train._confirmed import evaluate_confirmed
+from coldstart.train._conformal import conformalize, evaluate_coverage
 from coldstart.train._context import Context, Family, SearchRange, validate_families
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._features import FrequentCategories, RobustNumbers, text_features
@@ -25,10 +26,12 @@ __all__ = [
     "ScaledTarget",
     "SearchRange",
     "TrainingQueue",
+    "conformalize",
     "draw",
     "evaluate",
     "evaluate_baselines",
     "evaluate_confirmed",
+    "evaluate_coverage",
     "evaluate_horizon",
     "exported",
     "importance",

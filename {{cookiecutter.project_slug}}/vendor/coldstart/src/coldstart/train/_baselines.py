@@ -54,6 +54,8 @@ class Baselines:
     paths : ForecastPaths or None
         The forecasts of several steps to evaluate, with the naive ones. None if the target has no
         lags.
+    validation_paths : ForecastPaths or None
+        The same within the validation rows, for prediction intervals.
     significant : bool
         Whether the best column is significantly better than the dummy baseline in that
         cross-validation, at a level of 95% for all columns together (Bonferroni).
@@ -68,6 +70,7 @@ class Baselines:
     column: HeldOutPredictions
     naive: HeldOutPredictions | None
     paths: ForecastPaths | None = None
+    validation_paths: ForecastPaths | None = None
     significant: bool = True
     validation: float = -math.inf
     units: str = ""
@@ -119,6 +122,7 @@ def evaluate_baselines(dataset: Dataset) -> Baselines:
         column=predict_test_rows(dataset, alone[best], validated[best]),
         naive=naive(dataset),
         paths=forecast_paths(dataset),
+        validation_paths=forecast_paths(dataset, "validation"),
         significant=lowest > 0,
         validation=drawn(guessed).score(),
         units=count_clusters(dataset, dataset.test_rows),

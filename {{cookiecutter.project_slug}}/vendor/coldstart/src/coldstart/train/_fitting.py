@@ -130,8 +130,8 @@ class Fitter:
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
         """Fit to some rows, and return a function that predicts others.
 
-        In a forecast of few rows, a model that was fitted to the same rows before is returned
-        again: it is evaluated on the test rows, and on each step of the horizon.
+        In a forecast, a model that was fitted to the same rows before is returned again: it
+        predicts rows, and each step of the horizon.
         """
         key = rows.tobytes()
         if key in self._fitted:
@@ -140,7 +140,7 @@ class Fitter:
         fitted = FittedPredictor(
             self.dataset, lambda features: predict_aligned(model, features, classes)
         )
-        if self.dataset.contract.target_lags and len(self.dataset.splits) > 1:
+        if self.dataset.contract.target_lags:
             self._fitted[key] = fitted
         return fitted
 

@@ -1,5 +1,7 @@
 """The forecast horizon: recursive forecasts from origins in the test sets, evaluated by step.
 
+The errors of those from origins in the validation sets give the prediction intervals.
+
 A forecast begins after a row whose target is known, as `make predict` does. Its later steps may
 be after the test set: no model that is evaluated was fitted on those rows.
 """
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from coldstart.bundle._conformal import Conformal
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import PREPARED, Dataset
 from coldstart.data._lags import ROW_NUMBER, add_lags, series_bounds
@@ -57,13 +60,16 @@ class ForecastPaths:
     note: str = ""
 
 
-def forecast_paths(dataset: Dataset) -> ForecastPaths | None:
+def forecast_paths(dataset: Dataset, part: str = "test") -> ForecastPaths | None:
     """Find the origins in the test sets, and the steps that can be evaluated from them.
 
     Parameters
     ----------
     dataset : Dataset
         The prepared rows. The other rows of the series are read from the prepared table.
+    part : {"test", "validation"}, default="test"
+        The part of each split. From origins in the validation sets only validation rows are
+        forecast: the test rows do not decide how wide an interval is.
 
     Returns
     -------
@@ -85,10 +91,15 @@ def forecast_paths(dataset: Dataset) -> ForecastPaths | None:
     starts_here &= np.isfinite(np.roll(target, 1))  # the origin's target is known
     random = np.random.default_rng(0)
     most = max(MIN_FORECASTS, PREDICTIONS // (wanted * len(dataset.splits)))
+    if part == "validation":  # so many rows follow in the series, up to the last of these
+        each = [dataset.table[time][division.validation] for division in dataset.splits]
+        allowed = (table[time] <= pl.concat(each).max()).to_numpy()
+        before = np.append(0, np.cumsum(allowed))
+        steps = np.minimum(steps, before[end] - before[:-1])
     starts = []
     for division in dataset.splits:
-        tested = dataset.table[time][division.test]
-        within = table[time].is_between(tested.min(), tested.max()).to_numpy()
+        times = dataset.table[time][getattr(division, part)]
+        within = table[time].is_between(times.min(), times.max()).to_numpy()
         starts.append(np.sort(random.permutation(np.flatnonzero(starts_here & within))[:most]))
     first = np.concatenate(starts)
     shifts = np.arange(steps[first].max(initial=0))
@@ -126,7 +137,8 @@ def read_whole_rows(some: pl.DataFrame, rows: int, contract: Contract) -> pl.Dat
     chosen[numbers] = True
     table = read_rows(PREPARED, chosen)[np.searchsorted(np.flatnonzero(chosen), numbers)]
     own = [name for name in contract.features if name not in contract.lags]
-    return table.select(own).hstack(some.select(list(contract.lags)))
+    # Added to the lags, which are always there: a series may have no other feature.
+    return some.select(list(contract.lags)).with_columns(table.select(own).get_columns())
 
 
 def shortfall(horizon: int, wanted: int, limit: tuple[str, int] | None, contract: Contract) -> str:
@@ -143,7 +155,10 @@ def shortfall(horizon: int, wanted: int, limit: tuple[str, int] | None, contract
 
 
 def evaluate_horizon(
-    dataset: Dataset, paths: ForecastPaths | None, fit: Callable[[np.ndarray], FittedPredictor]
+    dataset: Dataset,
+    paths: ForecastPaths | None,
+    fit: Callable[[np.ndarray], FittedPredictor],
+    conformal: Conformal | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Forecast recursively from all origins, and measure the error of each step.
 
@@ -155,22 +170,75 @@ def evaluate_horizon(
         The forecasts to evaluate.
     fit : callable
         Function from row numbers to a predictor that was fitted to them.
+    conformal : Conformal, optional
+        The prediction intervals.
 
     Returns
     -------
     dict
         `horizon`, a list with a dict for each step: `step`, the number of `forecasts`, `rmse` and
         `mae` of the model, `naive` and, with a season, `seasonal_naive`, the RMSE of these
-        forecasts. Empty if there are no paths.
+        forecasts; for steps with a prediction interval `coverage`, the share of outcomes in it.
+        Empty if there are no paths.
     """
     if paths is None:
         return {}
+    own = forecast_errors(dataset, paths, fit)
+    errors = {"naive": paths.naive - paths.target}
+    if paths.seasonal_naive is not None:
+        errors["seasonal_naive"] = paths.seasonal_naive - paths.target
+    margins = conformal.margins if conformal else []
+    lines = []
+    for step, error in enumerate(own.T):
+        known = np.abs(error[np.isfinite(error)])
+        lines.append(
+            {
+                "step": step + 1,
+                "forecasts": len(known),
+                "rmse": rmse(error),
+                "mae": float(known.mean()),
+                **{name: rmse(other[:, step]) for name, other in errors.items()},
+                **(
+                    {"coverage": float(np.mean(known <= margins[step]))}
+                    if step < len(margins)
+                    else {}
+                ),
+            }
+        )
+    return {"horizon": lines}
+
+
+def forecast_errors(
+    dataset: Dataset,
+    paths: ForecastPaths,
+    fit: Callable[[np.ndarray], FittedPredictor],
+    fitted_on: str = "train and validation",
+) -> np.ndarray:
+    """Forecast recursively from all origins, and return the errors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared rows.
+    paths : ForecastPaths
+        The forecasts.
+    fit : callable
+        Function from row numbers to a predictor that was fitted to them.
+    fitted_on : {"train and validation", "train"}
+        Parts of each split that the predictor is fitted on.
+
+    Returns
+    -------
+    ndarray of shape (forecasts, horizon)
+        Forecasts minus outcomes, NaN without an outcome.
+    """
     found = np.full(paths.target.shape, np.nan)
     place = 0
     for division, (first, steps) in zip(dataset.splits, paths.splits, strict=True):
         if not len(first):
             continue
-        predictor = fit(train_and_validation_rows(division))
+        rows = division.train if fitted_on == "train" else train_and_validation_rows(division)
+        predictor = fit(rows)
         values = forecast(
             paths.table,
             dataset.contract,
@@ -181,21 +249,8 @@ def evaluate_horizon(
         )
         found[place : place + len(first), : values.shape[1]] = values
         place += len(first)
-    errors = {"naive": paths.naive - paths.target}
-    if paths.seasonal_naive is not None:
-        errors["seasonal_naive"] = paths.seasonal_naive - paths.target
-    lines = []
-    for step, error in enumerate((found - paths.target).T):
-        lines.append(
-            {
-                "step": step + 1,
-                "forecasts": int(np.isfinite(error).sum()),
-                "rmse": rmse(error),
-                "mae": float(np.nanmean(np.abs(error))),
-                **{name: rmse(other[:, step]) for name, other in errors.items()},
-            }
-        )
-    return {"horizon": lines}
+    errors: np.ndarray = found - paths.target
+    return errors
 
 
 def rmse(error: np.ndarray) -> float:

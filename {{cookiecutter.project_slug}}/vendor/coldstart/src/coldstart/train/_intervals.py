@@ -69,12 +69,14 @@ def interval(
     return from_left_out(value, left_out[1:], scale, held.groups is not None, level)
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+def mean_interval(
+    values: np.ndarray, groups: np.ndarray | None = None, scale: str = ""
+) -> tuple[float, float]:
     """Return the 95% confidence interval of a mean, by group if there are groups."""
     units = np.arange(len(values)) if groups is None else groups
     weights = leave_out(units, seed=0)
     means = weights @ values / weights.sum(axis=1)
-    scale = "bounded" if values.dtype == bool else "plain"
+    scale = scale or ("bounded" if values.dtype == bool else "plain")
     return from_left_out(means[0], means[1:], scale, groups is not None)
 
 

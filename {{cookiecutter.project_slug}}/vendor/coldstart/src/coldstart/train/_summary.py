@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from coldstart._markdown import percent
 from coldstart.bundle._bundle import confirmed_score
 from coldstart.train._baselines import Baselines
 from coldstart.train._evaluation import HeldOutPredictions
@@ -132,7 +133,31 @@ def print_results(candidates: Sequence[Any], baselines: Baselines) -> None:
             *horizon_verdict(metrics, baselines),
             sep="\n",
         )
-    print(*verdict(metrics, baselines), *suspicion(metrics, baselines), sep="\n")
+    print(
+        *certainty(ranked[0].metrics),
+        *verdict(metrics, baselines),
+        *suspicion(metrics, baselines),
+        sep="\n",
+    )
+
+
+def certainty(metrics: dict[str, Any]) -> list[str]:
+    """Return a line on the prediction intervals or sets of a model, if it has some."""
+    if not (found := metrics.get("coverage")):
+        return []
+    share = f"{found['nominal']:.0%}"
+    if "test" not in found:
+        return [f"no {share} prediction intervals: {found['shortage']}"]
+    low, high = found["interval"]
+    sized = (
+        f"sets (mean {found['size']:.2f} classes)"
+        if "size" in found
+        else f"intervals (mean width {number(found['width'])})"
+    )
+    return [
+        f"{share} prediction {sized}: they contain {percent(found['test'])} of the test outcomes "
+        f"(95% CI {percent(low)} to {percent(high)})"
+    ]
 
 
 def is_useful(metrics: dict[str, Any]) -> bool:

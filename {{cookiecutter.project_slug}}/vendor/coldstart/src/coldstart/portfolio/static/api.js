@@ -1,6 +1,8 @@
 // In place of the API: the model itself where the browser runs it, or else predictions that were
 // recorded when this page was made.
 
+import { certain } from "./certainty.js";
+
 const RECORDED = "Your browser does not run the model, so this page shows recorded predictions. You can change one field at a time of each example below, to a recorded value.";
 let recorded, live;
 
@@ -44,11 +46,12 @@ function explain(row) {
 
 // An explanation as the API returns it; see `shortened` in _recording.py.
 function whole([values, label, place, below, by], names) {
-  const { about: { classes, target, fingerprint }, references, reference_rows: rows } = recorded;
+  const { about, references, reference_rows: rows } = recorded;
+  const { classes, target, fingerprint } = about;
   const prediction = classes.length
     ? { label: classes[label], probability: values[label], probabilities: Object.fromEntries(classes.map((name, i) => [name, values[i]])) }
     : { value: values[0] };
-  const explanation = { prediction, fingerprint, subject: classes[place] ?? target, value: values[place] };
+  const explanation = { prediction: certain(about, prediction), fingerprint, subject: classes[place] ?? target, value: values[place] };
   if (!by.length) return explanation;
   const by_feature = Object.fromEntries(names.map((name, i) => [name, by[i]]));
   return { ...explanation, reference: { ...references[place], below }, contributions: { rows, by_feature } };

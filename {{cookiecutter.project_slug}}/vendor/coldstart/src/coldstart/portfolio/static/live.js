@@ -1,5 +1,7 @@
 // The model itself, in the browser: encodes a row as the API does, and runs the graph. See _live.py.
 
+import { certain } from "./certainty.js";
+
 const LARGEST = 3.4028234663852886e38; // of float32
 const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\u{17000}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}]/u;
 const DAY = 86_400_000;
@@ -119,7 +121,8 @@ function problem({ type, nullable, minimum, maximum, categories, missing }, valu
 }
 
 async function explain(model, predict, row) {
-  const { about: { classes, target, fingerprint }, decision: { threshold, weights }, features, others, references } = model;
+  const { about, decision: { threshold, weights }, features, others, references } = model;
+  const { classes, target, fingerprint } = about;
   const problems = features.map((column) => ({ loc: ["body", column.name], msg: problem(column, row[column.name] ?? null, model.blanks) }));
   const wrong = problems.filter(({ msg }) => msg);
   if (wrong.length) throw Object.assign(new Error(""), { status: 422, problems: wrong });
@@ -143,7 +146,7 @@ async function explain(model, predict, row) {
   const prediction = classes.length
     ? { label: classes[label], probability: shares[label], probabilities: Object.fromEntries(classes.map((name, place) => [name, shares[place]])) }
     : { value };
-  const explanation = { prediction, fingerprint, subject: classes[at] ?? target, value };
+  const explanation = { prediction: certain(about, prediction), fingerprint, subject: classes[at] ?? target, value };
   if (references.length) {
     const { among, sorted } = references[at];
     const below = sorted.filter((one) => one < value).length + sorted.filter((one) => one === value).length / 2;

@@ -77,6 +77,7 @@ def about(predictor: BundlePredictor, rows: list[Row], title: str) -> dict[str, 
         "labels": labels(target),
         "classes": manifest.classes,
         "threshold": manifest.threshold,
+        "conformal": manifest.conformal and manifest.conformal.model_dump(),
         "metrics": {name: manifest.metrics.get(name) for name in ("primary", "test", "interval")},
         "confirmed": confirmed_score(manifest.metrics),
         "columns": [

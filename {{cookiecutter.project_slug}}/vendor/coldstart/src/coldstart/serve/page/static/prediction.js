@@ -1,5 +1,6 @@
 // The prediction, where it lies among others, and what each feature contributes to it.
 
+import { inWords as certaintyInWords } from "./certainty.js";
 import { make, shown } from "./form.js";
 
 const FEW = 8;
@@ -17,13 +18,18 @@ export const inWords = ({ name, description }) =>
 export const valueText = ({ labels, unit }, value) =>
   (typeof value === "number" ? `${shown(value)} ${unit}`.trim() : labels[value] ?? value);
 
-export const headline = (about, { label, value, probability }) => [
-  inWords({ name: about.target, description: about.description }),
-  make("strong", {}, valueText(about, label ?? value)),
-  label === undefined ? "" : `Probability ${percent(probability)}`,
-];
+export function headline(about, prediction) {
+  const { label, value, probability } = prediction;
+  const certainty = certaintyInWords(prediction, (one) => valueText(about, one));
+  return [
+    inWords({ name: about.target, description: about.description }),
+    make("strong", {}, valueText(about, label ?? value)),
+    label === undefined ? "" : `Probability ${percent(probability)}`,
+    certainty && make("div", { class: "note" }, certainty),
+  ];
+}
 
-function distribution(about, { subject, value, reference }) {
+function distribution(about, { subject, value, reference, prediction }) {
   const { classes, threshold } = about;
   const { low, high, counts, mean, below, rows } = reference;
   const show = (number) => (classes.length ? percent(number) : valueText(about, number));
@@ -36,6 +42,8 @@ function distribution(about, { subject, value, reference }) {
   const text = `The ${what} is ${show(value)}: higher than for ${percent(below)} of ${shown(rows)} training rows. `
     + `Their mean is ${show(mean)}.`;
   const picture = draw("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `Histogram. ${text}` });
+  if (typeof prediction.low === "number")
+    picture.append(draw("rect", { class: "interval", x: at(prediction.low), width: at(prediction.high) - at(prediction.low), y: 0, height: 98 }));
   counts.forEach((count, i) => {
     const height = count ? Math.max(2, (90 * count) / most) : 0;
     const [x, end] = [i, i + 1].map((bin) => at(low + (width * bin) / counts.length));
@@ -45,10 +53,11 @@ function distribution(about, { subject, value, reference }) {
   picture.append(draw("line", { class: "floor", x1: 0, x2: 300, y1: 98, y2: 98 }));
   if (threshold !== null) picture.append(upright("limit", at(threshold)));
   picture.append(upright("here", Math.min(299, Math.max(1, at(value)))));
+  const band = picture.querySelector(".interval") ? " The prediction interval is shaded." : "";
   const limit = threshold === null ? "" : ` The dashed line is the decision threshold, ${percent(threshold)}.`;
   return make("section", {}, make("h2", {}, "Compared with training rows"), picture,
     make("div", { class: "scale" }, make("span", {}, show(first)), make("span", {}, show(last === top ? high : last))),
-    make("p", { class: "note" }, text + limit));
+    make("p", { class: "note" }, text + band + limit));
 }
 
 // Formats numbers of which the largest is this, to four digits of it.
