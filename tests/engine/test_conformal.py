@@ -31,7 +31,8 @@ from coldstart.data._splitting import Split
 from coldstart.serve import create_app
 from coldstart.train import conformalize, evaluate_coverage
 from coldstart.train._conformal import quantile
-from coldstart.train._evaluation import HeldOutPredictions, held_out_once
+from coldstart.train._evaluation import HeldOutPredictions
+from engine.held_out import held_out_once
 from engine.support import PROJECT, main
 
 DRAWS = 1000
