@@ -13,6 +13,7 @@ from coldstart.contract._contract import Contract
 from coldstart.errors import UserError
 
 RARE = 0.2  # share of the second class below which average precision tells more than ROC AUC
+SET = "config.yaml sets it"
 REGRESSION: tuple[Metric, ...] = (
     "r2",
     "neg_mean_absolute_error",
@@ -47,7 +48,8 @@ class Objective:
     decision: DecisionSettings = field(default_factory=DecisionSettings)
 
     def __str__(self) -> str:
-        return f"{self.metric}, since {self.reason} (metric in config.yaml chooses another)"
+        other = "" if self.reason == SET else " (metric in config.yaml chooses another)"
+        return f"{self.metric}, since {self.reason}{other}"
 
 
 def choose_objective(
@@ -95,7 +97,7 @@ def choose_objective(
             "remove it"
         )
     if settings.metric:
-        return Objective(settings.metric, "config.yaml sets it", settings.decision)
+        return Objective(settings.metric, SET, settings.decision)
     if not classes:
         return Objective("r2", f"{contract.target} is a number", settings.decision)
     if len(classes) > 2:

@@ -20,7 +20,7 @@ from coldstart.train._conformal import share_covered
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._slices import LEAST_RARER, LEAST_ROWS, predict_out_of_time, worst_slices
-from coldstart.train._summary import NAIVE, number
+from coldstart.train._summary import NAIVE, number, span
 
 SLICED = 50  # columns, those that tell most alone
 WATTS = 10  # that a busy core is taken to draw
@@ -114,7 +114,7 @@ def metrics(manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     rows = [[one, *(number(values[one]) for values in beside.values())] for one in found["test"]]
     return [
         f"On {len(held.target):,} test rows{units}, {name} is {number(found['test'][name])} "
-        f"(95% CI {number(low)}–{number(high)}, a jackknife of {what}: it does not cover the "
+        f"(95% CI {span(low, high)}, a jackknife of {what}: it does not cover the "
         "choice of the training rows). "
         f"On the validation rows, which chose the model, it is {number(found['validation'])}. The "
         "test rows also decide in the promotion gate, so after many promotions this score is "
@@ -305,7 +305,7 @@ def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor
         )
     return [
         f"{len(held.rows):,} rows{f' ({units})' * bool(units)} are in no other part. On them "
-        f"{name} is {number(held.score())} (95% CI {number(low)}–{number(high)}); on the test rows "
+        f"{name} is {number(held.score())} (95% CI {span(low, high)}); on the test rows "
         f"it is {number(manifest.metrics['test'][name])}.{inside} "
         "`make monitor PART=out_of_time` shows which columns have drifted."
     ]

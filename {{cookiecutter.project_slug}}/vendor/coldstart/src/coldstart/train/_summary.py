@@ -50,7 +50,7 @@ def cells(models: dict[str, dict[str, Any]]) -> list[list[str]]:
                 title,
                 number(metrics["validation"]),
                 number(metrics["test"][name]),
-                f"{number(low)}–{number(high)}",
+                span(low, high),
                 *(number(metrics["test"][other]) for other in others),
                 f"{metrics['fit_seconds']:.1f} s",
             ]
@@ -171,6 +171,11 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.5g}"
 
 
+def span(low: float, high: float) -> str:
+    """Return an interval, without a dash beside a minus."""
+    return f"{number(low)}{' to ' if low < 0 else '–'}{number(high)}"
+
+
 def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str]:
     """Return lines that compare the best model with the baselines."""
     metrics = next(iter(models.values()))
@@ -192,7 +197,7 @@ def verdict(models: dict[str, dict[str, Any]], baselines: Baselines) -> list[str
         lines.append("the seasonal naive forecast is as good as the best model")
     if rows < FEW or few_groups(baselines.dummy):
         lines.append(
-            f"{rows} rows{f', {units}' * bool(units)}: the 95% CI is {number(low)}–{number(high)}; "
+            f"{rows} rows{f', {units}' * bool(units)}: the 95% CI is {span(low, high)}; "
             "treat the score as a rough estimate"
         )
     return lines

@@ -242,7 +242,12 @@ def print_summary(
     others = [one for one in found.with_role("id", "ignore") if one.name not in leaking]
     if others:
         print("\nNot used as features:")
-        print_lines(f"{one.name}: {one.settings.get('reason', '')}" for one in others)
+        late = {"after": "Known only after the target.", "with": "Known only with the target."}
+        print_lines(
+            f"{one.name}: "
+            f"{one.settings.get('reason') or late.get(one.settings.get('available', ''), '')}"
+            for one in others
+        )
     print(f"\nSplit {found.split}.")
     warnings = [
         f"{leak.column} ({leak.score:.3f}): {leak.why}"
