@@ -22,7 +22,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(
         "# mine\ndata:\n  table: data/raw/old.csv\n  joins:\n    - {file: other.csv, key: k}\n\n"
-        "split: # by time\n  train_until: 1995-01-01\n\nleak_threshold: 0.6\nseed: 3 # a good one\n"
+        "split: # by time\n  train_until: 1995-01-01\n\nleak_threshold: 0.6\nmetric: r2\n"
+        "decision: {min_recall: 0.9}\nseed: 3 # a good one\n"
     )
     Path("schema.yaml").write_text("columns: {old: {type: number, role: target}}\n")
     return tmp_path

@@ -248,3 +248,21 @@ def test_a_row_number_stays_if_there_is_nothing_else() -> None:
     found = studied({"n": [str(i) for i in range(50)], "y": y})
     assert role(found, "n") == "feature"
     assert "is the only feature left" in " ".join(found.warnings)
+
+
+def test_of_dates_some_hours_apart_both_are_features_and_of_shifted_ones_the_first() -> None:
+    moments = [
+        dt.datetime(2024, 1, 1) + dt.timedelta(hours=RNG.uniform(0, 8000)) for _ in range(200)
+    ]
+    later = [one + dt.timedelta(minutes=RNG.randint(30, 400)) for one in moments]
+    shifted = [one + dt.timedelta(hours=3) for one in moments]
+    found = studied(
+        base(
+            ordered=[f"{one:%Y-%m-%d %H:%M}" for one in moments],
+            packed=[f"{one:%Y-%m-%d %H:%M}" for one in later],
+            local=[f"{one:%Y-%m-%d %H:%M}" for one in shifted],
+        )
+    )
+    assert role(found, "packed") in ("feature", "time")
+    assert "on another scale" not in found.profiles["packed"].settings.get("reason", "")
+    assert "Says the same as ordered" in found.profiles["local"].settings["reason"]

@@ -155,7 +155,7 @@ def write_config(table: Path | str, target: str, other_table: bool, other_target
     config = editor.load(CONFIG.read_text(encoding="utf-8"))
     config["data"]["table"] = table if isinstance(table, str) else table.as_posix()
     if other_table or other_target:
-        for key in ("leak_threshold", "tuned"):
+        for key in ("leak_threshold", "tuned", "metric", "decision"):
             config.pop(key, None)
         name = experiment_name(table, target)
         if "experiment" in config:

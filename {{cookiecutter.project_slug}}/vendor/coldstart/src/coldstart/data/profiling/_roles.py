@@ -131,7 +131,9 @@ def drop_rescaled(profiles: Mapping[str, ColumnProfile]) -> None:
     table = np.nan_to_num(table)
     table -= table.mean(1, keepdims=True)
     table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-300)
-    alike = np.abs(table @ table.T) > 1 - 1e-6
+    # Numbers are rounded. Of dates some hours apart, each says something of its own.
+    apart = np.array([1e-12 if profile.type == "date" else 1e-6 for profile in numbers])
+    alike = np.abs(table @ table.T) > 1 - np.minimum(apart[:, None], apart)
     for j, profile in enumerate(numbers):
         for i in np.flatnonzero(alike[j, :j]):
             if numbers[i].role == "feature" and bool((missing[i] == missing[j]).all()):
