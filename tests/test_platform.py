@@ -323,6 +323,8 @@ def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
 def test_another_user_reads_and_changes_nothing(
     platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
+    done = project.command(*TRAIN, **ann)
+    assert done.returncode == 0, done.stderr
     bob = dict(re.findall(r"(MLFLOW_\w+)=(\S+)", platform.done("user", "NAME=bob")))
     assert platform.refused("user", "NAME=bob") == (
         "MLflow refuses: User (username=bob) already exists."

@@ -106,7 +106,11 @@ def predict(api: TestClient) -> Callable[[pl.DataFrame], np.ndarray]:
         response = api.post("/predict", json={"rows": as_rows(table)})
         assert response.status_code == 200, response.text[:500]
         predictions = response.json()["predictions"]
-        return np.array([list(one.get("probabilities", one).values()) for one in predictions])
+        values = [
+            one["probabilities"].values() if "probabilities" in one else [one["value"]]
+            for one in predictions
+        ]
+        return np.array([list(row) for row in values])
 
     return predict
 
