@@ -64,7 +64,8 @@ def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a champion, version 1."""
     folder = tmp_path_factory.mktemp("monitored")
     fruit(1500).write_csv(folder / "fruit.csv")
-    config = {"data": {"table": "fruit.csv"}, "models": ["linear"]}
+    # A metric that falls where a class becomes rarer; of balanced classes it is not the default.
+    config = {"data": {"table": "fruit.csv"}, "models": ["linear"], "metric": "average_precision"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
@@ -416,6 +417,30 @@ def test_outcomes_of_a_class_that_the_model_does_not_know_count_as_wrong(
     perfect = measure_outcomes(known, contract, manifest)
     assert perfect
     assert perfect.metrics["accuracy"] == 1
+
+
+def test_roc_auc_is_not_weighted_to_the_prevalence_of_the_test_set() -> None:
+    answer = {"type": "boolean", "role": "target"}
+    contract = Contract.model_validate({"columns": {"x": {"type": "number"}, "answer": answer}})
+    dice = np.random.default_rng(0)
+    rare = dice.random(500) < 0.1
+    shares = np.clip(0.3 * rare + dice.uniform(0, 0.7, 500), 0, 1)
+    joined = pl.DataFrame(
+        {LABEL: [str(one > 0.5).lower() for one in shares], PREDICTION: shares, "answer": rare}
+    )
+    weighted = {}
+    for name in ("roc_auc", "average_precision"):
+        tested = {"primary": name, "prevalence": 0.5, "test": {name: 0.8}, "interval": [0.7, 0.9]}
+        manifest = Manifest(
+            family="any", target="answer", classes=["false", "true"], metrics=tested
+        )
+        live = measure_outcomes(joined, contract, manifest)
+        assert live
+        assert live.primary == name
+        weighted[name] = live.weighted
+    assert weighted["roc_auc"] is None
+    assert weighted["average_precision"]
+    assert weighted["average_precision"].value > 0.5
 
 
 def test_predictions_that_got_worse_are_drift_although_no_column_changed(
