@@ -31,7 +31,7 @@ DATA = f"{MODEL}.data"
 def test_a_network_with_its_weights_beside_it_predicts_the_same(
     small_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    chosen = {"epochs": 2, "patience": 2, "hidden": [64, 64]}
+    chosen = {"epochs": 40, "patience": 40, "hidden": [64, 64]}
     small_project(models=["neural"], neural=chosen, split={"cross_validate_below": 0})
     monkeypatch.setattr(bundling, "LARGEST_GRAPH", 1000)
     assert main(["train"]) == 0

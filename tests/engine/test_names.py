@@ -45,7 +45,7 @@ def test_a_table_is_profiled_trained_and_watched_whatever_its_columns_are_called
     assert main(["predict", "--file", "fruit.csv", "--out", "out.csv"]) == 0
     added = pl.read_csv("out.csv").columns[len(NAMES) + (target not in NAMES) :]
     labels = [f"probability {name}" for name in ("high", "low", "middle")]
-    assert added == ["predicted label", *labels]
+    assert added == ["predicted label", "set", *labels]
     assert main(["monitor", "--part", "test"]) in (0, 1)
     assert main(["monitor", "--file", "fruit.csv"]) in (0, 1)
 

@@ -332,7 +332,7 @@ def test_what_cannot_be_streamed_is_refused(
     project: Project, small_project: Callable[..., Path], refusal: Callable[..., str]
 ) -> None:
     project(goods()[:600])
-    assert "so few that they are split 15 times" in refusal("prepare")
+    assert "so few that they are split 5 times" in refusal("prepare")
     lagged = {**COLUMNS, "day": {"type": "date", "role": "time", "nullable": False}}
     before = {"before": {"type": "number", "lag_of": "size", "steps": 1}}
     small_project(lagged | before, data={"table": "goods"}, neural={"stream": True})
