@@ -48,6 +48,7 @@ LONGEST = (
     "cloud",
     "project/test_way.py",  # trains by itself, while the first trains what all others share
     "test_rent.py",
+    "test_dirty.py",
     "test_platform.py",
     "test_images.py",
     "test_bench.py",
