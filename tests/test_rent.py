@@ -71,7 +71,7 @@ def containers() -> list[str]:
     return docker("ps", "--all", "--quiet", "--filter", labelled).split()
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 900) -> Any:
     """Wait for something, and return it."""
     limit = time.monotonic() + seconds
     while not (found := condition()):

@@ -45,7 +45,7 @@ def start(folder: Path, source: Path | None = None) -> subprocess.Popen[str]:
 def finish(folder: Path, source: Path | None = None) -> str:
     """Run the training to its end, and return what it printed."""
     process = start(folder, source)
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     return output
 

@@ -158,12 +158,12 @@ def test_two_machines_train_as_one_does_though_one_of_them_was_lost(
         time.sleep(0.005)
     (rank,) = children(agents[1].pid)
     os.kill(rank, signal.SIGKILL)
-    told = ended(agents, 150)
+    told = ended(agents, 900)
     assert all(agent.returncode for agent in agents)
     assert "started again, the training goes on from its checkpoint" in told[0]
 
     agents = torchrun(machines, *train)
-    told = ended(agents, 300)
+    told = ended(agents, 900)
     assert [agent.returncode for agent in agents] == [0, 0], told
     assert "2 ranks on 2 machine(s), ddp over gloo: they share batches of 32 rows, 16 a" in told[0]
     assert not told[1].strip()
@@ -194,7 +194,7 @@ def test_a_training_goes_on_with_another_number_of_ranks_and_another_strategy(
             subprocess.run([sys.executable, *command], check=True, timeout=300)
         else:
             agents = torchrun([tmp_path] * ranks, *command)
-            told = ended(agents, 300)
+            told = ended(agents, 900)
             assert not any(agent.returncode for agent in agents), told
         with np.load(folder / "weights.npz") as weights:
             return dict(weights)
@@ -247,7 +247,7 @@ def test_a_mistake_that_one_rank_finds_ends_all_machines_with_2(tmp_path: Path, 
     agents = torchrun(
         [tmp_path] * 2, "-m", "mistaken", WRONG=str(wrong), PYTHONPATH=with_path(tmp_path)
     )
-    told = ended(agents, 120)
+    told = ended(agents, 900)
     assert [agent.returncode for agent in agents] == [2, 2], told
     assert "error: the batch size is too small: make it larger\n" in told[wrong]
     assert "Traceback" not in "".join(told)

@@ -106,10 +106,10 @@ def wait() -> Waited:
 
     def until(condition: Callable[[], Any], what: str) -> Any:
         paused = threading.Event()
-        for _ in range(600):
+        for _ in range(6000):
             if found := condition():
                 return found
             paused.wait(0.1)
-        raise AssertionError(f"{what} did not happen within a minute")
+        raise AssertionError(f"{what} did not happen within ten minutes")
 
     return until

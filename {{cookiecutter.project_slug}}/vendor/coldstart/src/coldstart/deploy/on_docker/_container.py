@@ -11,11 +11,11 @@ from typing import Any
 
 from docker.errors import NotFound
 
-from coldstart.deploy.on_docker._front import TIMEOUT
 from coldstart.errors import UserError
 from coldstart.images._hosts import run, translate_errors
 
 PREDICTION_LOG = "/app/state/served"
+START = 180  # seconds that a version has to become ready, on a host that does much else
 READY = (
     "from urllib.request import urlopen; "
     "print(urlopen('http://127.0.0.1:8000/health/ready', timeout=5).read().decode())"
@@ -45,7 +45,7 @@ def wait_until_ready(container: Any) -> None:
     UserError
         If it ends or takes too long; with the last line that it printed.
     """
-    limit = time.monotonic() + TIMEOUT
+    limit = time.monotonic() + START
     while time.monotonic() < limit:
         container.reload()
         if container.status == "running" and run(container, "python", "-c", READY):
