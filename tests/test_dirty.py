@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, GeneratedProject, clean_environment
-from dirty.cases import CASES, HOPELESS, LEAKS, WEEKLY, WRITTEN_OTHERWISE
+from dirty.cases import CASES, HOPELESS, LEAKS, LONG, WEEKLY, WRITTEN_OTHERWISE
 from dirty.sheets import customers
 
 pytestmark = pytest.mark.slow
@@ -46,9 +46,15 @@ def run_cases(project: GeneratedProject, folder: Path, names: list[str]) -> Resu
 
 
 @pytest.fixture(scope="session")
-def results(installed: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What came out of every case but those that take minutes."""
-    return run_cases(installed, tmp_path_factory.mktemp("dirty"), list(DAILY))
+def results(
+    installed: GeneratedProject,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Results:
+    """What came out of every case but those that take minutes; of a run by day, of fewer."""
+    by_day = "not weekly" in request.config.getoption("markexpr")
+    names = [name for name in CASES if name not in (WEEKLY if by_day else LONG)]
+    return run_cases(installed, tmp_path_factory.mktemp("dirty"), names)
 
 
 def through(result: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +71,13 @@ def auc(result: dict[str, Any]) -> float:
     return float(through(result)["metrics"]["test"]["roc_auc"])
 
 
-@pytest.mark.parametrize("kind", [kind.__name__ for kind in WRITTEN_OTHERWISE])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind.__name__, marks=[pytest.mark.weekly] * (kind.__name__ in WEEKLY))
+        for kind in WRITTEN_OTHERWISE
+    ],
+)
 def test_the_same_table_is_read_however_it_was_written(kind: str, results: Results) -> None:
     clean, dirty = through(results["customers"]), through(results[kind])
     names = dict(zip(customers(1).names, NAMES.get(kind, customers(1).names), strict=True))
@@ -222,7 +234,7 @@ def test_few_rows_are_split_several_times_and_warned_of(results: Results) -> Non
 def test_few_rows_of_thousands_of_columns_train(
     installed: GeneratedProject, tmp_path: Path
 ) -> None:
-    for result in run_cases(installed, tmp_path, sorted(WEEKLY)).values():
+    for result in run_cases(installed, tmp_path, sorted(LONG)).values():
         assert_few_rows(through(result))
 
 

@@ -51,7 +51,7 @@ def fuzz(url: str, document: dict[str, Any], folder: Path, *arguments: str) -> i
     return int(found[1].replace(",", ""))
 
 
-@pytest.mark.parametrize("requests", [300, pytest.param(10_000, marks=pytest.mark.weekly)])
+@pytest.mark.parametrize("requests", [100, pytest.param(10_000, marks=pytest.mark.weekly)])
 def test_requests_are_answered_as_the_document_says(
     url: str, tmp_path: Path, requests: int
 ) -> None:

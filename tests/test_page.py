@@ -359,7 +359,7 @@ LONG = "total_floor_area_of_the_building_in_square_metres"
 KINDS = ["Ordinary household rubbish that nobody takes", "glass", "metal", "paper", "wood", "oil"]
 
 
-@pytest.mark.parametrize("task", ["classes", "quantity"])
+@pytest.mark.parametrize("task", ["classes", pytest.param("quantity", marks=pytest.mark.weekly)])
 def test_many_classes_quantities_and_long_names_fit_a_phone(
     task: str, opened: Callable[..., Opened], installed: GeneratedProject, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ import pytest
 from conftest import ROOT, TRAINING, GeneratedProject, clean_environment, free_port, lack
 from test_images import docker, engine, inspect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.weekly]
 __all__ = ["engine"]  # the fixture: it skips these tests where no engine answers
 
 IMAGES = ("postgres:17", "rclone/rclone:1.75.2")
@@ -262,7 +262,6 @@ def test_its_secrets_are_in_one_file_and_its_containers_have_few_rights(
     assert said == "10001 ['.venv', 'admin.py', 'artifacts.py', 'auth.ini']"
 
 
-@pytest.mark.weekly
 def test_a_training_goes_on_where_it_was_when_the_platform_was_killed_and_is_back(
     platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
@@ -293,7 +292,6 @@ def test_a_training_goes_on_where_it_was_when_the_platform_was_killed_and_is_bac
     assert len(told["versions"]) == 2
 
 
-@pytest.mark.weekly
 def test_a_training_that_waited_in_vain_says_so_and_its_run_is_gone_on_with(
     platform: Platform, project: GeneratedProject, ann: dict[str, str]
 ) -> None:
@@ -372,7 +370,6 @@ def test_what_is_no_whole_backup_is_refused_and_so_is_a_platform_in_use(
     assert inspect(platform.container("mlflow"))["State"]["StartedAt"] == started
 
 
-@pytest.mark.weekly
 def test_a_backup_that_was_made_during_a_training_brings_everything_back(
     platform: Platform, project: GeneratedProject, ann: dict[str, str], tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ sys.exit(main(PROJECT, ["train", "--models", "neural"]))
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 @needs(os.geteuid() == 0 and shutil.which("ip"), "namespaces need root and iproute2")
 def test_a_slow_store_is_waited_for_and_a_machine_that_vanishes_is_not(
     installed: GeneratedProject, tmp_path: Path

@@ -87,6 +87,7 @@ def checkpoint(container: str) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.weekly
 def test_what_is_trained_in_a_container_is_registered_as_if_it_had_been_trained_here(
     project: GeneratedProject,
 ) -> None:
@@ -151,7 +152,8 @@ def test_a_job_over_ssh_continues_without_its_terminal_and_is_followed_in_anothe
         assert "no job is in progress" in done.stderr
 
 
-@pytest.mark.parametrize("answer", ["c", pytest.param("d", marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("answer", ["c", "d"])
 def test_ctrl_c_asks_whether_to_continue_detach_or_cancel(
     project: GeneratedProject, answer: str
 ) -> None:
@@ -217,6 +219,7 @@ def test_what_would_cost_too_much_or_cannot_be_reached_is_refused_before_it_star
     assert containers() == []
 
 
+@pytest.mark.weekly
 def test_a_job_that_fails_reports_the_reason_and_leaves_nothing(project: GeneratedProject) -> None:
     done = rent(project, "--on", "docker", "--models", '["tree"]', "--leak-threshold", "0.1")
     assert done.returncode == 2

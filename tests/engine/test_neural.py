@@ -120,6 +120,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
             assert runs[1].data.metrics[name] == value
 
 
+@pytest.mark.weekly
 def test_a_training_whose_loss_was_edited_meanwhile_starts_anew(
     tmp_path: Path, write_project: Callable[..., Path]
 ) -> None:

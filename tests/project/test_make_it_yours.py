@@ -103,6 +103,7 @@ def test_each_of_the_seven_steps_has_one_idea() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_the_page_leads_from_the_demo_to_a_model_on_own_data(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "folder", free_port())
     (reader.folder / "bin").mkdir(parents=True)

@@ -82,6 +82,7 @@ def test_the_served_answer_is_the_models_and_the_files(
         server.wait(timeout=30)
 
 
+@pytest.mark.weekly
 def test_runs_go_to_a_tracking_server_over_http(copied: GeneratedProject, tmp_path: Path) -> None:
     port = free_port()
     server = subprocess.Popen(

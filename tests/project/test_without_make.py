@@ -60,6 +60,7 @@ def test_each_target_is_there_with_the_command_that_make_would_run(
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_from_nothing_to_a_served_prediction_by_the_packages_commands(
     copied: GeneratedProject, tmp_path: Path
 ) -> None:
