@@ -116,8 +116,7 @@ def compare(
         return True, gain
     if high < 0:
         return False, f"it is worse: {gain}"
-    if mine.scorer.scale == "error":  # in the unit of the target: the margin is a share of it
-        margin *= abs(theirs.score())
+    margin = in_units_of(name, margin, theirs.score())
     if not is_as_good(low, margin):
         return False, (
             f"it may be more than {margin:g} worse: {gain}; margin in config.yaml is the loss that "
@@ -134,6 +133,11 @@ def compare(
     return False, f"it is not significantly better ({gain}), nor smaller or faster"
 
 
+def in_units_of(name: str, margin: float, before: float) -> float:
+    """Return the margin in units of a metric: of an error, a share of what the champion has."""
+    return margin * abs(before) if METRICS[name].scale == "error" else margin
+
+
 def is_as_good(low: float, margin: float) -> bool:
     """Return whether a difference with this lower end excludes a loss of the margin."""
     return low > -margin
@@ -146,8 +150,7 @@ def compare_apart(new: BundlePredictor, old: BundlePredictor, margin: float) -> 
     if name not in tests[1]:  # the metric in config.yaml has changed since
         name = default_metric(len(new.manifest.classes))
     found, before = (test[name] for test in tests)
-    if METRICS[name].scale == "error":
-        margin *= abs(before)
+    margin = in_units_of(name, margin, before)
     what = (
         f"{name} {found:.4f} on its own data; the champion's was {before:.4f} on other data (too "
         f"few rows to hold any out that neither saw; {margin:g} less is accepted: margin in "

@@ -49,10 +49,9 @@ def tune_decision(
     )
     shares = np.maximum(counts, 0.5) / len(target)
     candidates = [(shares**-power) / (shares**-power).min() for power in (0.0, 0.5, 1.0)]
-    metric, rows = METRICS[maximized(objective, "f1_macro")], np.ones((1, len(target)))
-    rows = rows if weight is None else rows * weight
+    metric = METRICS[maximized(objective, "f1_macro")]
     scores = [
-        metric.compute(target, prediction, to_labels(prediction, None, some), rows)[0]
+        metric.value(target, prediction, to_labels(prediction, None, some), weight)
         for some in candidates
     ]
     return {"weights": candidates[int(np.argmax(scores))].tolist()}

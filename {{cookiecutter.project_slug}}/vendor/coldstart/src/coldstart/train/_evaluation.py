@@ -165,12 +165,10 @@ def measure(
             "rmse": metrics.root_mean_squared_error(target, values, **some),
             "mae": metrics.mean_absolute_error(target, values, **some),
         }
-    truth, rows = np.eye(n_classes)[target], np.ones((1, len(target)))
-    if weight is not None:
-        rows = rows * weight
+    truth = np.eye(n_classes)[target]
 
     def value(name: str) -> float:
-        return float(METRICS[name].compute(target, prediction, labels, rows)[0])
+        return METRICS[name].value(target, prediction, labels, weight)
 
     squares = (prediction - truth) ** 2
     common = {

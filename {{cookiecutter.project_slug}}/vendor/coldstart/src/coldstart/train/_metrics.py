@@ -33,6 +33,17 @@ class Metric:
         """The value of a perfect model."""
         return 0.0 if self.scale == "error" else 1.0
 
+    def value(
+        self,
+        target: np.ndarray,
+        prediction: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None = None,
+    ) -> float:
+        """Return the metric by one weight of each row, by default all the same."""
+        rows = np.ones((1, len(target))) if weight is None else weight[None]
+        return float(self.compute(target, prediction, labels, rows)[0])
+
 
 def average_precision(
     target: np.ndarray, prediction: np.ndarray, labels: np.ndarray, weights: np.ndarray

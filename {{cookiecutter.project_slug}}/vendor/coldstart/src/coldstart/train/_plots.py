@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +21,6 @@ from coldstart.contract._contract import EncodedFeatures, feature_slices
 from coldstart.data._dataset import Dataset
 from coldstart.train._baselines import Baselines
 from coldstart.train._evaluation import HeldOutPredictions
-from coldstart.train._folds import held_out_predictions
 
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_COLUMNS = 50  # the best alone of more
@@ -163,7 +163,8 @@ def importance(
     """
     random = np.random.default_rng(seed)
     rows = random.permutation(len(test.target))[:IMPORTANCE_ROWS]
-    features = dataset.features(test.rows[rows])
+    held = test[rows]
+    features = dataset.features(held.rows)
     contract = dataset.contract
     where = {
         name: (contract.features[name].matrix, place)
@@ -176,9 +177,7 @@ def importance(
     def predict(features: EncodedFeatures) -> float:
         prediction = predictor.predict_as(features, dataset.classes)
         labels = to_labels(prediction, **predictor.decision_for(dataset.classes))
-        return held_out_predictions(
-            dataset, test.rows[rows], prediction[None], labels[None], None
-        ).score()
+        return replace(held, prediction=prediction[None], labels=labels[None]).score()
 
     def shuffled(name: str) -> EncodedFeatures:
         matrices = {kind: values.copy() for kind, values in vars(features).items()}
