@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from coldstart.errors import UserError
 
-TIMEOUT = 60  # seconds; an idle machine needs one
+TIMEOUT = 180  # seconds; an idle machine needs one
 SERVE = [
     *("serve", "--serving.host", "0.0.0.0", "--serving.port", "8000"),
     *("--serving.canary", "0", "--no-serving.shadow"),
@@ -78,8 +78,10 @@ def smoke_test(image: str) -> tuple[int, float]:
             try:
                 if container.exec_run(check).exit_code == 0:
                     return int(details["Size"]), time.monotonic() - start
-            except APIError:  # it has ended
-                break
+            except APIError:  # it has ended, or is not there yet
+                container.reload()
+                if container.status in ("exited", "dead"):
+                    break
             time.sleep(0.05)
         lines = container.logs().decode(errors="replace").strip().splitlines()
         last = lines[-1] if lines else "nothing"
