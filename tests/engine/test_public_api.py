@@ -97,8 +97,10 @@ PUBLIC = {
         "write_bundle",
     ],
     "coldstart.train": [
+        "ENSEMBLE",
         "Baselines",
         "Context",
+        "Ensemble",
         "Family",
         "Fitter",
         "FrequentCategories",
@@ -107,6 +109,7 @@ PUBLIC = {
         "ScaledTarget",
         "SearchRange",
         "TrainingQueue",
+        "build_ensemble",
         "conformalize",
         "draw",
         "evaluate",

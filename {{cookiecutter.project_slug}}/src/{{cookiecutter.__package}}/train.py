@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import mlflow
+from mlflow import MlflowClient
 
 from coldstart import Settings, StageTimer
-from coldstart.data import describe_split, prepare
+from coldstart.data import Dataset, describe_split, prepare
 from coldstart.export import check_parity, to_onnx
 from coldstart.model_card import model_card
 from coldstart.tracking import (
     Candidate,
+    TrainingRun,
     choose_challenger,
     complete_bundle,
     connect,
@@ -23,8 +25,12 @@ from coldstart.tracking import (
     write_bundle,
 )
 from coldstart.train import (
+    ENSEMBLE,
+    Baselines,
+    Ensemble,
     Fitter,
     TrainingQueue,
+    build_ensemble,
     conformalize,
     draw,
     evaluate,
@@ -63,64 +69,29 @@ def train(settings: Settings) -> None:
     queue = TrainingQueue(FAMILIES, settings, dataset, unsuitable)
     baselines = evaluate_baselines(dataset)
     stages.done(f"baselines: {baselines.best_column()}")
-    cross_validates = len(dataset.splits) > 1  # few rows
-    candidates = []
-
+    candidates, fitters = [], {}
     for name in queue:
         with queue.attempt(name), start_run(client, settings, dataset, name) as run:
-            # Fit on the training rows and predict the validation rows; then refit on both.
             fitter = Fitter(
                 family=FAMILIES[name],
                 settings=settings,
                 dataset=dataset,
                 hyperparameters=settings.tuned.get(name, {}),
                 checkpoints=run.checkpoints,
-                report=None if cross_validates else run.report("selection"),
+                report=None if len(dataset.splits) > 1 else run.report("selection"),
                 stream=settings.neural.stream,
             )
-            validation = predict_validation_rows(dataset, fitter)
-            # How far these predictions were off tells how sure later ones are.
-            intervals = conformalize(
-                dataset, validation, settings.coverage, baselines.validation_paths, fitter
+            candidates.append(complete(name, fitter, run, client, settings, dataset, baselines))
+            fitters[name] = fitter
+            stages.done(str(candidates[-1]))
+
+    # The average of the best models, without another fit.
+    ensemble = build_ensemble(dataset, fitters) if queue.tries_ensemble() else None
+    if ensemble:
+        with queue.attempt(ENSEMBLE), start_run(client, settings, dataset, ENSEMBLE) as run:
+            candidates.append(
+                complete(ENSEMBLE, ensemble, run, client, settings, dataset, baselines)
             )
-            model = fitter.fit(dataset.fitting_rows, run.report("final"))
-
-            # Export preprocessing and model to one graph, and compare it with the fitted model.
-            manifest = make_manifest(name, model, dataset, validation, run.provenance, intervals)
-            test_features = dataset.features(dataset.test_rows)
-            graph = to_onnx(model, test_features)
-            predictor = write_bundle(run.folder, graph, manifest, settings.contract)
-            parity = check_parity(model, predictor, test_features)
-
-            # Evaluate on the test rows: the exported graph, or each fold's own model.
-            source = fitter if cross_validates else exported(predictor, dataset)
-            test = predict_test_rows(dataset, source, validation)
-            manifest.metrics = {
-                **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
-                **evaluate_coverage(intervals, test),
-                **evaluate_horizon(dataset, baselines.paths, source, intervals),
-                **evaluate_confirmed(dataset, fitter, baselines),
-                "validation": validation.score(),
-                "folds": len(dataset.splits),
-                "parity": parity,
-                "fit_seconds": fitter.seconds,
-                "cpu_seconds": fitter.cpu_seconds,
-            }
-            figures = draw(name, dataset, test, importance(predictor, dataset, test, baselines))
-            card = model_card(dataset, manifest, test, baselines, predictor)
-            complete_bundle(predictor, manifest, dataset, test, figures, card)
-
-            # Log all of it to MLflow, and register the model. Add your own calls here.
-            log_parameters(settings, name, model)
-            mlflow.log_metrics(flat_metrics(manifest.metrics))
-            for file, figure in figures.items():
-                mlflow.log_figure(figure, f"plots/{file}")
-            mlflow.log_text(card, "MODEL_CARD.md")
-            mlflow.log_artifact(str(settings.contract))
-            log_table(dataset.table, str(settings.data.table))
-            model_uri = log_bundle(settings.project, run.folder, predictor)
-            version = register(client, settings, model_uri, run.id)
-            candidates.append(Candidate(name, version, manifest.metrics))
             stages.done(str(candidates[-1]))
 
     if candidates:
@@ -128,3 +99,59 @@ def train(settings: Settings) -> None:
         if settings.choose:
             choose_challenger(client, settings, dataset, candidates)
     queue.finish()
+
+
+def complete(
+    name: str,
+    fitter: Fitter | Ensemble,
+    run: TrainingRun,
+    client: MlflowClient,
+    settings: Settings,
+    dataset: Dataset,
+    baselines: Baselines,
+) -> Candidate:
+    """Fit one model, export and evaluate it, and log and register all of that."""
+    # Fit on the training rows and predict the validation rows; then refit on both.
+    validation = predict_validation_rows(dataset, fitter)
+    # How far these predictions were off tells how sure later ones are.
+    intervals = conformalize(
+        dataset, validation, settings.coverage, baselines.validation_paths, fitter
+    )
+    model = fitter.fit(dataset.fitting_rows, run.report("final"))
+
+    # Export preprocessing and model to one graph, and compare it with the fitted model.
+    manifest = make_manifest(name, model, dataset, validation, run.provenance, intervals)
+    test_features = dataset.features(dataset.test_rows)
+    graph = to_onnx(model, test_features)
+    predictor = write_bundle(run.folder, graph, manifest, settings.contract)
+    parity = check_parity(model, predictor, test_features)
+
+    # Evaluate on the test rows: the exported graph, or with few rows each fold's own model.
+    source = fitter if len(dataset.splits) > 1 else exported(predictor, dataset)
+    test = predict_test_rows(dataset, source, validation)
+    manifest.metrics = {
+        **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
+        **evaluate_coverage(intervals, test),
+        **evaluate_horizon(dataset, baselines.paths, source, intervals),
+        **evaluate_confirmed(dataset, fitter, baselines),
+        "validation": validation.score(),
+        "folds": len(dataset.splits),
+        "parity": parity,
+        "fit_seconds": fitter.seconds,
+        "cpu_seconds": fitter.cpu_seconds,
+    }
+    figures = draw(name, dataset, test, importance(predictor, dataset, test, baselines))
+    card = model_card(dataset, manifest, test, baselines, predictor)
+    complete_bundle(predictor, manifest, dataset, test, figures, card)
+
+    # Log all of it to MLflow, and register the model. Add your own calls here.
+    log_parameters(settings, name, model)
+    mlflow.log_metrics(flat_metrics(manifest.metrics))
+    for file, figure in figures.items():
+        mlflow.log_figure(figure, f"plots/{file}")
+    mlflow.log_text(card, "MODEL_CARD.md")
+    mlflow.log_artifact(str(settings.contract))
+    log_table(dataset.table, str(settings.data.table))
+    model_uri = log_bundle(settings.project, run.folder, predictor)
+    version = register(client, settings, model_uri, run.id)
+    return Candidate(name, version, manifest.metrics)

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     decision : DecisionSettings, optional
         How the decision threshold of two classes is chosen.
     models : list of str, optional
-        Model types to train. By default all that suit the rows, within the budget.
+        Model types to train; `ensemble` is a weighted average of them. By default all that suit the
+        rows, within the budget.
     budget : float, default=120.0
         CPU time for model types that `models` does not name, in seconds.
     tuned : dict of str to dict, default={}
@@ -119,7 +120,7 @@ class Settings(BaseSettings):
     models: list[str] | None = Field(
         None,
         min_length=1,
-        description="model types; by default all that suit, in the budget",
+        description="model types, and ensemble: an average; by default all that suit",
     )
     budget: Seconds = Field(
         120.0, description="CPU time for model types that `models` does not name"

@@ -19,6 +19,8 @@ from coldstart.contract._contract import FLOAT32_MAX, EncodedFeatures
 from coldstart.contract.columns import MISSING
 from coldstart.errors import UserError
 from coldstart.export import _converters  # noqa: F401 (registers them with skl2onnx)
+from coldstart.export._averaging import average
+from coldstart.train._ensemble import WeightedAverage
 from coldstart.train._fitting import predict
 from coldstart.train._forecasts import DifferencedRegressor
 from coldstart.train._weights import put_back, set_aside
@@ -31,7 +33,7 @@ TOLERATED, TOLERATED_SHARE = 0.05, 0.001  # see check_parity
 
 
 def to_onnx(
-    pipeline: Pipeline | DifferencedRegressor, features: EncodedFeatures
+    pipeline: Pipeline | DifferencedRegressor | WeightedAverage, features: EncodedFeatures
 ) -> onnx.ModelProto:
     """Convert a fitted pipeline to one graph, from encoded columns to predictions.
 
@@ -40,7 +42,7 @@ def to_onnx(
 
     Parameters
     ----------
-    pipeline : Pipeline or DifferencedRegressor
+    pipeline : Pipeline, DifferencedRegressor or WeightedAverage
         The fitted model.
     features : EncodedFeatures
         Encoded rows, which define the widths of the two inputs.
@@ -55,6 +57,9 @@ def to_onnx(
     UserError
         If a step cannot be converted.
     """
+    if isinstance(pipeline, WeightedAverage):
+        graphs = [to_onnx(pipeline.models[name], features) for name in pipeline.weights]
+        return average(graphs, list(pipeline.weights.values()), OUTPUT)
     if isinstance(pipeline, DifferencedRegressor):
         return pipeline.around(to_onnx(pipeline.pipeline_, features), OUTPUT)
     inputs: list[tuple[str, Any]] = []
@@ -133,7 +138,7 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
 
     Parameters
     ----------
-    model : Pipeline or DifferencedRegressor
+    model : Pipeline, DifferencedRegressor or WeightedAverage
         The fitted model.
     predictor : BundlePredictor
         The bundle that contains its graph.
@@ -201,6 +206,8 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
 
 def converter_of(model: Any) -> str:
     """Return the module of the function that converts a pipeline's last step."""
+    if isinstance(model, WeightedAverage):
+        return ", ".join(dict.fromkeys(converter_of(model.models[name]) for name in model.weights))
     step = getattr(model, "pipeline_", model)[-1]
     if hasattr(step, "to_onnx"):
         return type(step).__module__

@@ -25,6 +25,7 @@ from mlflow import MlflowClient
 from mlflow.data.polars_dataset import from_polars
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
+from sklearn.pipeline import Pipeline
 from sqlalchemy import make_url
 from urllib3.util import Retry
 
@@ -182,11 +183,12 @@ def log_parameters(settings: Settings, family: str, model: Any) -> None:
         The project's settings.
     family : str
         Name of the model type.
-    model : Pipeline or DifferencedRegressor
-        The fitted model. The parameters of its last step are logged.
+    model : Pipeline, DifferencedRegressor or WeightedAverage
+        The fitted model. The parameters of its last step are logged, or the weights of the average.
     """
     # A forecast or a transformed target is a wrapper around the model itself.
-    step = getattr(model, "pipeline_", model)[-1]
+    step = getattr(model, "pipeline_", model)
+    step = step[-1] if isinstance(step, Pipeline) else step
     step = getattr(step, "regressor", step)
     own = step.get_params(deep=False) if hasattr(step, "get_params") else {}
     neural = own.pop("settings", None)

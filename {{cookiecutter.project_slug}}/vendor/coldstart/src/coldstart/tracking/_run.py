@@ -24,6 +24,8 @@ from coldstart.data._dataset import Dataset
 from coldstart.tracking._mlflow import RETRIES, EpochLog
 from coldstart.tracking._registry import BUNDLES
 
+AVERAGE = "Average the predictions of models that were trained before."
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -105,7 +107,8 @@ def start_run(
     folder.mkdir(parents=True)
 
     run_id = None if settings.fresh else unfinished_run(client, settings, fingerprint)
-    about = settings.project.load("families")[family].__doc__ or ""
+    families = settings.project.load("families")
+    about = families[family].__doc__ or "" if family in families else AVERAGE
     tags = {
         "fingerprint": fingerprint + JOB,
         "family": family,

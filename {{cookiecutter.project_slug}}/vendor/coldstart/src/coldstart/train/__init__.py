@@ -3,7 +3,14 @@
 from coldstart.train._baselines import Baselines, evaluate, evaluate_baselines
 from coldstart.train._confirmed import evaluate_confirmed
 from coldstart.train._conformal import conformalize, evaluate_coverage
-from coldstart.train._context import Context, Family, SearchRange, validate_families
+from coldstart.train._context import (
+    ENSEMBLE,
+    Context,
+    Family,
+    SearchRange,
+    validate_families,
+)
+from coldstart.train._ensemble import Ensemble, build_ensemble
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._features import FrequentCategories, RobustNumbers, text_features
 from coldstart.train._fitting import Fitter
@@ -16,8 +23,10 @@ from coldstart.train._summary import print_results
 from coldstart.train._target_transform import ScaledTarget
 
 __all__ = [
+    "ENSEMBLE",
     "Baselines",
     "Context",
+    "Ensemble",
     "Family",
     "Fitter",
     "FrequentCategories",
@@ -26,6 +35,7 @@ __all__ = [
     "ScaledTarget",
     "SearchRange",
     "TrainingQueue",
+    "build_ensemble",
     "conformalize",
     "draw",
     "evaluate",

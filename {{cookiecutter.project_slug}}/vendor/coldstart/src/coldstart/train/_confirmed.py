@@ -6,23 +6,25 @@ gone when the model is used, so both scores are shown.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from coldstart.data._dataset import Dataset
 from coldstart.train._baselines import Baselines
+from coldstart.train._ensemble import Ensemble
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import predict_test_rows, predict_validation_rows
 
 
-def evaluate_confirmed(dataset: Dataset, fitter: Fitter, baselines: Baselines) -> dict[str, Any]:
+def evaluate_confirmed(
+    dataset: Dataset, fitter: Fitter | Ensemble, baselines: Baselines
+) -> dict[str, Any]:
     """Evaluate a model type without the columns that are `available: unconfirmed`.
 
     Parameters
     ----------
     dataset : Dataset
         The prepared rows.
-    fitter : Fitter
+    fitter : Fitter or Ensemble
         Fits the model type; its times are left as they are.
     baselines : Baselines
         Of the dataset. If no feature is confirmed, the dummy baseline's score is returned.
@@ -38,9 +40,6 @@ def evaluate_confirmed(dataset: Dataset, fitter: Fitter, baselines: Baselines) -
         return {}
     if len(names) == len(dataset.contract.features):
         return {"confirmed": {"without": names, "test": baselines.dummy.measure()}}
-    fewer = dataset.without(names)
-    apart = replace(
-        fitter, dataset=fewer, checkpoints=fitter.checkpoints / "confirmed", report=None
-    )
+    fewer, apart = dataset.without(names), fitter.without(names)
     test = predict_test_rows(fewer, apart, predict_validation_rows(fewer, apart))
     return {"confirmed": {"without": names, "test": test.measure()}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -120,11 +120,14 @@ class SearchRange:
     log: bool = False
 
 
+ENSEMBLE = "ensemble"
+"""Name of the ensemble among the model types. It has no function."""
+
 SearchSpaces = Mapping[str, Mapping[str, SearchRange]]
 
 
 def validate_families(
-    names: Iterable[str],
+    names: Collection[str],
     hyperparameters: Mapping[str, Mapping[str, Any]],
     families: Mapping[str, Family],
     spaces: SearchSpaces,
@@ -133,7 +136,7 @@ def validate_families(
 
     Parameters
     ----------
-    names : iterable of str
+    names : collection of str
         Names of model types to train.
     hyperparameters : mapping of str to mapping
         Hyperparameters by model type: the setting `tuned`.
@@ -145,11 +148,18 @@ def validate_families(
     Raises
     ------
     UserError
-        If one does not exist. The message names those that do.
+        If one does not exist. The message names those that do. Also if `names` has an ensemble
+        of fewer than two models.
     """
-    for name in [*names, *hyperparameters]:
+    named = [name for name in names if name != ENSEMBLE]
+    for name in [*named, *hyperparameters]:
         if name not in families:
-            raise UserError(f"there is no model {name!r}; choose among {', '.join(families)}")
+            known = ", ".join([*families, ENSEMBLE])
+            raise UserError(f"there is no model {name!r}; choose among {known}")
+    if len(named) < 2 and ENSEMBLE in names:
+        raise UserError(
+            f"models: {ENSEMBLE} is an average of trained models; name at least two others"
+        )
     for name, values in hyperparameters.items():
         for value in values:
             if value not in spaces.get(name, {}):

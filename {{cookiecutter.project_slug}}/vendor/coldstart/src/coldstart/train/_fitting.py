@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ class Fitter:
     """A function that fits one model type to rows of a dataset, and measures the time.
 
     Called with row numbers, a fitter returns a function that predicts other rows. It is the
-    argument `fit` of `predict_validation_rows` and `predict_test_rows`.
+    argument `fit` of `predict_validation_rows` and `predict_test_rows`. What was fitted to the same
+    rows before is returned again: an ensemble and each step of a forecast predict with it.
 
     Parameters
     ----------
@@ -68,10 +69,11 @@ class Fitter:
     stream: bool = False
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    _fitted: dict[bytes, FittedPredictor] = field(default_factory=dict, init=False, repr=False)
+    _fitted: dict[bytes, Any] = field(default_factory=dict, init=False, repr=False)
+    _without: dict[tuple[str, ...], Fitter] = field(default_factory=dict, init=False, repr=False)
 
     def fit(self, rows: np.ndarray, report: EpochReport | None = None) -> Any:
-        """Fit a pipeline.
+        """Fit a pipeline, or return the one that was fitted to the same rows before.
 
         Parameters
         ----------
@@ -90,6 +92,12 @@ class Fitter:
         UserError
             If the library cannot fit it to these rows.
         """
+        key = rows.tobytes()
+        if key not in self._fitted:
+            self._fitted[key] = self._fit(rows, report)
+        return self._fitted[key]
+
+    def _fit(self, rows: np.ndarray, report: EpochReport | None) -> Any:
         dataset = self.dataset
         features, target = dataset.features(rows), dataset.target(rows)
         past = LagReference.of(dataset.contract, features.numbers, target)
@@ -128,21 +136,36 @@ class Fitter:
         return {f"{step}sample_weight": weight}
 
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
-        """Fit to some rows, and return a function that predicts others.
-
-        In a forecast, a model that was fitted to the same rows before is returned again: it
-        predicts rows, and each step of the horizon.
-        """
-        key = rows.tobytes()
-        if key in self._fitted:
-            return self._fitted[key]
+        """Fit to some rows, and return a function that predicts others."""
         model, classes = self.fit(rows, self.report), self.dataset.classes
-        fitted = FittedPredictor(
+        return FittedPredictor(
             self.dataset, lambda features: predict_aligned(model, features, classes)
         )
-        if self.dataset.contract.target_lags:
-            self._fitted[key] = fitted
-        return fitted
+
+    def without(self, names: list[str]) -> Fitter:
+        """Return the fitter of the same model type without some features, with its own times.
+
+        Parameters
+        ----------
+        names : list of str
+            Names of features, not of all.
+
+        Returns
+        -------
+        Fitter
+            The same one for the same names.
+        """
+        key = tuple(names)
+        if key not in self._without:
+            self._without[key] = replace(
+                self,
+                dataset=self.dataset.without(names),
+                checkpoints=self.checkpoints / "without",
+                report=None,
+                seconds=0.0,
+                cpu_seconds=0.0,
+            )
+        return self._without[key]
 
 
 def one_thread(features: EncodedFeatures) -> AbstractContextManager[Any]:

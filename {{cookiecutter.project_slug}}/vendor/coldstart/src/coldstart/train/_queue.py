@@ -11,7 +11,7 @@ from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset
 from coldstart.errors import UserError
 from coldstart.train._baselines import LeakError
-from coldstart.train._context import Family
+from coldstart.train._context import ENSEMBLE, Family
 from coldstart.train._fitting import cpu_seconds, estimate_seconds
 
 PATIENCE = 1.5  # factor by which the last model may exceed the budget
@@ -46,7 +46,7 @@ class TrainingQueue:
         suitable = [name for name in families if name not in unsuitable]
         if len(dataset.splits) > 1:  # for few rows it is the slowest, and rarely the best
             suitable.sort(key=lambda name: name == "boosting")
-        self.names = list(settings.models or suitable)
+        self.names = [name for name in settings.models or suitable if name != ENSEMBLE]
         if not settings.models and unsuitable:
             print("not tried:", "; ".join(f"{name}: {why}" for name, why in unsuitable.items()))
         self._start = cpu_seconds()
@@ -95,6 +95,12 @@ class TrainingQueue:
             self._refused[name] = str(error)
         else:
             self._trained.append(name)
+
+    def tries_ensemble(self) -> bool:
+        """Whether to try an ensemble: config.yaml names it, or nothing, and the budget lasts."""
+        if self.settings.models:
+            return ENSEMBLE in self.settings.models
+        return self._spent() < PATIENCE * self.settings.budget
 
     def finish(self) -> None:
         """Print the model types that failed.

@@ -21,7 +21,7 @@ from coldstart.bundle._bundle import verify_bundle
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset, describe_split, load, prepare
 from coldstart.errors import UserError
-from coldstart.train._context import validate_families
+from coldstart.train._context import ENSEMBLE, validate_families
 from coldstart.tune._report import report
 from coldstart.tune._trials import sampler, score_of
 
@@ -80,7 +80,8 @@ def default_family() -> str:
     from coldstart.tracking._registry import BUNDLES, CHALLENGER  # MLflow takes seconds to import
 
     folder = BUNDLES / CHALLENGER
-    return verify_bundle(folder).family if folder.exists() else "boosting"
+    family = verify_bundle(folder).family if folder.exists() else ENSEMBLE
+    return "boosting" if family == ENSEMBLE else family
 
 
 def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Study:
