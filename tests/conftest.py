@@ -49,14 +49,21 @@ LONGEST = (
     "project/test_way.py",  # trains by itself, while the first trains what all others share
     "test_rent.py",
     "test_dirty.py",
+    "test_page.py",
     "test_platform.py",
     "test_images.py",
+    "engine/test_neural.py",
+    "test_pages.py",
     "test_bench.py",
     "test_deploy.py",
     "project/test_own_tests.py",
     "project/test_make_it_yours.py",
     "project/test_installing.py",
     "project/test_demo.py",
+    "engine/test_training.py",
+    "engine/test_disks.py",
+    "test_report.py",
+    "engine/data/test_late.py",
 )
 """Tests that take minutes, longest first: one that begins late keeps the others waiting."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
@@ -29,11 +30,12 @@ from coldstart.contract import Contract
 from coldstart.data._dataset import Dataset
 from coldstart.data._splitting import Split
 from coldstart.serve import create_app
+from coldstart.tracking._model import signature
 from coldstart.train import conformalize, evaluate_coverage
 from coldstart.train._conformal import quantile
 from coldstart.train._evaluation import HeldOutPredictions
 from engine.held_out import held_out_once
-from engine.support import PROJECT, main
+from engine.support import PROJECT, load_settings, main
 
 DRAWS = 1000
 
@@ -351,6 +353,10 @@ def test_a_prediction_of_three_classes_has_the_same_set_in_all_answers(
     with TestClient(create_app(PROJECT, model)) as api:
         answers = api.post("/predict", json={"rows": [{"size": one} for one in given]})
         file = api.post("/predict", content=csv, headers={"content-type": "text/csv"})
+        column = {"name": "size", "datatype": "FP64", "shape": [len(given)], "data": given}
+        path = f"/v2/models/{load_settings().experiment}"
+        inferred = api.post(f"{path}/infer", json={"inputs": [column]}).json()["outputs"]
+        promised = api.get(path).json()["outputs"]
     predictions = answers.json()["predictions"]
     for one in predictions:
         likely = {
@@ -366,4 +372,17 @@ def test_a_prediction_of_three_classes_has_the_same_set_in_all_answers(
     Path("in.csv").write_text(csv)
     predict_file(model, Path("in.csv"), Path("out.csv"))
     assert [json.loads(one) for one in pl.read_csv("out.csv")["set"]] == sets
+
+    # MLflow's data frames have them as text, and the V2 protocol as a truth value of each class.
+    frame = FramePredictor(model).predict(pd.DataFrame({"size": given}))
+    assert [json.loads(one) for one in frame["set"]] == sets
+    described = signature(BundlePredictor(model).contract, manifest).outputs
+    assert described.input_names() == list(frame)
+    assert [one["name"] for one in inferred] == [one["name"] for one in promised]
+    inside = np.array(inferred[-1]["data"]).reshape(inferred[-1]["shape"])
+    assert inferred[-1]["name"] == "set"
+    assert [
+        [name for name, within in zip(manifest.classes, row, strict=True) if within]
+        for row in inside
+    ] == sets
     assert "## Prediction sets" in Path(model, "MODEL_CARD.md").read_text()

@@ -110,6 +110,7 @@ PUBLIC = {
         "SearchRange",
         "TrainingQueue",
         "build_ensemble",
+        "calibrate",
         "conformalize",
         "draw",
         "evaluate",

@@ -31,6 +31,7 @@ from coldstart.train import (
     Fitter,
     TrainingQueue,
     build_ensemble,
+    calibrate,
     conformalize,
     draw,
     evaluate,
@@ -111,7 +112,9 @@ def complete(
     baselines: Baselines,
 ) -> Candidate:
     """Fit one model, export and evaluate it, and log and register all of that."""
-    # Fit on the training rows and predict the validation rows; then refit on both.
+    # Fit on the training rows and predict the validation rows; then refit on both. Probabilities
+    # are calibrated if that pays.
+    fitter = calibrate(dataset, fitter)
     validation = predict_validation_rows(dataset, fitter)
     # How far these predictions were off tells how sure later ones are.
     intervals = conformalize(

@@ -45,6 +45,11 @@ class Manifest(BaseModel):
         Name of the model type.
     target : str
         Name of the target.
+    members : dict of str to float, default={}
+        Of an ensemble the model types, and the weight of each.
+    calibration : dict of str to float, default={}
+        `slope`, and for two classes `intercept`, of the sigmoid that corrects the probabilities.
+        Empty if they are as the model predicts them.
     classes : list of str, default=[]
         Names of the classes, in the order of the prediction's columns; empty for regression.
     derived : list of str, default=[]
@@ -77,6 +82,8 @@ class Manifest(BaseModel):
 
     family: str
     target: str
+    members: dict[str, float] = {}
+    calibration: dict[str, float] = {}
     classes: list[str] = []
     derived: list[str] = []
     threshold: float | None = None

@@ -38,6 +38,11 @@ class Conformal(BaseModel):
     floor: float | None = None
     least: float | None = None
 
+    @property
+    def exists(self) -> bool:
+        """Whether there are prediction intervals or sets: enough held-out rows are known."""
+        return bool(self.margins) or self.least is not None
+
     def scale(self, values: np.ndarray) -> np.ndarray | float:
         """Return what margins are multiplied by for these predictions.
 

@@ -50,8 +50,9 @@ class FramePredictor:
         Returns
         -------
         pandas.DataFrame
-            n rows with the same index: `label` and `probability CLASS` of each class; or for
-            regression `value`, and `low` and `high` if the model has prediction intervals.
+            n rows with the same index: `label` and `probability CLASS` of each class, and `set`, a
+            list in JSON, if the model has prediction sets; or for regression `value`, and `low` and
+            `high` if the model has prediction intervals.
 
         Raises
         ------
@@ -67,17 +68,18 @@ class FramePredictor:
         except UserError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
         predictor = self._predictor
-        classes = predictor.manifest.classes
+        classes, conformal = predictor.manifest.classes, predictor.manifest.conformal
         if not classes:
             columns = {"value": prediction[:, 0]}
-            conformal = predictor.manifest.conformal
             if conformal and (ends := conformal.bounds(prediction[:, 0])):
                 columns["low"], columns["high"] = ends
             return pd.DataFrame(columns, index=frame.index)
         numbers = predictor.labels(prediction)
         labels = np.array(classes, dtype=object)[numbers]
         shares = {f"probability {name}": prediction[:, i] for i, name in enumerate(classes)}
-        return pd.DataFrame({"label": labels, **shares}, index=frame.index)
+        sets = conformal and conformal.describe_sets(prediction, numbers, classes)
+        within = {"set": sets} if sets is not None else {}
+        return pd.DataFrame({"label": labels, **shares, **within}, index=frame.index)
 
     def _predict(self, frame: Any) -> np.ndarray:
         predictor, table, count = self._predictor, {}, len(frame)

@@ -23,6 +23,7 @@ from coldstart.export._averaging import average
 from coldstart.train._ensemble import WeightedAverage
 from coldstart.train._fitting import predict
 from coldstart.train._forecasts import DifferencedRegressor
+from coldstart.train._sigmoid import CalibratedModel
 from coldstart.train._weights import put_back, set_aside
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
@@ -33,7 +34,8 @@ TOLERATED, TOLERATED_SHARE = 0.05, 0.001  # see check_parity
 
 
 def to_onnx(
-    pipeline: Pipeline | DifferencedRegressor | WeightedAverage, features: EncodedFeatures
+    pipeline: Pipeline | DifferencedRegressor | WeightedAverage | CalibratedModel,
+    features: EncodedFeatures,
 ) -> onnx.ModelProto:
     """Convert a fitted pipeline to one graph, from encoded columns to predictions.
 
@@ -42,7 +44,7 @@ def to_onnx(
 
     Parameters
     ----------
-    pipeline : Pipeline, DifferencedRegressor or WeightedAverage
+    pipeline : Pipeline, DifferencedRegressor, WeightedAverage or CalibratedModel
         The fitted model.
     features : EncodedFeatures
         Encoded rows, which define the widths of the two inputs.
@@ -60,6 +62,8 @@ def to_onnx(
     if isinstance(pipeline, WeightedAverage):
         graphs = [to_onnx(pipeline.models[name], features) for name in pipeline.weights]
         return average(graphs, list(pipeline.weights.values()), OUTPUT)
+    if isinstance(pipeline, CalibratedModel):
+        return pipeline.sigmoid.after(to_onnx(pipeline.model, features), OUTPUT)
     if isinstance(pipeline, DifferencedRegressor):
         return pipeline.around(to_onnx(pipeline.pipeline_, features), OUTPUT)
     inputs: list[tuple[str, Any]] = []
@@ -138,7 +142,7 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
 
     Parameters
     ----------
-    model : Pipeline, DifferencedRegressor or WeightedAverage
+    model : Pipeline, DifferencedRegressor, WeightedAverage or CalibratedModel
         The fitted model.
     predictor : BundlePredictor
         The bundle that contains its graph.
@@ -206,6 +210,8 @@ def check_parity(model: Any, predictor: BundlePredictor, held_out: EncodedFeatur
 
 def converter_of(model: Any) -> str:
     """Return the module of the function that converts a pipeline's last step."""
+    if isinstance(model, CalibratedModel):
+        return converter_of(model.model)
     if isinstance(model, WeightedAverage):
         return ", ".join(dict.fromkeys(converter_of(model.models[name]) for name in model.weights))
     step = getattr(model, "pipeline_", model)[-1]

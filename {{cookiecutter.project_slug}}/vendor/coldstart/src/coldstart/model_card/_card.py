@@ -66,11 +66,11 @@ def model_card(
         "Prediction sets" if manifest.classes else "Prediction intervals": certainty(manifest),
         "Forecast horizon": forecast_horizon(manifest),
         "Subgroups": subgroups(dataset, manifest, held, baselines),
-        "Calibration": calibrated(dataset, held),
+        "Calibration": calibrated(dataset, manifest, held),
         "Out-of-time set": out_of_time(dataset, manifest, predictor),
         "Limitations": [f"- {one}" for one in limitations(dataset, manifest, held)],
         "Compute": compute(manifest),
-        "Reproduce": ["\n\n".join(reproduce(manifest.family, manifest.provenance))],
+        "Reproduce": ["\n\n".join(reproduce(manifest))],
         "Provenance": [origin(manifest.provenance)],
     }
     parts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items() if lines]
@@ -83,6 +83,9 @@ def purpose(dataset: Dataset, manifest: Manifest) -> list[str]:
     about = column.description.strip()
     about += "." if about and about[-1] not in ".!?" else ""
     lines = [f"The model predicts {code(manifest.target)}. {about}".strip()]
+    if manifest.members:
+        shares = " and ".join(f"{share:.0%} {name}" for name, share in manifest.members.items())
+        lines.append(f"It is an ensemble, a weighted average of other models: {shares}.")
     if manifest.threshold is not None:
         lines.append(
             f"It predicts {code(manifest.classes[1])} from a probability of "
@@ -263,7 +266,7 @@ def subgroups(
     ]
 
 
-def calibrated(dataset: Dataset, held: HeldOutPredictions) -> list[str]:
+def calibrated(dataset: Dataset, manifest: Manifest, held: HeldOutPredictions) -> list[str]:
     """Compare predicted probabilities with observed frequencies."""
     share = bool(dataset.classes)
     show = percent if share else number
@@ -285,7 +288,18 @@ def calibrated(dataset: Dataset, held: HeldOutPredictions) -> list[str]:
     predicted = "mean predicted probability" if share else "mean prediction"
     observed = "observed frequency" if share else "observed mean"
     heads = ["test rows", predicted, observed, "95% CI"]
-    return [f"{what}, from the lowest to the highest:", "", *table(heads, rows)]
+    sigmoid = manifest.calibration
+    corrected = (
+        [
+            "The probabilities are corrected by a sigmoid, which lowered their log loss on "
+            f"validation rows that did not determine it (slope {sigmoid['slope']:.2f}; below 1 the "
+            "model was too certain).",
+            "",
+        ]
+        if sigmoid
+        else []
+    )
+    return [*corrected, f"{what}, from the lowest to the highest:", "", *table(heads, rows)]
 
 
 def out_of_time(dataset: Dataset, manifest: Manifest, predictor: BundlePredictor) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, YamlConf
 
 from coldstart._project import Project
 from coldstart._provenance import git
+from coldstart.bundle._bundle import Manifest
 from coldstart.config._sections import DataSettings
 from coldstart.config._settings import CONFIG, Settings
 
@@ -32,7 +34,7 @@ class FromFile(Settings):
         return YamlConfigSettingsSource(settings_cls, CONFIG), init_settings
 
 
-def command(family: str, provenance: dict[str, Any]) -> str:
+def command(models: Collection[str], provenance: dict[str, Any]) -> str:
     """Return the command that reproduces a training, with settings that config.yaml lacks."""
     nothing = DataSettings(table=Path())  # where the file does not say it
     project = Project(provenance["package"])
@@ -47,14 +49,16 @@ def command(family: str, provenance: dict[str, Any]) -> str:
             value = {key: part for key, part in value.items() if part != usual.get(key)}
         text = value if isinstance(value, str) else json.dumps(value)
         words.append(f"{project.env_prefix}{name.upper()}={shlex.quote(text)}")
-    line = " ".join([*words, "make", "train", f"MODEL={family}"])
+    line = " ".join([*words, "make", "train", f"MODEL={','.join(models)}"])
     commit = provenance["git_commit"]
     return line if commit == "none" else f"git checkout {commit} && {line}"
 
 
-def reproduce(family: str, provenance: dict[str, Any]) -> list[str]:
+def reproduce(manifest: Manifest) -> list[str]:
     """Return paragraphs on how to reproduce a model, and what prevents it."""
-    lines = [f"```\n{command(family, provenance)}\n```"]
+    provenance = manifest.provenance
+    models = [*manifest.members, manifest.family]
+    lines = [f"```\n{command(models, provenance)}\n```"]
     if provenance["git_commit"] == "none":
         lines.append("It was trained outside of git, so changes of the code are not recorded.")
     elif provenance["git_dirty"]:

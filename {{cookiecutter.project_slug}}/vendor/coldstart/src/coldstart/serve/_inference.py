@@ -165,13 +165,13 @@ def add_inference(app: FastAPI, service: ModelService) -> None:
         check(model, version)
         predictor = service.champion.predictor
         manifest = predictor.manifest
-        intervals = manifest.conformal is not None and bool(manifest.conformal.margins)
+        conformal = manifest.conformal is not None and manifest.conformal.exists
         return {
             "name": name,
             "versions": [service.version],
             "platform": "onnx_onnxv1",
             "inputs": inputs_of(predictor.contract),
-            "outputs": outputs_of(manifest.classes, intervals),
+            "outputs": outputs_of(manifest.classes, conformal),
         }
 
     @router.get("/v2/models/{model}/ready", include_in_schema=False)

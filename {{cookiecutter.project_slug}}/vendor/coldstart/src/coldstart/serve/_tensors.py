@@ -171,16 +171,19 @@ def datatype(column: Any) -> str:
     return "BOOL" if isinstance(column, Boolean) else BYTES
 
 
-def outputs_of(classes: list[str], intervals: bool) -> list[dict[str, Any]]:
-    """Return name, type and shape of each output."""
+def outputs_of(classes: list[str], conformal: bool) -> list[dict[str, Any]]:
+    """Return name, type and shape of each output, with prediction intervals or sets or without."""
     if not classes:
-        names = ["value", "low", "high"] if intervals else ["value"]
+        names = ["value", "low", "high"] if conformal else ["value"]
         return [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
-    return [
+    outputs = [
         {"name": "label", "datatype": BYTES, "shape": [-1]},
         {"name": "probability", "datatype": "FP64", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]},
     ]
+    if conformal:  # whether each class is in the set
+        outputs.append({"name": "set", "datatype": "BOOL", "shape": [-1, len(classes)]})
+    return outputs
 
 
 def write_outputs(
@@ -194,8 +197,8 @@ def write_outputs(
         If there is no such output, or one is wanted twice.
     """
     names = [one.name for one in wanted]
-    intervals = "low" in predictions[0]
-    known = {one["name"]: one for one in outputs_of(classes, intervals)}
+    conformal = "coverage" in predictions[0]
+    known = {one["name"]: one for one in outputs_of(classes, conformal)}
     for name in names:
         if name not in known:
             raise refused(f"there is no output {name!r:.100}; outputs: {', '.join(known)}")
@@ -206,6 +209,8 @@ def write_outputs(
         values = [one[name] for one in predictions]
         if name == "probabilities":
             values = [share for one in values for share in one.values()]
+        elif name == "set":
+            values = [label in one for one in values for label in classes]
         shape = [len(predictions), *known[name]["shape"][1:]]
         tensors.append({**known[name], "shape": shape, "data": values})
     return tensors

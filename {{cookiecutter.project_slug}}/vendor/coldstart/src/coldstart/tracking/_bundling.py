@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from coldstart.errors import UserError
 from coldstart.model_card._examples import choose_examples
 from coldstart.tracking._tested import keep_tested
 from coldstart.train._decision import explain_decision, tune_decision
+from coldstart.train._ensemble import WeightedAverage
 from coldstart.train._evaluation import HeldOutPredictions
+from coldstart.train._sigmoid import CalibratedModel
 
 REFERENCE_ROWS = 500
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
@@ -53,7 +56,7 @@ def make_manifest(
     ----------
     family : str
         Name of the model type.
-    model : Pipeline or DifferencedRegressor
+    model : Pipeline, DifferencedRegressor, WeightedAverage or CalibratedModel
         The fitted model.
     dataset : Dataset
         The prepared rows.
@@ -70,6 +73,8 @@ def make_manifest(
         The manifest, without metrics.
     """
     numbers = getattr(model, "classes_", [])
+    sigmoid = model.sigmoid if isinstance(model, CalibratedModel) else None
+    inner = model.model if isinstance(model, CalibratedModel) else model
     decision = tune_decision(
         validation.target, validation.prediction[0], dataset.objective, validation.sample_weight
     )
@@ -78,6 +83,8 @@ def make_manifest(
     return Manifest(
         family=family,
         target=dataset.contract.target,
+        members=dict(inner.weights) if isinstance(inner, WeightedAverage) else {},
+        calibration=asdict(sigmoid) if sigmoid else {},
         classes=[dataset.classes[number] for number in numbers],
         derived=list(dataset.contract.derived),
         decision=explain_decision(dataset.objective, len(dataset.classes)) if decision else "",

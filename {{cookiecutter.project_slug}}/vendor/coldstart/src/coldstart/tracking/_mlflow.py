@@ -31,6 +31,7 @@ from urllib3.util import Retry
 
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
+from coldstart.train._sigmoid import CalibratedModel
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
@@ -183,10 +184,11 @@ def log_parameters(settings: Settings, family: str, model: Any) -> None:
         The project's settings.
     family : str
         Name of the model type.
-    model : Pipeline, DifferencedRegressor or WeightedAverage
+    model : Pipeline, DifferencedRegressor, WeightedAverage or CalibratedModel
         The fitted model. The parameters of its last step are logged, or the weights of the average.
     """
-    # A forecast or a transformed target is a wrapper around the model itself.
+    # A forecast, a transformed target and a sigmoid are wrappers around the model itself.
+    model = model.model if isinstance(model, CalibratedModel) else model
     step = getattr(model, "pipeline_", model)
     step = step[-1] if isinstance(step, Pipeline) else step
     step = getattr(step, "regressor", step)

@@ -124,12 +124,13 @@ def signature(contract: Contract, manifest: Manifest) -> ModelSignature:
     shares: list[Any] = [
         ColSpec(DataType.double, f"probability {name}") for name in manifest.classes
     ]
-    label: list[Any] = [ColSpec(DataType.string, "label")]
-    names = ["value"]
-    if manifest.conformal and manifest.conformal.margins:
-        names += ["low", "high"]
-    value: list[Any] = [ColSpec(DataType.double, name) for name in names]
-    return ModelSignature(Schema(inputs), Schema(label + shares if shares else value))
+    conformal = manifest.conformal is not None and manifest.conformal.exists
+    text = ["label", "set"] if conformal else ["label"]
+    numbers = ["value", "low", "high"] if conformal else ["value"]
+    value: list[Any] = [ColSpec(DataType.double, name) for name in numbers]
+    label: list[Any] = [ColSpec(DataType.string, name) for name in text]
+    outputs = [label[0], *shares, *label[1:]] if shares else value
+    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def copy_code(folder: Path, package: str) -> None:

@@ -19,6 +19,7 @@ from coldstart.train._horizon import evaluate_horizon
 from coldstart.train._part_shift import warn_of_shift
 from coldstart.train._plots import draw, importance
 from coldstart.train._queue import TrainingQueue
+from coldstart.train._sigmoid import calibrate
 from coldstart.train._summary import print_results
 from coldstart.train._target_transform import ScaledTarget
 
@@ -36,6 +37,7 @@ __all__ = [
     "SearchRange",
     "TrainingQueue",
     "build_ensemble",
+    "calibrate",
     "conformalize",
     "draw",
     "evaluate",

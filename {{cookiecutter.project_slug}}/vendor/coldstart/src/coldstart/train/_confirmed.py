@@ -13,10 +13,11 @@ from coldstart.train._baselines import Baselines
 from coldstart.train._ensemble import Ensemble
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import predict_test_rows, predict_validation_rows
+from coldstart.train._sigmoid import CalibratedFitter
 
 
 def evaluate_confirmed(
-    dataset: Dataset, fitter: Fitter | Ensemble, baselines: Baselines
+    dataset: Dataset, fitter: Fitter | Ensemble | CalibratedFitter, baselines: Baselines
 ) -> dict[str, Any]:
     """Evaluate a model type without the columns that are `available: unconfirmed`.
 
@@ -24,7 +25,7 @@ def evaluate_confirmed(
     ----------
     dataset : Dataset
         The prepared rows.
-    fitter : Fitter or Ensemble
+    fitter : Fitter, Ensemble or CalibratedFitter
         Fits the model type; its times are left as they are.
     baselines : Baselines
         Of the dataset. If no feature is confirmed, the dummy baseline's score is returned.

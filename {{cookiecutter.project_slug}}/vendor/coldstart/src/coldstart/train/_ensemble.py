@@ -82,6 +82,11 @@ class Ensemble:
     weights: Mapping[str, float]
 
     @property
+    def dataset(self) -> Dataset:
+        """The prepared rows."""
+        return next(iter(self.members.values())).dataset
+
+    @property
     def seconds(self) -> float:
         """Elapsed time of all fits of the members."""
         return sum(member.seconds for member in self.members.values())
@@ -99,9 +104,8 @@ class Ensemble:
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
         """Return a function that predicts other rows; see `Fitter`."""
         fitted = {name: member(rows) for name, member in self.members.items()}
-        dataset = next(iter(fitted.values())).dataset
         return FittedPredictor(
-            dataset,
+            self.dataset,
             lambda features: weighted(
                 {name: one.predict(features) for name, one in fitted.items()}, self.weights
             ),
