@@ -192,7 +192,7 @@ def test_a_table_that_only_the_environment_names_is_in_the_command(small_project
     small_project()
     chosen = load_settings().choices()
     Path("config.yaml").write_text("models: [linear]\n")
-    made = command("linear", {"settings": chosen, "git_commit": "none", "package": PACKAGE})
+    made = command(["linear"], {"settings": chosen, "git_commit": "none", "package": PACKAGE})
     given = json.dumps({"table": "fruit.csv"})
     assert made == f"{PREFIX}DATA='{given}' make train MODEL=linear"
 

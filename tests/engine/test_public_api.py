@@ -97,9 +97,9 @@ PUBLIC = {
         "write_bundle",
     ],
     "coldstart.train": [
-        "ENSEMBLE",
         "Baselines",
         "Context",
+        "ENSEMBLE",
         "Ensemble",
         "Family",
         "Fitter",

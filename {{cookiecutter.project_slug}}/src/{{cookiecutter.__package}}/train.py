@@ -114,13 +114,13 @@ def complete(
     """Fit one model, export and evaluate it, and log and register all of that."""
     # Fit on the training rows and predict the validation rows; then refit on both. Probabilities
     # are calibrated if that pays.
-    fitter = calibrate(dataset, fitter)
-    validation = predict_validation_rows(dataset, fitter)
+    calibrated = calibrate(dataset, fitter)
+    validation = predict_validation_rows(dataset, calibrated)
     # How far these predictions were off tells how sure later ones are.
     intervals = conformalize(
-        dataset, validation, settings.coverage, baselines.validation_paths, fitter
+        dataset, validation, settings.coverage, baselines.validation_paths, calibrated
     )
-    model = fitter.fit(dataset.fitting_rows, run.report("final"))
+    model = calibrated.fit(dataset.fitting_rows, run.report("final"))
 
     # Export preprocessing and model to one graph, and compare it with the fitted model.
     manifest = make_manifest(name, model, dataset, validation, run.provenance, intervals)
@@ -130,18 +130,18 @@ def complete(
     parity = check_parity(model, predictor, test_features)
 
     # Evaluate on the test rows: the exported graph, or with few rows each fold's own model.
-    source = fitter if len(dataset.splits) > 1 else exported(predictor, dataset)
+    source = calibrated if len(dataset.splits) > 1 else exported(predictor, dataset)
     test = predict_test_rows(dataset, source, validation)
     manifest.metrics = {
         **evaluate(name, test, baselines, settings.leak_threshold, settings.seed),
         **evaluate_coverage(intervals, test),
         **evaluate_horizon(dataset, baselines.paths, source, intervals),
-        **evaluate_confirmed(dataset, fitter, baselines),
+        **evaluate_confirmed(dataset, calibrated, baselines),
         "validation": validation.score(),
         "folds": len(dataset.splits),
         "parity": parity,
-        "fit_seconds": fitter.seconds,
-        "cpu_seconds": fitter.cpu_seconds,
+        "fit_seconds": calibrated.seconds,
+        "cpu_seconds": calibrated.cpu_seconds,
     }
     figures = draw(name, dataset, test, importance(predictor, dataset, test, baselines))
     card = model_card(dataset, manifest, test, baselines, predictor)

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     models: list[str] | None = Field(
         None,
         min_length=1,
-        description="model types, and ensemble: an average; by default all that suit",
+        description="model types, or ensemble; by default all that suit",
     )
     budget: Seconds = Field(
         120.0, description="CPU time for model types that `models` does not name"

@@ -40,14 +40,14 @@ def average(
     nodes = [node for part in parts for node in part.graph.node]
     initializers = [tensor for part in parts for tensor in part.graph.initializer]
     for i, weight in enumerate(weights):
-        initializers.append(numpy_helper.from_array(np.float32(weight), f"weight_{i}"))
+        initializers.append(numpy_helper.from_array(np.array(weight, np.float32), f"weight_{i}"))
         nodes.append(
             helper.make_node("Mul", [f"member_{i}_{output}", f"weight_{i}"], [f"weighted_{i}"])
         )
     nodes.append(helper.make_node("Sum", [f"weighted_{i}" for i in range(len(parts))], ["sum"]))
     # Of the largest numbers there are, rounded shares can have an infinite sum.
     for name, limit in (("least", -FLOAT32_MAX), ("most", FLOAT32_MAX)):
-        initializers.append(numpy_helper.from_array(np.float32(limit), name))
+        initializers.append(numpy_helper.from_array(np.array(limit, np.float32), name))
     nodes.append(helper.make_node("Clip", ["sum", "least", "most"], [output]))
     inputs = {entry.name: entry for part in parts for entry in part.graph.input}
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None])]

@@ -97,12 +97,25 @@ class Ensemble:
         return sum(member.cpu_seconds for member in self.members.values())
 
     def fit(self, rows: np.ndarray, report: EpochReport | None = None) -> WeightedAverage:
-        """Return the average of the members, fitted to these rows; see `Fitter.fit`."""
+        """Return the average of the members, fitted to these rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Row numbers of the dataset's table.
+        report : callable, optional
+            Function that is called with the epochs of this fit.
+
+        Returns
+        -------
+        WeightedAverage
+            The fitted models with their weights.
+        """
         models = {name: member.fit(rows, report) for name, member in self.members.items()}
         return WeightedAverage(models, self.weights)
 
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
-        """Return a function that predicts other rows; see `Fitter`."""
+        """Return a function that predicts other rows by members fitted to these."""
         fitted = {name: member(rows) for name, member in self.members.items()}
         return FittedPredictor(
             self.dataset,
@@ -112,7 +125,18 @@ class Ensemble:
         )
 
     def without(self, names: list[str]) -> Ensemble:
-        """Return the same average of models without some features."""
+        """Return the same average of models without some features.
+
+        Parameters
+        ----------
+        names : list of str
+            Names of features, not of all.
+
+        Returns
+        -------
+        Ensemble
+            The ensemble of the same weights.
+        """
         members = {name: member.without(names) for name, member in self.members.items()}
         return Ensemble(members, self.weights)
 

@@ -97,7 +97,14 @@ class TrainingQueue:
             self._trained.append(name)
 
     def tries_ensemble(self) -> bool:
-        """Whether to try an ensemble: config.yaml names it, or nothing, and the budget lasts."""
+        """Return whether to try an ensemble.
+
+        Returns
+        -------
+        bool
+            Whether config.yaml names it among the model types, or names none and the budget is not
+            spent by far.
+        """
         if self.settings.models:
             return ENSEMBLE in self.settings.models
         return self._spent() < PATIENCE * self.settings.budget

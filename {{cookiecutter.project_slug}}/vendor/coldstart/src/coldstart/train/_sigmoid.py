@@ -87,9 +87,9 @@ class Sigmoid:
                 for i, name in enumerate(names):
                     names[i] = inner if name == output else name
         constants = {
-            "sigmoid_least": np.float32(LEAST),
-            "sigmoid_most": np.float32(1),
-            "sigmoid_slope": np.float32(self.slope),
+            "sigmoid_least": np.array(LEAST, np.float32),
+            "sigmoid_most": np.array(1, np.float32),
+            "sigmoid_slope": np.array(self.slope, np.float32),
         }
         steps = [
             helper.make_node("Clip", [inner, "sigmoid_least", "sigmoid_most"], ["sigmoid_clipped"]),
@@ -104,7 +104,7 @@ class Sigmoid:
         steps.append(helper.make_node("Softmax", [last], [output], axis=1))
         graph.graph.node.extend(steps)
         graph.graph.initializer.extend(
-            numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
+            numpy_helper.from_array(value, name) for name, value in constants.items()
         )
         weights = set_aside(graph)
         onnx.checker.check_model(graph)
