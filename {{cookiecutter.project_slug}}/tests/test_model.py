@@ -13,7 +13,7 @@ from conftest import HYPERPARAMETERS, MODEL
 from coldstart import BundlePredictor, Dataset, Settings
 from coldstart.batch import predict_file
 from coldstart.export import check_parity
-from coldstart.train import Fitter
+from coldstart.train import Fitter, calibrate
 
 from {{cookiecutter.__package}}.models import FAMILIES
 
@@ -73,10 +73,10 @@ def test_a_prediction_does_not_depend_on_columns_that_are_no_features(
 def test_fitted_again_the_pipeline_predicts_as_the_exported_graph(
     settings: Settings, dataset: Dataset, predictor: BundlePredictor
 ) -> None:
-    fitter = Fitter(FAMILIES[MODEL], settings, dataset, HYPERPARAMETERS)
-    pipeline = fitter.fit(dataset.fitting_rows)
+    fitter = calibrate(dataset, Fitter(FAMILIES[MODEL], settings, dataset, HYPERPARAMETERS))
+    model = fitter.fit(dataset.fitting_rows)
     # Raises with the rows that differ, if some do.
-    assert check_parity(pipeline, predictor, dataset.features(dataset.test_rows)) < 1e-4
+    assert check_parity(model, predictor, dataset.features(dataset.test_rows)) < 1e-4
 
 
 def test_probabilities_are_probabilities(

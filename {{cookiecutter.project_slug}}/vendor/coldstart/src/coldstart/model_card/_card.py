@@ -84,7 +84,8 @@ def purpose(dataset: Dataset, manifest: Manifest) -> list[str]:
     about += "." if about and about[-1] not in ".!?" else ""
     lines = [f"The model predicts {code(manifest.target)}. {about}".strip()]
     if manifest.members:
-        shares = " and ".join(f"{share:.0%} {name}" for name, share in manifest.members.items())
+        *others, last = [f"{share:.0%} {name}" for name, share in manifest.members.items()]
+        shares = f"{', '.join(others)} and {last}"
         lines.append(f"It is an ensemble, a weighted average of other models: {shares}.")
     if manifest.threshold is not None:
         lines.append(
