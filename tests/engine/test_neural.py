@@ -88,7 +88,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
         here.chdir(unbroken)
         here.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{unbroken}/mlflow.db")
         assert main(["train"]) == 0
-    said = "neural: global batch of 32 rows, 32 on each of 1 rank(s); learning rate 0.003"
+    said = "neural: global batch of 32 rows, 32 on each of 1 rank(s); learning rate 0.006"
     assert said in capsys.readouterr().out
     kill_after_checkpoint(killed, "*-search.ckpt")
     assert not (killed / "bundles" / "challenger").exists()
@@ -112,7 +112,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
         histories.append(sorted((point.step, point.value) for point in points))
     assert runs[1].info.status == "FINISHED"
     assert runs[1].data.params["global_batch"] == "32"
-    assert runs[1].data.params["learning_rate"] == "0.003"
+    assert runs[1].data.params["learning_rate"] == "0.006"
     assert histories[0] == histories[1]
     assert [step for step, _ in histories[1]] == list(range(1, 21))
     for name, value in runs[0].data.metrics.items():
