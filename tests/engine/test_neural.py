@@ -187,6 +187,18 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_outputs", [3, 1])
+def test_it_predicts_the_mean_of_its_perceptrons(n_outputs: int) -> None:
+    torch.manual_seed(0)
+    built = Network(2, [5], n_outputs, NeuralSettings(dropout=0.0))
+    inputs = torch.tensor(data()[0], dtype=torch.float32)
+    each, together = built.train()(inputs).unflatten(0, (len(inputs), -1)), built.eval()(inputs)
+    if n_outputs > 1:
+        each, together = each.softmax(2), together.softmax(1)
+    assert each.std(dim=1).min() > 1e-4  # they differ
+    torch.testing.assert_close(together, each.mean(dim=1))
+
+
 def test_it_stops_early_when_nothing_improves(tmp_path: Path) -> None:
     estimator = network(tmp_path, epochs=200, patience=2, learning_rate=0.05)
     assert estimator.epochs_ < 100
