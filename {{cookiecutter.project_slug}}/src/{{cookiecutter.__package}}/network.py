@@ -90,7 +90,7 @@ class ScaledLinear(nn.Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         """Map inputs (n, width) to (n, MEMBERS, hidden)."""
         weight = (self.factors[:, None] * self.weight).flatten(0, 1)  # less than n inputs to scale
-        return nn.functional.linear(inputs, weight).unflatten(1, (MEMBERS, -1)) + self.bias
+        return nn.functional.linear(inputs, weight).view(-1, MEMBERS, len(self.bias)) + self.bias
 
 
 def loss_function(classifies: bool) -> nn.Module:
