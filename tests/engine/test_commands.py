@@ -120,6 +120,7 @@ def test_outside_a_project_the_missing_config_is_told(
         (["--split.train", "1.5"], "split.train"),
         (["--serving.port", "99999"], "serving.port"),
         (["--neural.hidden", "[64, -1]"], "neural.hidden"),
+        (["--neural.hidden", "[]"], "neural.hidden"),
         (["--split.train-until", "soon"], "split.train_until"),
         (["stray"], "stray"),
     ],

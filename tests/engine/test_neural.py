@@ -88,7 +88,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
         here.chdir(unbroken)
         here.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{unbroken}/mlflow.db")
         assert main(["train"]) == 0
-    said = "neural: global batch of 32 rows, 32 on each of 1 rank(s); learning rate 0.003"
+    said = "neural: global batch of 32 rows, 32 on each of 1 rank(s); learning rate 0.006"
     assert said in capsys.readouterr().out
     kill_after_checkpoint(killed, "*-search.ckpt")
     assert not (killed / "bundles" / "challenger").exists()
@@ -112,7 +112,7 @@ def test_a_training_killed_twice_ends_as_an_unbroken_one(
         histories.append(sorted((point.step, point.value) for point in points))
     assert runs[1].info.status == "FINISHED"
     assert runs[1].data.params["global_batch"] == "32"
-    assert runs[1].data.params["learning_rate"] == "0.003"
+    assert runs[1].data.params["learning_rate"] == "0.006"
     assert histories[0] == histories[1]
     assert [step for step, _ in histories[1]] == list(range(1, 21))
     for name, value in runs[0].data.metrics.items():
@@ -185,6 +185,18 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     inputs, _ = data()
     expected, found = alone.predict_proba(inputs), shared.predict_proba(inputs)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_outputs", [3, 1])
+def test_it_predicts_the_mean_of_its_perceptrons(n_outputs: int) -> None:
+    torch.manual_seed(0)
+    built = Network(2, [5], n_outputs, NeuralSettings(dropout=0.0))
+    inputs = torch.tensor(data()[0], dtype=torch.float32)
+    each, together = built.train()(inputs).unflatten(0, (len(inputs), -1)), built.eval()(inputs)
+    if n_outputs > 1:
+        each, together = each.softmax(2), together.softmax(1)
+    assert each.std(dim=1).min() > 1e-4  # they differ
+    torch.testing.assert_close(together, each.mean(dim=1))
 
 
 def test_it_stops_early_when_nothing_improves(tmp_path: Path) -> None:

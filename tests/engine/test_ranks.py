@@ -177,7 +177,8 @@ def test_two_machines_train_as_one_does_though_one_of_them_was_lost(
     assert tags["ranks"] == "2"
     for name, value in expected.items():
         if name.startswith(("test_", "final_")):
-            assert found[name] == pytest.approx(value, abs=1e-3), name
+            # Of the last batch of 31 rows, two ranks train on 30.
+            assert found[name] == pytest.approx(value, abs=5e-3), name
 
 
 @pytest.mark.weekly

@@ -143,7 +143,9 @@ def bare(network: Any, job: Any) -> dict[str, torch.Tensor]:
             seed_step(inputs.device, job.seed, epoch, start, 0)
             network.set_learning_rate(optimizer, settings.learning_rate, step)
             optimizer.zero_grad()
-            loss_of(model(inputs[batch]), targets[batch]).backward()
+            scores = model(inputs[batch])
+            each = targets[batch].repeat_interleave(len(scores) // len(batch))
+            loss_of(scores, each).backward()
             nn.utils.clip_grad_norm_(model.parameters(), network.MAX_GRADIENT_NORM)
             optimizer.step()
             step += 1

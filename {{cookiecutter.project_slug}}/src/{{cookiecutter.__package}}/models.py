@@ -176,7 +176,7 @@ def tree(context: Context) -> Pipeline:
 
 
 def neural(context: Context) -> Pipeline:
-    """Build a wide and deep network in torch."""
+    """Build a linear model plus several perceptrons that share layers, in torch."""
     from coldstart.nn import NeuralNetwork  # torch takes seconds to import
 
     from .network import Network, train_network

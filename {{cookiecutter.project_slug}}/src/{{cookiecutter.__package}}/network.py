@@ -16,12 +16,15 @@ from torch import Tensor, nn
 from coldstart.config import NeuralSettings
 from coldstart.nn import Checkpointer, Result, TrainingJob
 
+MEMBERS = 4  # perceptrons that share their hidden layers
 MAX_GRADIENT_NORM = 5.0
 WARM_UP = 20  # steps over which the learning rate rises to its full value
 
 
 class Network(nn.Module):
-    """A linear model of all inputs (wide) plus a multilayer perceptron (deep).
+    """A linear model of all inputs (wide) plus the mean of several perceptrons (deep).
+
+    They share the hidden layers, but each scales its inputs and its outputs by weights of its own.
 
     Parameters
     ----------
@@ -36,7 +39,8 @@ class Network(nn.Module):
 
     References
     ----------
-    Cheng et al., "Wide & Deep Learning for Recommender Systems", 2016.
+    Cheng et al., "Wide & Deep Learning for Recommender Systems", 2016; Gorishniy et al., "TabM:
+    Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", 2025 (TabM-mini).
     """
 
     def __init__(
@@ -53,20 +57,40 @@ class Network(nn.Module):
         layers: list[nn.Module] = []
         width = n_numbers + sum(widths)
         for hidden in settings.hidden:
-            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
+            layer = nn.Linear(width, hidden) if layers else ScaledLinear(width, hidden)
+            layers += [layer, nn.ReLU(), nn.Dropout(settings.dropout)]
             width = hidden
-        self.deep = nn.Sequential(*layers, nn.Linear(width, n_outputs))
+        self.deep = nn.Sequential(*layers)
+        self.output = nn.Parameter(torch.randn(MEMBERS, width, n_outputs) / (3 * width) ** 0.5)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map inputs of shape (n, columns) to scores of shape (n, n_outputs)."""
+        """Map inputs (n, columns) to scores (n, outputs), in training (n * MEMBERS, outputs)."""
         numbers = inputs[:, : self.n_numbers]
         codes = inputs[:, self.n_numbers :].long()
         columns = range(len(self.embeddings))
         embedded = [self.embeddings[i](codes[:, i]) for i in columns]
-        scores: Tensor = self.wide_numbers(numbers) + self.deep(torch.cat([numbers, *embedded], 1))
+        scores: Tensor = self.wide_numbers(numbers)
         for i in columns:
             scores = scores + self.wide_categories[i](codes[:, i])
-        return scores
+        deep = self.deep(torch.cat([numbers, *embedded], 1))
+        scores = scores[:, None] + torch.einsum("nmw,mwo->nmo", deep, self.output)
+        if self.training:
+            return scores.flatten(0, 1)
+        # The softmax of the latter is the mean probability.
+        return scores.mean(1) if scores.shape[2] == 1 else scores.log_softmax(2).logsumexp(1)
+
+
+class ScaledLinear(nn.Linear):
+    """A linear layer of inputs that each perceptron scales by its own factors."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(width, hidden)
+        self.factors = nn.Parameter(torch.randint(2, (MEMBERS, width)) * 2.0 - 1.0)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (n, width) to (n, MEMBERS, hidden)."""
+        weight = (self.factors[:, None] * self.weight).flatten(0, 1)  # less than n inputs to scale
+        return nn.functional.linear(inputs, weight).view(-1, MEMBERS, len(self.bias)) + self.bias
 
 
 def loss_function(classifies: bool) -> nn.Module:
@@ -77,15 +101,14 @@ def loss_function(classifies: bool) -> nn.Module:
 def train_network(fabric: Fabric, job: TrainingJob) -> Result:
     """Train a network on one rank, resuming from the job's checkpoint if there is one."""
     settings = job.settings
-    n_numbers, cardinalities, n_outputs = job.shape
     fabric.seed_everything(job.seed, verbose=False)
-    network = Network(n_numbers, cardinalities, n_outputs, settings)
+    network = Network(*job.shape, settings)
     model = fabric.setup_module(network)
     adamw = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     optimizer: Any = fabric.setup_optimizers(adamw)
-    loss_of = loss_function(n_outputs > 1)
+    loss_of = loss_function(classifies=job.shape[2] > 1)
     rows = job.train.on(fabric)
     steps_per_epoch = -(-len(rows) // settings.batch_size)
 
@@ -101,14 +124,14 @@ def train_network(fabric: Fabric, job: TrainingJob) -> Result:
             step = (epoch - 1) * steps_per_epoch + checkpoint.progress.step
             set_learning_rate(adamw, settings.learning_rate, step)
             optimizer.zero_grad()
-            loss = loss_of(model(inputs), targets)
+            scores = model(inputs)  # several for each row
+            loss = loss_of(scores, targets.repeat_interleave(len(scores) // len(targets), dim=0))
             fabric.backward(loss)
             fabric.clip_gradients(model, optimizer, max_norm=MAX_GRADIENT_NORM)
             optimizer.step()
             total_loss += loss.detach() * len(inputs)
             checkpoint.end_step(total_loss)
-        held_out = job.held_out
-        validation_loss = mean_loss(model, held_out, loss_of, fabric) if held_out else None
+        validation_loss = mean_loss(model, job.held_out, loss_of, fabric) if job.held_out else None
         checkpoint.end_epoch(total_loss, validation_loss)
     return checkpoint.finish()
 

@@ -214,11 +214,11 @@ class NeuralSettings(Section):
     ----------
     hidden : list of int, default=[64, 32]
         Width of each hidden layer.
-    dropout : float, default=0.3
+    dropout : float, default=0.1
         Fraction of the hidden units to drop in training.
     batch_size : int, default=512
         Rows in a step, of all processes together.
-    learning_rate : float, default=3e-3
+    learning_rate : float, default=6e-3
         Learning rate of AdamW.
     weight_decay : float, default=1e-2
         Weight decay of AdamW.
@@ -241,10 +241,10 @@ class NeuralSettings(Section):
     # Settings of where and how it runs: they do not change the model, so it may resume elsewhere.
     EXECUTION: ClassVar = {"accelerator", "devices", "strategy", "checkpoint_seconds"}
 
-    hidden: list[Annotated[int, Field(gt=0)]] = [64, 32]
-    dropout: float = Field(0.3, ge=0, lt=1)
+    hidden: list[Annotated[int, Field(gt=0)]] = Field([64, 32], min_length=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
     batch_size: int = Field(512, gt=0, description="rows in a step, of all processes")
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     stream: bool = Field(False, description="train on all rows of Parquet files, not on a sample")
     epochs: int = Field(40, gt=0, description="at most")
