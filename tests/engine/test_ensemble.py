@@ -16,9 +16,10 @@ from mlflow import MlflowClient
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.data._dataset import load, prepare
 from coldstart.tracking import _registry as registry
-from coldstart.train._ensemble import LEAST, MEMBERS, ROUNDS, WeightedAverage, select
+from coldstart.train._ensemble import MEMBERS, ROUNDS, WeightedAverage, select
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._fitting import Fitter, predict
+from coldstart.train._sigmoid import LEAST
 from coldstart.tune._search import default_family
 from engine.held_out import held_out_once
 from engine.support import load_settings, main

@@ -19,11 +19,11 @@ from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._fitting import Fitter
 from coldstart.train._folds import FittedPredictor, predict_validation_rows
 from coldstart.train._metrics import TITLES
+from coldstart.train._sigmoid import log_losses
 from coldstart.train._summary import number
 
 MEMBERS = 3  # at most: each adds to the size of the graph and to the time of a prediction
 ROUNDS = 20  # of the selection: a weight is a multiple of 1/20
-LEAST = 1e-6  # probability of a class, in the logarithm
 
 
 class WeightedAverage:
@@ -58,12 +58,10 @@ class WeightedAverage:
         return dict(self.weights)
 
     def _average(self, method: str, X: pl.DataFrame) -> np.ndarray:
-        parts = [
-            weight * np.asarray(getattr(self.models[name], method)(X))
-            for name, weight in self.weights.items()
-        ]
-        average: np.ndarray = np.sum(parts, axis=0)
-        return average
+        predictions = {
+            name: np.asarray(getattr(self.models[name], method)(X)) for name in self.weights
+        }
+        return weighted(predictions, self.weights)
 
 
 @dataclass(frozen=True)
@@ -210,8 +208,7 @@ def loss(held: HeldOutPredictions, prediction: np.ndarray) -> float:
     if prediction.shape[1] == 1:
         losses = (prediction[:, 0] - held.target) ** 2
     else:
-        own = prediction[np.arange(len(held.target)), held.target]
-        losses = -np.log(np.clip(own, LEAST, 1))
+        losses = log_losses(prediction, held.target)
     return float(np.average(losses, weights=held.sample_weight))
 
 
