@@ -155,6 +155,20 @@ def small_project(
     return run
 
 
+@pytest.fixture
+def trained_here(
+    small_project: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """`trained_here(columns=, table=, **config)`: what a training of such a project tells."""
+
+    def run(**given: Any) -> str:
+        small_project(**given)
+        assert main(["train"]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_command(folder, *arguments, **env)`: a command of the package, in its own process."""

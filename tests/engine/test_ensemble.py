@@ -22,7 +22,7 @@ from coldstart.train._fitting import Fitter, predict
 from coldstart.train._sigmoid import LEAST
 from coldstart.tune._search import default_family
 from engine.held_out import held_out_once
-from engine.support import load_settings, main
+from engine.support import load_settings
 
 Train = Callable[..., str]
 SHAPES: dict[str, dict[str, Any]] = {
@@ -41,20 +41,6 @@ def shapes(rows: int = 2000) -> str:
     y = 4 * x + 2 * np.sign(np.sin(4 * step)) + (kind == "b") + random.normal(0, 1, size=rows)
     lines = [f"{a:.4f},{b:.4f},{c},{d:.4f}" for a, b, c, d in zip(x, step, kind, y, strict=True)]
     return "\n".join(["x,step,kind,y", *lines]) + "\n"
-
-
-@pytest.fixture
-def trained_here(
-    small_project: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """`trained_here(**config)`: what a training prints."""
-
-    def run(**given: Any) -> str:
-        small_project(**given)
-        assert main(["train"]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return run
 
 
 def manifest(alias: str = "challenger") -> dict[str, Any]:
@@ -241,7 +227,9 @@ def test_tuning_has_a_model_type_when_the_challenger_is_an_ensemble(trained_here
     assert default_family() == "boosting"
 
 
-def test_classes_of_the_average_are_the_most_probable(small_project: Callable[..., Path]) -> None:
+def test_probabilities_are_the_weighted_mean_of_the_members(
+    small_project: Callable[..., Path],
+) -> None:
     small_project()
     dataset = prepare(load_settings())
     rows = dataset.fitting_rows

@@ -61,18 +61,6 @@ def animals(rows: int, rare: int = 0) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture
-def trained_here(small_project: Project, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`trained_here(columns=, table=, **config)`: what a training of such a project tells."""
-
-    def run(**given: Any) -> str:
-        small_project(**given)
-        assert main(["train"]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return run
-
-
 def metrics(alias: str = "challenger") -> dict[str, Any]:
     """What a bundle says of its model."""
     found: dict[str, Any] = json.loads(Path(f"bundles/{alias}/bundle.json").read_text())["metrics"]

@@ -48,9 +48,7 @@ class WeightedAverage:
         return self._average("predict_proba", X)
 
     def predict(self, X: pl.DataFrame) -> np.ndarray:
-        """Return values of shape (n,), or the most probable classes."""
-        if hasattr(self, "classes_"):
-            return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        """Return values of shape (n,)."""
         return self._average("predict", X)
 
     def get_params(self, deep: bool = True) -> dict[str, float]:
