@@ -14,11 +14,12 @@ from bird_strikes.models import FAMILIES
 from mlflow import MlflowClient
 
 from coldstart.bundle._predictor import BundlePredictor
+from coldstart.contract._contract import EncodedFeatures
 from coldstart.data._dataset import load, prepare
 from coldstart.tracking import _registry as registry
 from coldstart.train._ensemble import MEMBERS, ROUNDS, WeightedAverage, select
 from coldstart.train._evaluation import HeldOutPredictions
-from coldstart.train._fitting import Fitter, predict
+from coldstart.train._fitting import Fitter, predict, predict_aligned
 from coldstart.train._sigmoid import LEAST
 from coldstart.tune._search import default_family
 from engine.held_out import held_out_once
@@ -129,10 +130,11 @@ def test_the_average_of_a_line_and_of_steps_is_better_than_both_and_one_graph(
     assert made["metrics"]["cpu_seconds"] == pytest.approx(fitted)
 
 
-def test_no_member_is_fitted_again_on_few_rows_or_without_unconfirmed_columns(
+def test_no_member_is_fitted_or_predicts_again_on_few_rows_or_without_unconfirmed_columns(
     trained_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits: list[bytes] = []
+    predictions: list[tuple[int, bytes]] = []
     fit = Fitter._fit
 
     def counted(self: Fitter, rows: np.ndarray, report: Any) -> Any:
@@ -140,7 +142,12 @@ def test_no_member_is_fitted_again_on_few_rows_or_without_unconfirmed_columns(
         fits.append(f"{self.family.__name__} {names} ".encode() + rows.tobytes())
         return fit(self, rows, report)
 
+    def counted_prediction(model: Any, features: EncodedFeatures, classes: list[str]) -> np.ndarray:
+        predictions.append((id(model), features.numbers.tobytes()))
+        return predict_aligned(model, features, classes)
+
     monkeypatch.setattr(Fitter, "_fit", counted)
+    monkeypatch.setattr("coldstart.train._fitting.predict_aligned", counted_prediction)
     columns = SHAPES | {"kind": {"type": "category", "available": "unconfirmed"}}
     trained_here(columns=columns, table=shapes(200), models=["linear", "tree", "ensemble"])
     made = manifest()
@@ -148,6 +155,8 @@ def test_no_member_is_fitted_again_on_few_rows_or_without_unconfirmed_columns(
     assert made["metrics"]["confirmed"]["without"] == ["kind"]
     assert made["metrics"]["folds"] == 15
     assert len(fits) == len(set(fits))
+    assert predictions
+    assert len(predictions) == len(set(predictions))
 
 
 def test_probabilities_of_classes_with_few_rows_are_averaged(trained_here: Train) -> None:

@@ -150,8 +150,8 @@ def complete(
     # Log all of it to MLflow, and register the model. Add your own calls here.
     log_parameters(settings, name, model)
     mlflow.log_metrics(flat_metrics(manifest.metrics))
-    for file, figure in figures.items():
-        mlflow.log_figure(figure, f"plots/{file}")
+    for file in figures:
+        mlflow.log_artifact(str(run.folder / file), "plots")
     mlflow.log_text(card, "MODEL_CARD.md")
     mlflow.log_artifact(str(settings.contract))
     log_table(dataset.table, str(settings.data.table))

@@ -39,7 +39,6 @@ REFERENCE_ROWS = 500
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 LARGEST_GRAPH = 2_000_000_000  # bytes of weights that stay in the graph's own file
 LIMIT = 2**31  # bytes of that file
-SMALL = 66  # dots per inch of the bundle's plots
 
 
 def make_manifest(
@@ -176,7 +175,7 @@ def complete_bundle(
     examples = choose_examples(dataset, manifest, test)
     (folder / EXAMPLES).write_text(json.dumps(examples, indent=2), encoding="utf-8")
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=SMALL)
+        figure.savefig(folder / name)
     (folder / CARD).write_text(card, encoding="utf-8")
     write_checksums(folder, manifest)
 

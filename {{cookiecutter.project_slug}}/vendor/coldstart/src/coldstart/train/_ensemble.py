@@ -112,12 +112,9 @@ class Ensemble:
 
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
         """Return a function that predicts other rows by members fitted to these."""
-        fitted = {name: member(rows) for name, member in self.members.items()}
-        return FittedPredictor(
-            self.dataset,
-            lambda features: weighted(
-                {name: one.predict(features) for name, one in fitted.items()}, self.weights
-            ),
+        return FittedPredictor.combined(
+            [member(rows) for member in self.members.values()],
+            lambda predictions: weighted(dict(zip(self.members, predictions)), self.weights),
         )
 
     def without(self, names: list[str]) -> Ensemble:

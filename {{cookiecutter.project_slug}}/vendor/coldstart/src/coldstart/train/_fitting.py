@@ -38,7 +38,8 @@ class Fitter:
 
     Called with row numbers, a fitter returns a function that predicts other rows. It is the
     argument `fit` of `predict_validation_rows` and `predict_test_rows`. What was fitted to the same
-    rows before is returned again: an ensemble and each step of a forecast predict with it.
+    rows before is returned again, with what it has predicted: an ensemble and each step of a
+    forecast use it.
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ class Fitter:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     _fitted: dict[bytes, Any] = field(default_factory=dict, init=False, repr=False)
+    _predictors: dict[bytes, FittedPredictor] = field(default_factory=dict, init=False, repr=False)
     _without: dict[tuple[str, ...], Fitter] = field(default_factory=dict, init=False, repr=False)
 
     def fit(self, rows: np.ndarray, report: EpochReport | None = None) -> Any:
@@ -137,10 +139,13 @@ class Fitter:
 
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
         """Fit to some rows, and return a function that predicts others."""
-        model, classes = self.fit(rows, self.report), self.dataset.classes
-        return FittedPredictor(
-            self.dataset, lambda features: predict_aligned(model, features, classes)
-        )
+        key = rows.tobytes()
+        if key not in self._predictors:
+            model, classes = self.fit(rows, self.report), self.dataset.classes
+            self._predictors[key] = FittedPredictor(
+                self.dataset, lambda features: predict_aligned(model, features, classes)
+            )
+        return self._predictors[key]
 
     def without(self, names: list[str]) -> Fitter:
         """Return the fitter of the same model type without some features, with its own times.

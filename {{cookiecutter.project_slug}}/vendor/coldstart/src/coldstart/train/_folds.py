@@ -6,8 +6,8 @@ predicted several times, each time by a model that was not fitted on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn.model_selection import TimeSeriesSplit
@@ -21,9 +21,20 @@ from coldstart.train._decision import tune_decision
 from coldstart.train._evaluation import HeldOutPredictions
 
 
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
+Fit = Callable[[np.ndarray], Predict]
+"""Row numbers to fit on, to a function that predicts others."""
+Folds = list[tuple[np.ndarray, np.ndarray]]
+"""Pairs of row numbers: to fit on, and to predict."""
+
+
 @dataclass(frozen=True)
 class FittedPredictor:
     """A fitted model, called with row numbers of a dataset to predict them.
+
+    It keeps these predictions: the validation rows are asked for by the calibration, the score and
+    the ensemble.
 
     Parameters
     ----------
@@ -32,22 +43,49 @@ class FittedPredictor:
     predict : callable
         Function from encoded features to predictions, of shape (n, classes of the prepared table)
         or (n, 1).
+    predict_rows : callable, optional
+        Function from row numbers to predictions, for a model that combines those of others.
     """
 
     dataset: Dataset
     predict: Callable[[EncodedFeatures], np.ndarray]
+    predict_rows: Predict | None = None
+    _kept: dict[bytes, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Predict rows of the dataset."""
-        return self.predict(self.dataset.features(rows))
+        key = rows.tobytes()
+        if key not in self._kept:
+            self._kept[key] = (
+                self.predict_rows(rows)
+                if self.predict_rows
+                else self.predict(self.dataset.features(rows))
+            )
+        return self._kept[key]
 
+    @classmethod
+    def combined(
+        cls, parts: Sequence[FittedPredictor], combine: Callable[[Sequence[np.ndarray]], np.ndarray]
+    ) -> FittedPredictor:
+        """Return a predictor that combines what others predict.
 
-Predict = Callable[[np.ndarray], np.ndarray]
-"""Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
-Fit = Callable[[np.ndarray], Predict]
-"""Row numbers to fit on, to a function that predicts others."""
-Folds = list[tuple[np.ndarray, np.ndarray]]
-"""Pairs of row numbers: to fit on, and to predict."""
+        Parameters
+        ----------
+        parts : sequence of FittedPredictor
+            The others, of the same dataset.
+        combine : callable
+            Function from their predictions to one.
+
+        Returns
+        -------
+        FittedPredictor
+            The combination.
+        """
+        return cls(
+            parts[0].dataset,
+            lambda features: combine([part.predict(features) for part in parts]),
+            lambda rows: combine([part(rows) for part in parts]),
+        )
 
 
 def train_and_validation_rows(division: Split) -> np.ndarray:

@@ -6,6 +6,7 @@ of the rows stays as it was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from scipy.optimize import minimize
 from coldstart.data._dataset import Dataset
 from coldstart.train._context import EpochReport
 from coldstart.train._evaluation import HeldOutPredictions
-from coldstart.train._fitting import Fitter, predict_aligned
+from coldstart.train._fitting import Fitter
 from coldstart.train._folds import FittedPredictor, predict_validation_rows
 from coldstart.train._weights import put_back, set_aside
 
@@ -167,11 +168,16 @@ class CalibratedFitter:
 
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
         """Return a function that predicts other rows; see `Fitter`."""
-        self.fitter(rows)
-        model, classes = self.fit(rows), self.dataset.classes
-        return FittedPredictor(
-            self.dataset, lambda features: predict_aligned(model, features, classes)
-        )
+        inner, model = self.fitter(rows), self.fit(rows)
+
+        def corrected(predictions: Sequence[np.ndarray]) -> np.ndarray:
+            """Correct the classes that the model knows; others keep a probability of zero."""
+            probabilities = predictions[0].copy()
+            known = model.classes_
+            probabilities[:, known] = model.sigmoid(probabilities[:, known])
+            return probabilities
+
+        return FittedPredictor.combined([inner], corrected)
 
     def without(self, names: list[str]) -> CalibratedFitter:
         """Return the same of models without some features."""
