@@ -6,11 +6,8 @@ import datetime as dt
 import decimal
 import gzip
 import os
-import shutil
 import socket
 import sqlite3
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +17,6 @@ from typing import Any
 import boto3
 import polars as pl
 import pytest
-from conftest import lack
 from moto.server import ThreadedMotoServer
 
 from coldstart.config._sections import DataSettings
@@ -450,38 +446,6 @@ def test_what_a_store_refuses_is_reported_in_a_line(
 
 
 # databases
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own, on a free port; gives the address of its database."""
-    places = [os.environ.get("PATH", ""), *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
-    path = os.pathsep.join(places)
-    initdb, pg_ctl = (shutil.which(name, path=path) for name in ("initdb", "pg_ctl"))
-    if not (initdb and pg_ctl):
-        lack("PostgreSQL is not installed (on Debian and Ubuntu: apt install postgresql)")
-    folder = tempfile.mkdtemp()  # pytest's own folders are closed to other users
-    run: dict[str, Any] = {"check": True, "capture_output": True, "cwd": folder, "timeout": 60}
-    if os.geteuid() == 0:  # as which PostgreSQL refuses to run
-        shutil.chown(folder, "nobody")
-        run |= {"user": "nobody", "extra_groups": []}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data, word = f"{folder}/data", Path(folder, "word")
-    word.write_text("tiger")
-    word.chmod(0o644)
-    access = ["--auth=scram-sha-256", f"--pwfile={word}", "--username=me", "--no-sync"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    try:
-        subprocess.run([initdb, "-D", data, *access], **run)
-        start = [pg_ctl, "-D", data, "-l", f"{folder}/log", "-w", "-o", options, "start"]
-        subprocess.run(start, **run | {"capture_output": False, "stdout": subprocess.DEVNULL})
-        yield f"postgresql://me:tiger@127.0.0.1:{port}/postgres"
-    finally:
-        if Path(data, "postmaster.pid").exists():
-            subprocess.run([pg_ctl, "-D", data, "-m", "immediate", "stop"], **run)
-        shutil.rmtree(folder)
 
 
 MANY = """

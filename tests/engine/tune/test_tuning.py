@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from coldstart.tune._report import write
-from coldstart.tune._search import DATABASE
-from engine.support import PACKAGE, main
+from coldstart.tune._storage import DATABASE
+from engine.support import PACKAGE, PREFIX, main
 
 COLUMNS = {
     "size": {"type": "number"},
@@ -41,9 +42,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def trials(folder: Path) -> list[FrozenTrial]:
+def trials(folder: Path, shared: str | None = None) -> list[FrozenTrial]:
     """All trials that the database holds; none while it is being made."""
-    address = f"sqlite:///{folder / DATABASE}"
+    address = shared or f"sqlite:///{folder / DATABASE}"
     try:
         (study,) = optuna.get_all_study_names(address)
         return optuna.load_study(study_name=study, storage=address).trials
@@ -94,6 +95,58 @@ def test_two_processes_share_one_search(project: Path) -> None:
         one.datetime_start < other.datetime_start < one.datetime_complete  # type: ignore[operator]
         for one, other in itertools.permutations(found, 2)
     )
+
+
+def test_two_machines_share_a_search_and_neither_takes_the_trial_of_the_other(
+    project: Path, postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = postgres.replace("postgresql:", "postgresql+psycopg:")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")  # as another machine is
+    for name in ("houses.csv", "schema.yaml", "config.yaml"):
+        shutil.copy(project / name, elsewhere)
+    environment = os.environ | {f"{PREFIX}STORAGE": postgres}  # keeps the password off the screen
+
+    def search(folder: Path, goal: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", PACKAGE, "tune", "--model", "tree", "--trials", str(goal)]
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    assert search(project, 1).wait(timeout=120) == 0
+    (study,) = optuna.get_all_study_names(shared)
+    third = optuna.load_study(study_name=study, storage=shared).ask()  # a trial of a third machine
+    both = [search(folder, 25) for folder in (project, elsewhere)]
+    told = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    shown = f"postgresql://me@127.0.0.1:{postgres.partition('127.0.0.1:')[2]}: 1 of 25 trials"
+    assert shown in told[0]
+    assert "tiger" not in "".join(told)
+    found = trials(project, shared)
+    assert found[third.number].state == TrialState.RUNNING
+    done = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    assert 25 <= len(done) <= 26  # both may be at the last one
+    assert any(
+        one.datetime_start < other.datetime_start < one.datetime_complete  # type: ignore[operator]
+        for one, other in itertools.permutations(done, 2)
+    )
+    assert not (project / DATABASE).exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("postgresql://me:tiger@127.0.0.1:1/x", "postgresql://me@127.0.0.1:1/x: "),
+        ("postgresql+none://me:tiger@127.0.0.1:1/x", "is not a valid database address"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_told_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str], address: str, told: str
+) -> None:
+    assert main(["tune", "--model", "tree", "--storage", address]) == 2
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert printed.err.count("\n") == 1
+    assert "tiger" not in printed.out + printed.err
 
 
 def test_what_was_bought_is_told_and_the_next_training_uses_it(

@@ -114,7 +114,9 @@ class Ensemble:
         """Return a function that predicts other rows by members fitted to these."""
         return FittedPredictor.combined(
             [member(rows) for member in self.members.values()],
-            lambda predictions: weighted(dict(zip(self.members, predictions)), self.weights),
+            lambda predictions: weighted(
+                dict(zip(self.members, predictions, strict=True)), self.weights
+            ),
         )
 
     def without(self, names: list[str]) -> Ensemble:

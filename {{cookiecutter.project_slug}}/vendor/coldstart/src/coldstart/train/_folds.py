@@ -20,7 +20,6 @@ from coldstart.train._clusters import clusters
 from coldstart.train._decision import tune_decision
 from coldstart.train._evaluation import HeldOutPredictions
 
-
 Predict = Callable[[np.ndarray], np.ndarray]
 """Row numbers to predictions: (n, classes of the prepared table), or (n, 1)."""
 Fit = Callable[[np.ndarray], Predict]

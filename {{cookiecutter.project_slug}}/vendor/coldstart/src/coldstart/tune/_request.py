@@ -15,3 +15,4 @@ class TuneRequest(Settings):
     trials: int = Field(50, gt=0, description="settings to try, those of earlier searches included")
     stop_after: Seconds | None = Field(None, description="time such as 10m")
     jobs: int = Field(1, gt=0, description="processes that share the search")
+    storage: str | None = Field(None, description="a database that machines share")

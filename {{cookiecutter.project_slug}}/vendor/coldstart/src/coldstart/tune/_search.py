@@ -9,7 +9,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -20,15 +19,15 @@ from tqdm import tqdm
 from coldstart.bundle._bundle import verify_bundle
 from coldstart.config._settings import Settings
 from coldstart.data._dataset import Dataset, describe_split, load, prepare
+from coldstart.data.sources._addresses import public_address
 from coldstart.errors import UserError
 from coldstart.train._context import ENSEMBLE, validate_families
 from coldstart.tune._report import report
+from coldstart.tune._storage import DATABASE, open_storage, queue_again
 from coldstart.tune._trials import sampler, score_of
 
 if TYPE_CHECKING:
     from coldstart.tune._request import TuneRequest
-
-DATABASE = Path("tuning.db")
 
 
 def tune(command: TuneRequest) -> None:
@@ -44,8 +43,10 @@ def tune(command: TuneRequest) -> None:
     print(f"data: {describe_split(dataset)}")
     study = open_study(command, dataset, family)
     finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    queue_again(study)
-    print(f"{DATABASE}: {finished} of {command.trials} trials of {family} are done")
+    if command.storage is None:
+        queue_again(study)
+    where = public_address(command.storage) if command.storage else DATABASE
+    print(f"{where}: {finished} of {command.trials} trials of {family} are done")
 
     if finished < command.trials:
         with tqdm(total=command.trials, unit="trial", disable=None, leave=False) as bar:
@@ -84,19 +85,16 @@ def default_family() -> str:
     return "boosting" if family == ENSEMBLE else family
 
 
-def open_study(settings: Settings, dataset: Dataset, family: str) -> optuna.Study:
+def open_study(command: TuneRequest, dataset: Dataset, family: str) -> optuna.Study:
     """Open the search of this model type on this data, or begin it."""
     be_quiet()
-    choices = settings.choices()
+    choices = command.choices()
     decisive = {name: choices[name] for name in ("seed", "neural")}
-    ranges = list(settings.project.load("search_spaces")[family])
+    ranges = list(command.project.load("search_spaces")[family])
     identity = json.dumps([dataset.digest, decisive, ranges, "half of the validation rows"])
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{DATABASE}", engine_kwargs={"connect_args": {"timeout": 60}}
-    )
     return optuna.create_study(
         study_name=f"{family} {hashlib.sha256(identity.encode()).hexdigest()[:12]}",
-        storage=storage,
+        storage=open_storage(command.storage),
         direction="maximize",
         load_if_exists=True,
     )
@@ -106,14 +104,6 @@ def be_quiet() -> None:
     """Let Optuna log errors only."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
-
-def queue_again(study: optuna.Study) -> None:
-    """Queue the trials again that an interrupted search left unfinished."""
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        if trial.params:
-            study.enqueue_trial(trial.params)
 
 
 def share(command: TuneRequest, study: optuna.Study, family: str, bar: Any) -> None:

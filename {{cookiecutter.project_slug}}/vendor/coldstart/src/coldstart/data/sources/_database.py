@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,10 +40,8 @@ def run_query(source: Source, into: Path) -> None:
         If the address or the query is wrong, the database cannot be reached, or its driver is
         missing.
     """
-    try:
-        url = sa.make_url(source.location)
-        if url.drivername in ("postgres", "postgresql"):
-            url = url.set(drivername="postgresql+psycopg")
+    with explain_errors(source.address, urlsplit(source.location).password):
+        url = make_url(source.location)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             raise UserError(
                 f"{source.address}: there is no database file {url.database or ''}; "
@@ -57,19 +57,48 @@ def run_query(source: Source, into: Path) -> None:
             if not result.returns_rows:
                 raise UserError("the query returns no rows: it must be a select")
             write(result, into, source.name)
+
+
+def make_url(location: str) -> sa.URL:
+    """Return the address of a database, of PostgreSQL with the driver that is installed."""
+    url = sa.make_url(location)
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+@contextmanager
+def explain_errors(address: str, secret: str | None = None) -> Iterator[None]:
+    """Turn errors of a database into one line.
+
+    Parameters
+    ----------
+    address : str
+        The address, without a password.
+    secret : str, optional
+        The password, which no message shows.
+
+    Raises
+    ------
+    UserError
+        If the address is wrong, the database cannot be reached or refuses, or its driver is
+        missing.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{source.address} needs the package {error.name}: "
+            f"{address} needs the package {error.name}: "
             f".venv/bin/python -m uv pip install {error.name}"
         ) from None
     except (ArgumentError, NoSuchModuleError) as error:
-        raise UserError(f"{source.address} is not a valid database address: {error}") from None
+        raise UserError(f"{address} is not a valid database address: {error}") from None
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         reason = " ".join(str(cause).split())[:300]
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
-        raise UserError(f"{source.address}: {reason}") from None
+        if secret:
+            reason = reason.replace(secret, "***")
+        raise UserError(f"{address}: {reason}") from None
 
 
 def write(result: sa.CursorResult[Any], into: Path, name: str) -> None:
