@@ -19,7 +19,7 @@ from coldstart.data._splitting import Split
 from coldstart.monitor._live_metrics import WeightedScore
 from coldstart.train._clusters import clusters, count_clusters, time_blocks
 from coldstart.train._evaluation import HeldOutPredictions
-from coldstart.train._intervals import degrees_of_freedom, interval, leave_out
+from coldstart.train._intervals import degrees_of_freedom, interval, leave_out, mean_interval
 from engine.held_out import held_out_once
 
 Draw = Callable[[np.random.Generator, int], tuple[HeldOutPredictions, HeldOutPredictions]]
@@ -237,3 +237,12 @@ def test_a_row_without_a_time_is_in_the_first_block_and_a_single_time_makes_no_b
     assert time_blocks(day[:2]) is None
     assert time_blocks(day[1:2]) is None
     assert time_blocks(day[:0]) is None
+
+
+def test_the_interval_of_a_share_by_group_is_that_of_ones_and_zeros() -> None:
+    dice = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    true = dice.random(200) < 0.8
+    low, high = mean_interval(true, groups)
+    assert (low, high) == mean_interval(true.astype(np.float64), groups, "bounded")
+    assert 0.5 < low < true.mean() < high < 1

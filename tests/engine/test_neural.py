@@ -11,17 +11,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from bird_strikes.network import Network, train_network
+from bird_strikes.network import Network, loss_function, mean_loss, train_network
+from lightning_fabric import Fabric
 from mlflow import MlflowClient
 
 from coldstart.bundle._bundle import MODEL
 from coldstart.config._sections import NeuralSettings
+from coldstart.nn._batches import InMemory
 from coldstart.nn._estimator import NeuralNetwork
+from coldstart.nn._job import Loop, Result, TrainingJob
 from engine.support import PACKAGE, TEMPLATE, main
 
 
@@ -135,7 +139,7 @@ def test_a_training_whose_loss_was_edited_meanwhile_starts_anew(
     for folder in (interrupted, unbroken):
         network = folder / "src" / PACKAGE / "network.py"
         edited = network.read_text().replace(
-            "nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.3)"
+            "nn.CrossEntropyLoss(", "nn.CrossEntropyLoss(label_smoothing=0.3, "
         )
         assert edited != network.read_text()
         network.write_text(edited)
@@ -156,19 +160,26 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return inputs, (inputs[:, 0] * inputs[:, 1] + (inputs[:, 2] == 3) > 0.2).astype(np.int64)
 
 
-def network(folder: Path, **settings: object) -> NeuralNetwork:
-    """Fit a network on the data."""
+def network(
+    folder: Path,
+    weight: np.ndarray | None = None,
+    rows: tuple[np.ndarray, np.ndarray] | None = None,
+    loop: Loop = train_network,
+    **settings: object,
+) -> NeuralNetwork:
+    """Fit a network on the data, or on other rows."""
+    inputs, target = rows or data()
     estimator = NeuralNetwork(
         network=Network,
-        loop=train_network,
-        classifies=True,
+        loop=loop,
+        classifies=target.dtype == np.int64,
         n_categories=1,
         settings=NeuralSettings.model_validate({"epochs": 8, "batch_size": 60, **settings}),
         seed=1,
         checkpoints=folder,
         report=print,
     )
-    return estimator.fit(*data())
+    return estimator.fit(inputs, target, weight)
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
@@ -179,9 +190,12 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo has no Windows build with spawn")
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    # Without dropout both see the same batches, so they differ by rounding alone.
-    alone = network(tmp_path / "alone", dropout=0.0, accelerator="cpu")
-    shared = network(tmp_path / "shared", dropout=0.0, accelerator="cpu", devices=2)
+    # Without dropout both see the same batches, so they differ by rounding alone. The weights of a
+    # batch are not divided evenly among them.
+    weight = np.random.default_rng(0).exponential(size=600)
+    same: dict[str, Any] = {"weight": weight, "dropout": 0.0, "accelerator": "cpu"}
+    alone = network(tmp_path / "alone", **same)
+    shared = network(tmp_path / "shared", **same, devices=2)
     inputs, _ = data()
     expected, found = alone.predict_proba(inputs), shared.predict_proba(inputs)
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -202,3 +216,94 @@ def test_it_predicts_the_mean_of_its_perceptrons(n_outputs: int) -> None:
 def test_it_stops_early_when_nothing_improves(tmp_path: Path) -> None:
     estimator = network(tmp_path, epochs=200, patience=2, learning_rate=0.05)
     assert estimator.epochs_ < 100
+
+
+@pytest.mark.parametrize("classifies", [True, False])
+def test_in_the_loss_a_weight_of_three_is_three_copies_and_one_of_zero_no_row(
+    classifies: bool,
+) -> None:
+    dice = torch.Generator().manual_seed(0)
+    counts = torch.tensor([0, 1, 3]).repeat(20)
+    inputs = torch.cat([torch.randn(60, 2, generator=dice), (counts % 5)[:, None].float()], 1)
+    targets = (inputs[:, 0] > 0).long() if classifies else inputs[:, :1] * inputs[:, 1:2]
+    built = Network(2, [5], 2 if classifies else 1, NeuralSettings(dropout=0.0))
+    once = inputs, targets, counts / counts.float().mean()
+    often = (*(part.repeat_interleave(counts, dim=0) for part in once[:2]), torch.ones(80))
+    loss_of = loss_function(classifies)
+    for training in (True, False):  # several scores a row, and one
+        built.train(training)
+        losses, slopes = [], []
+        for batch in (once, often):
+            built.zero_grad()
+            loss = mean_loss(built, batch, loss_of)
+            loss.backward()
+            losses.append(loss.detach())
+            slopes.append(torch.cat([part.grad.ravel() for part in built.parameters()]))  # type: ignore[union-attr]
+        torch.testing.assert_close(*losses)
+        torch.testing.assert_close(*slopes)
+        built.zero_grad()
+        assert abs(mean_loss(built, (*once[:2], torch.ones(60)), loss_of) - losses[0]) > 1e-3
+
+
+def noisy(classifies: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows whose target the inputs decide in part, and a weight that is larger for large ones."""
+    dice = np.random.default_rng(1)
+    inputs = np.hstack([dice.normal(size=(900, 2)), dice.integers(0, 5, (900, 1))])
+    value = inputs[:, 0] + dice.normal(size=900)
+    target = (value > 0).astype(np.int64) if classifies else value
+    return inputs, target, np.where(value > 0, 6, 1) * (np.arange(900) % 3 > 0)
+
+
+@pytest.mark.parametrize("classifies", [True, False])
+def test_a_network_trained_with_weights_predicts_as_one_of_copies(
+    classifies: bool, tmp_path: Path
+) -> None:
+    inputs, target, weight = noisy(classifies)
+    often = np.repeat(inputs, weight, axis=0), np.repeat(target, weight)
+    same = {"dropout": 0.0, "learning_rate": 0.002, "epochs": 12}
+    weighted = network(tmp_path / "weighted", weight, (inputs, target), **same)
+    copied = network(tmp_path / "copied", None, often, **same)
+    plain = network(tmp_path / "plain", None, (inputs, target), **same)
+    # On average: two networks differ in each row, even with another seed alone.
+    found, expected, without = (
+        one.predict_proba(inputs)[:, -1].mean() for one in (weighted, copied, plain)
+    )
+    assert weighted.mean_ == pytest.approx(copied.mean_)
+    assert weighted.deviation_ == pytest.approx(copied.deviation_)
+    assert abs(found - expected) < 0.2 * abs(found - without)
+
+
+@pytest.mark.parametrize("classifies", [True, False])
+def test_a_row_of_weight_zero_is_absent(classifies: bool, tmp_path: Path) -> None:
+    inputs, target, weight = noisy(classifies)
+    present = weight > 0
+    zero = network(tmp_path / "zero", weight, (inputs, target))
+    absent = network(tmp_path / "absent", weight[present], (inputs[present], target[present]))
+    np.testing.assert_array_equal(zero.predict_proba(inputs), absent.predict_proba(inputs))
+
+
+def test_rows_that_decide_when_to_stop_are_weighted_as_those_that_are_learned_from(
+    tmp_path: Path,
+) -> None:
+    weight, jobs = np.random.default_rng(0).exponential(size=600), list[TrainingJob]()
+
+    def watched(fabric: Fabric, job: TrainingJob) -> Result:
+        jobs.append(job)
+        return train_network(fabric, job)
+
+    network(tmp_path, weight, loop=watched, epochs=1)
+    search, fit = jobs
+    assert search.held_out
+    for job, among in ((search, weight[:510]), (fit, weight)):
+        assert isinstance(job.train, InMemory)
+        np.testing.assert_allclose(job.train.weights, among / among.mean(), rtol=1e-5)
+    held_out = weight[510:]
+    np.testing.assert_allclose(search.held_out[2], held_out / held_out.mean(), rtol=1e-5)
+
+
+def test_a_checkpoint_of_other_weights_is_not_resumed(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).exponential(size=600)
+    network(tmp_path / "same")
+    found, expected = network(tmp_path / "same", weight), network(tmp_path / "other", weight)
+    for name, tensor in expected.network_.state_dict().items():
+        assert torch.equal(tensor, found.network_.state_dict()[name])

@@ -164,12 +164,18 @@ def test_ranks_share_the_rows_of_an_epoch_out_with_equally_many_batches_each(
     counts = set()
     for rank in range(ranks):
         fabric: Any = SimpleNamespace(global_rank=rank, world_size=ranks, to_device=lambda x: x)
-        counts.add(tuple(len(inputs) for inputs, _ in streamed.epoch(fabric, 0, 1, 0, 64)))
+        counts.add(tuple(len(inputs) for inputs, *_ in streamed.epoch(fabric, 0, 1, 0, 64)))
     assert len(counts) == 1
 
 
-def fitted(settings: Settings, dataset: Dataset, folder: Path, features: Any) -> NeuralNetwork:
-    """Fit a network on two numbers, that of the prepared rows and those that are streamed."""
+def fitted(
+    settings: Settings,
+    dataset: Dataset,
+    folder: Path,
+    features: Any,
+    weight: np.ndarray | None = None,
+) -> NeuralNetwork:
+    """Fit a network on one or two numbers of the prepared rows, and of those that are streamed."""
     learned, _, _ = parts(dataset)
     network = NeuralNetwork(
         network=Network,
@@ -183,7 +189,7 @@ def fitted(settings: Settings, dataset: Dataset, folder: Path, features: Any) ->
         stream=partial(Shards.of, settings.data, dataset, learned),
         features=features,
     )
-    return network.fit(dataset.features(learned).numbers[:, :2], dataset.target(learned))
+    return network.fit(dataset.features(learned).numbers[:, :2], dataset.target(learned), weight)
 
 
 def test_a_training_cut_off_within_an_epoch_goes_on_with_the_row_after(
@@ -216,6 +222,61 @@ def test_a_training_cut_off_within_an_epoch_goes_on_with_the_row_after(
         assert torch.equal(tensor, expected[name])
 
 
+def counted(table: pl.DataFrame) -> pl.DataFrame:
+    """Give each row a weight that its size tells, 0 to some."""
+    size = pl.col("size").abs()
+    return table.with_columns(pl.when(size < 0.3).then(0.0).otherwise(3 * size).alias("weight"))
+
+
+def test_streamed_rows_bring_their_weights_and_those_of_weight_zero_are_not_read(
+    project: Project, tmp_path: Path
+) -> None:
+    settings = project(counted(goods()), {"weight": "weight"}, neural={"epochs": 2})
+    dataset = prepare(settings)
+    learned, stops, _ = parts(dataset)
+    found = Shards.of(settings.data, dataset, learned, stops)
+    streamed = batches.Streamed(found, lambda frame: frame[:, :1].to_numpy(), weight=2.0)
+    fabric: Any = SimpleNamespace(global_rank=0, world_size=1, to_device=lambda x: x)
+    used = 0
+    for inputs, targets, weights in streamed.epoch(fabric, 0, 1, 0, 64):
+        assert len(inputs) == len(targets) == len(weights)
+        torch.testing.assert_close(weights, 3 * inputs[:, 0].abs() / 2)
+        assert inputs[:, 0].abs().min() >= 0.3
+        used += len(inputs)
+    assert used == sum(found.counts) > 2_000
+
+    scales = []
+
+    class Watched(batches.Streamed):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            scales.append(self.weight)
+
+    known = dataset.sample_weight(learned)
+    assert known is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coldstart.nn._estimator.Streamed", Watched)
+        as_they_are = SimpleNamespace(transform=lambda frame: frame[:, :1].to_numpy())
+        fitted(settings, dataset, tmp_path / "kept", as_they_are, known)
+    assert scales == pytest.approx([known[known > 0].mean()] * 2)
+
+
+def test_a_streamed_row_without_a_weight_is_refused(project: Project) -> None:
+    table = counted(goods())
+    settings = project(table, {"weight": "weight"})
+    dataset = prepare(settings)
+    learned, stops, _ = parts(dataset)
+    assert dataset.row_ids is not None
+    other = next(one for one in range(100, ROWS) if one not in set(dataset.row_ids[shards.ROW])
+                 and one % 100)  # fmt: skip
+    third = ROWS // 3
+    file = Path("goods") / f"{other // third}.parquet"
+    changed = pl.when(pl.col("number") == other).then(-1.0).otherwise("weight").alias("weight")
+    pl.read_parquet(file).with_columns(changed).write_parquet(file)
+    with pytest.raises(UserError, match="weight: a column with the role weight needs a value"):
+        _ = Shards.of(settings.data, dataset, learned, stops).counts
+
+
 def test_few_rows_are_in_memory_at_a_time(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,7 +297,7 @@ def test_few_rows_are_in_memory_at_a_time(
     streamed = batches.Streamed(found, lambda frame: frame[:, :2].to_numpy())
     fabric: Any = SimpleNamespace(global_rank=0, world_size=1, to_device=lambda x: x)
     used, most, share = 0, 0.0, sum(found.counts) / ROWS
-    for inputs, _ in streamed.epoch(fabric, 0, 1, 0, 50):
+    for inputs, *_ in streamed.epoch(fabric, 0, 1, 0, 50):
         most = max(most, read[0] * share - used)
         used += len(inputs)
     assert used == sum(found.counts)

@@ -12,7 +12,7 @@ from coldstart import BundlePredictor, Settings
 from coldstart.config import NeuralSettings
 
 from {{cookiecutter.__package}}.models import FAMILIES, SEARCH_SPACES
-from {{cookiecutter.__package}}.network import Network, loss_function
+from {{cookiecutter.__package}}.network import Network, loss_function, mean_loss
 
 
 def test_a_training_registers_a_version_with_its_run(
@@ -51,8 +51,7 @@ def test_the_network_learns_a_batch() -> None:
     losses = []
     for _ in range(50):
         optimizer.zero_grad()
-        scores = network(inputs)  # several for each row
-        loss = loss_of(scores, labels.repeat_interleave(len(scores) // len(labels)))
+        loss = mean_loss(network, (inputs, labels, torch.ones(64)), loss_of)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

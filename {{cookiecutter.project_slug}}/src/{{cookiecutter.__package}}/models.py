@@ -256,8 +256,6 @@ def unsuitable_families(contract: Contract, target: np.ndarray) -> dict[str, str
     """
     rows = len(target)
     why = {}
-    if contract.names("weight"):
-        why["neural"] = "it does not weight rows"
     if rows < 60:
         why["boosting"] = f"{rows} rows are too few"
     if rows < 2_000:

@@ -67,11 +67,10 @@ class Network(nn.Module):
         """Map inputs (n, columns) to scores (n, outputs), in training (n * MEMBERS, outputs)."""
         numbers = inputs[:, : self.n_numbers]
         codes = inputs[:, self.n_numbers :].long()
-        columns = range(len(self.embeddings))
-        embedded = [self.embeddings[i](codes[:, i]) for i in columns]
+        embedded = [embed(codes[:, i]) for i, embed in enumerate(self.embeddings)]
         scores: Tensor = self.wide_numbers(numbers)
-        for i in columns:
-            scores = scores + self.wide_categories[i](codes[:, i])
+        for i, embed in enumerate(self.wide_categories):
+            scores = scores + embed(codes[:, i])
         deep = self.deep(torch.cat([numbers, *embedded], 1))
         scores = scores[:, None] + torch.einsum("nmw,mwo->nmo", deep, self.output)
         if self.training:
@@ -94,8 +93,8 @@ class ScaledLinear(nn.Linear):
 
 
 def loss_function(classifies: bool) -> nn.Module:
-    """Return the loss that training minimizes."""
-    return nn.CrossEntropyLoss() if classifies else nn.MSELoss()
+    """Return the loss of each score, whose weighted mean training minimizes."""
+    return nn.CrossEntropyLoss(reduction="none") if classifies else nn.MSELoss(reduction="none")
 
 
 def train_network(fabric: Fabric, job: TrainingJob) -> Result:
@@ -109,8 +108,7 @@ def train_network(fabric: Fabric, job: TrainingJob) -> Result:
     )
     optimizer: Any = fabric.setup_optimizers(adamw)
     loss_of = loss_function(classifies=job.shape[2] > 1)
-    rows = job.train.on(fabric)
-    steps_per_epoch = -(-len(rows) // settings.batch_size)
+    rows, held_out = job.train.on(fabric), fabric.to_device(job.held_out)
 
     checkpoint = Checkpointer(fabric, job, network, adamw)
     # `NeuralNetwork` trains twice: on some rows, until the loss of the held-out ones stops
@@ -119,19 +117,19 @@ def train_network(fabric: Fabric, job: TrainingJob) -> Result:
         model.train()
         total_loss = checkpoint.start_epoch()
         first = checkpoint.progress.step
-        for inputs, targets in rows.epoch(fabric, job.seed, epoch, first, settings.batch_size):
-            checkpoint.start_step(epoch)
-            step = (epoch - 1) * steps_per_epoch + checkpoint.progress.step
+        for batch in rows.epoch(fabric, job.seed, epoch, first, settings.batch_size):
+            step = checkpoint.start_step(epoch)
             set_learning_rate(adamw, settings.learning_rate, step)
             optimizer.zero_grad()
-            scores = model(inputs)  # several for each row
-            loss = loss_of(scores, targets.repeat_interleave(len(scores) // len(targets), dim=0))
+            loss = mean_loss(model, batch, loss_of)
             fabric.backward(loss)
             fabric.clip_gradients(model, optimizer, max_norm=MAX_GRADIENT_NORM)
             optimizer.step()
-            total_loss += loss.detach() * len(inputs)
+            total_loss += loss.detach() * len(batch[0])
             checkpoint.end_step(total_loss)
-        validation_loss = mean_loss(model, job.held_out, loss_of, fabric) if job.held_out else None
+        model.eval()
+        with torch.no_grad():
+            validation_loss = float(mean_loss(model, held_out, loss_of)) if held_out else None
         checkpoint.end_epoch(total_loss, validation_loss)
     return checkpoint.finish()
 
@@ -142,9 +140,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, full: float, step: int) 
         group["lr"] = full * min(1.0, (step + 1) / WARM_UP)
 
 
-@torch.no_grad()
-def mean_loss(model: Any, rows: tuple[Tensor, Tensor], loss_of: nn.Module, fabric: Fabric) -> float:
-    """Return the mean loss over held-out rows."""
-    model.eval()
-    inputs, targets = (fabric.to_device(tensor) for tensor in rows)
-    return float(loss_of(model(inputs), targets))
+def mean_loss(model: Any, batch: tuple[Tensor, ...], loss_of: nn.Module) -> Tensor:
+    """Return the mean loss over rows, by their weights, whose mean over all batches is 1."""
+    inputs, targets, weights = batch
+    scores = model(inputs)  # in training several for each row
+    losses: Tensor = loss_of(scores, targets.repeat_interleave(len(scores) // len(targets), dim=0))
+    return (losses.view(len(targets), -1) * weights[:, None]).mean()

@@ -33,7 +33,7 @@ from coldstart.errors import UserError, describe
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # Names of columns that the engine adds to prepared rows and to the prediction log.
 RESERVED = re.compile(
-    "__(row|copy|key|place|part_[0-9]+|prediction|probability|label|request|ref|time|version|role|why)__"
+    "__(row|copy|key|place|part_[0-9]+|prediction|probability|label|set|request|ref|time|version|role|why)__"
 )
 
 

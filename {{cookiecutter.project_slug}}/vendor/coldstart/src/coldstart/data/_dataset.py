@@ -16,7 +16,7 @@ from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract._derived import explain_left_out
 from coldstart.data._objective import Objective, choose_objective
-from coldstart.data._rows import ROW, ROW_HASH, type_rows
+from coldstart.data._rows import ROW, ROW_HASH, check_weights, type_rows
 from coldstart.data._sampling import ReservoirSampler, sample
 from coldstart.data._splitting import Split, split
 from coldstart.data._streams import write_parquet
@@ -305,12 +305,9 @@ def assign_parts(
                     "schema.yaml"
                 )
     for name in contract.names("weight"):
-        wrong = table[name].is_null() | (table[name] < 0)
-        if wrong.any() or not (table[name] > 0).any():
-            raise UserError(
-                f"{name}: a column with the role weight needs a value of 0 or more in each row, "
-                f"and not 0 in all; {wrong.sum():,} rows have none or a negative one"
-            )
+        check_weights(table[name])
+        if not (table[name] > 0).any():
+            raise UserError(f"{name}: the weight of each row is 0, so that no row counts")
     if not settings.neural.stream:
         table = table.drop(ROW_HASH, ROW)
     return table.with_columns(pl.Series(PART.format(i), part) for i, part in enumerate(parts))

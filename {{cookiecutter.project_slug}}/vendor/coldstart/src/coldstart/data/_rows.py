@@ -78,6 +78,21 @@ class RowIdentifier:
         return math.prod(float((share**2).sum()) for share in shares)
 
 
+def check_weights(weights: pl.Series) -> None:
+    """Check that each row has a weight.
+
+    Raises
+    ------
+    UserError
+        If a weight is missing or negative.
+    """
+    if wrong := int((weights.is_null() | (weights < 0)).sum()):
+        raise UserError(
+            f"{weights.name}: a column with the role weight needs a value of 0 or more in each "
+            f"row, and {wrong:,} rows have none or a negative one"
+        )
+
+
 def type_rows(
     raw: RawTable, contract: Contract, store: Callable[[Iterable[pl.DataFrame]], int]
 ) -> tuple[int, float]:

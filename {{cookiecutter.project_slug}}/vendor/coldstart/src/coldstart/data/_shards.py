@@ -17,7 +17,7 @@ import polars as pl
 from coldstart.config._sections import DataSettings
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import Dataset
-from coldstart.data._rows import ROW, ROW_HASH, RowIdentifier
+from coldstart.data._rows import ROW, ROW_HASH, RowIdentifier, check_weights
 from coldstart.data.reading._read import RowGroup, load_joins, read_main_table, row_groups, simplify
 from coldstart.errors import UserError
 
@@ -102,7 +102,7 @@ class TrainingRowFilter:
 
 @dataclass(frozen=True)
 class Shards:
-    """Streamed rows that may be trained on, except rows of unknown classes.
+    """Streamed rows that may be trained on, except rows of unknown classes or of weight 0.
 
     Attributes
     ----------
@@ -237,7 +237,9 @@ class Reader:
         self.join, _ = load_joins(data, self.schema)
         names = self.join(table.frame).collect_schema().names()
         self.identifier = RowIdentifier(
-            contract, names, needed | row_filter.columns | {contract.target}
+            contract,
+            names,
+            needed | row_filter.columns | {contract.target, *contract.names("weight")},
         )
         asked = set(self.identifier.validator.columns) | {join.key for join in data.joins}
         # Copies are detected by all columns, including those that are ignored.
@@ -254,6 +256,9 @@ class Reader:
             raw = self.join(plain.cast(types)).collect()  # type: ignore[arg-type]
             rows = shards.row_filter(self.identifier(raw, first))
             first += len(raw)
+            for name in shards.contract.names("weight"):
+                check_weights(rows[name])
+                rows = rows.filter(pl.col(name) > 0)
             if shards.classes:
                 target = pl.col(shards.contract.target).cast(pl.String)
                 rows = rows.filter(target.is_in(shards.classes))

@@ -12,9 +12,9 @@ from coldstart._markdown import percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.contract._contract import Contract
 from coldstart.data._splitting import group_numbers
+from coldstart.monitor._coverage import Coverage, measure_coverage
 from coldstart.monitor._rows import LABEL, PREDICTION, TIME
 from coldstart.train._clusters import describe_units, time_blocks
-from coldstart.train._conformal import share_covered
 from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._intervals import interval
 from coldstart.train._summary import number
@@ -83,9 +83,8 @@ class LiveMetrics:
         For two classes, the metric at the prevalence of the test set.
     conclusive : bool
         Whether the outcomes can show that the predictions got worse.
-    coverage : tuple, optional
-        For a number, the share of the outcomes in their prediction interval, with its 95%
-        confidence interval, and the nominal one.
+    coverage : Coverage, optional
+        The share of the outcomes in their prediction interval or set, if they have one.
     """
 
     primary: str
@@ -98,7 +97,7 @@ class LiveMetrics:
     units: str = ""
     weighted: WeightedScore | None = None
     conclusive: bool = True
-    coverage: tuple[float, tuple[float, float], float] | None = None
+    coverage: Coverage | None = None
 
     @property
     def is_worse(self) -> bool:
@@ -109,16 +108,26 @@ class LiveMetrics:
         return now[1] < self.tested_interval[0]
 
     def explain_coverage(self) -> list[str]:
-        """Return a line on how many outcomes are in their prediction interval."""
-        if self.coverage is None:
+        """Return a line on how many outcomes are in their prediction interval or set."""
+        if (found := self.coverage) is None:
             return []
-        share, (low, high), nominal = self.coverage
+        (low, high), outcomes = found.interval, "the outcomes"
+        kind, off = "interval", "intervals are too narrow"
+        if found.size is not None:
+            kind, off = "set", "sets are too small"
+        if found.rows < self.rows:
+            outcomes = f"{found.rows:,} outcomes with a logged set"
         line = (
-            f"{percent(share)} of the outcomes are in their {nominal:.0%} prediction interval "
-            f"(95% CI {percent(low)} to {percent(high)})"
+            f"{percent(found.share)} of {outcomes} are in their {found.nominal:.0%} prediction "
+            f"{kind} (95% CI {percent(low)} to {percent(high)})"
         )
-        too_few = high < nominal and self.rows >= FEW
-        return [f"{line}: the intervals are too narrow for these rows" if too_few else line]
+        if found.size is not None:
+            then = found.tested_size
+            tested = "" if then is None else f" ({then:.2f} on the test set)"
+            line += f"; a set has {found.size:.2f} classes on average{tested}"
+        if high < found.nominal and found.rows >= FEW:
+            line += f": the {off} for these rows"
+        return [line]
 
     def explain_prevalence(self) -> list[str]:
         """Return a line if the outcomes have another prevalence than the test set."""
@@ -177,8 +186,6 @@ def measure_outcomes(
     weighted, both = None, len(np.unique(held.target)) == 2
     if "prevalence" in tested and both and name not in WITHIN_CLASSES:
         weighted = WeightedScore.of(held, classes[1], tested["prevalence"])
-    conformal = None if classes else manifest.conformal  # the log holds one probability of many
-    covered = share_covered(conformal, held)
     return LiveMetrics(
         name,
         len(joined),
@@ -190,7 +197,7 @@ def measure_outcomes(
         describe_units(held.groups, contract),
         weighted,
         conclusive=both or len(classes) != 2,
-        coverage=(*covered, conformal.coverage) if conformal and covered else None,
+        coverage=measure_coverage(joined, held, manifest),
     )
 
 

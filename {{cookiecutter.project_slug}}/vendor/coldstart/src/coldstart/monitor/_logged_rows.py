@@ -24,6 +24,7 @@ from coldstart.monitor._rows import (
     REQUEST,
     ROLE,
     ROW,
+    SET,
     TIME,
     VERSION,
     feature_types,
@@ -113,15 +114,19 @@ class LoggedRows:
         )
         table = table.with_columns(why.alias(WHY))
         counts = table[WHY].drop_nulls().value_counts()
-        if REF not in table.columns:  # a log from before there was one
-            table = table.with_columns(pl.lit(None, pl.String).alias(REF))
+        classes = self.predictor.manifest.classes
+        predicted = [LABEL, PREDICTION] if classes else [PREDICTION]
+        if len(classes) > 2:
+            predicted.append(SET)
+        # A log from before there were such columns has none.
+        later = [name for name in (REF, SET) if name not in table.columns]
+        table = table.with_columns(pl.lit(None, pl.String).alias(name) for name in later)
         columns = self.predictor.contract.features
         values = [
             as_predicted(columns[name], pl.col(name).cast(type_, strict=False), type_)
             for name, type_ in types.items()
             if name in table.columns
         ]
-        predicted = [LABEL, PREDICTION] if self.predictor.manifest.classes else [PREDICTION]
         selected = table.filter(pl.col(WHY).is_null()).select(
             REQUEST, pl.col(ROW).cast(pl.Int32), REF, time, *predicted, *values
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,8 @@ def write_result(found: Comparison, path: Path) -> None:
         "columns": {one.name: round(one.score, 4) for one in found.findings},
         "prediction": round(found.prediction.score, 4),
     }
+    if found.live and found.live.coverage:
+        content["coverage"] = asdict(found.live.coverage)
     try:
         write_whole(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:

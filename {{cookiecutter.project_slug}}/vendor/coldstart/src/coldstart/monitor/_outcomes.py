@@ -12,7 +12,7 @@ from coldstart.contract._contract import Contract
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
-from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, TIME
+from coldstart.monitor._rows import LABEL, PREDICTION, REF, REQUEST, ROW, SET, TIME
 
 SLICE = 100_000  # rows in memory at a time
 
@@ -101,13 +101,14 @@ class Outcomes:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Join the outcomes of some rows."""
-        wanted = [TIME, LABEL, PREDICTION, *(self.group if self.target in rows.columns else [])]
-        wanted = [name for name in wanted if name in rows.columns]
+        predicted = [name for name in (TIME, LABEL, PREDICTION, SET) if name in rows.columns]
         if self.target in rows.columns:  # of a file, which brings them
-            self.found.append(rows.drop_nulls(self.target).select(*wanted, self.target))
+            brought = [name for name in self.group if name in rows.columns]
+            known = rows.drop_nulls(self.target)
+            self.found.append(known.select(*predicted, *brought, self.target))
         else:
-            predicted = rows.select(*self.keys, *wanted)
-            self.found.append(predicted.join(self.table, on=self.keys, maintain_order="left"))
+            asked = rows.select(*self.keys, *predicted)
+            self.found.append(asked.join(self.table, on=self.keys, maintain_order="left"))
 
     def joined(self, rows: int) -> pl.DataFrame:
         """Return all predictions with a known outcome, and note their share of so many rows."""

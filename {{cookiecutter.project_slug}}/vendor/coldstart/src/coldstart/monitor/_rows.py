@@ -25,6 +25,7 @@ from coldstart.errors import UserError
 # Columns of the prediction log beside the features.
 REQUEST, ROW, REF, TIME = "__request__", "__row__", "__ref__", "__time__"
 VERSION, ROLE, LABEL, PREDICTION = "__version__", "__role__", "__label__", "__prediction__"
+SET = "__set__"  # of more than two classes the prediction set, a list in JSON
 
 
 class Rows(Protocol):
@@ -155,9 +156,14 @@ def feature_types(contract: Contract) -> dict[str, pl.DataType]:
 def with_predictions(predictor: BundlePredictor, rows: pl.DataFrame) -> pl.DataFrame:
     """Return typed rows with the model's predictions, in the columns of the prediction log."""
     prediction = predictor.predict(encode(predictor.contract, rows)).astype(np.float64)
-    if classes := predictor.manifest.classes:
-        labels = np.array(classes)[predictor.labels(prediction)]
+    classes, conformal = predictor.manifest.classes, predictor.manifest.conformal
+    if classes:
+        numbers = predictor.labels(prediction)
+        labels = np.array(classes)[numbers]
         rows = rows.with_columns(pl.Series(LABEL, labels, dtype=pl.String))
+        sets = conformal.describe_sets(prediction, numbers, classes) if conformal else None
+        if sets is not None:
+            rows = rows.with_columns(pl.Series(SET, sets, dtype=pl.String))
     times = [name for name in predictor.contract.names("time") if name in rows.columns]
     rows = rows.with_columns(pl.col(name).cast(pl.Datetime("us")).alias(TIME) for name in times)
     return rows.with_columns(pl.Series(PREDICTION, prediction[:, -1]))

@@ -22,7 +22,8 @@ from coldstart.train._features import as_frame
 
 BUFFER = 131_072  # rows that are shuffled at a time
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Inputs, targets and weights of n rows. The mean weight of all rows is 1."""
 
 
 class Rows(Protocol):
@@ -42,18 +43,19 @@ class Rows(Protocol):
 
 
 class InMemory:
-    """Rows that are all in memory: inputs, shape (n, columns), and targets."""
+    """Rows that are all in memory: inputs, shape (n, columns), targets, and weights (1)."""
 
     # No dataclass, here and below: Fabric looks into those, and puts copies in their places.
-    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
         self.inputs, self.targets = inputs, targets
+        self.weights = torch.ones(len(inputs)) if weights is None else weights
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def on(self, fabric: Fabric) -> InMemory:
         """Return the rows on the device."""
-        return InMemory(fabric.to_device(self.inputs), fabric.to_device(self.targets))
+        return InMemory(*fabric.to_device((self.inputs, self.targets, self.weights)))
 
     def epoch(self, fabric: Fabric, seed: int, epoch: int, step: int, size: int) -> Iterator[Batch]:
         """Yield this rank's part of each batch: every n-th row of it."""
@@ -63,7 +65,7 @@ class InMemory:
             # The last, smaller batch is cut so that all ranks have equally many, or left out.
             if usable := len(batch) - len(batch) % fabric.world_size:
                 mine = batch[fabric.global_rank : usable : fabric.world_size].to(fabric.device)
-                yield self.inputs[mine], self.targets[mine]
+                yield self.inputs[mine], self.targets[mine], self.weights[mine]
 
 
 class Streamed:
@@ -79,6 +81,8 @@ class Streamed:
         The fitted preprocessing, from a table of encoded columns to inputs.
     mean, deviation : float
         Mean and standard deviation by which a numeric target is scaled.
+    weight : float
+        Mean weight by which weights are scaled.
     """
 
     def __init__(
@@ -87,9 +91,10 @@ class Streamed:
         transform: Callable[[pl.DataFrame], np.ndarray],
         mean: float = 0.0,
         deviation: float = 1.0,
+        weight: float = 1.0,
     ) -> None:
         self.shards, self.transform = shards, transform
-        self.mean, self.deviation = mean, deviation
+        self.mean, self.deviation, self.weight = mean, deviation, weight
 
     def __len__(self) -> int:
         return sum(self.shards.counts)
@@ -104,21 +109,26 @@ class Streamed:
         pieces = self.shards.plan(seed, epoch, fabric.global_rank, fabric.world_size)
         dice = np.random.default_rng([seed, epoch, fabric.global_rank])
         mixed = shuffled(self.shards.read(pieces), dice, each, BUFFER)
-        for inputs, targets in prefetch(map(self.encoded, after(mixed, step * each))):
+        for inputs, targets, weights in prefetch(map(self.encoded, after(mixed, step * each))):
             for start in range(0, len(inputs), each):
-                batch = inputs[start : start + each], targets[start : start + each]
-                yield fabric.to_device(batch)
+                some = slice(start, start + each)
+                yield fabric.to_device((inputs[some], targets[some], weights[some]))
 
     def encoded(self, rows: pl.DataFrame) -> Batch:
-        """Return the inputs and the targets of some rows."""
-        matrices = encode(self.shards.contract, rows)
-        inputs = np.asarray(self.transform(as_frame(matrices)), dtype=np.float32)
-        target = rows[self.shards.contract.target]
+        """Return the inputs, targets and weights of some rows."""
+        contract = self.shards.contract
+        inputs = torch.tensor(
+            np.asarray(self.transform(as_frame(encode(contract, rows))), dtype=np.float32)
+        )
+        weights = torch.ones(len(rows))
+        for name in contract.names("weight"):
+            weights = torch.tensor(rows[name].to_numpy() / self.weight, dtype=torch.float32)
+        target = rows[contract.target]
         if classes := self.shards.classes:
             number = target.cast(pl.String).cast(pl.Enum(classes)).to_physical().cast(pl.Int64)
-            return torch.tensor(inputs), torch.tensor(number.to_numpy())
+            return inputs, torch.tensor(number.to_numpy()), weights
         scaled = (target.to_numpy().astype(np.float64) - self.mean) / self.deviation
-        return torch.tensor(inputs), torch.tensor(scaled, dtype=torch.float32)[:, None]
+        return inputs, torch.tensor(scaled, dtype=torch.float32)[:, None], weights
 
 
 def shuffled(

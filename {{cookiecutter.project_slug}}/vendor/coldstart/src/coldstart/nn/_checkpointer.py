@@ -52,6 +52,7 @@ class Checkpointer:
                 "FRESH=1 starts anew",
                 flush=True,
             )
+        self._steps_per_epoch = -(-len(job.train) // job.settings.batch_size)
         self._reported = 0  # a checkpoint's epochs are reported again: the first report may be lost
         self._saved, self._took = time.monotonic(), 0.0
         self._bar: Any = None
@@ -100,16 +101,22 @@ class Checkpointer:
         total = self.progress.total if self.fabric.is_global_zero else 0.0
         return torch.tensor(total, device=self.fabric.device)
 
-    def start_step(self, epoch: int) -> None:
+    def start_step(self, epoch: int) -> int:
         """Seed the step's random numbers, so that a resumed training draws the same ones.
 
         Parameters
         ----------
         epoch : int
             Number of the epoch, from 1.
+
+        Returns
+        -------
+        int
+            Number of the step since the start of the first epoch, from 0.
         """
         start = self.progress.step * self.job.settings.batch_size
         seed_step(self.fabric.device, self.job.seed, epoch, start, self.fabric.global_rank)
+        return (epoch - 1) * self._steps_per_epoch + self.progress.step
 
     def end_step(self, total: Tensor) -> None:
         """Count a step, and write a checkpoint if one is due.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from coldstart.config._sections import NeuralSettings
 from coldstart.data._shards import Shards
-from coldstart.nn._batches import InMemory, Rows, Streamed
+from coldstart.nn._batches import Batch, InMemory, Rows, Streamed
 from coldstart.nn._job import Loop, Network, TrainingJob, launch
 from coldstart.train._context import EpochReport
 
@@ -84,7 +84,7 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         self.stream = stream
         self.features = features
 
-    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Find the number of epochs, then train on all rows, or on all streamed rows.
 
         Parameters
@@ -93,6 +93,8 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
             Numeric columns, then category codes.
         y : ndarray of shape (n,)
             Class indices, or values in the target's unit.
+        sample_weight : ndarray of shape (n,), optional
+            Weight of each row. One of weight 0 counts as absent.
 
         Returns
         -------
@@ -100,12 +102,15 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
             The same object.
         """
         inputs = torch.tensor(np.asarray(X, dtype=np.float32))
+        weight = np.ones(len(inputs)) if sample_weight is None else np.asarray(sample_weight)
         self.mean_, self.deviation_ = 0.0, 1.0
         if self.classifies:
             self.classes_, numbers = np.unique(y, return_inverse=True)
             targets = torch.tensor(numbers)
         else:
-            self.mean_, self.deviation_ = float(np.mean(y)), float(np.std(y)) or 1.0
+            self.mean_ = float(np.average(y, weights=weight))
+            variance = np.average((y - self.mean_) ** 2, weights=weight)
+            self.deviation_ = float(np.sqrt(variance)) or 1.0
             scaled = (y - self.mean_) / self.deviation_
             targets = torch.tensor(scaled, dtype=torch.float32)[:, None]
 
@@ -114,20 +119,28 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
         n_outputs = len(self.classes_) if self.classifies else 1
         shape = (n_numbers, cardinalities, n_outputs)
         self.width_ = inputs.shape[1]
+        present = np.flatnonzero(weight)
+        inputs, targets = inputs[present], targets[present]
+        weights = torch.tensor(weight[present], dtype=torch.float32)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         decisive = json.dumps(
             [self.settings.model_dump(exclude=NeuralSettings.EXECUTION), self.seed]
         )
-        content = inputs.numpy().tobytes() + targets.numpy().tobytes() + decisive.encode()
-        identity = hashlib.sha256(content).hexdigest()[:16]
+        content = b"".join(tensor.numpy().tobytes() for tensor in (inputs, targets, weights))
+        identity = hashlib.sha256(content + decisive.encode()).hexdigest()[:16]
+
+        def part(among: slice) -> Batch:
+            chosen = weights[among]
+            return inputs[among], targets[among], chosen / chosen.mean()
 
         def rows(stage: str, kept: int) -> Rows:
             if not self.stream:
-                return InMemory(inputs[:kept], targets[:kept])
-            shards = self.stream(np.arange(kept, len(inputs)))
+                return InMemory(*part(slice(kept)))
+            shards = self.stream(present[kept:])
             whole, groups = sum(shards.counts), len(shards.groups)
             print(f"neural {stage}: {whole:,} rows an epoch, streamed from {groups} row group(s)")
-            return Streamed(shards, self.features.transform, self.mean_, self.deviation_)
+            scales = self.mean_, self.deviation_, float(weights.mean())
+            return Streamed(shards, self.features.transform, *scales)
 
         def job(stage: str, epochs: int, kept: int, held_out: Any) -> TrainingJob:
             return TrainingJob(
@@ -143,11 +156,11 @@ class NeuralNetwork(BaseEstimator):  # type: ignore[misc]
             )
 
         kept = int(len(inputs) * (1 - HOLDOUT))
-        held_out = (inputs[kept:], targets[kept:])
+        held_out = part(slice(kept, None))
         _, self.epochs_ = launch(self.loop, job("search", self.settings.epochs, kept, held_out))
-        weights, _ = launch(self.loop, job("fit", self.epochs_, len(inputs), None))
+        trained, _ = launch(self.loop, job("fit", self.epochs_, len(inputs), None))
         self.network_ = self.network(*shape, self.settings).eval()
-        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in trained.items()}
         self.network_.load_state_dict(tensors)
         return self
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from coldstart.config._sections import NeuralSettings
 from coldstart.config._settings import rank_of
 from coldstart.nn import _ranks
-from coldstart.nn._batches import Rows
+from coldstart.nn._batches import Batch, Rows
 from coldstart.train._context import EpochReport
 
 Shape = tuple[int, list[int], int]
@@ -43,7 +43,7 @@ class TrainingJob(NamedTuple):
     train : Rows
         Rows to train on.
     held_out : tuple of Tensor or None
-        Inputs and targets of the rows that decide when to stop.
+        Inputs, targets and weights of the rows that decide when to stop.
     checkpoint : Path
         File of the newest checkpoint.
     report : callable
@@ -57,7 +57,7 @@ class TrainingJob(NamedTuple):
     seed: int
     epochs: int
     train: Rows
-    held_out: tuple[Tensor, Tensor] | None
+    held_out: Batch | None
     checkpoint: Path
     report: EpochReport
 

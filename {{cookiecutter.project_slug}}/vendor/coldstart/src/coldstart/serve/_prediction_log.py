@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import os
 import threading
@@ -143,6 +144,12 @@ class LogFolder:
             arrays["__label__"] = Array([one["label"] for one in predictions], text)
             arrays["__probability__"] = Array([one["probability"] for one in predictions], number)
             arrays["__prediction__"] = Array(shares, number)
+            if len(self.classes) > 2:  # a list in JSON, as in files of predictions
+                sets = [one.get("set") for one in predictions]
+                arrays["__set__"] = Array(
+                    [None if one is None else json.dumps(one, ensure_ascii=False) for one in sets],
+                    text,
+                )
         else:
             arrays["__prediction__"] = Array([one["value"] for one in predictions], number)
         return RecordBatch(arrays)

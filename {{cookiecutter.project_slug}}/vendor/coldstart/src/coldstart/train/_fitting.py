@@ -26,6 +26,7 @@ from coldstart.train._context import Context, EpochReport, Family
 from coldstart.train._features import as_frame
 from coldstart.train._folds import FittedPredictor
 from coldstart.train._forecasts import DifferencedRegressor, LagReference
+from coldstart.train._weighted_fit import fit_weighted
 
 FEW_VALUES = 300_000  # of a table, for which one thread of linear algebra is faster than several
 VERY_FEW_VALUES = 50_000  # for which one thread is faster for trees as well
@@ -121,21 +122,13 @@ class Fitter:
                 model = self.family(context)
                 if past:
                     model = DifferencedRegressor(model, past, features.numbers.shape[1])
-                return model.fit(as_frame(features), target, **self._weights(model, rows))
+                return fit_weighted(model, as_frame(features), target, dataset.sample_weight(rows))
         except (ValueError, TypeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"cannot be fitted to these rows: {reason}") from error
         finally:
             self.seconds += time.perf_counter() - start
             self.cpu_seconds += cpu_seconds() - busy
-
-    def _weights(self, model: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the argument by which the model, a pipeline's last step, weights the rows."""
-        weight = self.dataset.sample_weight(rows)
-        if weight is None:
-            return {}
-        step = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
-        return {f"{step}sample_weight": weight}
 
     def __call__(self, rows: np.ndarray) -> FittedPredictor:
         """Fit to some rows, and return a function that predicts others."""

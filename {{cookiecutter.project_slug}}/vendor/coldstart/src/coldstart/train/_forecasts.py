@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from coldstart.contract._contract import Contract, feature_slices
+from coldstart.train._weighted_fit import fit_weighted
 from coldstart.train._weights import put_back, set_aside
 
 WORTH = 1.0  # of the target's standard deviation: changes that vary more are not worth it
@@ -136,9 +137,8 @@ class DifferencedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: pl.DataFrame, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Fit the pipeline to the changes."""
-        change, last = self.past.change(y, self._numbers(X)), self.pipeline.steps[-1][0]
-        weights = {} if sample_weight is None else {f"{last}__sample_weight": sample_weight}
-        self.pipeline_ = clone(self.pipeline).fit(self._changed(X), change, **weights)
+        change, changed = self.past.change(y, self._numbers(X)), self._changed(X)
+        self.pipeline_ = fit_weighted(clone(self.pipeline), changed, change, sample_weight)
         return self
 
     def predict(self, X: pl.DataFrame) -> np.ndarray:

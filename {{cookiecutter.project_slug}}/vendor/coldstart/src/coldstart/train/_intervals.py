@@ -75,7 +75,7 @@ def mean_interval(
     """Return the 95% confidence interval of a mean, by group if there are groups."""
     units = np.arange(len(values)) if groups is None else groups
     weights = leave_out(units, seed=0)
-    means = weights @ values / weights.sum(axis=1)
+    means = weights @ values.astype(np.float64) / weights.sum(axis=1)  # of truth values: or, not +
     scale = scale or ("bounded" if values.dtype == bool else "plain")
     return from_left_out(means[0], means[1:], scale, groups is not None)
 

@@ -10,6 +10,8 @@ from skl2onnx import get_model_alias, update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
+from coldstart.train._weighted_fit import fit_weighted
+
 
 class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A regressor fitted to the standardized target, which predicts in the target's unit.
@@ -56,8 +58,8 @@ class ScaledTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_, self.deviation_ = float(np.mean(values)), float(np.std(values)) or 1.0
         scaled = (values - self.mean_) / self.deviation_
         self.low_, self.high_ = float(scaled.min()) - 1, float(scaled.max()) + 1
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self.regressor_, self.factor_ = clone(self.regressor).fit(X, scaled, **weights), 1.0
+        self.regressor_ = fit_weighted(clone(self.regressor), X, scaled, sample_weight)
+        self.factor_ = 1.0
         if self.log:
             predicted = np.average(self.predict(X), weights=sample_weight)
             self.factor_ = float(np.average(y, weights=sample_weight) / predicted)
