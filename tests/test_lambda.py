@@ -338,7 +338,7 @@ def test_the_image_is_pushed_by_digest_predicts_and_is_removed(
     assert "the function's 1: serves at" in done.stdout
     done = project.command("deploy", "--on", "aws", "--down", **settings)
     assert done.returncode == 0, done.stderr
-    assert "repository lambda-birds: removed" in done.stdout
+    assert "stack lambda-birds-deploy: removed" in done.stdout
     # What was pulled here by digest is left, and no name of the registry's.
     names = docker("image", "ls", "--format", "{{.Tag}}", f"{account.registry}/{NAME}")
     assert names == "<none>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -21,11 +20,10 @@ from coldstart.deploy._choices import TargetChoices
 from coldstart.deploy._keys import pack_keys
 from coldstart.deploy._smoke import check_prediction
 from coldstart.deploy._targets import DeployRequest
-from coldstart.deploy.on_aws._account import Account, ForeignError
+from coldstart.deploy.on_aws._account import Account
 from coldstart.deploy.on_aws._cost import format_costs
 from coldstart.deploy.on_aws._function import Function, version_before
 from coldstart.deploy.on_aws._invoke import invoke
-from coldstart.deploy.on_aws._parts import Log, Part, Repository, Role, push_image
 from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION, image_name
 
@@ -74,14 +72,7 @@ class DeployTarget:
     def connect(self) -> None:
         """Make the clients of the account. Nothing is requested yet."""
         self.account = Account(self.name)
-        self.log = Log(self.account, self.choices.log_days)
-        self.role = Role(self.account)
-        self.repository = Repository(self.account)
         self.function = Function(self.account)
-
-    def parts(self) -> list[Part]:
-        """Return all that a deployment makes, in the order in which it can be removed."""
-        return [self.function, self.role, self.log, self.repository]
 
     def deploy(self) -> None:
         """Publish the champion beside the live version, test it, and make it live."""
@@ -92,16 +83,14 @@ class DeployTarget:
         verify_bundle(CHAMPION)
         environment = pack_keys(self.keys, KEY_BYTES)
         with translate_errors():
-            for part in self.parts():
-                part.find()  # to create nothing if one of them belongs to another
-            log = self.log.ensure()
-            role = self.role.ensure(log)
-            image = push_image(self.account, self.repository.ensure(), version)
+            self.function.find()  # to create nothing if it is another's
+            made = self.account.prepare(self.choices.log_days)
+            image = self.account.push_image(made["Images"], version)
             alias = self.function.alias()
             settings = {
                 "MemorySize": self.choices.memory,
                 "Timeout": self.choices.timeout,
-                "Role": role,
+                "Role": made["FunctionRole"],
                 "Environment": {"Variables": environment},
             }
             new = self.function.publish(image, settings, version)
@@ -109,7 +98,7 @@ class DeployTarget:
             self.check(new, version)
             self.function.switch(new, alias)
             url = self.function.open()
-            self.repository.delete_unused(self.function.delete_old(self.choices.keep))
+            self.account.delete_images(self.function.delete_old(self.choices.keep))
         wait_for_url(url)
         print(f"version {version} serves at {url}")
 
@@ -155,14 +144,11 @@ class DeployTarget:
     def down(self) -> None:
         """Remove all that a deployment has made."""
         with translate_errors():
-            for part in self.parts():
-                try:
-                    exists = part.find() is not None
-                    part.remove() if exists else None
-                except ForeignError as error:
-                    print(f"not changed: {error}", file=sys.stderr)
-                else:
-                    print(f"{part.name}: {'removed' if exists else 'does not exist'}")
+            if self.function.find() is not None:
+                self.function.remove()
+                print(f"{self.function.name}: removed")
+            state = "removed" if self.account.remove() else "does not exist"
+            print(f"stack {self.account.stack.name}: {state}")
         print(f"nothing that make deploy made for {self.name} is left in {self.account.region}")
 
     def check(self, number: str, version: str) -> None:
@@ -185,6 +171,7 @@ class DeployTarget:
         access = "for clients with a key" if self.keys else "without a key"
         print(
             f"would deploy version {version} to AWS Lambda, in the region of the AWS settings:\n"
+            f"  stack       {self.name}-deploy, of infra/deploy/stack.yaml:\n"
             f"  log group   /aws/lambda/{self.name}, kept for {chosen.log_days} days\n"
             f"  role        {self.name}-REGION, which may write to that log group only\n"
             f"  repository  {self.name}, with the images of the last {chosen.keep} versions\n"
