@@ -39,6 +39,8 @@ from coldstart.deploy.on_aws import _cost as cost
 from coldstart.deploy.on_aws import _function as function
 from coldstart.deploy.on_aws import _invoke as invocation
 from coldstart.deploy.on_aws import _target as target
+from coldstart.serve._access import read_keys
+from coldstart.serve._docs import STATIC
 from engine.support import EACH, PACKAGE, TEMPLATE, main
 
 pytestmark = pytest.mark.skipif(
@@ -317,7 +319,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def instance(champion: Path) -> Iterator[Lambda]:
     """An instance of the function."""
-    made = Lambda(champion)
+    made = Lambda(champion, PUBLIC="yes")
     yield made
     made.close()
 
@@ -351,7 +353,7 @@ def cloud(
     """An empty account, reached as AWS is."""
     urlopen(Request(f"http://127.0.0.1:{moto}/moto-api/reset", method="POST")).close()
     for name in list(os.environ):
-        if name.startswith("AWS_"):
+        if name.startswith("AWS_") or name == "CI":
             monkeypatch.delenv(name)
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
@@ -451,9 +453,7 @@ def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_tr
     cloud: Cloud, image: Image, champion: Path, capsys: Capture
 ) -> None:
     assert deploy() == 0
-    out, err = capsys.readouterr()
-    url = out.splitlines()[-1].removeprefix("version 1 serves at ")
-    assert "can use the API without a key" in err
+    url = capsys.readouterr().out.splitlines()[-1].removeprefix("version 1 serves at ")
     asked = Request(
         f"{url}predict", json.dumps({"rows": ROWS}).encode(), {"Content-Type": "application/json"}
     )
@@ -657,26 +657,112 @@ def test_deploying_the_same_again_changes_nothing(
     assert "no version before this one; make deploy" in capsys.readouterr().err
 
 
-def test_keys_come_as_hashes_and_are_asked_for(
+def given(cloud: Cloud) -> dict[str, str]:
+    """The variables of the deployed function."""
+    return dict(state(cloud.moto)["function"]["Environment"]["Variables"])
+
+
+def test_a_first_deployment_makes_a_key_shows_it_once_and_requires_it(
     cloud: Cloud, image: Image, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    assert main(["key", "--name", "ann"]) == 0
-    key = capsys.readouterr().out.strip()
-    assert deploy("--serving.keys", "keys.txt") == 0
-    assert "WARNING" not in capsys.readouterr().err
-    given = state(cloud.moto)["function"]["Environment"]["Variables"]
-    assert key not in json.dumps(given)
-    cloud.instance, former = Lambda(project, **given), cloud.instance
+    assert deploy() == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "API key" in line]
+    key = line.rpartition(" ")[2]
+    assert read_keys(project / "keys.txt") == {"owner": hashlib.sha256(key.encode()).hexdigest()}
+    hashes = given(cloud)
+    assert [*hashes] == ["API_KEYS"]
+    assert key not in json.dumps(hashes)
+    cloud.instance, former = Lambda(project, **hashes), cloud.instance
     try:
-        assert deploy("--serving.keys", "keys.txt") == 0  # it is tried, although it asks for a key
+        assert deploy() == 0  # it is tried, although it asks for a key
+        assert key not in capsys.readouterr().out
         body = json.dumps({"rows": ROWS}).encode()
         kind = {"content_type": "application/json"}
-        assert cloud.instance.ask("POST", "/predict", body, **kind)[0] == 401
         bearer = {"authorization": f"Bearer {key}"}
         assert cloud.instance.ask("POST", "/predict", body, **kind, **bearer)[0] == 200
+        # Nothing that needs no key is longer than what the printed bound takes for it.
+        events = [as_event("POST", "/predict", body, {"content-type": "application/json"})]
+        for path in ("/", "/docs", "/openapi.json", "/metrics", "/page/about", "/health/ready"):
+            events.append(as_event("GET", path, b"", {}))
+        events.append(as_event("GET", f"{STATIC}/swagger-ui-bundle.js", b"", {}))
+        events.append(as_event("GET", f"/{'x' * 8000}", b"", {"x-request-id": "x" * 128}))
+        for event in events:
+            said = cloud.instance.invoke(json.dumps(event).encode())[1]
+            healthy = event["rawPath"] == "/health/ready"
+            assert json.loads(said)["statusCode"] in ((200,) if healthy else (401, 404)), said
+            assert len(said) <= cost.REFUSAL_BYTES - 400, "and some headers of Lambda's own"
+        many = b"weight,colour\n" + b"180.0,red\n" * 400_000
+        status, said = cloud.instance.ask(
+            "POST", "/predict", many, content_type="text/csv", **bearer
+        )
+        assert (status, "send fewer rows" in said) == (413, True)
     finally:
         cloud.instance.close()
         cloud.instance = former
+
+
+def test_a_clone_without_keys_keeps_the_deployed_ones_and_no_log_of_ci_shows_a_new_one(
+    cloud: Cloud, image: Image, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert deploy() == 2
+    out, err = capsys.readouterr()
+    assert "API key" not in out
+    assert err.startswith("error: the API has no key yet, and this log is no place to show one")
+    assert not (project / "keys.txt").exists()
+    assert left(cloud.moto) == []
+    monkeypatch.delenv("CI")
+    assert deploy() == 0
+    before = given(cloud)
+    (project / "keys.txt").unlink()
+    monkeypatch.setenv("CI", "true")
+    assert deploy() == 0
+    assert given(cloud) == before
+    monkeypatch.delenv("CI")
+    assert main(["key", "--name", "ann"]) == 0
+    assert deploy("--serving.keys", "keys.txt") == 0
+    assert given(cloud)["API_KEYS"].startswith("ann ")
+    assert deploy("--serving.keys", "keys.txt", "--public") == 2
+    assert "PUBLIC=yes requires no key, and serving.keys is keys.txt" in capsys.readouterr().err
+
+
+def test_a_public_function_takes_few_rows_and_sends_no_more_than_the_bound_says(
+    cloud: Cloud, image: Image, project: Path, capsys: Capture
+) -> None:
+    assert deploy("--public") == 0
+    assert "WARNING: anyone can use the API, at most for " in capsys.readouterr().out
+    assert given(cloud) == {"PUBLIC": "yes"}
+    assert not (project / "keys.txt").exists()
+    kind = {"content-type": "application/json"}
+    table = b"weight,colour\n" + b"1,red\n" * 5_000
+
+    def sent(method: str, path: str, body: bytes = b"", content_type: str = "") -> int:
+        event = as_event(method, path, body, {"content-type": content_type})
+        said = cloud.instance.invoke(json.dumps(event).encode())[1]
+        assert len(said) <= cost.PUBLIC_BYTES
+        return int(json.loads(said)["statusCode"])
+
+    for rows, status in ((100, 200), (101, 422)):
+        body = json.dumps({"rows": ROWS[:1] * rows}).encode()
+        assert sent("POST", "/predict", body, kind["content-type"]) == status
+    assert sent("POST", "/predict", b" " * 70_000, kind["content-type"]) == 413
+    assert sent("POST", "/predict", table * 3, "text/csv") == 413
+    assert sent("POST", "/predict", table, "text/csv") == 413  # for the length of the response
+    assert sent("GET", f"{STATIC}/swagger-ui-bundle.js") == 413
+    for path in ("/", "/page/page.js", "/page/about", "/docs", "/openapi.json"):
+        assert sent("GET", path) == 200
+
+
+def test_a_function_without_keys_that_is_not_said_to_be_public_does_not_start(
+    project: Path,
+) -> None:
+    unsure = Lambda(project)
+    try:
+        kind, said = unsure.answers.get(timeout=60)
+        assert kind == "error"
+        assert "neither API keys nor PUBLIC" in json.loads(said)["errorMessage"]
+    finally:
+        unsure.close()
 
 
 def test_a_function_of_others_is_neither_used_nor_removed(
@@ -865,12 +951,33 @@ def test_a_plan_needs_no_account_and_tells_the_cost(
     out = capsys.readouterr().out
     for part in ("stack", "log group", "role", "repository", "function", "URL"):
         assert f"\n  {part}" in out
-    ours = "arm64" if "arm64" in out else "x86_64"
     # 10 million requests of 35 ms with 1 GB, by hand: 2 dollars, 5.83 of compute, 3 of logs.
     assert cost.monthly(10_000_000, 1024, "x86_64") == pytest.approx(10.85, abs=0.01)
+    ours = cost.own_architecture()
     for requests in (0, 10_000, 10_000_000):
         dollars = cost.monthly(requests, 1024, ours)
         assert f"{requests:>13,} requests a month: {dollars:>9.2f} USD" in out
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_the_bound_has_all_that_others_can_cause_and_adds_up(public: bool) -> None:
+    lines = cost.format_costs(1024, 5, 5, 365, public).splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith("  ") and "month" not in line]
+    found = {row[0]: float(row[-1].replace(",", "")) for row in rows}
+    assert [*found] == ["requests", "compute", "log", "egress", "images", "sum,"]
+    assert found.pop("sum,") == pytest.approx(sum(found.values()), abs=0.001)
+    for line in rows[:-1]:  # each is what its own line says
+        how = " ".join(line[1:-1]).replace(",", "")
+        for unit in (" a million", " GB", " s"):
+            how = how.replace(unit, "/1e6" if "million" in unit else "")
+        allowed = 0.01 + 0.001 * found[line[0]]  # its numbers are rounded
+        assert eval(how.replace(" x ", "*")) == pytest.approx(found[line[0]], abs=allowed)
+    # By hand: 5 instances, 10 requests a second each, a month of 30 days.
+    requests = 5 * 10 * 30 * 86_400
+    sent = 65_536 + 1_024 if public else 1_024
+    assert found["egress"] == pytest.approx(requests * sent / 1e9 * 0.09, abs=0.01)
+    assert found["requests"] == pytest.approx(requests * 0.2e-6, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -915,10 +1022,6 @@ def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champ
     assert status == 200
     labels = [line.split(",")[0].strip('"') for line in said.splitlines()[1:]]
     assert labels == [answer["label"] for answer in answers]
-    many = b"weight,colour\n" + b"180.0,red\n" * 400_000
-    status, said = instance.ask("POST", "/predict", many, content_type="text/csv")
-    assert status == 413
-    assert "send fewer rows" in said
     for body, wanted in ((b"{", 422), (b'{"rows": []}', 422), (b'{"rows": [{"weight": -1}]}', 422)):
         assert instance.ask("POST", "/predict", body, content_type="application/json")[0] == wanted
     assert instance.ask("POST", "/predict", b"x", content_type="application/pdf")[0] == 415
@@ -928,7 +1031,7 @@ def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champ
 
 def test_a_champion_that_cannot_be_loaded_is_told_to_lambda(project: Path) -> None:
     (project / "bundles/champion/model.onnx").unlink()
-    broken = Lambda(project)
+    broken = Lambda(project, PUBLIC="yes")
     try:
         kind, said = broken.answers.get(timeout=60)
         assert kind == "error"

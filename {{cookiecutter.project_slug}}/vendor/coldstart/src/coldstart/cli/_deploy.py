@@ -26,7 +26,7 @@ class Deploy(Command):
     down: bool = Field(False, description="remove the deployment")
     dry_run: bool = Field(False, description="print what would be done, and what it costs")
     repo: str | None = Field(None, description="the Space, USER/NAME")
-    public: bool = Field(False, description="let everybody read the Space")
+    public: bool = Field(False, description="let everybody read the Space, or use ON=aws keyless")
 
     def run(self) -> None:
         """Do what is requested: by default, deploy."""
@@ -35,8 +35,10 @@ class Deploy(Command):
         requested = [name for name in (*ACTIONS, "dry_run") if getattr(self, name)]
         if len(requested) > 1:
             raise UserError(f"one action at a time: {' or '.join(requested)}".replace("_", "-"))
-        if self.on in ("docker", "aws") and (self.repo or self.public):
-            raise UserError(f"ON={self.on} takes no REPO and no PUBLIC: they are for ON=space")
+        if self.on in ("docker", "aws") and self.repo:
+            raise UserError(f"ON={self.on} takes no REPO: it is for ON=space")
+        if self.on == "docker" and self.public:
+            raise UserError("ON=docker takes no PUBLIC: infra/deploy/docker.yaml has its address")
         request = DeployRequest(self, self.host, self.port, self.dry_run, self.repo, self.public)
         action = requested[0] if requested and not self.dry_run else "deploy"
         getattr(find_target(self.on, request), action)()

@@ -35,7 +35,7 @@ class DeployRequest:
     repo : str, optional
         Name of the Space, ``USER/NAME``. By default the user and the project's name.
     public : bool, default=False
-        Whether everybody may read the Space.
+        Whether everybody may read the Space, or use the function at AWS without a key.
     """
 
     settings: Settings

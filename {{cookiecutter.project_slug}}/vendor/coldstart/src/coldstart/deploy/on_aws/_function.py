@@ -120,8 +120,8 @@ class Function:
             if "UnreservedConcurrentExecution" not in str(error):
                 raise
             print(
-                f"note: this account cannot reserve {instances} instances, so the function has no "
-                "limit of its own (new accounts run 10 instances in all, which is a limit, too)"
+                f"note: this account cannot reserve {instances} instances, so the function may use "
+                "all that the account has (10 in a new one), and cost as many times more"
             )
 
     def alias(self) -> dict[str, Any] | None:
