@@ -20,6 +20,8 @@ class Deploy(Command):
     on: str = Field("docker", description="docker, aws or space")
     host: str | None = Field(None, description="address of the Docker host")
     port: int | None = Field(None, description="of the API there")
+    tls: str | None = Field(None, description="name of the Docker host, for HTTPS")
+    proxy: bool = Field(False, description="HTTPS ends before the Docker host")
     status: bool = Field(False, description="print what is deployed")
     rollback: bool = Field(False, description="serve the version before this one again")
     fetch: bool = Field(False, description="download the prediction log")
@@ -39,7 +41,11 @@ class Deploy(Command):
             raise UserError(f"ON={self.on} takes no REPO: it is for ON=space")
         if self.on == "docker" and self.public:
             raise UserError("ON=docker takes no PUBLIC: infra/deploy/docker.yaml has its address")
-        request = DeployRequest(self, self.host, self.port, self.dry_run, self.repo, self.public)
+        if self.on != "docker" and (self.tls or self.proxy):
+            raise UserError(f"ON={self.on} takes no TLS and no PROXY: it has HTTPS already")
+        request = DeployRequest(
+            self, self.host, self.port, self.dry_run, self.repo, self.public, self.tls, self.proxy
+        )
         action = requested[0] if requested and not self.dry_run else "deploy"
         getattr(find_target(self.on, request), action)()
 

@@ -51,7 +51,7 @@ class Account:
     def prepare(self, log_days: int) -> dict[str, str]:
         """Create or update the stack, if it is not as the template says; return its outputs.
 
-        Whoever deploys needs the right to change it only if something in it has to change.
+        It is changed only if something in it has to: the role of GitHub may only read it.
 
         Parameters
         ----------
