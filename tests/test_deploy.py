@@ -177,6 +177,88 @@ def test_settings_of_serving_hold_there_and_predictions_come_back(
     assert left() == ""
 
 
+def curl(address: str, url: str, *options: Any) -> tuple[int, str]:
+    """Status and body of what localhost answers at another address of loopback."""
+    to = [f"localhost:{port}:{address}" for port in (80, 443)]
+    write = ["--write-out", "\n%{http_code} %{redirect_url}", "--silent", "--show-error"]
+    rows = ["--data", json.dumps(ROWS), "--header", "Content-Type: application/json"]
+    said = run("curl", *write, "--resolve", to[0], "--resolve", to[1], *rows, *options, url)
+    body, _, last = said.rpartition("\n")
+    status, _, redirected = last.partition(" ")
+    return int(status), redirected or body
+
+
+def test_https_ends_in_caddy_whose_certificate_is_verified_and_http_is_sent_there(
+    project: GeneratedProject, tmp_path: Path
+) -> None:
+    """Caddy's own authority stands for the one that is asked by ACME: that was not tried."""
+    config, choices = project.path / "config.yaml", project.path / "infra/deploy/docker.yaml"
+    before = config.read_text(), choices.read_text()
+    key = project.command("key", "--name", "bob", "--file", "keys.txt").stdout.strip()
+    config.write_text(f"{before[0]}\nserving:\n  keys: keys.txt\n")
+    address = f"127.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250}.7"
+    choices.write_text(before[1].replace("127.0.0.1", address) + "tls: localhost\n")
+    port = str(free_port())
+    bearer = ("--header", f"Authorization: Bearer {key}")
+    try:
+        ids = []
+        for version in ("1", "2"):
+            as_version(project, version)
+            done = deploy(project, "--port", port)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert f"version {version} serves at https://localhost" in done.stdout
+            ids.append(docker("inspect", "--format", "{{.Id}}", "deployed-birds-tls"))
+            root = tmp_path / "root.crt"
+            authority = "/data/caddy/pki/authorities/local/root.crt"
+            docker("cp", f"deployed-birds-tls:{authority}", root)
+            verified = ("--cacert", root)
+            status, said = curl(address, "https://localhost/predict", *verified, *bearer)
+            assert (status, json.loads(said)["model_version"]) == (200, version)
+        assert ids[0] == ids[1], "TLS goes on while a version takes over"
+        assert curl(address, "https://localhost/predict", *verified)[0] == 401
+        redirected = curl(address, "http://localhost/predict", *bearer)
+        assert redirected == (308, "https://localhost/predict")
+        with pytest.raises(AssertionError, match="certificate"):
+            curl(address, "https://localhost/predict")
+        checked = [
+            "caddy",
+            "validate",
+            "--config",
+            "/etc/caddy/Caddyfile",
+            "--adapter",
+            "caddyfile",
+        ]
+        docker("exec", "--env", "TLS=models.example.org", "deployed-birds-tls", *checked)
+    finally:
+        done = deploy(project, "--port", port, "--down")
+        config.write_text(before[0])
+        choices.write_text(before[1])
+    assert done.returncode == 0, done.stderr
+    assert left() == ""
+
+
+def test_a_proxy_that_is_said_to_be_before_it_names_the_client_and_nobody_else_does(
+    project: GeneratedProject,
+) -> None:
+    config, port = project.path / "config.yaml", str(free_port())
+    before = config.read_text()
+    config.write_text(f"{before}\nserving:\n  per_minute: 1\n")
+    url = f"http://127.0.0.1:{port}/predict"
+
+    def asked(client: str) -> int:
+        return curl("127.0.0.1", url, "--header", f"X-Forwarded-For: {client}")[0]
+
+    try:
+        for options, statuses in ((["--proxy"], [200, 200, 429]), ([], [200, 429, 429])):
+            done = deploy(project, "--port", port, *options)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert [asked(client) for client in ("1.1.1.1", "2.2.2.2", "1.1.1.1")] == statuses
+    finally:
+        deploy(project, "--port", port, "--down")
+        config.write_text(before)
+    assert left() == ""
+
+
 def test_an_engine_or_a_port_that_cannot_be_had_is_told_in_a_line(
     project: GeneratedProject, tmp_path: Path
 ) -> None:

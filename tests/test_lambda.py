@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime as dt
+import hashlib
 import http.client
 import json
 import os
@@ -37,6 +38,8 @@ ECR = f"123456789012.dkr.ecr.{REGION}.amazonaws.com"
 # What moto gives out, and its hash by `htpasswd -nbB`.
 TOKEN = b"123456789012-auth-token"
 USERS = "AWS:$2b$05$UJtGJmSSzFFYbF9MxdY39eiZQBQQMwhmlq3UI9Dz3Y9DYKtKNH1Ee\n"
+KEY = "birds"
+HASHES = f"ann {hashlib.sha256(KEY.encode()).hexdigest()}"
 RUNTIME = """
 import itertools, json, queue, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,7 +95,13 @@ class Instance:
         self.container = docker(
             *("run", "--detach", *LOCKED, "--network", f"container:{self.runtime}"),
             *("--user", "993:990", "--tmpfs", "/tmp", "--memory", "1g", "--cpus", "0.58"),
-            *("--env", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", image),
+            *(
+                "--env",
+                "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001",
+                "--env",
+                f"API_KEYS={HASHES}",
+                image,
+            ),
         )
 
     def invoke(self, event: bytes) -> tuple[dict[str, Any], bytes]:
@@ -120,12 +129,13 @@ class Instance:
 
 def event(method: str, path: str, kind: str, body: str) -> dict[str, Any]:
     """A request in the payload format 2.0."""
+    headers = {"content-type": kind, "host": "x.lambda-url.eu-central-1.on.aws"}
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.9"}
     return {
         "version": "2.0",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {"content-type": kind, "host": "x.lambda-url.eu-central-1.on.aws"},
+        "headers": headers | {"authorization": f"Bearer {KEY}"},
         "requestContext": {"http": http, "requestId": "1", "stage": "$default"},
         "body": body,
         "isBase64Encoded": False,
@@ -338,7 +348,7 @@ def test_the_image_is_pushed_by_digest_predicts_and_is_removed(
     assert "the function's 1: serves at" in done.stdout
     done = project.command("deploy", "--on", "aws", "--down", **settings)
     assert done.returncode == 0, done.stderr
-    assert "repository lambda-birds: removed" in done.stdout
+    assert "stack lambda-birds-deploy: removed" in done.stdout
     # What was pulled here by digest is left, and no name of the registry's.
     names = docker("image", "ls", "--format", "{{.Tag}}", f"{account.registry}/{NAME}")
     assert names == "<none>"

@@ -103,6 +103,16 @@ def test_an_option_that_is_set_to_a_word_for_no_is_not_set(project: GeneratedPro
         assert "--yes" not in command(word)
 
 
+@pytest.mark.parametrize("word", ["maybe", "none", "O"])
+def test_an_option_that_is_neither_yes_nor_no_is_refused(
+    project: GeneratedProject, word: str
+) -> None:
+    command = ["make", "--dry-run", "deploy", "ON=aws", f"PUBLIC={word}"]
+    done = subprocess.run(command, cwd=project.path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"PUBLIC={word} is neither yes nor no" in done.stderr
+
+
 @pytest.mark.parametrize("given", ["SOURCES=a.csv", "MODELS=linear", "source=a.csv"])
 def test_an_option_that_no_target_has_is_refused(project: GeneratedProject, given: str) -> None:
     command = ["make", "--dry-run", "data", given]

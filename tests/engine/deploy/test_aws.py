@@ -7,6 +7,7 @@ moto's repository. Any call can be made to fail, with or without effect.
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import hashlib
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,9 @@ from coldstart.deploy.on_aws import _cost as cost
 from coldstart.deploy.on_aws import _function as function
 from coldstart.deploy.on_aws import _invoke as invocation
 from coldstart.deploy.on_aws import _target as target
-from engine.support import EACH, PACKAGE, main
+from coldstart.serve._access import read_keys
+from coldstart.serve._docs import STATIC
+from engine.support import EACH, PACKAGE, TEMPLATE, main
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="AWS' runtime interface client runs on Linux alone"
@@ -195,8 +199,8 @@ class Cloud:
     fault
         How the call number `at` fails: "refused", or "lost": it is done, and an error is answered;
         or "dropped": it is done, and the connection closed, so that boto3 asks again.
-    calls
-        Whether each call so far was to change something.
+    calls, asked
+        Whether each call so far was to change something, and what it was called.
     asleep
         How many requests the function refuses, as one whose image was put away.
     strange
@@ -206,7 +210,7 @@ class Cloud:
     def __init__(self, moto: int, instance: Lambda) -> None:
         self.moto, self.instance = moto, instance
         self.server = Server(self.serve)
-        self.calls = list[bool]()
+        self.calls, self.asked = list[bool](), list[str]()
         self.at, self.fault, self.strange, self.asleep = 0, "", b"", 0
 
     def fail(self, at: int, fault: str) -> None:
@@ -218,8 +222,9 @@ class Cloud:
         if asker.path.startswith("/url/"):
             self.by_url(asker, body)
             return
-        action = parse_qs(body.decode()).get("Action", [asker.command])[0]  # of IAM
+        action = parse_qs(body.decode()).get("Action", [asker.command])[0]  # of CloudFormation
         action = asker.headers.get("X-Amz-Target", action).rpartition(".")[2]
+        self.asked.append(action)
         self.calls.append(not action.lower().startswith(("get", "list", "describe")))
         fault = self.fault if len(self.calls) == self.at else ""
         said = None if fault == "refused" else self.done(asker, body)
@@ -229,7 +234,7 @@ class Cloud:
         elif fault or said is None:
             code = "AccessDenied"
             xml = f"<E><Error><Code>{code}</Code><Message>no</Message></Error></E>"
-            query = "/iam/" in asker.headers["Authorization"]
+            query = "/cloudformation/" in asker.headers["Authorization"]
             error = xml if query else json.dumps({"__type": code, "message": "no"})
             reply(asker, 403, [("x-amzn-ErrorType", code)], error.encode())
         else:
@@ -314,7 +319,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def instance(champion: Path) -> Iterator[Lambda]:
     """An instance of the function."""
-    made = Lambda(champion)
+    made = Lambda(champion, PUBLIC="yes")
     yield made
     made.close()
 
@@ -324,6 +329,8 @@ def project(champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A copy of what is deployed, to go to."""
     for name in ("config.yaml", "pyproject.toml"):
         shutil.copy(champion / name, tmp_path)
+    (tmp_path / "infra/deploy").mkdir(parents=True)
+    shutil.copy(TEMPLATE / account.TEMPLATE, tmp_path / account.TEMPLATE)
     shutil.copytree(champion / "bundles", tmp_path / "bundles")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -346,7 +353,7 @@ def cloud(
     """An empty account, reached as AWS is."""
     urlopen(Request(f"http://127.0.0.1:{moto}/moto-api/reset", method="POST")).close()
     for name in list(os.environ):
-        if name.startswith("AWS_"):
+        if name.startswith("AWS_") or name == "CI":
             monkeypatch.delenv(name)
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
@@ -397,6 +404,12 @@ def left(moto: int) -> list[str]:
         *(one["RoleName"] for one in roles.list_roles()["Roles"]),
         *(one["repositoryName"] for one in images.describe_repositories()["repositories"]),
         *(one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]),
+        *(
+            one["StackName"]
+            for one in boto3.client("cloudformation", **at).list_stacks(
+                StackStatusFilter=["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+            )["StackSummaries"]
+        ),
     ]
 
 
@@ -421,7 +434,7 @@ def state(moto: int) -> dict[str, Any]:
         "url": functions.get_function_url_config(**live)["AuthType"],
         "policy": sorted(one["Sid"] for one in policy["Statement"]),
         "role": (role["RoleName"], role["AssumeRolePolicyDocument"]),
-        "allowed": allowed["PolicyDocument"],
+        "allowed": ast.literal_eval(allowed["PolicyDocument"]),  # as moto has that of a stack
         "log": (group["logGroupName"], group["retentionInDays"]),
         "images": len(images.list_images(repositoryName=NAME)["imageIds"]),
     }
@@ -440,9 +453,7 @@ def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_tr
     cloud: Cloud, image: Image, champion: Path, capsys: Capture
 ) -> None:
     assert deploy() == 0
-    out, err = capsys.readouterr()
-    url = out.splitlines()[-1].removeprefix("version 1 serves at ")
-    assert "can use the API without a key" in err
+    url = capsys.readouterr().out.splitlines()[-1].removeprefix("version 1 serves at ")
     asked = Request(
         f"{url}predict", json.dumps({"rows": ROWS}).encode(), {"Content-Type": "application/json"}
     )
@@ -452,7 +463,8 @@ def test_a_deployment_answers_at_its_url_with_least_rights_and_goes_without_a_tr
         ).score(ROWS)
     made = state(cloud.moto)
     arn = f"arn:aws:logs:{REGION}:123456789012:log-group:/aws/lambda/{NAME}:*"
-    assert made["allowed"]["Statement"] == {
+    (allowed,) = made["allowed"]["Statement"]
+    assert allowed == {
         "Effect": "Allow",
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
         "Resource": arn,
@@ -491,8 +503,8 @@ def test_a_deployment_that_fails_at_any_call_is_completed_or_removed(
     cloud.fail(0, "")
     assert deploy() == 0
     calls, wanted = [*cloud.calls], state(cloud.moto)
-    assert len(calls) > 30
-    assert sum(calls) > 10
+    assert len(calls) > 25
+    assert sum(calls) > 7
     assert deploy("--down") == 0
     # Without an effect of its own, a call can only be refused.
     numbers = [n for n, changes in enumerate(calls, 1) if changes or fault == "refused"]
@@ -519,7 +531,7 @@ def test_a_removal_that_fails_at_any_call_is_completed(
     cloud.fail(0, "")
     assert deploy("--down") == 0
     calls = [*cloud.calls]
-    assert sum(calls) > 5
+    assert sum(calls) > 4
     numbers = [n for n, changes in enumerate(calls, 1) if changes or fault == "refused"]
     for number in numbers[::every]:
         assert deploy() == 0
@@ -558,7 +570,6 @@ def test_what_was_live_is_kept_and_older_versions_are_not(
     cloud: Cloud, image: Image, project: Path, capsys: Capture
 ) -> None:
     choices = project / "infra/deploy/aws.yaml"
-    choices.parent.mkdir(parents=True)
     choices.write_text("keep: 2\nmemory: 512\nlog_days: 3\n")
     for what in ("first", "second", "third"):
         image(what)
@@ -578,7 +589,6 @@ def test_images_of_versions_that_were_refused_do_not_displace_the_one_that_is_li
     cloud: Cloud, image: Image, project: Path, capsys: Capture
 ) -> None:
     choices = project / "infra/deploy/aws.yaml"
-    choices.parent.mkdir(parents=True)
     choices.write_text("keep: 2\n")
     image("first")
     assert deploy() == 0
@@ -647,54 +657,277 @@ def test_deploying_the_same_again_changes_nothing(
     assert "no version before this one; make deploy" in capsys.readouterr().err
 
 
-def test_keys_come_as_hashes_and_are_asked_for(
+def given(cloud: Cloud) -> dict[str, str]:
+    """The variables of the deployed function."""
+    return dict(state(cloud.moto)["function"]["Environment"]["Variables"])
+
+
+def test_a_first_deployment_makes_a_key_shows_it_once_and_requires_it(
     cloud: Cloud, image: Image, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    assert main(["key", "--name", "ann"]) == 0
-    key = capsys.readouterr().out.strip()
-    assert deploy("--serving.keys", "keys.txt") == 0
-    assert "WARNING" not in capsys.readouterr().err
-    given = state(cloud.moto)["function"]["Environment"]["Variables"]
-    assert key not in json.dumps(given)
-    cloud.instance, former = Lambda(project, **given), cloud.instance
+    assert deploy() == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "API key" in line]
+    key = line.rpartition(" ")[2]
+    assert read_keys(project / "keys.txt") == {"owner": hashlib.sha256(key.encode()).hexdigest()}
+    hashes = given(cloud)
+    assert [*hashes] == ["API_KEYS"]
+    assert key not in json.dumps(hashes)
+    cloud.instance, former = Lambda(project, **hashes), cloud.instance
     try:
-        assert deploy("--serving.keys", "keys.txt") == 0  # it is tried, although it asks for a key
+        assert deploy() == 0  # it is tried, although it asks for a key
+        assert key not in capsys.readouterr().out
         body = json.dumps({"rows": ROWS}).encode()
         kind = {"content_type": "application/json"}
-        assert cloud.instance.ask("POST", "/predict", body, **kind)[0] == 401
         bearer = {"authorization": f"Bearer {key}"}
         assert cloud.instance.ask("POST", "/predict", body, **kind, **bearer)[0] == 200
+        # Nothing that needs no key is longer than what the printed bound takes for it.
+        events = [as_event("POST", "/predict", body, {"content-type": "application/json"})]
+        for path in ("/", "/docs", "/openapi.json", "/metrics", "/page/about", "/health/ready"):
+            events.append(as_event("GET", path, b"", {}))
+        events.append(as_event("GET", f"{STATIC}/swagger-ui-bundle.js", b"", {}))
+        events.append(as_event("GET", f"/{'x' * 8000}", b"", {"x-request-id": "x" * 128}))
+        for event in events:
+            said = cloud.instance.invoke(json.dumps(event).encode())[1]
+            healthy = event["rawPath"] == "/health/ready"
+            assert json.loads(said)["statusCode"] in ((200,) if healthy else (401, 404)), said
+            assert len(said) <= cost.REFUSAL_BYTES - 400, "and some headers of Lambda's own"
+        many = b"weight,colour\n" + b"180.0,red\n" * 400_000
+        status, said = cloud.instance.ask(
+            "POST", "/predict", many, content_type="text/csv", **bearer
+        )
+        assert (status, "send fewer rows" in said) == (413, True)
     finally:
         cloud.instance.close()
         cloud.instance = former
 
 
-@pytest.mark.parametrize("what", ["function", "role", "repository", "log group"])
-def test_what_others_have_made_is_neither_used_nor_removed(
-    cloud: Cloud, image: Image, what: str, capsys: Capture
+def test_a_clone_without_keys_keeps_the_deployed_ones_and_no_log_of_ci_shows_a_new_one(
+    cloud: Cloud, image: Image, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert deploy() == 2
+    out, err = capsys.readouterr()
+    assert "API key" not in out
+    assert err.startswith("error: the API has no key yet, and this log is no place to show one")
+    assert not (project / "keys.txt").exists()
+    assert left(cloud.moto) == []
+    monkeypatch.delenv("CI")
+    assert deploy() == 0
+    before = given(cloud)
+    (project / "keys.txt").unlink()
+    monkeypatch.setenv("CI", "true")
+    assert deploy() == 0
+    assert given(cloud) == before
+    monkeypatch.delenv("CI")
+    assert main(["key", "--name", "ann"]) == 0
+    assert deploy("--serving.keys", "keys.txt") == 0
+    assert given(cloud)["API_KEYS"].startswith("ann ")
+    assert deploy("--serving.keys", "keys.txt", "--public") == 2
+    assert "PUBLIC=yes requires no key, and serving.keys is keys.txt" in capsys.readouterr().err
+
+
+def test_a_public_function_takes_few_rows_and_sends_no_more_than_the_bound_says(
+    cloud: Cloud, image: Image, project: Path, capsys: Capture
+) -> None:
+    assert deploy("--public") == 0
+    assert "WARNING: anyone can use the API, at most for " in capsys.readouterr().out
+    assert given(cloud) == {"PUBLIC": "yes"}
+    assert not (project / "keys.txt").exists()
+    kind = {"content-type": "application/json"}
+    table = b"weight,colour\n" + b"1,red\n" * 5_000
+
+    def sent(method: str, path: str, body: bytes = b"", content_type: str = "") -> int:
+        event = as_event(method, path, body, {"content-type": content_type})
+        said = cloud.instance.invoke(json.dumps(event).encode())[1]
+        assert len(said) <= cost.PUBLIC_BYTES
+        return int(json.loads(said)["statusCode"])
+
+    for rows, status in ((100, 200), (101, 422)):
+        body = json.dumps({"rows": ROWS[:1] * rows}).encode()
+        assert sent("POST", "/predict", body, kind["content-type"]) == status
+    assert sent("POST", "/predict", b" " * 70_000, kind["content-type"]) == 413
+    assert sent("POST", "/predict", table * 3, "text/csv") == 413
+    assert sent("POST", "/predict", table, "text/csv") == 413  # for the length of the response
+    assert sent("GET", f"{STATIC}/swagger-ui-bundle.js") == 413
+    for path in ("/", "/page/page.js", "/page/about", "/docs", "/openapi.json"):
+        assert sent("GET", path) == 200
+
+
+def test_a_function_without_keys_that_is_not_said_to_be_public_does_not_start(
+    project: Path,
+) -> None:
+    unsure = Lambda(project)
+    try:
+        kind, said = unsure.answers.get(timeout=60)
+        assert kind == "error"
+        assert "neither API keys nor PUBLIC" in json.loads(said)["errorMessage"]
+    finally:
+        unsure.close()
+
+
+def test_a_function_of_others_is_neither_used_nor_removed(
+    cloud: Cloud, image: Image, capsys: Capture
 ) -> None:
     at: dict[str, Any] = {"endpoint_url": f"http://127.0.0.1:{cloud.moto}"}
-    if what == "repository":
-        boto3.client("ecr", **at).create_repository(repositoryName=NAME)
-    elif what == "log group":
-        boto3.client("logs", **at).create_log_group(logGroupName=f"/aws/lambda/{NAME}")
-    else:
-        name = f"{NAME}-{REGION}" if what == "role" else "other"
-        role = boto3.client("iam", **at).create_role(RoleName=name, AssumeRolePolicyDocument="{}")
-        if what == "function":
-            arn, code = role["Role"]["Arn"], {"ZipFile": b""}
-            about: dict[str, Any] = {"Role": arn, "Code": code, "Handler": "a.b"}
-            boto3.client("lambda", **at).create_function(
-                FunctionName=NAME, Runtime="python3.13", **about
-            )
+    role = boto3.client("iam", **at).create_role(RoleName="other", AssumeRolePolicyDocument="{}")
+    about: dict[str, Any] = {"Role": role["Role"]["Arn"], "Code": {"ZipFile": b""}}
+    boto3.client("lambda", **at).create_function(
+        FunctionName=NAME, Runtime="python3.13", Handler="a.b", **about
+    )
     before = left(cloud.moto)
-    assert deploy() == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(f"error: {what} ")
-    assert "make deploy did not create it" in line
-    assert deploy("--down") == 0
-    assert "not changed" in capsys.readouterr().err
-    assert left(cloud.moto) == before
+    for arguments in ([], ["--down"]):
+        assert deploy(*arguments) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("error: function small exists, and make deploy did not create it")
+        assert left(cloud.moto) == before
+
+
+def test_a_stack_that_is_as_it_should_be_is_not_touched_and_any_change_reaches_it(
+    cloud: Cloud, image: Image, project: Path
+) -> None:
+    assert deploy() == 0
+    cloud.asked.clear()
+    assert deploy() == 0
+    assert not {"CreateStack", "UpdateStack"} & {*cloud.asked}
+    template = project / account.TEMPLATE
+    template.write_text(template.read_text().replace("PutLogEvents", "PutMetricData"))
+    assert deploy() == 0
+    assert "UpdateStack" in cloud.asked
+    cloud.asked.clear()
+    (project / "infra/deploy/aws.yaml").write_text("log_days: 3\n")
+    assert deploy() == 0
+    assert "UpdateStack" in cloud.asked
+
+
+ACCOUNT = f"{REGION}:123456789012"
+FUNCTION = f"arn:aws:lambda:{ACCOUNT}:function:{NAME}"
+ROLE = f"arn:aws:iam::123456789012:role/{NAME}-{REGION}"
+IMAGES = f"arn:aws:ecr:{ACCOUNT}:repository/{NAME}"
+STACK = f"arn:aws:cloudformation:{ACCOUNT}:stack/{NAME}-deploy/1"
+PUSHED = (  # what docker push calls, by Amazon ECR's documentation
+    *("BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload"),
+    *("GetDownloadUrlForLayer", "InitiateLayerUpload", "PutImage", "UploadLayerPart"),
+)
+TO_LAMBDA = {"iam:PassedToService": "lambda.amazonaws.com"}
+ANYONE = "arn:aws:iam::123456789012"
+# How a principal that may deploy could become more than that: with these, on any of these.
+ESCALATIONS = [
+    (action, resource)
+    for action in (
+        *("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:CreatePolicy"),
+        *("iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:TagRole"),
+        *("iam:UpdateAssumeRolePolicy", "iam:PutRolePermissionsBoundary"),
+        *("iam:DeleteRolePermissionsBoundary", "iam:PutUserPolicy", "iam:AttachUserPolicy"),
+        *("iam:PutGroupPolicy", "iam:AttachGroupPolicy", "iam:AddUserToGroup"),
+        *("iam:CreateUser", "iam:CreateAccessKey", "iam:CreateLoginProfile"),
+        *("iam:UpdateLoginProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile"),
+        *("iam:CreateServiceLinkedRole", "iam:CreateOpenIDConnectProvider", "sts:AssumeRole"),
+        *(
+            "cloudformation:CreateStack",
+            "cloudformation:UpdateStack",
+            "cloudformation:SetStackPolicy",
+        ),
+        *("cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "ec2:RunInstances"),
+        *("ecr:SetRepositoryPolicy", "ecr:CreateRepository", "lambda:AddLayerVersionPermission"),
+        *("lambda:CreateEventSourceMapping", "codebuild:CreateProject", "glue:CreateDevEndpoint"),
+        *("ssm:SendCommand", "sagemaker:CreateNotebookInstance", "logs:CreateLogGroup"),
+    )
+    for resource in (
+        *(ROLE, f"{ANYONE}:role/{NAME}-github", f"{ANYONE}:role/admin", f"{ANYONE}:user/ann"),
+        *(f"{ANYONE}:policy/own", f"{ANYONE}:group/all", STACK, FUNCTION, IMAGES, "*"),
+    )
+] + [
+    (f"lambda:{name}", f"arn:aws:lambda:{ACCOUNT}:function:{other}")
+    for name in (
+        *("UpdateFunctionCode", "UpdateFunctionConfiguration", "CreateFunction", "AddPermission"),
+        *("InvokeFunction", "CreateFunctionUrlConfig", "DeleteFunction"),
+    )
+    for other in ("admin", f"{NAME}-2", f"a-{NAME}")
+]
+
+
+def listed(one: Any) -> list[str]:
+    """A policy's one or many words."""
+    return [one] if isinstance(one, str) else one
+
+
+def may(policy: Any, action: str, resource: str, **context: str) -> bool:
+    """Whether a policy that only allows does so, by IAM's rules for what it is made of."""
+    for one in policy["Statement"]:
+        assert {*one} <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+        assert one["Effect"] == "Allow"
+        conditions = one.get("Condition", {"StringEquals": {}})
+        assert [*conditions] == ["StringEquals"]
+        if (
+            any(fnmatchcase(action.lower(), pattern.lower()) for pattern in listed(one["Action"]))
+            and any(fnmatchcase(resource, pattern) for pattern in listed(one["Resource"]))
+            and conditions["StringEquals"].items() <= context.items()
+        ):
+            return True
+    return False
+
+
+def needed(name: str, sent: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """The rights to a call of boto3, `service.Operation`: action, resource and context."""
+    service, operation = name.split(".")
+    if service == "lambda":
+        target = f"{FUNCTION}:{sent['Qualifier']}" if "Qualifier" in sent else FUNCTION
+        assert sent["FunctionName"] == NAME
+        yield f"lambda:{operation.replace('Invoke', 'InvokeFunction')}", target, {}
+        if "Role" in sent:
+            yield "iam:PassRole", sent["Role"], TO_LAMBDA
+        if "Tags" in sent:
+            yield "lambda:TagResource", target, {}
+        if operation == "GetFunction":
+            yield "lambda:ListTags", target, {}
+    elif operation == "GetAuthorizationToken":
+        yield "ecr:GetAuthorizationToken", "*", {}
+        yield from ((f"ecr:{pushed}", IMAGES, {}) for pushed in PUSHED)
+    else:
+        yield f"{service}:{operation}", {"ecr": IMAGES, "cloudformation": STACK}[service], {}
+
+
+def test_the_role_of_github_may_do_what_a_deployment_calls_and_cannot_become_more(
+    cloud: Cloud, image: Image, project: Path
+) -> None:
+    given = {"Project": NAME, "Repository": f"me/{NAME}", "Provider": f"{ANYONE}:oidc-provider/x"}
+    boto3.client("cloudformation").create_stack(
+        StackName=f"{NAME}-deploy",
+        TemplateBody=(project / account.TEMPLATE).read_text(),
+        Parameters=[{"ParameterKey": one, "ParameterValue": given[one]} for one in given],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    found = boto3.client("iam").get_role_policy(RoleName=f"{NAME}-github", PolicyName="deploy")
+    policy = ast.literal_eval(found["PolicyDocument"])
+    called = list[tuple[str, dict[str, Any]]]()
+
+    def record(model: Any, params: Any, **_: Any) -> None:
+        name = f"{model.service_model.service_name}.{model.name}"
+        called.append((name, dict(params)))
+
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register("before-parameter-build", record)
+    less = "keep: 2\nmemory: 512\n"
+    for what, choices in (("first", ""), ("second", ""), ("third", less), ("fourth", less)):
+        (project / "infra/deploy/aws.yaml").write_text(choices)
+        image(what)
+        assert deploy() == 0
+        assert what != "second" or deploy("--rollback") == 0
+    assert deploy("--status") == 0
+    rights = [right for call in called for right in needed(*call)]
+    assert len(dict.fromkeys(action for action, _, _ in rights)) > 25
+    refused = {right[:2] for right in rights if not may(policy, *right[:2], **right[2])}
+    assert refused == set()
+    offered = {action for one in policy["Statement"] for action in listed(one["Action"])}
+    assert offered == {action for action, _, _ in rights}, "a right that no call needs"
+
+    assert [one for one in ESCALATIONS if may(policy, *one, **TO_LAMBDA)] == []
+    operations = boto3.client("iam").meta.service_model.operation_names
+    for resource in {resource for _, resource in ESCALATIONS}:
+        assert not [one for one in operations if may(policy, f"iam:{one}", resource, **TO_LAMBDA)]
+    assert may(policy, "iam:PassRole", ROLE, **TO_LAMBDA)
+    assert not may(policy, "iam:PassRole", f"{ANYONE}:role/admin", **TO_LAMBDA)
+    assert not may(policy, "iam:PassRole", ROLE, **{"iam:PassedToService": "ec2.amazonaws.com"})
 
 
 def test_an_account_with_little_room_goes_without_a_throttle(
@@ -716,14 +949,35 @@ def test_a_plan_needs_no_account_and_tells_the_cost(
     monkeypatch.setattr("boto3.client", None)
     assert deploy("--dry-run") == 0
     out = capsys.readouterr().out
-    for part in ("log group", "role", "repository", "function", "URL"):
+    for part in ("stack", "log group", "role", "repository", "function", "URL"):
         assert f"\n  {part}" in out
-    ours = "arm64" if "arm64" in out else "x86_64"
     # 10 million requests of 35 ms with 1 GB, by hand: 2 dollars, 5.83 of compute, 3 of logs.
     assert cost.monthly(10_000_000, 1024, "x86_64") == pytest.approx(10.85, abs=0.01)
+    ours = cost.own_architecture()
     for requests in (0, 10_000, 10_000_000):
         dollars = cost.monthly(requests, 1024, ours)
         assert f"{requests:>13,} requests a month: {dollars:>9.2f} USD" in out
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_the_bound_has_all_that_others_can_cause_and_adds_up(public: bool) -> None:
+    lines = cost.format_costs(1024, 5, 5, 365, public).splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith("  ") and "month" not in line]
+    found = {row[0]: float(row[-1].replace(",", "")) for row in rows}
+    assert [*found] == ["requests", "compute", "log", "egress", "images", "sum,"]
+    assert found.pop("sum,") == pytest.approx(sum(found.values()), abs=0.001)
+    for line in rows[:-1]:  # each is what its own line says
+        how = " ".join(line[1:-1]).replace(",", "")
+        for unit in (" a million", " GB", " s"):
+            how = how.replace(unit, "/1e6" if "million" in unit else "")
+        allowed = 0.01 + 0.001 * found[line[0]]  # its numbers are rounded
+        assert eval(how.replace(" x ", "*")) == pytest.approx(found[line[0]], abs=allowed)
+    # By hand: 5 instances, 10 requests a second each, a month of 30 days.
+    requests = 5 * 10 * 30 * 86_400
+    sent = 65_536 + 1_024 if public else 1_024
+    assert found["egress"] == pytest.approx(requests * sent / 1e9 * 0.09, abs=0.01)
+    assert found["requests"] == pytest.approx(requests * 0.2e-6, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -768,10 +1022,6 @@ def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champ
     assert status == 200
     labels = [line.split(",")[0].strip('"') for line in said.splitlines()[1:]]
     assert labels == [answer["label"] for answer in answers]
-    many = b"weight,colour\n" + b"180.0,red\n" * 400_000
-    status, said = instance.ask("POST", "/predict", many, content_type="text/csv")
-    assert status == 413
-    assert "send fewer rows" in said
     for body, wanted in ((b"{", 422), (b'{"rows": []}', 422), (b'{"rows": [{"weight": -1}]}', 422)):
         assert instance.ask("POST", "/predict", body, content_type="application/json")[0] == wanted
     assert instance.ask("POST", "/predict", b"x", content_type="application/pdf")[0] == 415
@@ -781,7 +1031,7 @@ def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champ
 
 def test_a_champion_that_cannot_be_loaded_is_told_to_lambda(project: Path) -> None:
     (project / "bundles/champion/model.onnx").unlink()
-    broken = Lambda(project)
+    broken = Lambda(project, PUBLIC="yes")
     try:
         kind, said = broken.answers.get(timeout=60)
         assert kind == "error"

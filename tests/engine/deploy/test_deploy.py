@@ -48,6 +48,51 @@ def test_a_mistake_is_told_in_a_line(
     assert complaint in line
 
 
+KEYS = ["--serving.keys", "keys.txt"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "arguments", "said"),
+    [
+        ("address: 0.0.0.0", KEYS, "API keys would be sent to 0.0.0.0 unencrypted: TLS="),
+        ("address: '::'", KEYS, "API keys would be sent to :: unencrypted: TLS="),
+        ("address: 8.8.8.8", KEYS, "API keys would be sent to 8.8.8.8 unencrypted: TLS="),
+        ("address: 8.8.8.8", [*KEYS, "--tls", "a.example.org"], "at https://a.example.org"),
+        ("address: 8.8.8.8\ntls: a.example.org", KEYS, "at https://a.example.org"),
+        ("address: 8.8.8.8", [*KEYS, "--proxy"], "at http://8.8.8.8:8000"),
+        ("address: 8.8.8.8\nproxy: true", KEYS, "at http://8.8.8.8:8000"),
+        ("address: 0.0.0.0", [], "at http://0.0.0.0:8000"),  # with a warning, as there is no key
+        ("address: 192.168.1.7", KEYS, "at http://192.168.1.7:8000"),
+        ("address: 100.64.0.7", KEYS, "at http://100.64.0.7:8000"),
+        ("", KEYS, "at http://127.0.0.1:8000"),
+        ("", [*KEYS, "--tls", "a.example.org"], "needs an address that the internet reaches"),
+        ("address: 8.8.8.8", ["--tls", "a.org", "--proxy"], "two places where TLS ends"),
+        ("address: my.host", [], "address: value is not a valid IPv4 or IPv6 address"),
+        ("", ["--tls", "https://a.org"], "tls: "),
+        ("", ["--on", "aws", "--tls", "a.org"], "takes no TLS and no PROXY"),
+    ],
+)
+def test_api_keys_do_not_go_unencrypted_over_a_public_address(
+    choices: str,
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "small"\n')
+    (tmp_path / "infra/deploy").mkdir(parents=True)
+    (tmp_path / "infra/deploy/docker.yaml").write_text(choices)
+    monkeypatch.chdir(tmp_path)
+    accepted = said.startswith("at ")
+    assert main(["deploy", "--dry-run", *arguments]) == (0 if accepted else 2)
+    out, err = capsys.readouterr()
+    assert said in (out if accepted else err)
+    assert accepted or len(err.splitlines()) == 1
+    assert ("without a key" in err) == (arguments == [] and accepted)
+
+
 @pytest.mark.parametrize("target", ["docker", "aws"])
 @pytest.mark.parametrize(
     ("content", "complaint"),

@@ -433,7 +433,8 @@ def test_mistakes_are_told_in_a_line(publisher: Publisher, tmp_path: Path) -> No
     assert "run make rollback" in refused(*space, "--rollback")
     assert "no prediction log" in refused(*space, "--fetch")
     for target in ("docker", "aws"):
-        assert "takes no REPO" in refused("deploy", "--on", target, "--public")
+        assert "takes no REPO" in refused("deploy", "--on", target, "--repo", "ann/own")
+    assert "takes no PUBLIC" in refused("deploy", "--on", "docker", "--public")
     assert not hub.repositories
 
     foreign = Repository(private=True, sdk=None)

@@ -20,13 +20,15 @@ class Deploy(Command):
     on: str = Field("docker", description="docker, aws or space")
     host: str | None = Field(None, description="address of the Docker host")
     port: int | None = Field(None, description="of the API there")
+    tls: str | None = Field(None, description="name of the Docker host, for HTTPS")
+    proxy: bool = Field(False, description="HTTPS ends before the Docker host")
     status: bool = Field(False, description="print what is deployed")
     rollback: bool = Field(False, description="serve the version before this one again")
     fetch: bool = Field(False, description="download the prediction log")
     down: bool = Field(False, description="remove the deployment")
     dry_run: bool = Field(False, description="print what would be done, and what it costs")
     repo: str | None = Field(None, description="the Space, USER/NAME")
-    public: bool = Field(False, description="let everybody read the Space")
+    public: bool = Field(False, description="let everybody read the Space, or use ON=aws keyless")
 
     def run(self) -> None:
         """Do what is requested: by default, deploy."""
@@ -35,9 +37,15 @@ class Deploy(Command):
         requested = [name for name in (*ACTIONS, "dry_run") if getattr(self, name)]
         if len(requested) > 1:
             raise UserError(f"one action at a time: {' or '.join(requested)}".replace("_", "-"))
-        if self.on in ("docker", "aws") and (self.repo or self.public):
-            raise UserError(f"ON={self.on} takes no REPO and no PUBLIC: they are for ON=space")
-        request = DeployRequest(self, self.host, self.port, self.dry_run, self.repo, self.public)
+        if self.on in ("docker", "aws") and self.repo:
+            raise UserError(f"ON={self.on} takes no REPO: it is for ON=space")
+        if self.on == "docker" and self.public:
+            raise UserError("ON=docker takes no PUBLIC: infra/deploy/docker.yaml has its address")
+        if self.on != "docker" and (self.tls or self.proxy):
+            raise UserError(f"ON={self.on} takes no TLS and no PROXY: it has HTTPS already")
+        request = DeployRequest(
+            self, self.host, self.port, self.dry_run, self.repo, self.public, self.tls, self.proxy
+        )
         action = requested[0] if requested and not self.dry_run else "deploy"
         getattr(find_target(self.on, request), action)()
 

@@ -315,6 +315,8 @@ class ServingSettings(Section):
         Maximum number of requests in progress. Further requests get status 503.
     max_bytes : int, default=8_000_000
         Maximum size of a request's body.
+    max_rows : int, default=10_000
+        Maximum number of rows in a request of JSON or tensors.
     file_bytes : int, default=2_000_000_000
         Maximum size of a CSV file or an Arrow stream.
     request_timeout : float, default=10.0
@@ -350,6 +352,7 @@ class ServingSettings(Section):
     per_minute: int | None = Field(None, gt=0, description="requests of one key, or address")
     max_concurrency: int = Field(256, gt=0, description="requests in progress; more get 503")
     max_bytes: int = Field(8_000_000, gt=0, description="of a request's body")
+    max_rows: int = Field(10_000, gt=0, le=10_000, description="in a request of JSON or tensors")
     file_bytes: int = Field(2_000_000_000, gt=0, description="of a CSV or an Arrow stream")
     request_timeout: float = Field(10.0, gt=0, description="seconds for a request to arrive")
     response_timeout: float = Field(30.0, gt=0, description="seconds to predict many rows")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from coldstart.errors import UserError
-from coldstart.serve._access import read_keys
+from coldstart.serve._access import new_key, read_keys
 
 VARIABLE = "API_KEYS"  # content of the file of keys: hashes, and no key
+PUBLIC = "PUBLIC"  # the variable of an API that requires none
+FIRST = "owner"  # name of the key that a deployment makes
 
 
-def pack_keys(keys: Path | None, max_bytes: int) -> dict[str, str]:
-    """Return the variable that holds the hashes of keys. Without keys, print a warning.
+def pack_keys(keys: Path, max_bytes: int) -> dict[str, str]:
+    """Return the variable that holds the hashes of keys.
 
     Parameters
     ----------
-    keys : Path, optional
+    keys : Path
         The file of keys.
     max_bytes : int
         The most that the hashes may take.
@@ -25,29 +26,47 @@ def pack_keys(keys: Path | None, max_bytes: int) -> dict[str, str]:
     Returns
     -------
     dict
-        The variable; empty without keys.
+        The variable.
 
     Raises
     ------
     UserError
         If the file cannot be read, or there are too many keys.
     """
-    if not keys:
-        warn_without_keys()
-        return {}
     hashes = "".join(f"{name} {key}\n" for name, key in read_keys(keys).items())
     if len(hashes.encode()) > max_bytes:
         raise UserError(f"{keys} has too many keys: {max_bytes} bytes at most; remove some")
     return {VARIABLE: hashes}
 
 
-def warn_without_keys() -> None:
-    """Print a warning that everybody can use the API."""
-    print(
-        "WARNING: anyone who has the URL can use the API without a key. To require keys, run "
-        "make key NAME=..., and set serving.keys in config.yaml",
-        file=sys.stderr,
-    )
+def keep_or_make_keys(keys: Path, deployed: str, max_bytes: int) -> dict[str, str]:
+    """Return the variable with the keys here, or those deployed, or else a new one, which is shown.
+
+    Parameters
+    ----------
+    keys : Path
+        The file of keys. A clone of the repository has none.
+    deployed : str
+        The hashes of the version before; empty without one.
+    max_bytes : int
+        The most that the hashes may take.
+
+    Raises
+    ------
+    UserError
+        If a key would be shown in the log of a build machine, which others may read.
+    """
+    if not keys.is_file() or not read_keys(keys):
+        if deployed:
+            return {VARIABLE: deployed}
+        if os.environ.get("CI"):
+            raise UserError(
+                "the API has no key yet, and this log is no place to show one: deploy once on "
+                "your computer, which makes one, or open the API to everybody: PUBLIC=yes"
+            )
+        key = new_key(keys, FIRST)
+        print(f"API key, shown only now: {key}\n  its hash is in {keys}; make key makes others")
+    return pack_keys(keys, max_bytes)
 
 
 def unpack_keys(folder: Path) -> Path | None:

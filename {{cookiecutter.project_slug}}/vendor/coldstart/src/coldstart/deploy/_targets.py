@@ -35,7 +35,12 @@ class DeployRequest:
     repo : str, optional
         Name of the Space, ``USER/NAME``. By default the user and the project's name.
     public : bool, default=False
-        Whether everybody may read the Space.
+        Whether everybody may read the Space, or use the function at AWS without a key.
+    tls : str, optional
+        Name of the Docker host on the internet, for which it gets a certificate. By default what
+        infra/deploy/docker.yaml says.
+    proxy : bool, default=False
+        Whether a proxy before the Docker host's API does TLS.
     """
 
     settings: Settings
@@ -44,6 +49,8 @@ class DeployRequest:
     dry_run: bool = False
     repo: str | None = None
     public: bool = False
+    tls: str | None = None
+    proxy: bool = False
 
 
 class DeployTarget(Protocol):

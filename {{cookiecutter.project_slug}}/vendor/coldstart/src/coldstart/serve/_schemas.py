@@ -87,8 +87,8 @@ def row_type(contract: Contract) -> Any:
     return Annotated[row, AfterValidator(has_a_lag)]
 
 
-def request_type(contract: Contract) -> Any:
-    """Return the Pydantic model of a request: one row or many."""
+def request_type(contract: Contract, max_rows: int) -> Any:
+    """Return the Pydantic model of a request: one row, or up to `max_rows`."""
     row: Any = row_type(contract)
 
     class Rows(BaseModel):
@@ -97,7 +97,7 @@ def request_type(contract: Contract) -> Any:
         model_config = ConfigDict(
             json_schema_extra={"examples": [{"rows": [contract.example()]}]}, extra="forbid"
         )
-        rows: Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS)]
+        rows: Annotated[list[row], Field(min_length=1, max_length=max_rows)]
 
     return Rows
 

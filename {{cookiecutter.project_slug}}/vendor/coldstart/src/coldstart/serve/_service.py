@@ -87,7 +87,7 @@ class ModelService:
         self.champion, self.challenger, self.settings = champion, challenger, settings
         self.project = project
         self.models = {"champion": champion} | ({"challenger": challenger} if challenger else {})
-        self.request_type = request_type(contract)
+        self.request_type = request_type(contract, settings.max_rows)
         self.response_type = response_type(bool(manifest.classes))
         self.security = DOCUMENTED if settings.keys else []
         self.documentation: dict[str, Any] = {

@@ -1,20 +1,36 @@
-"""The AWS account of a deployment: its services, and what in it belongs to the project."""
+"""The AWS account of a deployment: clients, and the stack of what the function needs."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
 from coldstart._aws import client, error_code
-from coldstart.errors import UserError
+from coldstart.cloud.aws._stack import COMPLETE, Stack
+from coldstart.images._building import build
+from coldstart.images._pushing import Login, inspect, push
 
 TAG = "deploy.project"
+TEMPLATE = Path("infra/deploy/stack.yaml")
+DELETE_BATCH = 100  # images that one call can delete
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64"}  # as docker and as Lambda call them
 
 
-class ForeignError(UserError):
-    """Something has the name of a part of the deployment, and `make deploy` did not create it."""
+class Image(NamedTuple):
+    """An image in the repository: its address by digest, and its architecture."""
+
+    uri: str
+    architecture: str
+
+    @property
+    def digest(self) -> str:
+        """Digest of the image."""
+        return self.uri.partition("@")[2]
 
 
 class Account:
@@ -27,31 +43,90 @@ class Account:
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.functions = client("lambda")
-        self.images = client("ecr")
-        self.logs = client("logs")
-        self.roles = client("iam")
+        self.name, self.tags = name, {TAG: name}
+        self.functions, self.images = client("lambda"), client("ecr")
         self.region = str(self.functions.meta.region_name)
+        self.stack = Stack(f"{name}-deploy")
 
-    @property
-    def tags(self) -> dict[str, str]:
-        """Tags of all that belongs to the project."""
-        return {TAG: self.name}
+    def prepare(self, log_days: int) -> dict[str, str]:
+        """Create or update the stack, if it is not as the template says; return its outputs.
 
-    def check_owner(self, what: str, tags: Mapping[str, str]) -> None:
-        """Refuse to change what others have created.
+        It is changed only if something in it has to: the role of GitHub may only read it.
+
+        Parameters
+        ----------
+        log_days : int
+            Days that the log is kept.
+        """
+        template, found = TEMPLATE.read_text(encoding="utf-8"), self.stack.find() or {}
+        before = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
+        github = {key: before.get(key, "") for key in ("Repository", "Provider")}
+        given = {"Project": self.name, "LogDays": str(log_days), **github}
+        if not (
+            found.get("StackStatus") in COMPLETE
+            and given.items() <= before.items()
+            and self.template() == template
+        ):
+            if self.stack.is_broken():
+                self.stack.delete()
+            with ignore_errors("AlreadyExistsException"):  # the response was lost, and sent again
+                self.stack.apply(template, given, self.tags)
+            self.stack.wait()
+        return self.stack.outputs()
+
+    def template(self) -> str:
+        """Return the template of the stack."""
+        return str(self.stack.client.get_template(StackName=self.stack.name)["TemplateBody"])
+
+    def push_image(self, repository: str, version: str) -> Image:
+        """Build the champion's image for Lambda, and push it.
+
+        Parameters
+        ----------
+        repository : str
+            Address of the repository.
+        version : str
+            Version of the model, which becomes the image's tag.
+
+        Returns
+        -------
+        Image
+            The image.
 
         Raises
         ------
-        ForeignError
-            If the tag is missing.
+        UserError
+            If docker is missing, or a step fails.
         """
-        if tags.get(TAG) != self.name:
-            raise ForeignError(
-                f"{what} exists, and make deploy did not create it: it has no tag "
-                f"{TAG}={self.name}; remove it, or give the project another name (pyproject.toml)"
-            )
+        local = f"{self.name}:lambda"
+        build("lambda", local, None, VERSION=version)
+        given = self.images.get_authorization_token()["authorizationData"][0]
+        user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
+        uri = push(local, f"{repository}:{version}", Login(given["proxyEndpoint"], user, password))
+        return Image(uri, ARCHITECTURES[inspect(local)["Architecture"]])
+
+    def delete_images(self, needed: set[str]) -> None:
+        """Delete images, except those with the digests that are needed.
+
+        A lifecycle rule would also count images that were pushed and then failed the smoke test,
+        and in the end delete the one that is live.
+        """
+        pages = self.images.get_paginator("list_images").paginate(repositoryName=self.name)
+        stored = {one["imageDigest"] for page in pages for one in page["imageIds"]}
+        if not needed <= stored:
+            return  # some have other digests here: keeping too many is safe, too few is not
+        old = [{"imageDigest": digest} for digest in sorted(stored - needed)]
+        for start in range(0, len(old), DELETE_BATCH):
+            batch = old[start : start + DELETE_BATCH]
+            self.images.batch_delete_image(repositoryName=self.name, imageIds=batch)
+
+    def remove(self) -> bool:
+        """Delete the stack with all images; return whether there was one."""
+        exists = self.stack.find() is not None
+        with ignore_errors("RepositoryNotFoundException"):
+            self.delete_images(set())
+        self.stack.delete()
+        return exists
 
 
 @contextlib.contextmanager

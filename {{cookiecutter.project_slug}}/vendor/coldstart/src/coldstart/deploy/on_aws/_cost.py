@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 
-# US East (N. Virginia), in dollars, from aws.amazon.com/lambda/pricing, /ecr/pricing and
-# /cloudwatch/pricing, November 2026. Other regions cost up to a third more.
+# US East (N. Virginia), in dollars, from aws.amazon.com/lambda/pricing, /ecr/pricing,
+# /cloudwatch/pricing and /ec2/pricing/on-demand (data transfer out), November 2026.
 REQUEST = 0.20 / 1e6
 GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 GB_STORED = 0.10  # images, a month
 GB_LOGGED = 0.50
+GB_KEPT = 0.03  # of a log, a month
+GB_SENT = 0.09  # to the internet; less from 10 TB a month on
 
 # Assumptions. On the share of a core that comes with 1024 MB, two rows took 2 ms and a new instance
 # responded after 0.8 s, measured in a container. Lambda has to fetch the image as well.
@@ -20,7 +22,11 @@ LOGGED = 600 / 1e9  # GB a request; Lambda writes three lines for each
 IMAGES = 0.2  # GB, compressed; images share layers
 RATE = 10  # requests a second that Lambda sends to an instance at most
 
-MONTH = 30 * 24 * 3600  # seconds
+# Bytes of a response. The handler limits the first, of a public API; Lambda the second. Without a
+# key a refusal is sent: headers, of which Lambda adds some, and a line.
+PUBLIC_BYTES, MAX_BYTES, REFUSAL_BYTES = 65_536, 6_291_556, 1_024
+
+DAYS = 30
 REQUESTS = (0, 10_000, 10_000_000)
 
 
@@ -41,28 +47,87 @@ def monthly(requests: int, memory: int, architecture: str) -> float:
     return requests * (REQUEST + LOGGED * GB_LOGGED) + computed + IMAGES * GB_STORED
 
 
-def max_monthly(memory: int, throttle: int, architecture: str) -> float:
-    """Return the cost of a month in which all instances that may run are busy all the time."""
-    computed = throttle * MONTH * memory / 1024 * GB_SECOND[architecture]
-    requests = throttle * MONTH * RATE
-    return requests * (REQUEST + LOGGED * GB_LOGGED) + computed + IMAGES * GB_STORED
+def bound(
+    memory: int, throttle: int, keep: int, log_days: int, public: bool, architecture: str
+) -> dict[str, tuple[str, float]]:
+    """Return what others can cause in a month, with all instances busy all the time.
+
+    Parameters
+    ----------
+    memory : int
+        MB of an instance.
+    throttle : int
+        Instances at a time.
+    keep : int
+        Versions whose images are kept.
+    log_days : int
+        Days that the log is kept.
+    public : bool
+        Whether requests need no key.
+    architecture : {'x86_64', 'arm64'}
+        The processor.
+
+    Returns
+    -------
+    dict
+        For each kind of cost how it is computed, and US dollars, to the cent.
+    """
+    seconds = throttle * DAYS * 24 * 3600
+    requests, size = seconds * RATE, memory / 1024
+    logged, kept = requests * LOGGED, GB_KEPT * max(1, log_days / DAYS)
+    sent = requests * response_bytes(public) / 1e9
+    second, images = GB_SECOND[architecture], keep * IMAGES
+    found = {
+        "requests": (f"{requests:,} x {REQUEST * 1e6:.2f} a million", requests * REQUEST),
+        "compute": (f"{seconds:,} s x {size:.3f} GB x {second:.10f}", seconds * size * second),
+        "log": (f"{logged:,.1f} GB x ({GB_LOGGED:.2f} + {kept:.3f})", logged * (GB_LOGGED + kept)),
+        "egress": (f"{sent:,.1f} GB x {GB_SENT:.2f}", sent * GB_SENT),
+        "images": (f"{images:.1f} GB x {GB_STORED:.2f}", images * GB_STORED),
+    }
+    return {name: (how, round(dollars, 2)) for name, (how, dollars) in found.items()}
 
 
-def format_costs(memory: int, throttle: int) -> str:
+def response_bytes(public: bool) -> int:
+    """Return how much is sent, at most, to a request without a key."""
+    return REFUSAL_BYTES + (PUBLIC_BYTES if public else 0)
+
+
+def own_architecture() -> str:
+    """Return the processor that images built here are for, as Lambda calls it."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+
+
+def total(memory: int, throttle: int, keep: int, log_days: int, public: bool) -> float:
+    """Return the sum of what others can cause in a month, in US dollars."""
+    parts = bound(memory, throttle, keep, log_days, public, own_architecture())
+    return sum(dollars for _, dollars in parts.values())
+
+
+def format_costs(memory: int, throttle: int, keep: int, log_days: int, public: bool) -> str:
     """Return costs and assumptions as lines of text."""
-    arm = platform.machine().lower() in ("arm64", "aarch64")
-    architecture = "arm64" if arm else "x86_64"
+    architecture = own_architecture()
     lines = [
         f"{count:>13,} requests a month: {monthly(count, memory, architecture):>9.2f} USD"
         for count in REQUESTS
     ]
-    most = max_monthly(memory, throttle, architecture)
+    parts = bound(memory, throttle, keep, log_days, public, architecture)
+    most, size = total(memory, throttle, keep, log_days, public), response_bytes(public)
+    whom = "anyone" if public else "anyone without a key"
+    more = f"A key allows {MAX_BYTES:,} bytes a response: give it to people you trust."
+    if public:
+        more = "In infra/deploy/aws.yaml, `throttle: 1` divides it by the number of instances."
     return "\n".join(
         [
             *lines,
-            f"at most, with all {throttle} instances busy: {most:>7.2f} USD",
-            f"list prices of us-east-1 in November 2026, {memory} MB on {architecture}, without",
-            f"the free tier and transfer beyond 100 GB; a request takes {SECONDS * 1000:.0f} ms,",
-            f"and one in {1 / STARTS:.0f} starts an instance in {START_SECONDS:.0f} s",
+            f"The most that {whom} can make you pay in {DAYS} days, with all {throttle}",
+            f"instances busy, {RATE} requests a second each, {size:,} bytes a response:",
+            *(f"  {name:9}{how:<52}{cost:>12,.2f}" for name, (how, cost) in parts.items()),
+            f"  {'sum, USD':61}{most:>12,.2f}",
+            more,
+            f"List prices of us-east-1 in November 2026 without the free tier, {memory} MB on",
+            f"{architecture}; other regions cost up to twice as much. From aws.amazon.com:",
+            "/lambda/pricing, /ecr/pricing, /cloudwatch/pricing, /ec2/pricing/on-demand. A request",
+            f"takes {SECONDS * 1000:.0f} ms, one in {1 / STARTS:.0f} starts an instance in "
+            f"{START_SECONDS:.0f} s.",
         ]
     )

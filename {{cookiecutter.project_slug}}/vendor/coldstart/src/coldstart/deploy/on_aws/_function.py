@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from coldstart._aws import error_code
-from coldstart.deploy.on_aws._account import Account, ignore_errors
-from coldstart.deploy.on_aws._parts import Image
+from coldstart.deploy.on_aws._account import TAG, Account, Image, ignore_errors
 from coldstart.errors import UserError
 
 LIVE = "live"
 # In the alias's description, followed by the version that was live before this one.
 BEFORE = "before "
-TIMEOUT = 60  # seconds until a new role is known everywhere
 MISSING = "ResourceNotFoundException"
 # Permissions for everyone to use the URL. Since October 2025 both of them are needed.
 PUBLIC: dict[str, dict[str, Any]] = {
@@ -40,10 +36,20 @@ class Function:
         self.key = {"FunctionName": account.name}
 
     def find(self) -> dict[str, Any] | None:
-        """Return AWS' description of it, or None."""
+        """Return AWS' description of it, or None.
+
+        Raises
+        ------
+        UserError
+            If it is another's.
+        """
         with ignore_errors(MISSING):
             found = self.client.get_function(**self.key)
-            self.account.check_owner(self.name, found.get("Tags", {}))
+            if not self.account.tags.items() <= found.get("Tags", {}).items():
+                raise UserError(
+                    f"{self.name} exists, and make deploy did not create it: it has no tag "
+                    f"{TAG}={self.account.name}; remove it, or rename the project (pyproject.toml)"
+                )
             return dict(found)
         return None
 
@@ -71,7 +77,15 @@ class Function:
         """
         found = self.find()
         if found is None:
-            self.create(image, settings)
+            with ignore_errors("ResourceConflictException"):
+                self.client.create_function(
+                    **self.key,
+                    PackageType="Image",
+                    Code={"ImageUri": image.uri},
+                    Architectures=[image.architecture],
+                    Tags=self.account.tags,
+                    **settings,
+                )
         else:
             self.wait("function_updated_v2")  # an interrupted deployment may be in progress
             now = found["Configuration"]
@@ -94,30 +108,6 @@ class Function:
         self.wait("published_version_active", Qualifier=published["Version"])
         return str(published["Version"])
 
-    def create(self, image: Image, settings: dict[str, Any]) -> None:
-        """Create it. AWS refuses for some seconds, until the new role is known everywhere."""
-        limit = time.monotonic() + TIMEOUT
-        while True:
-            try:
-                with ignore_errors("ResourceConflictException"):
-                    self.client.create_function(
-                        **self.key,
-                        PackageType="Image",
-                        Code={"ImageUri": image.uri},
-                        Architectures=[image.architecture],
-                        Tags=self.account.tags,
-                        **settings,
-                    )
-            except ClientError as error:
-                unknown = error_code(error) == "InvalidParameterValueException" and "role" in str(
-                    error
-                )
-                if not unknown or time.monotonic() > limit:
-                    raise
-                time.sleep(1)
-            else:
-                return
-
     def runs(self, image: Image, found: dict[str, Any]) -> bool:
         """Return whether the function, in its newest state, has an image."""
         return str(found["Code"].get("ResolvedImageUri", "")).endswith(image.digest)
@@ -130,8 +120,8 @@ class Function:
             if "UnreservedConcurrentExecution" not in str(error):
                 raise
             print(
-                f"note: this account cannot reserve {instances} instances, so the function has no "
-                "limit of its own (new accounts run 10 instances in all, which is a limit, too)"
+                f"note: this account cannot reserve {instances} instances, so the function may use "
+                "all that the account has (10 in a new one), and cost as many times more"
             )
 
     def alias(self) -> dict[str, Any] | None:

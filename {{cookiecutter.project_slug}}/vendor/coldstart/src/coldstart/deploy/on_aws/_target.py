@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -18,14 +17,13 @@ from pydantic import Field
 from coldstart._aws import translate_errors
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.deploy._choices import TargetChoices
-from coldstart.deploy._keys import pack_keys
+from coldstart.deploy._keys import PUBLIC, VARIABLE, keep_or_make_keys
 from coldstart.deploy._smoke import check_prediction
 from coldstart.deploy._targets import DeployRequest
-from coldstart.deploy.on_aws._account import Account, ForeignError
-from coldstart.deploy.on_aws._cost import format_costs
+from coldstart.deploy.on_aws._account import Account
+from coldstart.deploy.on_aws._cost import format_costs, total
 from coldstart.deploy.on_aws._function import Function, version_before
 from coldstart.deploy.on_aws._invoke import invoke
-from coldstart.deploy.on_aws._parts import Log, Part, Repository, Role, push_image
 from coldstart.errors import UserError
 from coldstart.images._building import CHAMPION, image_name
 
@@ -62,7 +60,10 @@ class DeployTarget:
             raise UserError("ON=aws takes no HOST and no PORT: AWS chooses the URL")
         self.choices = Choices.load(CHOICES)
         self.request, self.name = request, image_name()
-        self.keys = request.settings.serving.keys
+        keys = request.settings.serving.keys
+        if keys and request.public:
+            raise UserError(f"PUBLIC=yes requires no key, and serving.keys is {keys}: choose one")
+        self.keys = keys or Path("keys.txt")  # where make key writes
         if not re.fullmatch(NAME, self.name) or not MIN_LENGTH <= len(self.name) <= MAX_LENGTH:
             raise UserError(
                 f"{self.name!r} is not a valid name at AWS: {MIN_LENGTH} to {MAX_LENGTH} lowercase "
@@ -74,14 +75,7 @@ class DeployTarget:
     def connect(self) -> None:
         """Make the clients of the account. Nothing is requested yet."""
         self.account = Account(self.name)
-        self.log = Log(self.account, self.choices.log_days)
-        self.role = Role(self.account)
-        self.repository = Repository(self.account)
         self.function = Function(self.account)
-
-    def parts(self) -> list[Part]:
-        """Return all that a deployment makes, in the order in which it can be removed."""
-        return [self.function, self.role, self.log, self.repository]
 
     def deploy(self) -> None:
         """Publish the champion beside the live version, test it, and make it live."""
@@ -90,18 +84,15 @@ class DeployTarget:
             self.print_plan(version)
             return
         verify_bundle(CHAMPION)
-        environment = pack_keys(self.keys, KEY_BYTES)
         with translate_errors():
-            for part in self.parts():
-                part.find()  # to create nothing if one of them belongs to another
-            log = self.log.ensure()
-            role = self.role.ensure(log)
-            image = push_image(self.account, self.repository.ensure(), version)
+            environment = self.environment()  # to create nothing if the function is another's
+            made = self.account.prepare(self.choices.log_days)
+            image = self.account.push_image(made["Images"], version)
             alias = self.function.alias()
             settings = {
                 "MemorySize": self.choices.memory,
                 "Timeout": self.choices.timeout,
-                "Role": role,
+                "Role": made["FunctionRole"],
                 "Environment": {"Variables": environment},
             }
             new = self.function.publish(image, settings, version)
@@ -109,9 +100,19 @@ class DeployTarget:
             self.check(new, version)
             self.function.switch(new, alias)
             url = self.function.open()
-            self.repository.delete_unused(self.function.delete_old(self.choices.keep))
+            self.account.delete_images(self.function.delete_old(self.choices.keep))
         wait_for_url(url)
         print(f"version {version} serves at {url}")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the function requires a key, or none."""
+        found = self.function.find() or {"Configuration": {}}
+        if self.request.public:
+            most = f"{total(*self.costs()):,.2f} USD"
+            print(f"WARNING: anyone can use the API, at most for {most} a month: see DRY=1")
+            return {PUBLIC: "yes"}
+        deployed = found["Configuration"].get("Environment", {}).get("Variables", {})
+        return keep_or_make_keys(self.keys, deployed.get(VARIABLE, ""), KEY_BYTES)
 
     def rollback(self) -> None:
         """Make the version before the live one live again."""
@@ -155,14 +156,11 @@ class DeployTarget:
     def down(self) -> None:
         """Remove all that a deployment has made."""
         with translate_errors():
-            for part in self.parts():
-                try:
-                    exists = part.find() is not None
-                    part.remove() if exists else None
-                except ForeignError as error:
-                    print(f"not changed: {error}", file=sys.stderr)
-                else:
-                    print(f"{part.name}: {'removed' if exists else 'does not exist'}")
+            if self.function.find() is not None:
+                self.function.remove()
+                print(f"{self.function.name}: removed")
+            state = "removed" if self.account.remove() else "does not exist"
+            print(f"stack {self.account.stack.name}: {state}")
         print(f"nothing that make deploy made for {self.name} is left in {self.account.region}")
 
     def check(self, number: str, version: str) -> None:
@@ -177,22 +175,28 @@ class DeployTarget:
         code, body = send("GET", "/health/ready")
         if code != 200 or json.loads(body)["version"] != version:
             raise UserError(f"version {version} is not ready: {code} {body[:200]}")
-        check_prediction(version, partial(send, "POST", "/predict"), bool(self.keys))
+        check_prediction(version, partial(send, "POST", "/predict"), not self.request.public)
+
+    def costs(self) -> tuple[int, int, int, int, bool]:
+        """Return what the costs depend on."""
+        chosen = self.choices
+        return chosen.memory, chosen.throttle, chosen.keep, chosen.log_days, self.request.public
 
     def print_plan(self, version: str) -> None:
         """Print what a deployment would make, and what it costs. AWS is not asked."""
         chosen = self.choices
-        access = "for clients with a key" if self.keys else "without a key"
+        access = "for anyone" if self.request.public else "for clients with a key"
         print(
             f"would deploy version {version} to AWS Lambda, in the region of the AWS settings:\n"
+            f"  stack       {self.name}-deploy, of infra/deploy/stack.yaml:\n"
             f"  log group   /aws/lambda/{self.name}, kept for {chosen.log_days} days\n"
             f"  role        {self.name}-REGION, which may write to that log group only\n"
             f"  repository  {self.name}, with the images of the last {chosen.keep} versions\n"
             f"  function    {self.name}, {chosen.memory} MB, {chosen.timeout} s, at most "
             f"{chosen.throttle} instances\n"
             f"  version     with the image, tested before the alias `live` moves to it\n"
-            f"  URL         of that alias, public, {access}\n"
-            f"{format_costs(chosen.memory, chosen.throttle)}"
+            f"  URL         of that alias, {access}\n"
+            f"{format_costs(*self.costs())}"
         )
 
 

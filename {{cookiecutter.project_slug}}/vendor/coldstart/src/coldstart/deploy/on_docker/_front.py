@@ -1,4 +1,4 @@
-"""The front: HAProxy, which has the port, and sends requests to one of two containers."""
+"""The front: HAProxy, which sends requests to one of two containers, and Caddy, if TLS ends here."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMMAND = (
     "s.sendall(sys.argv[1].encode() + b'\\n'); s.shutdown(1); "
     "print(b''.join(iter(lambda: s.recv(65536), b'')).decode())"
 )
+LISTENS = "import socket; print(socket.create_connection(('127.0.0.1', 8443), 5))"
 
 
 class Front:
@@ -30,20 +31,18 @@ class Front:
     client : DockerClient
         The host's engine.
     name : str
-        Name of the project. Container and network are called `NAME-front`.
+        Name of the project. Container and network are called `NAME-front`, and
+        Caddy's container and volume `NAME-tls`.
     """
 
     def __init__(self, client: docker.DockerClient, name: str) -> None:
-        self.client, self.name = client, f"{name}-front"
+        self.client, self.name, self.tls = client, f"{name}-front", f"{name}-tls"
         self.labels = {"deploy.project": name}
 
     @property
     def container(self) -> Any:
         """Container of HAProxy, or None."""
-        try:
-            return self.client.containers.get(self.name)
-        except NotFound:
-            return None
+        return self.find(self.name)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -72,7 +71,7 @@ class Front:
         finally:
             container.remove(force=True)
 
-    def ensure(self, image: str, address: str, port: int) -> None:
+    def ensure(self, image: str, address: str, port: int, proxied: bool) -> None:
         """Start it, unless it runs and listens there.
 
         Parameters
@@ -83,6 +82,8 @@ class Front:
             Address of the host to listen on.
         port : int
             The port.
+        proxied : bool
+            Whether a proxy before it names the client of a request.
 
         Raises
         ------
@@ -92,37 +93,78 @@ class Front:
         with translate_errors("the network could not be created"):
             if not self.client.networks.list(names=[self.name]):
                 self.client.networks.create(self.name, driver="bridge", labels=self.labels)
-        found = self.container
-        wanted = {"8000/tcp": [{"HostIp": address, "HostPort": str(port)}]}
+        ports = {f"{8000 + proxied}/tcp": (address, port)}
+        if self.keep(self.name, image, ports, tmpfs={"/sock": "mode=1777"}):
+            self.wait(lambda: bool(self.send("show info")), "HAProxy does not respond")
+
+    def ensure_tls(self, image: str, address: str, name: str) -> None:
+        """Start Caddy before it, unless it runs as it should.
+
+        Parameters
+        ----------
+        image : str
+            Id of Caddy's image.
+        address : str
+            Address of the host to listen on, at the ports 80 and 443.
+        name : str
+            Name of the host on the internet.
+
+        Raises
+        ------
+        UserError
+            If a port is in use, or it does not run.
+        """
+        ports = {"8080/tcp": (address, 80), "8443/tcp": (address, 443)}
+        settings = {"TLS": name, "FRONT": f"{self.name}:8001"}
+        volumes = {self.tls: {"bind": "/data", "mode": "rw"}}
+        self.keep(self.tls, image, ports, environment=settings, volumes=volumes, tmpfs={"/tmp": ""})
+        self.wait(lambda: bool(run(self.find(self.tls), "python3", "-c", LISTENS)), "Caddy fails")
+
+    def keep(self, name: str, image: str, ports: dict[str, Any], **more: Any) -> bool:
+        """Start a container, unless it runs and is as it should be; return whether it was new."""
+        found = self.find(name)
+        wanted = {
+            inside: [{"HostIp": address, "HostPort": str(port)}]
+            for inside, (address, port) in ports.items()
+        }
+        environment = {f"{key}={value}" for key, value in more.get("environment", {}).items()}
         if found is not None:
-            host = found.attrs["HostConfig"]
-            if host["PortBindings"] == wanted and found.image.id == image:
+            same = found.attrs["HostConfig"]["PortBindings"] == wanted
+            if same and found.image.id == image and environment <= {*found.attrs["Config"]["Env"]}:
                 found.start()
-                return
+                return False
             found.remove(force=True)  # it listens elsewhere, or is another version
+        listen = " and ".join(f"{address}:{port}" for address, port in ports.values())
         with translate_errors(
-            f"cannot listen on {address}:{port} of the host; choose another port: PORT=..."
+            f"cannot listen on {listen} of the host; see infra/deploy/docker.yaml"
         ):
             try:
                 self.client.containers.run(
                     image,
-                    name=self.name,
+                    name=name,
                     labels=self.labels,
                     network=self.name,
-                    ports={"8000/tcp": (address, port)},
+                    ports=ports,
                     read_only=True,
-                    tmpfs={"/sock": "mode=1777"},
                     cap_drop=["ALL"],
                     security_opt=["no-new-privileges:true"],
                     restart_policy={"Name": "unless-stopped"},
                     mem_limit="128m",
                     detach=True,
+                    **more,
                 )
             except APIError:
-                if self.container is not None:
-                    self.container.remove(force=True)
+                if (failed := self.find(name)) is not None:
+                    failed.remove(force=True)
                 raise
-        self.wait(lambda: bool(self.send("show info")), "HAProxy does not respond")
+        return True
+
+    def find(self, name: str) -> Any:
+        """Return a container, or None."""
+        try:
+            return self.client.containers.get(name)
+        except NotFound:
+            return None
 
     def send(self, command: str) -> str:
         """Send a command to HAProxy, and return its output."""
@@ -184,10 +226,18 @@ class Front:
                 raise UserError(failure)
             time.sleep(0.1)
 
+    def remove_tls(self) -> None:
+        """Remove Caddy. Its certificates stay."""
+        if (found := self.find(self.tls)) is not None:
+            found.remove(force=True)
+
     def remove(self) -> None:
-        """Remove the container and the network."""
+        """Remove the containers, the network and the certificates."""
         with translate_errors("the front could not be removed"):
+            self.remove_tls()
             if (found := self.container) is not None:
                 found.remove(force=True)
             for network in self.client.networks.list(names=[self.name]):
                 network.remove()
+            with contextlib.suppress(NotFound):
+                self.client.volumes.get(self.tls).remove()

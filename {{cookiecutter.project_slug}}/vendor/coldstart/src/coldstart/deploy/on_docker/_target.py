@@ -6,12 +6,14 @@ import contextlib
 import datetime as dt
 import os
 import sys
-from functools import partial
+from functools import cached_property, partial
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import docker
 from docker.errors import NotFound
-from pydantic import Field
+from pydantic import Field, IPvAnyAddress
 
 from coldstart.bundle._bundle import registered_version
 from coldstart.deploy._choices import TargetChoices
@@ -32,6 +34,7 @@ from coldstart.images._pushing import push
 from coldstart.images._smoke import SERVE
 
 CHOICES = Path("infra/deploy/docker.yaml")
+NAME = r"^[a-z0-9-]+(\.[a-z0-9-]+)*$"
 REGISTRY = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*$"
 
 
@@ -40,8 +43,10 @@ class Choices(TargetChoices):
 
     host: str = "local"
     registry: str | None = Field(None, pattern=REGISTRY)
-    address: str = "127.0.0.1"
+    address: IPvAnyAddress = IPv4Address("127.0.0.1")
     port: int = 8000
+    tls: str | None = Field(None, pattern=NAME)
+    proxy: bool = False
     memory: str = "512m"
 
 
@@ -55,16 +60,27 @@ class DeployTarget:
     """
 
     def __init__(self, request: DeployRequest) -> None:
-        self.choices = Choices.load(CHOICES, host=request.host, port=request.port)
+        given = {"host": request.host, "port": request.port, "tls": request.tls}
+        self.choices = Choices.load(CHOICES, **given, proxy=request.proxy or None)
         self.request, self.name = request, image_name()
-        self.serving = request.settings.serving
-        self.client = connect(self.choices.host)
-        self.front = Front(self.client, self.name)
+        self.serving, self.address = request.settings.serving, str(self.choices.address)
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """The host's engine."""
+        return connect(self.choices.host)
+
+    @cached_property
+    def front(self) -> Front:
+        """The front of the API."""
+        return Front(self.client, self.name)
 
     @property
     def url(self) -> str:
-        """Address of the front on the host."""
-        return f"http://{self.choices.address}:{self.choices.port}"
+        """Address of the API."""
+        if self.choices.tls:
+            return f"https://{self.choices.tls}"
+        return f"http://{self.address}:{self.choices.port} of {self.choices.host}"
 
     def containers(self) -> dict[str, Any]:
         """Return the containers of the API, by color."""
@@ -83,16 +99,19 @@ class DeployTarget:
 
     def deploy(self) -> None:
         """Test the champion's image beside the version that serves now, and let it take over."""
+        self.check_access()
         version = registered_version(CHAMPION).get("version", "unregistered")
         if self.request.dry_run:
-            print(f"would deploy version {version} at {self.url} of {self.choices.host}")
+            print(f"would deploy version {version} at {self.url}")
             return
-        self.warn_if_open()
+        self.front  # noqa: B018 (a host that does not respond is told before anything is built)
         build_serve(None)
-        build("front", f"{self.name}:front", None)
-        image, front = (self.transfer(f"{self.name}:{tag}") for tag in (version, "front"))
+        images = [version, "front", *(["tls"] if self.choices.tls else [])]
+        for stage in images[1:]:
+            build(stage, f"{self.name}:{stage}", None)
+        image, front, *tls = (self.transfer(f"{self.name}:{tag}") for tag in images)
         with self.front.lock():
-            self.front.ensure(front, self.choices.address, self.choices.port)
+            self.listen(front, *tls)
             old = self.active()
             new = COLORS[old == COLORS[0]]
             self.remove(new)
@@ -104,7 +123,18 @@ class DeployTarget:
                 self.front.close(new)
                 self.remove(new)
                 raise
-        print(f"version {version} serves at {self.url} of {self.choices.host}")
+        print(f"version {version} serves at {self.url}")
+        if self.choices.tls:
+            print(f"the first certificate takes a minute: docker logs {self.front.tls}")
+
+    def listen(self, front: str, tls: str = "") -> None:
+        """Start the front, by the ids of its images."""
+        if not tls:
+            self.front.remove_tls()
+            self.front.ensure(front, self.address, self.choices.port, self.choices.proxy)
+            return
+        self.front.ensure(front, "127.0.0.1", self.choices.port, False)
+        self.front.ensure_tls(tls, self.address, str(self.choices.tls))
 
     def transfer(self, image: str) -> str:
         """Transfer an image to the host, through the registry if there is one; return its id."""
@@ -230,11 +260,31 @@ class DeployTarget:
             with translate_errors(f"{container.name} could not be removed"):
                 container.remove(force=True)
 
-    def warn_if_open(self) -> None:
-        """Print a warning if other computers can use the API without a key."""
-        if self.choices.address not in ("127.0.0.1", "::1") and not self.serving.keys:
+    def check_access(self) -> None:
+        """Refuse to have API keys sent unencrypted; warn if other computers need none.
+
+        Raises
+        ------
+        UserError
+            If keys are required at an address that is not loopback or private, without TLS.
+        """
+        address, tls = self.choices.address, self.choices.tls
+        if tls and self.choices.proxy:
+            raise UserError("TLS= and PROXY=yes are two places where TLS ends: choose one")
+        if tls and tls != "localhost" and address.is_loopback:
+            raise UserError(
+                f"TLS={tls} needs an address that the internet reaches, for the certificate: write "
+                f"`address: 0.0.0.0` into {CHOICES}"
+            )
+        public = address.is_unspecified or address.is_global
+        if self.serving.keys and public and not (tls or self.choices.proxy):
+            raise UserError(
+                f"API keys would be sent to {address} unencrypted: TLS=models.example.org gets a "
+                "certificate for that name; PROXY=yes says that TLS ends before it"
+            )
+        if not address.is_loopback and not self.serving.keys:
             print(
-                f"WARNING: other computers can use the API at {self.choices.address} without a "
-                "key. To require keys, run make key NAME=..., and set serving.keys in config.yaml",
+                f"WARNING: other computers can use the API at {address} without a key. To require "
+                "keys, run make key NAME=..., and set serving.keys in config.yaml",
                 file=sys.stderr,
             )

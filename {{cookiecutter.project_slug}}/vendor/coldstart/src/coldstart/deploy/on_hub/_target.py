@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from huggingface_hub import SpaceCard, SpaceCardData
 
 from coldstart.bundle._bundle import MANIFEST, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.deploy._keys import VARIABLE, pack_keys, warn_without_keys
+from coldstart.deploy._keys import VARIABLE, pack_keys
 from coldstart.deploy._targets import DeployRequest
 from coldstart.deploy.on_hub._card import LICENSE, license_metadata
 from coldstart.deploy.on_hub._hub import Hub, Plan
@@ -72,7 +73,11 @@ class DeployTarget:
             secrets = pack_keys(keys, KEY_BYTES) if keys else {}
             hub.publish(folder, message, public, personal, secrets)
         if public and not keys:
-            warn_without_keys()
+            print(
+                "WARNING: anyone can use the API without a key. To require keys, run make key "
+                "NAME=..., and set serving.keys in config.yaml",
+                file=sys.stderr,
+            )
         print("the Hub builds the image now: make deploy ON=space STATUS=1 shows when it runs")
 
     def write_space(self, folder: Path) -> BundlePredictor:
