@@ -124,6 +124,7 @@ PUBLIC = {
         "predict_validation_rows",
         "print_results",
         "text_features",
+        "uses_gpu",
         "validate_families",
         "warn_of_shift",
     ],
