@@ -37,7 +37,16 @@ PUBLIC = {
         "write_checksums",
     ],
     "coldstart.cli": ["main"],
-    "coldstart.cloud": ["Job", "LaunchRequest", "Launcher", "Machine", "Offer", "Plan", "launch"],
+    "coldstart.cloud": [
+        "Charge",
+        "Job",
+        "LaunchRequest",
+        "Launcher",
+        "Machine",
+        "Offer",
+        "Plan",
+        "launch",
+    ],
     "coldstart.config": [
         "DataSettings",
         "Dialect",

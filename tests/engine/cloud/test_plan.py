@@ -276,13 +276,6 @@ def test_a_gpu_is_rented_for_model_types_that_use_one(
         assert ("accelerators" in tasks.apply_request(task, wanted)["resources"]) == has_gpu
 
 
-@pytest.mark.parametrize("tier", ["best", "high", "ultra"])
-def test_a_disk_whose_price_is_unknown_is_refused(task: dict[str, Any], tier: str) -> None:
-    task["resources"]["disk_tier"] = tier
-    with pytest.raises(UserError, match=f"disk_tier: {tier} has no known price"):
-        tasks.apply_request(task, request())
-
-
 def test_a_job_is_not_longer_than_the_link_to_its_code(task: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="HOURS=168 is too long: on aws a job may take 167 h"):
         find_launcher("aws").plan(request(hours=168))
@@ -298,6 +291,9 @@ def test_the_command_line_overrides_the_file(task: dict[str, Any]) -> None:
     assert resources["use_spot"] is False
     assert "accelerators" not in tasks.apply_request(task, request(gpu="none"))["resources"]
     assert "infra" not in tasks.apply_request(task, request(on="sky"))["resources"]
+    task["resources"]["any_of"] = [{"accelerators": "A100:8", "disk_size": 50}, {"infra": "gcp"}]
+    found = tasks.apply_request(task, request(gpu="none"))["resources"]
+    assert found["any_of"] == [{"disk_size": 50}, {}]
 
 
 def test_all_machines_get_the_code_and_no_image(task: dict[str, Any]) -> None:

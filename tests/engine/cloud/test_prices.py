@@ -262,7 +262,7 @@ def test_what_it_would_cost_is_answered_without_an_account_a_bucket_or_an_edit(
     assert "may cost 1.45 USD, and the budget is 0.5 USD: HOURS=" in capfd.readouterr().err
 
 
-def test_a_machine_that_watches_over_jobs_is_not_rented(ready: Path, capfd: Printed) -> None:
+def test_what_would_cost_without_a_limit_is_refused(ready: Path, capfd: Printed) -> None:
     task = Path("infra/train.sky.yaml")
     command = ["train-on", "--on", "aws", "--yes"]
     assert main(command) == 2
@@ -275,6 +275,13 @@ def test_a_machine_that_watches_over_jobs_is_not_rented(ready: Path, capfd: Prin
     (line,) = captured.err.splitlines()
     assert "SkyPilot would rent a machine to watch over jobs" in line
     assert f"{own} does not say jobs.controller.consolidation_mode: true" in line
+    own.unlink()
+    written = task.read_text()
+    for choice in ("disk_tier: ultra", "any_of: [{disk_tier: ultra}]"):
+        task.write_text(written.replace("disk_size: 100", choice))
+        assert main(command) == 2
+        assert "disk_tier: ultra has no known price; leave it out" in capfd.readouterr().err
+    task.write_text(written)
     own.write_text("api_server: {endpoint: 'http://sky.example:46580'}\n")
     assert main(command) == 2
     assert "its server http://sky.example:46580 is not on this computer" in capfd.readouterr().err

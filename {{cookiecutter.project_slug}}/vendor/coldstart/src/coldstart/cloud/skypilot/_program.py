@@ -28,6 +28,8 @@ from sky.utils import controller_utils, registry
 AUTODOWN = sky.clouds.CloudImplementationFeatures.AUTODOWN
 # Providers whose machines have no price in the catalog.
 WITHOUT_PRICE = ("Kubernetes", "Slurm")
+# What costs more than `_bound.py` counts for a disk.
+FAST_DISKS = ("best", "high", "ultra")
 # Hours for which prices are used.
 PRICES_HOURS = 24
 # Seconds until machines have ended.
@@ -62,7 +64,7 @@ def plan(config: dict[str, Any], clouds: list[str], spot_only: bool) -> dict[str
             config = {**config, "resources": {**config["resources"], "use_spot": False}}
         task = sky.Task.from_yaml_config(copy.deepcopy(config))  # it takes it to pieces
         for resources in task.resources:
-            require_autodown(resources)
+            require_limits(resources)
         try:
             offers = find_offers(task.resources, clouds)
             return {"offers": offers, "date": catalog_date(offers), "controller": controller()}
@@ -98,14 +100,16 @@ def catalog_date(offers: list[dict[str, Any]]) -> str:
     return dt.date.fromtimestamp(min(times)).isoformat() if times else ""
 
 
-def require_autodown(resources: sky.Resources) -> None:
-    """Refuse a cloud whose machines would run on if this computer failed.
+def require_limits(resources: sky.Resources) -> None:
+    """Refuse machines that would run on if this computer failed, and disks without a known price.
 
     Raises
     ------
     ValueError
-        If SkyPilot cannot let them end themselves.
+        If SkyPilot cannot let machines of a cloud end themselves, or for a fast kind of disk.
     """
+    if (tier := resources.disk_tier) and tier.value in FAST_DISKS:
+        raise ValueError(f"disk_tier: {tier.value} has no known price; leave it out")
     cloud = resources.cloud
     if cloud and AUTODOWN in cloud._unsupported_features_for_resources(resources):
         raise ValueError(f"machines of {cloud} cannot end themselves; choose another provider")

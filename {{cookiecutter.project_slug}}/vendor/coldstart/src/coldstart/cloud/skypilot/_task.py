@@ -59,17 +59,18 @@ def read_task(dry_run: bool = False) -> dict[str, Any]:
 
 def apply_request(task: dict[str, Any], request: LaunchRequest) -> dict[str, Any]:
     """Return the task with what the command line says, which overrides the file."""
-    resources = dict(task.get("resources") or {})
-    if request.on != ANY:
-        resources["infra"] = request.on
+    given: dict[str, Any] = {} if request.on == ANY else {"infra": request.on}
     if request.gpu == "none" or (request.gpu is None and not request.uses_gpu):
-        resources.pop("accelerators", None)
+        given["accelerators"] = None
     elif request.gpu:
-        resources["accelerators"] = request.gpu
+        given["accelerators"] = request.gpu
     if request.spot is not None:
-        resources["use_spot"] = request.spot
-    if tier := {"best", "high", "ultra"} & {str(resources.get("disk_tier")).lower()}:
-        raise UserError(f"{FILE}: disk_tier: {tier.pop()} has no known price; leave it out")
+        given["use_spot"] = request.spot
+    resources = {**(task.get("resources") or {}), **given}
+    for choice in {"any_of", "ordered"} & set(resources):
+        kept = [{k: v for k, v in one.items() if k not in given} for one in resources[choice]]
+        resources[choice] = kept
+    resources = {key: value for key, value in resources.items() if value is not None}
     return {**task, "resources": resources, "num_nodes": request.nodes}
 
 
