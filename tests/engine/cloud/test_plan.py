@@ -33,6 +33,7 @@ from coldstart.cloud._plan import (
 )
 from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _launcher as launcher
 from coldstart.cloud.skypilot import _task as tasks
@@ -216,6 +217,25 @@ def test_a_plan_says_what_is_in_the_bound_and_what_is_not(
         "warning SkyPilot copies the credentials of all clouds",
     ):
         assert said in " ".join(out.split())
+
+
+def test_skypilot_gets_the_cheapest_places_and_not_thousands() -> None:
+    places = [
+        {
+            "region": f"r{n}",
+            "price": 0.1,
+            "highest": 1 + n / 1e3,
+            "resources": {"infra": f"aws/r{n}"},
+        }
+        for n in range(300)
+    ]
+    one = {"machine": "AWS g6", "cloud": "aws", "regions": 300, "resources": {"infra": "aws"}}
+    whole, resources = bounds.choose([one | {"places": places}], lambda price: True, None)
+    assert resources == [{"infra": "aws"}]
+    assert whole == [Offer("AWS g6", 0.1, 1.299)]
+    part, resources = bounds.choose([one | {"places": places}], lambda price: price < 1.25, None)
+    assert resources == [{"infra": f"aws/r{n}"} for n in range(bounds.MOST)]
+    assert part == [Offer("AWS g6", 0.1, 1.249)]
 
 
 def test_a_dry_run_needs_no_bucket_no_secret_and_no_ssh(

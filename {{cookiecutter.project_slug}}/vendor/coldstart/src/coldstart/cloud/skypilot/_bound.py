@@ -24,6 +24,8 @@ ENDING = {
     "daemon": 1.0,  # SkyPilot's daemon on the machine looks every minute
     "termination": 2.0,  # from the request to the end
 }
+# Alternatives that SkyPilot gets. It reads them anew at each step, ten in about a second.
+MOST = 100
 UNBOUNDED = "not included: traffic out of the cloud, your storage, taxes"
 
 
@@ -68,7 +70,8 @@ def choose(
     Returns
     -------
     tuple
-        The offers, and resources for SkyPilot in the same order. Empty if none fits.
+        The offers, and resources for SkyPilot in the same order, the first `MOST`. Empty if none
+        fits.
     """
     chosen, resources = [], []
     for one in offers:
@@ -86,4 +89,4 @@ def choose(
         # All its regions at once, if possible: SkyPilot then leaves one where it lost a machine.
         whole = len(places) == one["regions"]
         resources += [one["resources"]] if whole else [place["resources"] for place in places]
-    return chosen, resources
+    return chosen, resources[:MOST]

@@ -205,28 +205,29 @@ def make_offer(machine: sky.Resources) -> dict[str, Any]:
     }
     if str(machine.cloud) in WITHOUT_PRICE:
         return {**offer, "places": None}
-    regions = machine.get_valid_regions_for_launchable()
+    regions = [one.name for one in machine.get_valid_regions_for_launchable()]
     places = []
     for region in regions:
-        here = machine.copy(region=region.name)
-        price, on_demand = hourly(here), hourly(here.copy(use_spot=False))
+        price, on_demand = hourly(machine, region, machine.use_spot), hourly(machine, region, False)
         if 0 < price < math.inf and 0 < on_demand < math.inf:
-            highest = max(price, on_demand)
-            place = {"region": region.name, "price": price, "highest": highest}
-            places.append({**place, "resources": here.to_yaml_config()})
+            infra = offer["resources"]["infra"]
+            where = {"infra": infra if machine.region else f"{infra}/{region}"}
+            place = {"region": region, "price": price, "highest": max(price, on_demand)}
+            places.append({**place, "resources": {**offer["resources"], **where}})
     return {**offer, "regions": len(regions), "places": places}
 
 
-def hourly(machine: sky.Resources) -> float:
+def hourly(machine: sky.Resources, region: str, spot: bool) -> float:
     """Return the price of a machine an hour, or NaN if the catalog has none or several."""
+    cloud, gpus = machine.cloud, machine._accelerators
     try:
-        if str(machine.cloud) == "GCP" and (gpus := machine.accelerators):  # apart, in its table
-            where = (machine.use_spot, machine.region)
-            if not machine.cloud.accelerators_to_hourly_cost(gpus, *where) > 0:
-                return math.nan
-        return float(machine.get_cost(3600))
+        price = cloud.instance_type_to_hourly_cost(machine.instance_type, spot, region, None)
+        if gpus:  # priced apart on GCP, and 0 elsewhere
+            apart = cloud.accelerators_to_hourly_cost(gpus, spot, region, None)
+            price = math.nan if str(cloud) == "GCP" and not apart > 0 else price + apart
     except (AssertionError, LookupError, ValueError):
         return math.nan
+    return float(price)
 
 
 def lowest_price(offer: dict[str, Any]) -> float:
