@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -14,18 +15,18 @@ from engine.support import TEMPLATE
 pytestmark = needs(shutil.which("make"), "make is not installed")
 
 
-def command(*arguments: str) -> list[str]:
-    """Return the words of the command that make would run."""
+def dry_run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return what make prints that would run a target."""
     # The tests may have been started by make, too.
     outside = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    done = subprocess.run(
-        ["make", "--dry-run", *arguments],
-        cwd=TEMPLATE,
-        env=outside,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    given = ["make", "--dry-run", *arguments]
+    return subprocess.run(given, cwd=TEMPLATE, env=outside, capture_output=True, text=True)
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the words of the command that make would run."""
+    done = dry_run(*arguments)
+    assert done.returncode == 0, done.stderr
     line = done.stdout.splitlines()[-1]
     return line.partition("__package}} ")[2].split()
 
@@ -52,3 +53,48 @@ def test_a_word_for_yes_is_passed_on(yes: str) -> None:
     assert command("cloud-stop", f"ALL={yes}") == ["cloud-stop", "--all"]
     words = command("cloud-sweep", f"ALL={yes}", f"DRY={yes}")
     assert words == ["cloud-sweep", "--everything", "--dry-run"]
+
+
+# Each option that is a yes or a no, with targets that have it.
+SWITCHES = {
+    "ALL": ["cloud-stop", "cloud-sweep"],
+    "CHECK": ["pages"],
+    "DEMO": ["data"],
+    "DETACH": ["train ON=aws"],
+    "DOWN": ["deploy"],
+    "DRY": ["train ON=aws", "cloud-sweep", "deploy", "push"],
+    "FETCH": ["deploy"],
+    "FRESH": ["train", "data"],
+    "LIVE": ["pages"],
+    "PUBLIC": ["deploy", "push"],
+    "ROLLBACK": ["deploy"],
+    "SHARE": ["data"],
+    "SHOT": ["report"],
+    "SPOT": ["train ON=aws", "doctor"],
+    "STATUS": ["deploy"],
+    "V": ["train", "help"],
+    "YES": ["train ON=aws", "cloud-sweep", "cloud-destroy"],
+}
+
+
+@pytest.mark.parametrize("option", SWITCHES)
+def test_what_is_neither_yes_nor_no_is_refused_in_a_line(option: str) -> None:
+    for target in SWITCHES[option]:
+        for value in ("maybe", "yes please", "yes no"):
+            done = dry_run(*target.split(), f"{option}={value}")
+            assert done.returncode == 2
+            (line,) = done.stderr.splitlines()
+            assert f"*** {option}={value} should be yes or no" in line
+        plain, no = (dry_run(*target.split(), *more).stdout for more in ((), (f"{option}=no",)))
+        yes = dry_run(*target.split(), f"{option}=on").stdout
+        assert yes != no
+        if option not in ("LIVE", "SHARE", "SPOT"):  # these have a third meaning: left open
+            assert no.split() == plain.split()
+
+
+def test_no_switch_is_left_out_of_the_test_above() -> None:
+    makefile = (TEMPLATE / "Makefile").read_text()
+    assert set(re.findall(r"call yes,([A-Z]+)\)", makefile)) == {*SWITCHES}
+    # An option that is passed on without a value is a switch.
+    bare = re.findall(r"\$\(if \$\(([A-Z]+)\),--[a-z-]+\)", makefile)
+    assert bare == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import shutil
@@ -20,9 +21,19 @@ from coldstart.cli._commands import Train
 from coldstart.cli._main import build
 from coldstart.cloud import _providers as providers
 from coldstart.cloud._job import Job
-from coldstart.cloud._plan import Offer, Plan, check_price, confirm_plan, format_plan
+from coldstart.cloud._plan import (
+    WIDTH,
+    Charge,
+    Offer,
+    Plan,
+    check_budget,
+    check_price,
+    confirm_plan,
+    format_plan,
+)
 from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _launcher as launcher
 from coldstart.cloud.skypilot import _task as tasks
@@ -47,17 +58,62 @@ def request(**changes: Any) -> LaunchRequest:
     return LaunchRequest(build(PROJECT, Train, []), **({"on": "aws"} | changes))
 
 
-def test_the_most_is_the_most_expensive_machine_times_machines_and_hours() -> None:
-    plan = Plan(Offer("cheap", 0.2), 2, 1.5, "image", 0.45, [Offer("other", 0.3)])
-    assert plan.max_cost == pytest.approx(2 * 0.45 * 1.5)
-    text = format_plan(plan)
-    assert "2 x cheap: 0.2000 USD an hour" in text
-    assert "at most     1.35 USD (2 x 0.4500 x 1.5 h)" in text
-    assert "next best   other: 0.3000 USD an hour" in text
-    confirm_plan(plan, 1.36, True)
-    message = r"may cost 1.35 USD, and the budget is 1 USD: HOURS=1.11 fits, or a cheaper machine"
+# The plan of two spot machines for 1.5 hours, and 16 minutes until they have ended.
+SPOT = Plan(
+    Offer("AWS g6.xlarge, L4:1, spot", 0.2, 0.45),
+    2,
+    1.5,
+    "code",
+    [Offer("AWS g5.xlarge, A10G:1, spot", 0.3, 1.0)],
+    [Charge("disk", 0.04, "100 GB"), Charge("address", 0.005, "IPv4")],
+    {"boot": 10, "result": 3, "daemon": 1, "termination": 2},
+    ["prices of today"],
+)
+
+
+def test_the_most_is_the_sum_of_all_that_is_charged_for_the_most_expensive_machine() -> None:
+    assert SPOT.max_cost == 3.0 + 0.12 + 0.02 + 0.56  # 2 x 1.045 x 16 minutes, rounded up
+    lines = format_plan(SPOT).splitlines()
+    assert all(len(line) <= WIDTH for line in lines)
+    assert [line.split() for line in lines if "spot" in line][1:3] == [
+        ["AWS", "g6.xlarge,", "L4:1,", "spot", "0.2000", "0.60", "1.76"],
+        ["AWS", "g5.xlarge,", "A10G:1,", "spot", "0.3000", "0.90", "3.70"],
+    ]
+    at = next(number for number, line in enumerate(lines) if "at most     3.70 USD" in line)
+    parts = [float(found[1]) for line in lines[at:] if (found := re.match(r" +(\d+\.\d\d) ", line))]
+    assert parts == [3.0, 0.12, 0.02, 0.56]
+    check_budget(SPOT, 3.7)
+    message = r"may cost 3.70 USD, and the budget is 3 USD: HOURS=1.16 fits, or a cheaper machine"
     with pytest.raises(UserError, match=message):
-        confirm_plan(plan, 1.0, True)
+        check_budget(SPOT, 3.0)
+
+
+def test_a_machine_of_ones_own_costs_its_price_times_hours() -> None:
+    plan = Plan(Offer("me@host", 0.5), 1, 2, "image")
+    assert plan.max_cost == 1.0
+    assert "at most     1.00 USD (1 x 0.5000 x 2 h)" in format_plan(plan)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    lives=st.lists(st.tuples(st.floats(0, 7200), st.floats(1, 600)), max_size=40),
+    overlap=st.floats(0, 1),
+)
+def test_machines_that_replace_others_cost_no_more(
+    lives: list[tuple[float, float]], overlap: float
+) -> None:
+    # A machine is billed for a minute at least, and until it has ended, while SkyPilot has noticed
+    # the loss, asked for the next one and waited until that one boots: more than a minute after.
+    seconds, billed = 0.0, 0.0
+    for life, boot in lives:
+        gap = 60 + boot
+        if seconds + life > SPOT.hours * 3600:
+            break
+        billed += max(60, life + overlap * gap)
+        seconds += life + gap
+    billed += max(60, SPOT.hours * 3600 - seconds)  # the last one, requested just before the stop
+    assert SPOT.max_cost is not None
+    assert 2 * 1.045 * billed / 3600 <= SPOT.max_cost
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)
@@ -65,23 +121,27 @@ def test_the_most_is_the_most_expensive_machine_times_machines_and_hours() -> No
     nodes=st.integers(1, 64),
     cents=st.one_of(st.integers(1, 20_000), st.floats(0.01, 20_000)),
     budget=st.one_of(st.integers(1, 10**7).map(lambda n: n / 100), st.floats(0.01, 10**5)),
+    minutes=st.sampled_from([0, 16]),
 )
-@example(nodes=1, cents=1, budget=1666.66)
-@example(nodes=3, cents=7, budget=20.37)
+@example(nodes=1, cents=1, budget=1666.66, minutes=0)
+@example(nodes=3, cents=7, budget=20.37, minutes=16)
 def test_the_hours_that_are_advised_are_accepted_and_are_the_most(
-    nodes: int, cents: float, budget: float
+    nodes: int, cents: float, budget: float, minutes: int
 ) -> None:
     price = cents / 100
-    plan = Plan(Offer("machine", price), nodes, 1e9, "image")
+    ending = {"boot": minutes}
+    charges = [Charge("disk", price / 7, "")]
+    plan = Plan(Offer("machine", price), nodes, 1e9, "image", [], charges, ending)
     with pytest.raises(UserError) as refused:
-        confirm_plan(plan, budget, True)
+        check_budget(plan, budget)
     if advised := re.search(r"HOURS=(\S+) fits", str(refused.value)):
         hours = float(advised[1])  # as it is read from the command line
-        confirm_plan(dataclasses.replace(plan, hours=hours), budget, True)
+        check_budget(dataclasses.replace(plan, hours=hours), budget)
         with pytest.raises(UserError):
-            confirm_plan(dataclasses.replace(plan, hours=hours + 0.0101), budget, True)
+            check_budget(dataclasses.replace(plan, hours=hours + 0.0101), budget)
     else:
-        assert budget / price / nodes < 0.0101
+        with pytest.raises(UserError):
+            check_budget(dataclasses.replace(plan, hours=0.0101), budget)
 
 
 def test_without_a_price_no_budget_fits_and_a_confirmation_is_needed() -> None:
@@ -89,51 +149,151 @@ def test_without_a_price_no_budget_fits_and_a_confirmation_is_needed() -> None:
     assert plan.max_cost is None
     check_price(plan)
     with pytest.raises(UserError, match="needs a price"):
-        confirm_plan(plan, 5.0, True)
+        check_budget(plan, 5.0)
     with pytest.raises(UserError, match="YES=1 confirms"):
-        confirm_plan(plan, None, False)
+        confirm_plan(plan, False)
+    # A price that is known of others bounds nothing.
+    mixed = Plan(Offer("Kubernetes", None), 1, 2, "image", [Offer("AWS", 1.0)])
+    assert mixed.max_cost is None
 
 
-@pytest.mark.parametrize("price", [0.0, -1.0, math.nan])
-def test_a_price_that_is_not_positive_is_refused(price: float) -> None:
+@pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])
+def test_a_price_that_cannot_be_right_is_refused(price: float) -> None:
     for plan in (
-        Plan(Offer("vast", price), 1, 24, "code", 2.0),
-        Plan(Offer("aws", 1.0), 1, 24, "code", price),
-        Plan(Offer("k8s", None), 1, 24, "code", None, [Offer("vast", price)]),
+        Plan(Offer("vast", price, 2.0), 1, 24, "code"),
+        Plan(Offer("aws", 1.0, price), 1, 24, "code"),
+        Plan(Offer("k8s", None), 1, 24, "code", [Offer("vast", price)]),
     ):
         with pytest.raises(UserError, match="USD an hour, which cannot be right"):
             check_price(plan)
 
 
-def offered(monkeypatch: pytest.MonkeyPatch, price: float) -> None:
+def offered(
+    monkeypatch: pytest.MonkeyPatch, price: float | None, highest: float = 2.0, **more: Any
+) -> None:
     """Let SkyPilot offer one machine, without asking it."""
-    offer = {"machine": "Vast 8x_H200", "gpus": "H200:8", "price": price, "highest": price}
+    place = {"region": "us", "price": price, "highest": highest, "resources": {"infra": "vast/us"}}
+    places = None if price is None else [place]
+    offer = {"machine": "Vast 8x_H200, H200:8", "cloud": "vast", "disk": 100, "regions": 1}
+    offer |= {"places": places, "resources": {"infra": "vast"}}
+    found = {"offers": [offer], "date": "2026-11-30", "controller": ""} | more
     monkeypatch.setattr(launcher.shutil, "which", lambda program: program)
     monkeypatch.setattr(skypilot, "ensure_installed", lambda: None)
     monkeypatch.setattr(skypilot, "clouds", lambda: ["vast"])
-    monkeypatch.setattr(skypilot, "call", lambda *_: {"offers": [offer], "spot": True})
+    monkeypatch.setattr(skypilot, "call", lambda *_: found)
 
 
-def test_a_spot_price_of_zero_in_the_catalog_does_not_fit_every_budget(
-    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+Printed = pytest.CaptureFixture[str]
+
+
+def test_a_spot_machine_is_counted_at_its_price_on_demand(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    offered(monkeypatch, 0.0)
-    command = ["train-on", "--on", "vast", "--gpu", "H200:8", "--hours", "24", "--dollars", "0.01"]
+    offered(monkeypatch, 0.01, 17.88)
+    command = ["train-on", "--on", "vast", "--gpu", "H200:8", "--hours", "24", "--dollars", "0.5"]
     for more in (["--yes"], ["--dry-run"]):
         assert main([*command, *more]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "Vast 8x_H200 would cost 0.00 USD an hour, which cannot be right" in line
+        captured = capsys.readouterr()
+        (line,) = captured.err.splitlines()
+        assert re.search(r"may cost 43\d\.\d\d USD, and the budget is 0.5 USD", line)
+        assert "Vast 8x_H200, H200:8: 0.0100 USD an hour" in captured.out
 
 
-def test_a_plan_warns_that_skypilot_copies_credentials_before_it_asks(
-    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_plan_says_what_is_in_the_bound_and_what_is_not(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    offered(monkeypatch, 2.0)
-    for on in ("vast", "aws", "slurm", "kubernetes", "sky"):
-        assert main(["train-on", "--on", on, "--dry-run"]) == 0
-        out = capsys.readouterr().out
-        assert "warning     SkyPilot copies the credentials of all clouds" in out
-        assert "at most     4.00 USD" in out
+    offered(monkeypatch, 1.0)
+    assert main(["train-on", "--on", "vast", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert all(len(line) <= WIDTH for line in out.splitlines())
+    for said in (
+        "4.00 machine: 2.0000 an hour x 2 h; Vast 8x_H200, H200:8, at its highest",
+        "0.17 disk: 0.0822 an hour x 2 h; 100 GB, 0.60 a GB and month",
+        "0.01 address: 0.0050 an hour x 2 h; public IPv4",
+        "0.56 end: 16 min of all these after the stop (boot 10, result 3, daemon 1, termination 2)",
+        "at most 4.74 USD, the sum of",
+        "note prices of 2026-11-30, from SkyPilot's catalog",
+        "note not included: traffic out of the cloud, your storage, taxes",
+        "warning SkyPilot copies the credentials of all clouds",
+    ):
+        assert said in " ".join(out.split())
+
+
+def test_skypilot_gets_the_cheapest_places_and_not_thousands() -> None:
+    places = [
+        {
+            "region": f"r{n}",
+            "price": 0.1,
+            "highest": 1 + n / 1e3,
+            "resources": {"infra": f"aws/r{n}"},
+        }
+        for n in range(300)
+    ]
+    one = {"machine": "AWS g6", "cloud": "aws", "regions": 300, "resources": {"infra": "aws"}}
+    whole, resources = bounds.choose([one | {"places": places}], lambda price: True, None)
+    assert resources == [{"infra": "aws"}]
+    assert whole == [Offer("AWS g6", 0.1, 1.299)]
+    part, resources = bounds.choose([one | {"places": places}], lambda price: price < 1.25, None)
+    assert resources == [{"infra": f"aws/r{n}"} for n in range(bounds.MOST)]
+    assert part == [Offer("AWS g6", 0.1, 1.249)]
+
+
+def test_a_dry_run_needs_no_bucket_no_secret_and_no_ssh(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    offered(monkeypatch, 1.0)
+    monkeypatch.setattr(launcher.shutil, "which", lambda program: None)
+    template = (TEMPLATE / tasks.FILE).read_text()
+    tasks.FILE.write_text(template.replace("# secrets:", "secrets:"))
+    assert main(["train-on", "--on", "vast", "--dry-run"]) == 0
+    assert main(["train-on", "--on", "vast", "--yes"]) == 2
+    assert "SkyPilot needs rsync" in capsys.readouterr().err
+
+
+def test_a_machine_that_would_watch_over_jobs_is_not_rented(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    offered(monkeypatch, 1.0, controller="~/.sky/config.yaml does not say so")
+    assert main(["train-on", "--on", "vast", "--yes"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "would rent a machine to watch over jobs" in line
+    assert "~/.sky/config.yaml does not say so" in line
+    assert main(["train-on", "--on", "vast", "--dry-run"]) == 0
+
+
+def test_a_given_price_is_for_machines_without_a_published_one(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    command = ["train-on", "--on", "vast", "--dry-run", "--price", "0.5", "--dollars", "5"]
+    offered(monkeypatch, 1.0)
+    assert main(command) == 2
+    assert "PRICE=... is not for vast" in capsys.readouterr().err
+    offered(monkeypatch, None)
+    assert main(command) == 0
+    assert "1.00  machine: 0.5000 an hour x 2 h" in capsys.readouterr().out
+    assert main(command[:4]) == 0
+    assert "at most" not in capsys.readouterr().out
+
+
+def test_a_gpu_is_rented_for_model_types_that_use_one(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    offered(monkeypatch, 1.0)
+    for models, gpu, has_gpu, note in (
+        (None, None, True, ""),
+        (["neural", "tree"], None, True, ""),
+        (["tree", "linear"], None, False, "without a GPU, which tree and linear would not use"),
+        (["tree"], "L4:1", True, "tree will not use the GPU (uses_gpu in models.py): GPU=none is"),
+        (["tree"], "none", False, ""),
+    ):
+        given = [*(["--models", json.dumps(models)] if models else [])]
+        given += ["--gpu", gpu] if gpu else []
+        assert main(["train-on", "--on", "vast", "--dry-run", *given]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert (f"note {note}" in out) if note else ("GPU" not in out)
+        settings = request().settings.model_copy(update={"models": models})
+        wanted = dataclasses.replace(request(gpu=gpu), settings=settings)
+        assert ("accelerators" in tasks.apply_request(task, wanted)["resources"]) == has_gpu
 
 
 def test_a_job_is_not_longer_than_the_link_to_its_code(task: dict[str, Any]) -> None:
@@ -149,9 +309,11 @@ def test_the_command_line_overrides_the_file(task: dict[str, Any]) -> None:
     resources = found["resources"]
     assert (resources["infra"], resources["accelerators"]) == ("aws", "L4:2")
     assert resources["use_spot"] is False
-    assert resources["max_hourly_cost"] == 1.0  # 6 dollars over 3 hours of 2 machines
     assert "accelerators" not in tasks.apply_request(task, request(gpu="none"))["resources"]
     assert "infra" not in tasks.apply_request(task, request(on="sky"))["resources"]
+    task["resources"]["any_of"] = [{"accelerators": "A100:8", "disk_size": 50}, {"infra": "gcp"}]
+    found = tasks.apply_request(task, request(gpu="none"))["resources"]
+    assert found["any_of"] == [{"disk_size": 50}, {}]
 
 
 def test_all_machines_get_the_code_and_no_image(task: dict[str, Any]) -> None:

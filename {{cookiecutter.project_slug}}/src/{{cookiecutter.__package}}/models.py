@@ -31,6 +31,7 @@ from coldstart.train import (
     RobustNumbers,
     ScaledTarget,
     SearchRange,
+    uses_gpu,
 )
 
 from .features import one_hot, preprocess
@@ -175,6 +176,7 @@ def tree(context: Context) -> Pipeline:
     )
 
 
+@uses_gpu
 def neural(context: Context) -> Pipeline:
     """Build a linear model plus several perceptrons that share layers, in torch."""
     from coldstart.nn import NeuralNetwork  # torch takes seconds to import

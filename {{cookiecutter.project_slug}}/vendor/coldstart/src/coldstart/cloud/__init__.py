@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from coldstart.cloud._job import Job
     from coldstart.cloud._launchers import Launcher, Machine
     from coldstart.cloud._launching import launch
-    from coldstart.cloud._plan import Offer, Plan
+    from coldstart.cloud._plan import Charge, Offer, Plan
     from coldstart.cloud._request import LaunchRequest
 
-__all__ = ["Job", "LaunchRequest", "Launcher", "Machine", "Offer", "Plan", "launch"]
+__all__ = ["Charge", "Job", "LaunchRequest", "Launcher", "Machine", "Offer", "Plan", "launch"]
 
 _WHERE = {
+    "Charge": "_plan",
     "Job": "_job",
     "LaunchRequest": "_request",
     "Launcher": "_launchers",

@@ -12,7 +12,7 @@ from coldstart._locking import lock
 from coldstart.cloud._job import project_name
 from coldstart.cloud._launchers import Launcher
 from coldstart.cloud._packing import input_files
-from coldstart.cloud._plan import check_price, confirm_plan, format_plan
+from coldstart.cloud._plan import check_budget, check_price, confirm_plan, format_plan
 from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
 from coldstart.config._settings import Settings
@@ -52,9 +52,10 @@ def launch(request: LaunchRequest, command: list[str]) -> int:
     print(format_plan(plan))
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"  upload      {len(files)} files, {size:.1f} MB, and the settings")
+    check_budget(plan, request.dollars)
     if request.dry_run:
         return 0
-    confirm_plan(plan, request.dollars, request.yes)
+    confirm_plan(plan, request.yes)
     from coldstart.cloud import _job_runs as job_runs
     from coldstart.tracking import _mlflow as tracking  # MLflow takes seconds to import
 

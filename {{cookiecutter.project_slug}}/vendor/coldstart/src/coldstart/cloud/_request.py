@@ -49,3 +49,16 @@ class LaunchRequest:
     detach: bool = False
     dry_run: bool = False
     yes: bool = False
+
+    @property
+    def model_types(self) -> list[str]:
+        """Names of the model types that may be trained."""
+        return self.settings.models or list(self.settings.project.load("families"))
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether one of the model types uses a GPU, or the project does not say."""
+        if not self.settings.project.families:
+            return True
+        families = self.settings.project.load("families")
+        return any(getattr(families.get(name), "uses_gpu", False) for name in self.model_types)

@@ -8,6 +8,7 @@ from coldstart.train._context import (
     Context,
     Family,
     SearchRange,
+    uses_gpu,
     validate_families,
 )
 from coldstart.train._ensemble import Ensemble, build_ensemble
@@ -51,6 +52,7 @@ __all__ = [
     "predict_validation_rows",
     "print_results",
     "text_features",
+    "uses_gpu",
     "validate_families",
     "warn_of_shift",
 ]

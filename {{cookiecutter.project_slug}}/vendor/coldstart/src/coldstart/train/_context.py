@@ -103,6 +103,25 @@ Family = Callable[[Context], Pipeline]
 """A model type: builds an unfitted pipeline."""
 
 
+def uses_gpu(family: Family) -> Family:
+    """Mark a model type that trains on a GPU if there is one.
+
+    `make train ON=...` rents a machine with a GPU only if a model type to train is marked.
+
+    Parameters
+    ----------
+    family : callable
+        The model type.
+
+    Returns
+    -------
+    callable
+        The same model type.
+    """
+    family.uses_gpu = True  # type: ignore[attr-defined]
+    return family
+
+
 @dataclass(frozen=True)
 class SearchRange:
     """Range in which a hyperparameter is searched.

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from coldstart.cloud._plan import Offer, Plan
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud._snapshots import Snapshots, newest_status
 from coldstart.cloud._store import Store
+from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _task as tasks
 from coldstart.errors import UserError
@@ -57,44 +59,72 @@ class SkyPilotLauncher:
         self.inputs = self.code = ""
 
     def plan(self, request: LaunchRequest) -> Plan:
-        """Let SkyPilot check the task, and return what it would rent."""
+        """Let SkyPilot check the task, and return what it would rent.
+
+        The task then names exactly the machines of the plan, and all regions where their price
+        is within the budget, so that SkyPilot rents no other.
+        """
         if request.hours > MAX_HOURS:
             raise UserError(
                 f"HOURS={request.hours:g} is too long: on {self.on} a job may take {MAX_HOURS} h"
             )
-        for program in ("rsync", "ssh"):
+        for program in () if request.dry_run else ("rsync", "ssh"):
             if not shutil.which(program):
                 raise UserError(
                     f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
                 )
         skypilot.ensure_installed()
-        self.task = tasks.apply_request(tasks.read_task(), request)
+        self.task = tasks.apply_request(tasks.read_task(request.dry_run), request)
+        here = [] if self.on == tasks.ANY else [self.on.partition("/")[0]]
         arguments = {
             "config": {key: value for key, value in self.task.items() if key != "secrets"},
-            "clouds": skypilot.clouds(),
+            # Prices of a cloud can be read without what renting there needs.
+            "clouds": [*skypilot.clouds(), *(here if request.dry_run else [])],
             "spot_only": bool(request.spot),
         }
         try:
             found = skypilot.call("plan", arguments)
         except UserError as error:
             raise UserError(f"{tasks.FILE}: {error}") from None
-        if not found["spot"]:
-            self.task["resources"]["use_spot"] = False
-        if isinstance(self.task["resources"].get("accelerators"), dict):
-            # Of a set, its controller may take a more expensive one first.
-            cheapest_first = list(dict.fromkeys(one["gpus"] for one in found["offers"]))
-            self.task["resources"]["accelerators"] = cheapest_first
-        first, *others = found["offers"]
-        highest = [one["highest"] for one in found["offers"] if one["highest"] is not None]
-        return Plan(
-            Offer(first["machine"], first["price"]),
+        if found["controller"] and not request.dry_run:
+            raise UserError(
+                "SkyPilot would rent a machine to watch over jobs, at a cost without a limit: "
+                f"{found['controller']}"
+            )
+        return self.choose(request, found)
+
+    def choose(self, request: LaunchRequest, found: dict[str, Any]) -> Plan:
+        """Return the plan with what fits the budget of the offers that SkyPilot found."""
+        published = {one["cloud"] for one in found["offers"] if one["places"] is not None}
+        if request.price is not None and len(published) > 0:
+            clouds = " and ".join(sorted(published))
+            raise UserError(f"PRICE=... is not for {clouds}: prices are in SkyPilot's catalog")
+        disk = max(one["disk"] for one in found["offers"])
+        plan = Plan(
+            Offer("", None),
             request.nodes,
             request.hours,
             "an environment, made there by infra/environment.py",
-            max(highest, default=None),
-            [Offer(one["machine"], one["price"]) for one in others],
-            CREDENTIALS,
+            charges=bounds.charges(sorted(published), disk),
+            ending=bounds.ENDING,
+            notes=tasks.describe_gpu(request),
+            warning=CREDENTIALS,
         )
+        if published:
+            plan.notes.append(f"prices of {found['date']}, from SkyPilot's catalog")
+            plan.notes.append(bounds.UNBOUNDED)
+
+        def fits(price: float) -> bool:
+            cost = replace(plan, offer=Offer("", price)).max_cost
+            return request.dollars is None or cost is None or cost <= request.dollars
+
+        offers, resources = bounds.choose(found["offers"], fits, request.price)
+        if not offers:  # the refusal names what the cheapest would cost
+            everything, _ = bounds.choose(found["offers"], lambda _: True, request.price)
+            offers = [min(everything, key=lambda offer: offer.limit or 0)]
+        if published:
+            self.task["resources"] = {"ordered": resources}
+        return replace(plan, offer=offers[0], alternatives=offers[1:])
 
     def prepare(self, request: LaunchRequest) -> None:
         """Upload the inputs and the code, unless they are in the store."""

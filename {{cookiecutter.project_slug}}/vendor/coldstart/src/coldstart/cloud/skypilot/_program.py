@@ -8,7 +8,9 @@ what went wrong.
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
+import math
 import os
 import re
 import sys
@@ -18,12 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import sky
-from sky import exceptions, jobs
-from sky.utils import registry
+from sky import exceptions, jobs, skypilot_config
+from sky.catalog import common as catalog
+from sky.server import common as server
+from sky.utils import controller_utils, registry
 
 AUTODOWN = sky.clouds.CloudImplementationFeatures.AUTODOWN
 # Providers whose machines have no price in the catalog.
 WITHOUT_PRICE = ("Kubernetes", "Slurm")
+# What costs more than `_bound.py` counts for a disk.
+FAST_DISKS = ("best", "high", "ultra")
+# Hours for which prices are used.
+PRICES_HOURS = 24
 # Seconds until machines have ended.
 TIMEOUT = 900
 
@@ -43,7 +51,8 @@ def plan(config: dict[str, Any], clouds: list[str], spot_only: bool) -> dict[str
     Returns
     -------
     dict
-        `offers` as `find_offers` returns them, and whether they are `spot` machines.
+        `offers` as `find_offers` returns them, the `date` of their prices, and why SkyPilot would
+        rent a machine to watch over jobs (`controller`), or an empty string.
 
     Raises
     ------
@@ -55,22 +64,52 @@ def plan(config: dict[str, Any], clouds: list[str], spot_only: bool) -> dict[str
             config = {**config, "resources": {**config["resources"], "use_spot": False}}
         task = sky.Task.from_yaml_config(copy.deepcopy(config))  # it takes it to pieces
         for resources in task.resources:
-            require_autodown(resources)
+            require_limits(resources)
         try:
-            return {"offers": find_offers(task.resources, clouds), "spot": spot}
+            offers = find_offers(task.resources, clouds)
+            return {"offers": offers, "date": catalog_date(offers), "controller": controller()}
         except ValueError as error:
             reason = error
     raise reason
 
 
-def require_autodown(resources: sky.Resources) -> None:
-    """Refuse a cloud whose machines would run on if this computer failed.
+def controller() -> str:
+    """Return why SkyPilot would rent a machine to watch over jobs, or an empty string."""
+    key = ("jobs", "controller", "consolidation_mode")
+    setting = f"{'.'.join(key)}: true"
+    if not server.is_api_server_local():
+        return f"its server {server.get_server_url()} is not on this computer"
+    if not skypilot_config.get_server_config().get_nested(key, False):
+        path = skypilot_config.resolve_user_config_path()
+        return f"{path or skypilot_config.get_user_config_path()} does not say {setting}"
+    running = server.get_api_server_status().status == server.ApiServerStatus.HEALTHY
+    if running and not controller_utils.is_jobs_consolidation_mode():
+        return f'its server was started without {setting}: make sky ASK="api stop" ends it'
+    return ""
+
+
+def catalog_date(offers: list[dict[str, Any]]) -> str:
+    """Return the day on which the oldest of the prices was downloaded, or an empty string."""
+    times = []
+    for cloud in {one["cloud"] for one in offers if one["places"] is not None}:
+        # SkyPilot renews the time of a table that it fails to download anew, but not of the first.
+        for name in (f".meta/{cloud}/vms.csv.md5", f"{cloud}/vms.csv"):
+            if (path := Path(catalog.get_catalog_path(name))).exists():
+                times.append(path.stat().st_mtime)
+                break
+    return dt.date.fromtimestamp(min(times)).isoformat() if times else ""
+
+
+def require_limits(resources: sky.Resources) -> None:
+    """Refuse machines that would run on if this computer failed, and disks without a known price.
 
     Raises
     ------
     ValueError
-        If SkyPilot cannot let them end themselves.
+        If SkyPilot cannot let machines of a cloud end themselves, or for a fast kind of disk.
     """
+    if (tier := resources.disk_tier) and tier.value in FAST_DISKS:
+        raise ValueError(f"disk_tier: {tier.value} has no known price; leave it out")
     cloud = resources.cloud
     if cloud and AUTODOWN in cloud._unsupported_features_for_resources(resources):
         raise ValueError(f"machines of {cloud} cannot end themselves; choose another provider")
@@ -89,9 +128,7 @@ def find_offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[di
     Returns
     -------
     list of dict
-        For each machine its name (`machine`), its GPUs as SkyPilot writes them (`gpus`), and its
-        lowest and highest price in US dollars an hour (`price`, `highest`), which are None where
-        there are none.
+        What `make_offer` returns, for each machine.
 
     Raises
     ------
@@ -108,6 +145,7 @@ def find_offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[di
         for cloud in [resources.cloud] if resources.cloud else known:
             try:
                 one = resources.copy(cloud=cloud)
+                renew_prices(cloud)
                 one.validate()
                 feasible = cloud.get_feasible_launchable_resources(one)
             except Exception as error:  # there are a dozen kinds
@@ -118,32 +156,83 @@ def find_offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[di
             reasons += [feasible.hint] if feasible.hint else []
             for machine in feasible.resources_list:
                 offer = make_offer(machine)
-                found[offer["machine"]] = offer
+                if offer["places"] == []:
+                    reasons.append(
+                        f"the catalog has no price of {offer['machine']} that could be right: "
+                        "choose another machine (GPU=..., SPOT=no) or another provider (ON=...)"
+                    )
+                    continue
+                found[json.dumps(offer["resources"])] = offer
     if not found:
         names = list(dict.fromkeys(str(one.cloud) for one in wanted if one.cloud))
         nothing = f"no machine of {' or '.join(names or clouds)} has these resources"
         if limits := [one.max_hourly_cost for one in wanted if one.max_hourly_cost]:
-            nothing += (
-                f" for {max(limits):.3g} USD an hour, which the budget allows: take a larger "
-                "BUDGET, fewer HOURS, or a cheaper machine (GPU=..., SPOT=yes)"
-            )
+            nothing += f" for a max_hourly_cost of {max(limits):.3g} USD"
         raise ValueError(reasons[0] if reasons else nothing)
-    return sorted(found.values(), key=lambda one: one["price"] or 0)  # as SkyPilot chooses
+    return sorted(found.values(), key=lowest_price)  # as SkyPilot chooses
+
+
+def renew_prices(cloud: sky.clouds.Cloud) -> None:
+    """Download the prices of a cloud if they are older than a day; SkyPilot keeps some for good."""
+    if str(cloud) not in WITHOUT_PRICE:
+        table = catalog.read_catalog(f"{str(cloud).lower()}/vms.csv", PRICES_HOURS)
+        len(table.columns)  # reads it
 
 
 def make_offer(machine: sky.Resources) -> dict[str, Any]:
-    """Return a machine with its prices in all zones."""
+    """Return a machine with its prices.
+
+    Parameters
+    ----------
+    machine : sky.Resources
+        A type of machine of a cloud.
+
+    Returns
+    -------
+    dict
+        Its name (`machine`), `cloud`, size of the `disk` in GB, SkyPilot's `resources`, in how many
+        `regions` it exists, and of those with prices (`places`) the `resources`, the present
+        `price` and the `highest`: on demand, since a spot machine can cost as much. None instead of
+        places where the provider publishes no prices.
+    """
     gpus = ", ".join(f"{name}:{count:g}" for name, count in (machine.accelerators or {}).items())
     words = [f"{machine.cloud} {machine.instance_type}", gpus, "spot" if machine.use_spot else ""]
-    offer = {"machine": ", ".join(word for word in words if word), "gpus": gpus}
+    offer = {
+        "machine": ", ".join(word for word in words if word),
+        "cloud": str(machine.cloud).lower(),
+        "disk": machine.disk_size,
+        "resources": machine.to_yaml_config(),
+    }
     if str(machine.cloud) in WITHOUT_PRICE:
-        return {**offer, "price": None, "highest": None}
-    prices = [
-        machine.copy(region=region.name, zone=zone.name if zone else None).get_cost(3600)
-        for region in machine.get_valid_regions_for_launchable()
-        for zone in region.zones or [None]
-    ]
-    return {**offer, "price": min(prices), "highest": max(prices)}
+        return {**offer, "places": None}
+    regions = [one.name for one in machine.get_valid_regions_for_launchable()]
+    places = []
+    for region in regions:
+        price, on_demand = hourly(machine, region, machine.use_spot), hourly(machine, region, False)
+        if 0 < price < math.inf and 0 < on_demand < math.inf:
+            infra = offer["resources"]["infra"]
+            where = {"infra": infra if machine.region else f"{infra}/{region}"}
+            place = {"region": region, "price": price, "highest": max(price, on_demand)}
+            places.append({**place, "resources": {**offer["resources"], **where}})
+    return {**offer, "regions": len(regions), "places": places}
+
+
+def hourly(machine: sky.Resources, region: str, spot: bool) -> float:
+    """Return the price of a machine an hour, or NaN if the catalog has none or several."""
+    cloud, gpus = machine.cloud, machine._accelerators
+    try:
+        price = cloud.instance_type_to_hourly_cost(machine.instance_type, spot, region, None)
+        if gpus:  # priced apart on GCP, and 0 elsewhere
+            apart = cloud.accelerators_to_hourly_cost(gpus, spot, region, None)
+            price = math.nan if str(cloud) == "GCP" and not apart > 0 else price + apart
+    except (AssertionError, LookupError, ValueError):
+        return math.nan
+    return float(price)
+
+
+def lowest_price(offer: dict[str, Any]) -> float:
+    """Return the lowest price of an offer, or 0 if the provider publishes none."""
+    return min((place["price"] for place in offer["places"] or ()), default=0.0)
 
 
 def launch(config: dict[str, Any]) -> None:

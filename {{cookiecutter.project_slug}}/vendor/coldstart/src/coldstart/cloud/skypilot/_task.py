@@ -19,8 +19,13 @@ FILE = Path("infra/train.sky.yaml")
 ANY = "sky"  # the cheapest provider with credentials on this computer
 
 
-def read_task() -> dict[str, Any]:
+def read_task(dry_run: bool = False) -> dict[str, Any]:
     """Read infra/train.sky.yaml, and fill in values that are null from the environment.
+
+    Parameters
+    ----------
+    dry_run : bool, default=False
+        Whether the task is read for its price alone, so that values may be missing.
 
     Returns
     -------
@@ -41,31 +46,42 @@ def read_task() -> dict[str, Any]:
     if not isinstance(task, dict):
         raise UserError(f"{FILE} should hold a SkyPilot task: resources, envs, run")
     store = (task.get("envs") or {}).get("STORE", "s3://YOU")
-    if "YOU" in str(store):
+    if "YOU" in str(store) and not dry_run:
         raise UserError(f"{FILE}: put your bucket into envs.STORE, now {store}")
     for section in ("envs", "secrets"):
         for key, value in (task.get(section) or {}).items():
-            if value is None and key not in os.environ:
+            if value is None and key not in os.environ and not dry_run:
                 raise UserError(f"{FILE}: {section}.{key} is null, and not in the environment")
-            task[section][key] = os.environ[key] if value is None else str(value)
-    task["envs"]["STORE"] = task["envs"]["STORE"].rstrip("/")
+            task[section][key] = os.environ.get(key, "") if value is None else str(value)
+    task["envs"] = {**(task.get("envs") or {}), "STORE": str(store).rstrip("/")}
     return task
 
 
 def apply_request(task: dict[str, Any], request: LaunchRequest) -> dict[str, Any]:
     """Return the task with what the command line says, which overrides the file."""
-    resources = dict(task.get("resources") or {})
-    if request.on != ANY:
-        resources["infra"] = request.on
-    if request.gpu == "none":
-        resources.pop("accelerators", None)
+    given: dict[str, Any] = {} if request.on == ANY else {"infra": request.on}
+    if request.gpu == "none" or (request.gpu is None and not request.uses_gpu):
+        given["accelerators"] = None
     elif request.gpu:
-        resources["accelerators"] = request.gpu
+        given["accelerators"] = request.gpu
     if request.spot is not None:
-        resources["use_spot"] = request.spot
-    if request.dollars:
-        resources["max_hourly_cost"] = request.dollars / request.hours / request.nodes
+        given["use_spot"] = request.spot
+    resources = {**(task.get("resources") or {}), **given}
+    for choice in {"any_of", "ordered"} & set(resources):
+        kept = [{k: v for k, v in one.items() if k not in given} for one in resources[choice]]
+        resources[choice] = kept
+    resources = {key: value for key, value in resources.items() if value is not None}
     return {**task, "resources": resources, "num_nodes": request.nodes}
+
+
+def describe_gpu(request: LaunchRequest) -> list[str]:
+    """Return notes about a GPU that no model type of a request uses."""
+    if request.uses_gpu or request.gpu == "none":
+        return []
+    names = " and ".join(request.model_types)
+    if request.gpu is None:
+        return [f"without a GPU, which {names} would not use (uses_gpu in models.py)"]
+    return [f"{names} will not use the GPU (uses_gpu in models.py): GPU=none is cheaper"]
 
 
 def compose(
