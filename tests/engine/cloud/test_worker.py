@@ -26,7 +26,7 @@ from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud import _results as results
 from coldstart.cloud import worker
 from coldstart.cloud._packing import pack
-from coldstart.cloud._snapshots import LISTS, Snapshots
+from coldstart.cloud._snapshots import LISTS, Snapshots, newest_status
 from coldstart.cloud._store import Store, read_json
 from coldstart.config._settings import Settings
 from coldstart.tracking._mlflow import connect
@@ -303,3 +303,68 @@ def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
     assert outputs[0].read_text().count("2 ranks on 2 machine(s)") == 2
     files = read_json(store, newest(store))["files"]
     assert any(name.endswith("model.onnx") for name in files)
+
+
+def test_the_last_snapshot_holds_the_whole_log_however_slowly_it_is_read(
+    project: Path, store: Store, tmp_path: Path, wait: Wait
+) -> None:
+    """A training that prints more than a pipe holds, and somebody who reads later."""
+    send_inputs(store, project)
+    Path(tmp_path / "work").mkdir()
+    chatty = tmp_path / "chatty"
+    chatty.mkdir()
+    (chatty / "chatty.py").write_text(
+        "for number in range(20_000): print(f'line {number}')\nraise SystemExit(7)\n"
+    )
+    paths = f"{chatty}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    variables = {
+        "STORE": store.address,
+        "INPUTS": f"{store.address}/inputs.tar.gz",
+        "DEADLINE": str(time.time() + 300),
+        "PYTHONPATH": paths,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "coldstart.cloud.worker", "chatty"],
+        cwd=tmp_path / "work",
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+    ) as process:
+        wait(lambda: "code" in (newest_status(store) or {}), "the last snapshot")
+        assert process.stdout
+        assert process.stdout.read().count(b"line ") == 20_000
+        assert process.wait() == 7
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    assert Snapshots(store, brought).restore()["code"] == 7
+    assert (brought / "training.log").read_text().splitlines()[-1] == "line 19999"
+
+
+def test_the_last_snapshot_waits_for_files_that_are_written_to(
+    project: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints/last.ckpt").write_text("a")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DEADLINE", str(time.time() + 300))
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.01)
+    job = worker.Worker(["houses"])
+    job.status["machines"].append({"name": "here"})
+    job.snapshots = Snapshots(store, folder)
+    put, written = store.put, iter("bcd")
+
+    def put_while_it_is_written(*arguments: Any, **options: Any) -> None:
+        put(*arguments, **options)
+        if letter := next(written, ""):
+            with (folder / "checkpoints/last.ckpt").open("a") as file:
+                file.write(letter)
+
+    monkeypatch.setattr(store, "put", put_while_it_is_written)
+    assert not job.save()  # as before the end, when the next one may succeed
+    job.retry_while_busy(job.save_last, last=True)
+    (last,) = store.names(LISTS)
+    assert read_json(store, last)["files"].keys() == {"checkpoints/last.ckpt"}
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    Snapshots(store, brought).restore()
+    assert (brought / "checkpoints/last.ckpt").read_text() == "abcd"
