@@ -203,7 +203,8 @@ def test_what_a_job_has_kept_stays_until_its_last_snapshot_is_there(
     (machine / "checkpoints").mkdir(parents=True)
     (machine / "checkpoints/last.ckpt").write_text("epoch 3")
     there = Snapshots(store, machine)
-    status: dict[str, Any] = {"machines": [{"start": 1.0, "end": 2.0}]}
+    gpu = {"gpu": "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8", "gpu_step_seconds": 0.5}
+    status: dict[str, Any] = {"machines": [{"start": 1.0, "end": 2.0}], "gpu": gpu}
     there.take(status)
     kept = store.names("")
 
@@ -216,4 +217,7 @@ def test_what_a_job_has_kept_stays_until_its_last_snapshot_is_there(
     there.take({**status, "code": 0})
     assert finish(client, settings(), SkyPilotLauncher("aws"), job.id) == 0
     assert store.names("") == []
-    assert client.get_run(job.id).info.status == "FINISHED"
+    run = client.get_run(job.id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["gpu"] == "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8"
+    assert run.data.metrics["gpu_step_seconds"] == 0.5

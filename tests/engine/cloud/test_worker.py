@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import lack
 
@@ -160,7 +161,7 @@ def test_a_mistake_of_the_user_ends_a_training_of_several_ranks_at_once(
     """A training that ends otherwise is started again, which is billed."""
     Path("data/raw/houses.csv").write_text("size,age,cost\n1,2,3\n")  # has no target
     send_inputs(store, project)
-    ranks = {"SKYPILOT_NUM_GPUS_PER_NODE": "2", "SKYPILOT_NODE_IPS": "127.0.0.1"}
+    ranks = {"SKYPILOT_NUM_GPUS_PER_NODE": "2", "GPUS": "0", "SKYPILOT_NODE_IPS": "127.0.0.1"}
     process = machine(tmp_path / "work", store, TRAINING_JOB="abcdef01", **ranks)
     assert process.wait(900) == 2
     told = (tmp_path / "work/output").read_text()
@@ -368,3 +369,69 @@ def test_the_last_snapshot_waits_for_files_that_are_written_to(
     brought.mkdir()
     Snapshots(store, brought).restore()
     assert (brought / "checkpoints/last.ckpt").read_text() == "abcd"
+
+
+def fake_driver(folder: Path, script: str) -> dict[str, str]:
+    """Return a PATH with a simulated nvidia-smi, for a machine that was rented with a GPU."""
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return {"SKYPILOT_NUM_GPUS_PER_NODE": "1", "PATH": path}
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo Failed to initialize NVML; exit 18", "its driver does not respond (Failed to init"),
+        ("echo NVIDIA L4, 1.0", "NVIDIA L4 would not be used: torch is built for the CPU"),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_ends_the_job_before_it_trains(
+    project: Path, store: Store, tmp_path: Path, script: str, reason: str
+) -> None:
+    """The driver is simulated; torch is the one here, which has no CUDA."""
+    if "torch" in reason and torch.version.cuda:
+        lack("torch has CUDA here")
+    send_inputs(store, project)
+    driver = fake_driver(tmp_path / "bin", script)
+    assert machine(tmp_path / "work", store, **driver).wait(300) == 2
+    output = (tmp_path / "work/output").read_text().splitlines()
+    (line,) = [line for line in output if "error" in line]
+    assert line.startswith(f"error: the GPU that is paid for cannot be used: {reason}")
+    assert not (tmp_path / "work/mlflow.db").exists()
+    assert read_json(store, newest(store))["status"]["code"] == 2
+    assert line in (tmp_path / "work/training.log").read_text()
+
+
+SIMULATED_CUDA = """
+import sys
+if "coldstart.cloud._gpu" in sys.orig_argv:
+    import torch
+    torch.version.cuda = "12.8"
+    torch.cuda.is_available = lambda: True
+    torch.cuda.synchronize = lambda: None
+    torch.nn.Module.cuda = lambda self: self
+    ones = torch.ones
+    torch.ones = lambda *shape, device: ones(*shape)
+"""
+
+
+def test_a_gpu_that_was_rented_is_logged_and_the_training_does_not_take_the_cpu(
+    project: Path, store: Store, tmp_path: Path
+) -> None:
+    """The driver and CUDA are simulated for the check alone, so the training finds no GPU."""
+    if torch.cuda.is_available():
+        lack("there is a GPU here")
+    send_inputs(store, project)
+    driver = fake_driver(tmp_path / "bin", "echo NVIDIA L4, 580.65.06")
+    (tmp_path / "bin/sitecustomize.py").write_text(SIMULATED_CUDA)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    assert machine(tmp_path / "work", store, PYTHONPATH=path, **driver).wait(300) == 2
+    output = (tmp_path / "work/output").read_text()
+    assert "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8; a first step took " in output
+    assert output.count("error: ") == 1
+    assert "Traceback" not in output
+    status = read_json(store, newest(store))["status"]
+    assert status["gpu"]["gpu"] == "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8"
+    assert 0 < status["gpu"]["gpu_step_seconds"] < 60

@@ -9,6 +9,7 @@ Environment variables say what to do: see `Job.environment`. The worker's status
 
     machines    one entry for each machine that has worked on the job: name, start, end
     tracking    where the runs are tracked
+    gpu         GPU, driver, CUDA, and the seconds of a first step, if it was rented with one
     code        exit code, once there is one
     reason      why the job failed, if the provider knows more than the exit code
 """
@@ -42,12 +43,15 @@ STOPPED, OUT_OF_TIME = 143, 124
 # Exit code when a rank has ended otherwise than by a mistake of the user, and how often the
 # training is started.
 LOST_RANK, MAX_STARTS = 1, 3
+MISTAKE = 2
 # The first port for ranks to meet at, and how many: jobs may share machines.
 PORTS = 20000, 10000
 POLL_SECONDS, RETRY_SECONDS = 0.2, 3.0
 SNAPSHOT_SECONDS = 30.0
 # Seconds in which the rest of a training's output arrives, once its processes were killed.
 OUTPUT_SECONDS = 10.0
+# Seconds in which a GPU must have made a step. A driver may hang.
+GPU_SECONDS = 120
 # Seconds before the machine's end that are left for uploading results.
 RESERVE = 60
 
@@ -90,7 +94,7 @@ class Worker:
         try:
             # First of all, so that the job knows of this machine, whatever becomes of it.
             self.retry_while_busy(self.save)
-            code = self.train()
+            code = self.train() if self.check_gpu() else MISTAKE
             self.status["code"] = code
             self.retry_while_busy(self.save_last, last=True)
             return code
@@ -116,9 +120,36 @@ class Worker:
         if self.is_first:  # the others have nothing to keep
             self.snapshots = snapshots
 
+    def check_gpu(self) -> bool:
+        """Return whether the GPU that the machine was rented with can be used, if it was."""
+        if not has_gpu():
+            return True
+        command = [sys.executable, "-m", "coldstart.cloud._gpu"]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=GPU_SECONDS, check=False
+            )
+            last = (done.stdout or done.stderr).strip().splitlines()[-1:]
+        except subprocess.TimeoutExpired:
+            done, last = None, [f"no step within {GPU_SECONDS} s"]
+        if done is None or done.returncode:
+            self.log(f"error: the GPU that is paid for cannot be used: {' '.join(last)}")
+            return False
+        self.status["gpu"] = json.loads(last[0])
+        self.log("{gpu}; a first step took {gpu_step_seconds} s".format(**self.status["gpu"]))
+        return True
+
+    def log(self, line: str) -> None:
+        """Print a line, and write it to the log."""
+        print(line, flush=True)
+        with LOG.open("a") as log:
+            log.write(f"{line}\n")
+
     def train(self) -> int:
         """Run the training, and start it again if one of several ranks was lost."""
         where, options = choose_tracking(self.status)
+        if has_gpu():
+            options += ["--neural.accelerator", "gpu"]
         launcher = torchrun()
         if launcher:
             print(f"{os.uname().nodename} takes part", flush=True)
@@ -211,6 +242,11 @@ class Worker:
         """Take the snapshot that the results are read from."""
         if not self.save():
             raise BusyError("files of the training are still being written to")
+
+
+def has_gpu() -> bool:
+    """Return whether the machine was rented, or a container started, with a GPU."""
+    return os.environ.get("GPUS", os.environ.get("SKYPILOT_NUM_GPUS_PER_NODE", "0")) != "0"
 
 
 def torchrun() -> list[str]:

@@ -83,7 +83,9 @@ class DockerLauncher:
                 job.command,
                 entrypoint=["python", "-m", "coldstart.cloud.worker", package],
                 labels=job.labels() | {PRICE: str(request.price or "")},
-                environment=job.environment() | tracking_environment(request.settings),
+                environment=job.environment()
+                | tracking_environment(request.settings)
+                | {"GPUS": str(gpus if request.gpu else 0)},  # without GPU=... it may use them
                 extra_hosts={"host.docker.internal": "host-gateway"},
                 device_requests=devices,
                 init=True,
