@@ -95,7 +95,7 @@ class Rented:
 
     def train(self, model: str, *arguments: str, hours: float = 0.5) -> Started:
         """Start a training on a rented machine."""
-        asked = ["--on", "aws", "--gpu", "T4:1", "--models", json.dumps([model]), "--yes"]
+        asked = ["--on", "aws", "--gpu", "none", "--models", json.dumps([model]), "--yes"]
         return self.start("train-on", *asked, "--hours", str(hours), *arguments)
 
     def runs(self) -> list[dict[str, Any]]:

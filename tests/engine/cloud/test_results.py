@@ -20,6 +20,11 @@ from coldstart.cli._commands import Train
 from coldstart.cli._main import build
 from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud import _results as results
+from coldstart.cloud._launching import finish
+from coldstart.cloud._snapshots import Snapshots
+from coldstart.cloud._store import Store
+from coldstart.cloud.skypilot import _environment
+from coldstart.cloud.skypilot._launcher import SkyPilotLauncher
 from coldstart.cloud.worker import LOCAL_STORE, LOG
 from coldstart.config._settings import Settings
 from coldstart.tracking._mlflow import connect
@@ -173,3 +178,46 @@ def test_a_model_that_was_not_finished_is_synced_as_one_that_failed(
     assert found["linear"].info.status == "FAILED"
     assert found["tree"].info.status == "FINISHED"
     assert verify_bundle(Path("bundles/champion")).family == "tree"
+
+
+def test_what_a_job_has_kept_stays_until_its_last_snapshot_is_there(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """SkyPilot has seen the job's end, and the machine was gone before its last snapshot."""
+    folder = write_project(tmp_path / "here")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    ended = {"job_id": 1, "status": "SUCCEEDED", "ended": True, "reason": None}
+    answers = {"find": ended, "cost": 0.2, "cancel": None}
+    monkeypatch.setattr(SkyPilotLauncher, "call", lambda self, function, *_: answers[function])
+    monkeypatch.setattr(SkyPilotLauncher, "machines", lambda *_: [])
+    monkeypatch.setattr(SkyPilotLauncher, "store", lambda *_: store)
+    monkeypatch.setattr(_environment, "ensure_installed", lambda: None)
+    (folder / "pyproject.toml").write_text('[project]\nname = "houses"\n')
+    client = connect(settings())
+    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.2, 1)
+    machine = tmp_path / "machine"
+    (machine / "checkpoints").mkdir(parents=True)
+    (machine / "checkpoints/last.ckpt").write_text("epoch 3")
+    there = Snapshots(store, machine)
+    gpu = {"gpu": "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8", "gpu_step_seconds": 0.5}
+    status: dict[str, Any] = {"machines": [{"start": 1.0, "end": 2.0}], "gpu": gpu}
+    there.take(status)
+    kept = store.names("")
+
+    assert finish(client, settings(), SkyPilotLauncher("aws"), job.id) == 1
+    assert store.names("") == kept
+    assert (folder / "checkpoints/last.ckpt").read_text() == "epoch 3"
+    assert f"make cloud-follow JOB={job.id[:8]} looks again" in capsys.readouterr().err
+    assert job_runs.find(client, settings(), job.id)
+
+    there.take({**status, "code": 0})
+    assert finish(client, settings(), SkyPilotLauncher("aws"), job.id) == 0
+    assert store.names("") == []
+    run = client.get_run(job.id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["gpu"] == "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8"
+    assert run.data.metrics["gpu_step_seconds"] == 0.5

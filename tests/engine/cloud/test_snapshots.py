@@ -97,14 +97,14 @@ def test_a_file_that_is_written_to_while_it_is_sent_is_in_no_snapshot(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = Snapshots(store, tmp_path)
-    log = tmp_path / "training.log"
-    log.write_text("first\n")
+    file = tmp_path / "checkpoints/fit.ckpt"
+    write(tmp_path, fit="first")
     assert here.take({})
-    log.write_text("second\n")
+    write(tmp_path, fit="second")
 
     def put_slowly(*arguments: object, **options: object) -> None:
-        with log.open("a") as file:  # in place, as programs write a log
-            file.write("third\n")
+        with file.open("a") as opened:  # in place, which trainings do not do
+            opened.write(", third")
         real(*arguments, **options)  # type: ignore[arg-type]
 
     real = store.put
@@ -112,11 +112,28 @@ def test_a_file_that_is_written_to_while_it_is_sent_is_in_no_snapshot(
     assert not here.take({})
     monkeypatch.undo()
     assert len(store.names(LISTS)) == 1
-    elsewhere(store, tmp_path)
-    assert (tmp_path / "elsewhere/training.log").read_text() == "first\n"
+    assert elsewhere(store, tmp_path)[0] == {"fit": "first"}
+    assert here.take({})
+    assert elsewhere(store, tmp_path)[0] == {"fit": "second, third"}
+
+
+def test_a_log_that_grows_is_in_each_snapshot_as_it_was(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Snapshots(store, tmp_path)
+    log = tmp_path / "training.log"
+    log.write_text("first\n")
+    put = store.put
+
+    def put_slowly(*arguments: object, **options: object) -> None:
+        with log.open("a") as file:
+            file.write("more\n")
+        put(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "put", put_slowly)
     assert here.take({})
     elsewhere(store, tmp_path)
-    assert (tmp_path / "elsewhere/training.log").read_text() == "second\nthird\n"
+    assert (tmp_path / "elsewhere/training.log").read_text() == "first\n"
 
 
 def cut_off_at(store: Store, start: str) -> object:

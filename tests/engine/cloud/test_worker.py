@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import lack
 
@@ -26,7 +27,7 @@ from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud import _results as results
 from coldstart.cloud import worker
 from coldstart.cloud._packing import pack
-from coldstart.cloud._snapshots import LISTS, Snapshots
+from coldstart.cloud._snapshots import LISTS, Snapshots, newest_status
 from coldstart.cloud._store import Store, read_json
 from coldstart.config._settings import Settings
 from coldstart.tracking._mlflow import connect
@@ -160,7 +161,7 @@ def test_a_mistake_of_the_user_ends_a_training_of_several_ranks_at_once(
     """A training that ends otherwise is started again, which is billed."""
     Path("data/raw/houses.csv").write_text("size,age,cost\n1,2,3\n")  # has no target
     send_inputs(store, project)
-    ranks = {"SKYPILOT_NUM_GPUS_PER_NODE": "2", "SKYPILOT_NODE_IPS": "127.0.0.1"}
+    ranks = {"SKYPILOT_NUM_GPUS_PER_NODE": "2", "GPUS": "0", "SKYPILOT_NODE_IPS": "127.0.0.1"}
     process = machine(tmp_path / "work", store, TRAINING_JOB="abcdef01", **ranks)
     assert process.wait(900) == 2
     told = (tmp_path / "work/output").read_text()
@@ -303,3 +304,134 @@ def test_two_machines_share_a_job_and_a_rank_that_dies_is_started_again(
     assert outputs[0].read_text().count("2 ranks on 2 machine(s)") == 2
     files = read_json(store, newest(store))["files"]
     assert any(name.endswith("model.onnx") for name in files)
+
+
+def test_the_last_snapshot_holds_the_whole_log_however_slowly_it_is_read(
+    project: Path, store: Store, tmp_path: Path, wait: Wait
+) -> None:
+    """A training that prints more than a pipe holds, and somebody who reads later."""
+    send_inputs(store, project)
+    Path(tmp_path / "work").mkdir()
+    chatty = tmp_path / "chatty"
+    chatty.mkdir()
+    (chatty / "chatty.py").write_text(
+        "for number in range(20_000): print(f'line {number}')\nraise SystemExit(7)\n"
+    )
+    paths = f"{chatty}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    variables = {
+        "STORE": store.address,
+        "INPUTS": f"{store.address}/inputs.tar.gz",
+        "DEADLINE": str(time.time() + 300),
+        "PYTHONPATH": paths,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "coldstart.cloud.worker", "chatty"],
+        cwd=tmp_path / "work",
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+    ) as process:
+        wait(lambda: "code" in (newest_status(store) or {}), "the last snapshot")
+        assert process.stdout
+        assert process.stdout.read().count(b"line ") == 20_000
+        assert process.wait() == 7
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    assert Snapshots(store, brought).restore()["code"] == 7
+    assert (brought / "training.log").read_text().splitlines()[-1] == "line 19999"
+
+
+def test_the_last_snapshot_waits_for_files_that_are_written_to(
+    project: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints/last.ckpt").write_text("a")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DEADLINE", str(time.time() + 300))
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.01)
+    job = worker.Worker(["houses"])
+    job.status["machines"].append({"name": "here"})
+    job.snapshots = Snapshots(store, folder)
+    put, written = store.put, iter("bcd")
+
+    def put_while_it_is_written(*arguments: Any, **options: Any) -> None:
+        put(*arguments, **options)
+        if letter := next(written, ""):
+            with (folder / "checkpoints/last.ckpt").open("a") as file:
+                file.write(letter)
+
+    monkeypatch.setattr(store, "put", put_while_it_is_written)
+    assert not job.save()  # as before the end, when the next one may succeed
+    job.retry_while_busy(job.save_last, last=True)
+    (last,) = store.names(LISTS)
+    assert read_json(store, last)["files"].keys() == {"checkpoints/last.ckpt"}
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    Snapshots(store, brought).restore()
+    assert (brought / "checkpoints/last.ckpt").read_text() == "abcd"
+
+
+def fake_driver(folder: Path, script: str) -> dict[str, str]:
+    """Return a PATH with a simulated nvidia-smi, for a machine that was rented with a GPU."""
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return {"SKYPILOT_NUM_GPUS_PER_NODE": "1", "PATH": path}
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo Failed to initialize NVML; exit 18", "its driver does not respond (Failed to init"),
+        ("echo NVIDIA L4, 1.0", "NVIDIA L4 would not be used: torch is built for the CPU"),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_ends_the_job_before_it_trains(
+    project: Path, store: Store, tmp_path: Path, script: str, reason: str
+) -> None:
+    """The driver is simulated; torch is the one here, which has no CUDA."""
+    if "torch" in reason and torch.version.cuda:
+        lack("torch has CUDA here")
+    send_inputs(store, project)
+    driver = fake_driver(tmp_path / "bin", script)
+    assert machine(tmp_path / "work", store, **driver).wait(300) == 2
+    output = (tmp_path / "work/output").read_text().splitlines()
+    (line,) = [line for line in output if "error" in line]
+    assert line.startswith(f"error: the GPU that is paid for cannot be used: {reason}")
+    assert not (tmp_path / "work/mlflow.db").exists()
+    assert read_json(store, newest(store))["status"]["code"] == 2
+    assert line in (tmp_path / "work/training.log").read_text()
+
+
+SIMULATED_CUDA = """
+import sys
+if "coldstart.cloud._gpu" in sys.orig_argv:
+    import torch
+    torch.version.cuda = "12.8"
+    torch.cuda.is_available = lambda: True
+    torch.cuda.synchronize = lambda: None
+    torch.nn.Module.cuda = lambda self: self
+    ones = torch.ones
+    torch.ones = lambda *shape, device: ones(*shape)
+"""
+
+
+def test_a_gpu_that_was_rented_is_logged_and_the_training_does_not_take_the_cpu(
+    project: Path, store: Store, tmp_path: Path
+) -> None:
+    """The driver and CUDA are simulated for the check alone, so the training finds no GPU."""
+    if torch.cuda.is_available():
+        lack("there is a GPU here")
+    send_inputs(store, project)
+    driver = fake_driver(tmp_path / "bin", "echo NVIDIA L4, 580.65.06")
+    (tmp_path / "bin/sitecustomize.py").write_text(SIMULATED_CUDA)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    assert machine(tmp_path / "work", store, PYTHONPATH=path, **driver).wait(300) == 2
+    output = (tmp_path / "work/output").read_text()
+    assert "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8; a first step took " in output
+    assert output.count("error: ") == 1
+    assert "Traceback" not in output
+    status = read_json(store, newest(store))["status"]
+    assert status["gpu"]["gpu"] == "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8"
+    assert 0 < status["gpu"]["gpu_step_seconds"] < 60

@@ -23,6 +23,7 @@ import torch
 import yaml
 from conftest import lack, needs
 
+from coldstart.cloud import _gpu
 from coldstart.doctor import _machine as machine
 from coldstart.doctor import _security as security
 from coldstart.doctor import _software as software
@@ -194,7 +195,7 @@ def test_the_gpus_driver_must_be_installed_and_fit_torch(
     """Driver and GPU are simulated. The messages are the real ones."""
     device = tmp_path / "pci/0000:01:00.0"
     device.mkdir(parents=True)
-    monkeypatch.setattr(software, "PCI", device.parent)
+    monkeypatch.setattr(_gpu, "PCI", device.parent)
     (device / "vendor").write_text("0x10de\n")
     (device / "class").write_text("0x040300\n")  # its sound
     programs(tmp_path / "bin", monkeypatch)

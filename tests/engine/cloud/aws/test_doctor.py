@@ -45,7 +45,7 @@ def machine(tmp_path: Path, monkeypatch: Patch) -> Path:
     (programs / "docker").write_text("#!/bin/sh\n")
     (programs / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setattr("coldstart.doctor._software.PCI", tmp_path / "no-devices")
+    monkeypatch.setattr("coldstart.cloud._gpu.PCI", tmp_path / "no-devices")
     monkeypatch.setenv("HOME", str(tmp_path))
     return programs
 

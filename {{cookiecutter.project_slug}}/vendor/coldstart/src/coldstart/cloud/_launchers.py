@@ -132,13 +132,15 @@ class Launcher(Protocol):
             Cost in US dollars. None if it is unknown.
         """
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, keep: bool = False) -> None:
         """Stop the job if it is running, and delete each resource that was created for it.
 
         Parameters
         ----------
         job : str
             Id of the job.
+        keep : bool, default=False
+            Whether to leave the files that the job has kept, which cost no machine.
         """
 
     def machines(self, project: str) -> list[Machine]:

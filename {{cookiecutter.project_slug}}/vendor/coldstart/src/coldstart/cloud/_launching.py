@@ -152,7 +152,8 @@ def ask_what_next() -> str:
 def finish(client: MlflowClient, settings: Settings, launcher: Launcher, job: str) -> int:
     """Download the results, and then remove what is left of the job.
 
-    Nothing is removed before the results are here, so this may be interrupted and repeated.
+    Nothing is removed before the results are here, so this may be interrupted and repeated. If the
+    last snapshot is missing, what the job has kept stays, and the job may be followed again.
     """
     from coldstart.cloud import _job_runs as job_runs
     from coldstart.cloud import _results as results
@@ -161,6 +162,15 @@ def finish(client: MlflowClient, settings: Settings, launcher: Launcher, job: st
         status = launcher.download(job, Path(folder))
         code = int(status.get("code", 1))
         results.sync(client, settings, Path(folder), status, job, launcher.cost(job))
+    if status.get("machines") and "code" not in status:
+        launcher.stop(job, keep=True)
+        reason = status.get("reason", "its last snapshot is missing")
+        print(
+            f"error: job {job[:8]} did not report its end: {reason}. What it had kept is here, and "
+            f"stays there: make cloud-follow JOB={job[:8]} looks again, make cloud-stop removes it",
+            file=sys.stderr,
+        )
+        return 1
     launcher.stop(job)
     job_runs.end(client, job, code)
     if code:

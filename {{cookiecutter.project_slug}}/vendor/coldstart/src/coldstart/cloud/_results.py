@@ -68,6 +68,9 @@ def sync(
     if (folder / LOG).is_file():
         client.log_artifact(job, str(folder / LOG))
     client.log_metric(job, "machines", len(status.get("machines", [])))
+    if gpu := status.get("gpu"):
+        client.set_tag(job, "gpu", gpu["gpu"])
+        client.log_metric(job, "gpu_step_seconds", gpu["gpu_step_seconds"])
     if cost is not None:
         log_cost(client, settings, job, cost)
         print(f"cost: {cost:.2f} USD")

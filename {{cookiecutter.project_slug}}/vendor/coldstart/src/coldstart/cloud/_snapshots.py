@@ -164,7 +164,7 @@ def newest_status(store: Store) -> dict[str, Any]:
 def freeze(folder: Path, into: Path) -> list[FrozenFile]:
     """Give each file that is kept a second name, under which it stays when it is replaced.
 
-    The database is written in place, so it is copied through SQLite.
+    The database and the log are written in place, so they are copied, the database through SQLite.
     """
     shutil.rmtree(into, ignore_errors=True)
     paths = [path for kept in KEPT for path in [folder / kept, *(folder / kept).rglob("*")]]
@@ -178,6 +178,8 @@ def freeze(folder: Path, into: Path) -> list[FrozenFile]:
         try:
             if path.suffix == ".db":
                 copy_database(path, copied)
+            elif path.suffix == ".log":
+                shutil.copyfile(path, copied)
             else:
                 os.link(path, copied)
         except FileNotFoundError:  # it was replaced or deleted just now

@@ -9,6 +9,7 @@ Environment variables say what to do: see `Job.environment`. The worker's status
 
     machines    one entry for each machine that has worked on the job: name, start, end
     tracking    where the runs are tracked
+    gpu         GPU, driver, CUDA, and the seconds of a first step, if it was rented with one
     code        exit code, once there is one
     reason      why the job failed, if the provider knows more than the exit code
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -41,10 +43,15 @@ STOPPED, OUT_OF_TIME = 143, 124
 # Exit code when a rank has ended otherwise than by a mistake of the user, and how often the
 # training is started.
 LOST_RANK, MAX_STARTS = 1, 3
+MISTAKE = 2
 # The first port for ranks to meet at, and how many: jobs may share machines.
 PORTS = 20000, 10000
 POLL_SECONDS, RETRY_SECONDS = 0.2, 3.0
 SNAPSHOT_SECONDS = 30.0
+# Seconds in which the rest of a training's output arrives, once its processes were killed.
+OUTPUT_SECONDS = 10.0
+# Seconds in which a GPU must have made a step. A driver may hang.
+GPU_SECONDS = 120
 # Seconds before the machine's end that are left for uploading results.
 RESERVE = 60
 
@@ -87,9 +94,9 @@ class Worker:
         try:
             # First of all, so that the job knows of this machine, whatever becomes of it.
             self.retry_while_busy(self.save)
-            code = self.train()
+            code = self.train() if self.check_gpu() else MISTAKE
             self.status["code"] = code
-            self.retry_while_busy(self.save)
+            self.retry_while_busy(self.save_last, last=True)
             return code
         except TakenError:
             print("error: another machine has taken over", file=sys.stderr)
@@ -113,9 +120,36 @@ class Worker:
         if self.is_first:  # the others have nothing to keep
             self.snapshots = snapshots
 
+    def check_gpu(self) -> bool:
+        """Return whether the GPU that the machine was rented with can be used, if it was."""
+        if not has_gpu():
+            return True
+        command = [sys.executable, "-m", "coldstart.cloud._gpu"]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=GPU_SECONDS, check=False
+            )
+            last = (done.stdout or done.stderr).strip().splitlines()[-1:]
+        except subprocess.TimeoutExpired:
+            done, last = None, [f"no step within {GPU_SECONDS} s"]
+        if done is None or done.returncode:
+            self.log(f"error: the GPU that is paid for cannot be used: {' '.join(last)}")
+            return False
+        self.status["gpu"] = json.loads(last[0])
+        self.log("{gpu}; a first step took {gpu_step_seconds} s".format(**self.status["gpu"]))
+        return True
+
+    def log(self, line: str) -> None:
+        """Print a line, and write it to the log."""
+        print(line, flush=True)
+        with LOG.open("a") as log:
+            log.write(f"{line}\n")
+
     def train(self) -> int:
         """Run the training, and start it again if one of several ranks was lost."""
         where, options = choose_tracking(self.status)
+        if has_gpu():
+            options += ["--neural.accelerator", "gpu"]
         launcher = torchrun()
         if launcher:
             print(f"{os.uname().nodename} takes part", flush=True)
@@ -135,14 +169,20 @@ class Worker:
             env=os.environ | where,
             start_new_session=True,
         )
+        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        log = threading.Thread(target=keep_output, args=(child, lines), daemon=True)
+        log.start()
+        # Neither the training nor the log waits for a slow reader of what is printed.
+        threading.Thread(target=print_output, args=(lines,)).start()
         try:
-            threading.Thread(target=copy_output, args=(child,)).start()
             return self.watch(child)
         finally:
             # Checkpoints are replaced as a whole, and there may be no time to lose.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+            log.join(OUTPUT_SECONDS)
+            lines.put(b"")
 
     def watch(self, child: subprocess.Popen[bytes]) -> int:
         """Wait for the end of the training, and take snapshots meanwhile."""
@@ -162,26 +202,30 @@ class Worker:
             time.sleep(POLL_SECONDS)
         return code
 
-    def retry_while_busy(self, step: Callable[[], object]) -> None:
+    def retry_while_busy(self, step: Callable[[], object], last: bool = False) -> None:
         """Take a step, and repeat it while the store does not respond and there is time.
+
+        The reserve is for the last step.
 
         Raises
         ------
         UserError
             If there is no more time, or the store refuses.
         """
+        begin = time.time()
         while True:
             try:
                 step()
                 return
             except BusyError as error:
-                if self.stopped or time.time() > self.deadline:
+                end = begin if self.stopped else self.deadline
+                if time.time() > (end + RESERVE if last else end):
                     raise
                 print(f"trying again: {error}", file=sys.stderr, flush=True)
             time.sleep(RETRY_SECONDS)
 
-    def save(self) -> None:
-        """Take a snapshot. There is none if files are being written to.
+    def save(self) -> bool:
+        """Take a snapshot, and return whether there is one: not if files are being written to.
 
         Raises
         ------
@@ -190,9 +234,19 @@ class Worker:
         """
         self.status["machines"][-1]["end"] = time.time()
         if self.snapshots:
-            self.snapshots.take(self.status)
-        else:
-            STATUS.write_text(json.dumps(self.status))
+            return self.snapshots.take(self.status)
+        STATUS.write_text(json.dumps(self.status))
+        return True
+
+    def save_last(self) -> None:
+        """Take the snapshot that the results are read from."""
+        if not self.save():
+            raise BusyError("files of the training are still being written to")
+
+
+def has_gpu() -> bool:
+    """Return whether the machine was rented, or a container started, with a GPU."""
+    return os.environ.get("GPUS", os.environ.get("SKYPILOT_NUM_GPUS_PER_NODE", "0")) != "0"
 
 
 def torchrun() -> list[str]:
@@ -261,15 +315,21 @@ def responds(address: str) -> bool:
         return False
 
 
-def copy_output(child: subprocess.Popen[bytes]) -> None:
-    """Print what a process prints, and write it to the log while there is room."""
+def keep_output(child: subprocess.Popen[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+    """Write what a process prints to the log, while there is room, and into a queue."""
     assert child.stdout
     with LOG.open("ab", buffering=0) as log:
         for line in child.stdout:
-            sys.stdout.buffer.write(line)
-            sys.stdout.flush()
             with contextlib.suppress(OSError):  # a process whose output is not read would wait
                 log.write(line)
+            lines.put(line)
+
+
+def print_output(lines: queue.SimpleQueue[bytes]) -> None:
+    """Print lines of a queue, until one is empty."""
+    for line in iter(lines.get, b""):
+        sys.stdout.buffer.write(line)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from coldstart._diagnostics import Finding, run_checks
+from coldstart.cloud._gpu import gpu
 from coldstart.config._settings import UI_PORT, Settings
 from coldstart.doctor import _credentials as credentials
 from coldstart.doctor import _machine as machine
@@ -77,7 +78,7 @@ def find_checks(settings: Settings) -> list[Callable[[], Finding]]:
         software.environment,
         software.git,
         software.docker,
-        software.gpu,
+        gpu,
         machine.disk,
         partial(machine.port, settings.serving.host, settings.serving.port, "make serve"),
         credentials.env_file,

@@ -1,4 +1,4 @@
-"""Checks of software: Python and its packages, git, Docker, and torch for the GPU's driver."""
+"""Checks of software: Python and its packages, git, Docker."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ from coldstart._provenance import ENGINE
 from coldstart.doctor._pins import FILE, read_requirements
 
 LISTED = 3  # packages that a finding names
-# The oldest driver for each major version of CUDA, from NVIDIA's table of minor-version
-# compatibility: https://docs.nvidia.com/deploy/cuda-compatibility/
-DRIVERS = {11: 450, 12: 525, 13: 580}
-PCI, NVIDIA = Path("/sys/bus/pci/devices"), "0x10de"
-REBUILD = "rm -r .venv && TORCH=auto make setup"
 GIT = {
     "apt": "sudo apt install git",
     "dnf": "sudo dnf install git",
@@ -120,42 +115,6 @@ def docker() -> Finding:
             return note("docker", "you may not use its engine", hint)
         return note("docker", f"its engine does not respond ({reason})", start)
     return ok("docker", "its engine responds")
-
-
-def gpu() -> Finding:
-    """Check that torch is built for the GPU, and that its driver is new enough for that."""
-    if not shutil.which("nvidia-smi"):
-        if any(map(is_gpu, PCI.glob("*"))):
-            message = "there is an NVIDIA GPU without a driver: training would use the CPU"
-            return wrong("gpu", message, "https://www.nvidia.com/drivers")
-        return ok("gpu", "no NVIDIA GPU")
-    query = run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    if query.returncode or "," not in query.stdout:
-        reason = (query.stdout + query.stderr).strip().splitlines() or ["it prints nothing"]
-        hint = "sudo reboot; if that does not help, https://www.nvidia.com/drivers"
-        return wrong("gpu", f"its driver does not respond ({reason[0]})", hint)
-    name, driver = query.stdout.splitlines()[0].rsplit(", ", 1)
-    import torch  # takes seconds
-
-    cuda = torch.version.cuda
-    if not cuda:
-        return wrong("gpu", f"{name} would not be used: torch is built for the CPU", REBUILD)
-    oldest = DRIVERS.get(int(cuda.split(".")[0]), 0)
-    if int(driver.split(".")[0]) < oldest:
-        message = f"driver {driver} is too old for torch with CUDA {cuda}: {oldest} or newer"
-        return wrong(
-            "gpu", message, f"{REBUILD} (installs a build that fits), or update the driver"
-        )
-    if not torch.cuda.is_available():
-        hint = '.venv/bin/python -c "import torch; torch.cuda.init()" prints the reason'
-        return wrong("gpu", f"torch does not reach {name}", hint)
-    return ok("gpu", f"{name}, driver {driver}, torch with CUDA {cuda}")
-
-
-def is_gpu(device: Path) -> bool:
-    """Return whether a PCI device is a display or 3D controller of NVIDIA's."""
-    vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
-    return vendor == NVIDIA and kind.startswith("0x03")
 
 
 def run(*command: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:

@@ -51,7 +51,7 @@ def make_fabric(settings: NeuralSettings, ranks: int = 1) -> Fabric:
     Raises
     ------
     UserError
-        If a sharded training is not started by torchrun.
+        If a sharded training is not started by torchrun, or the accelerator is not there.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     devices, nodes = settings.devices, 1
@@ -68,9 +68,11 @@ def make_fabric(settings: NeuralSettings, ranks: int = 1) -> Fabric:
             how = f"torchrun --nproc-per-node {devices} -m PACKAGE ..."
             raise UserError(f"strategy fsdp is for processes that torchrun starts: {how}")
         strategy = DDPStrategy(timeout=LOST, start_method="spawn")
-    return Fabric(
-        accelerator=settings.accelerator, strategy=strategy, devices=devices, num_nodes=nodes
-    )
+    kind = settings.accelerator
+    try:
+        return Fabric(accelerator=kind, strategy=strategy, devices=devices, num_nodes=nodes)
+    except RuntimeError as error:
+        raise UserError(f"neural.accelerator: {kind} cannot be used here: {error}") from None
 
 
 def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:

@@ -83,7 +83,9 @@ class DockerLauncher:
                 job.command,
                 entrypoint=["python", "-m", "coldstart.cloud.worker", package],
                 labels=job.labels() | {PRICE: str(request.price or "")},
-                environment=job.environment() | tracking_environment(request.settings),
+                environment=job.environment()
+                | tracking_environment(request.settings)
+                | {"GPUS": str(gpus if request.gpu else 0)},  # without GPU=... it may use them
                 extra_hosts={"host.docker.internal": "host-gateway"},
                 device_requests=devices,
                 init=True,
@@ -145,11 +147,11 @@ class DockerLauncher:
         end = time.time() if state["Running"] else read_time(state["FinishedAt"])
         return float(price) * (end - read_time(container.attrs["Created"])) / 3600
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, keep: bool = False) -> None:
         """Remove the container. It has no volumes, and the image serves the next job, too."""
         if container := self.find(job):
             with translate_errors("the container could not be removed"):
-                container.remove(force=True, v=True)
+                container.stop() if keep else container.remove(force=True, v=True)
 
     def machines(self, project: str) -> list[Machine]:
         """Return the containers of a project's jobs, those that have ended included."""

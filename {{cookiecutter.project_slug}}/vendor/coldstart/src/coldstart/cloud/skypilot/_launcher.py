@@ -174,7 +174,6 @@ class SkyPilotLauncher:
         status = Snapshots(self.store(job), folder).restore()
         found = self.call("find", job)
         if found and found["status"] != "SUCCEEDED":
-            status.setdefault("code", 1)
             failure = FAILURES.get(found["status"], found["status"].lower())
             status["reason"] = f"{failure}: {found['reason'] or 'see above'}"
         return status
@@ -184,7 +183,7 @@ class SkyPilotLauncher:
         found: float | None = self.call("cost", job)
         return found
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, keep: bool = False) -> None:
         """Cancel the job, wait until its machines have ended, and empty its folder in the store.
 
         Raises
@@ -196,8 +195,9 @@ class SkyPilotLauncher:
         self.call("cancel", job)
         if any(one.belongs_to(job) for one in self.machines(project_name())):
             raise UserError(f"a machine of job {job[:8]} is still running: make cloud-sweep ALL=1")
-        store = self.store(job)
-        store.delete(store.names(""))
+        if not keep:
+            store = self.store(job)
+            store.delete(store.names(""))
 
     def store(self, job: str) -> Store:
         """Return the job's folder in the object store."""

@@ -17,6 +17,10 @@ from coldstart.errors import UserError
 WORKER = "coldstart.cloud.worker"
 FILE = Path("infra/train.sky.yaml")
 ANY = "sky"  # the cheapest provider with credentials on this computer
+# Before gigabytes are downloaded. The worker looks again, by a step on the GPU.
+CHECK_GPU = """\
+nvidia-smi || { echo "error: the GPU that is paid for cannot be used: nvidia-smi fails"; exit 1; }
+"""
 
 
 def read_task(dry_run: bool = False) -> dict[str, Any]:
@@ -111,6 +115,8 @@ def compose(
     tracking = tracking_environment(request.settings)
     public = {key: value for key, value in tracking.items() if key == "MLFLOW_TRACKING_URI"}
     secrets = {key: value for key, value in tracking.items() if key not in public}
+    gpus = str(task["resources"].get("accelerators") or "tpu").lower()
+    check = "" if "tpu" in gpus else CHECK_GPU
     if torch := os.environ.get("TORCH"):
         public["TORCH"] = torch  # the build of torch, as for `make setup`
     return {
@@ -127,7 +133,7 @@ def compose(
         },
         "secrets": {**(task.get("secrets") or {}), **secrets, "CODE": code},
         **({"config": limit_slurm(task, job.deadline)} if on_slurm(request.on) else {}),
-        "setup": end_at_deadline(task.get("setup") or "", job.deadline),
+        "setup": end_at_deadline(check + (task.get("setup") or ""), job.deadline),
         "run": end_at_deadline(task["run"], job.deadline, last=True),
     }
 
