@@ -42,8 +42,9 @@ def machine(tmp_path: Path, monkeypatch: Patch) -> Path:
     Path("constraints.txt").touch()
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / "docker").write_text("#!/bin/sh\n")
-    (programs / "docker").chmod(0o755)
+    for name in ("docker", "rsync", "ssh"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(programs))
     monkeypatch.setattr("coldstart.cloud._gpu.PCI", tmp_path / "no-devices")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -69,11 +70,11 @@ def sound(aws: Aws, machine: Path, capsys: Capture) -> Callable[..., Lines]:
         RouteTableId=table["RouteTableId"], GatewayId=gateway, DestinationCidrBlock="0.0.0.0/0"
     )
 
-    def ask(*arguments: str) -> Lines:
+    def ask(*arguments: str, on: str = "aws") -> Lines:
         capsys.readouterr()
-        code = main(["doctor", "--on", "aws", *arguments])
+        code = main(["doctor", "--on", on, *arguments])
         printed = capsys.readouterr().out.replace("\n       ", "; ")
-        lines = printed[printed.index("region: ") - len("wrong  ") :].splitlines()
+        lines = printed[printed.index("programs: ") - len("wrong  ") :].splitlines()
         said = {}
         for line in lines:
             state, _, rest = line.partition(" ")
@@ -94,7 +95,7 @@ def test_an_account_in_which_nothing_is_amiss_is_all_ok(
     wrong = {about: text for about, text in found.said.items() if not text.startswith("ok")}
     assert (found.code, wrong) == (0, {})
     assert list(found.said) == [
-        *("region", "clock", "credentials", "network"),
+        *("programs", "region", "clock", "credentials", "network"),
         *("quota", "store", "end itself", "launch"),
     ]
     assert "8 vCPUs on demand, 4 are needed for g6.xlarge with 1 L4" in found.said["quota"]
@@ -187,6 +188,34 @@ def test_the_quota_is_that_of_the_smallest_machine_with_the_gpu(aws: Aws, sound:
         assert (found.split()[0], part in found) == (state, True), found
 
 
+def test_what_is_not_said_is_read_from_the_file_of_the_plan(aws: Aws, sound: Sound) -> None:
+    file = Path("infra/train.sky.yaml")
+    task = yaml.safe_load(file.read_text())
+    several = {"H100": 8, "L4": 1}
+    for accelerators, spot, arguments, part in (
+        ("L4:1", False, "", "ok 8 vCPUs on demand, 4 are needed for g6.xlarge with 1 L4"),
+        ("L4:1", True, "", "ok 4 vCPUs on spot, 4 are needed"),
+        ("L4:1", True, "--no-spot", "ok 8 vCPUs on demand"),
+        (several, True, "", "ok 4 vCPUs on spot, 4 are needed for g6.xlarge with 1 L4"),
+        (several, True, "--nodes 2", "wrong p5.48xlarge with 8 H100 needs 384 vCPUs on spot"),
+        (several, True, "--gpu none", "ok 5 vCPUs on spot, 4 are needed for machines without"),
+    ):
+        resources = {"accelerators": accelerators, "use_spot": spot}
+        file.write_text(yaml.safe_dump(task | {"resources": resources}))
+        assert part in sound(*arguments.split()).said["quota"]
+
+
+def test_a_program_that_skypilot_starts_is_missed_before_anything_costs(
+    sound: Sound, machine: Path
+) -> None:
+    (machine / "rsync").unlink()
+    found = sound()
+    assert found.said["programs"] == (
+        "wrong SkyPilot needs rsync; on Debian and Ubuntu: apt install rsync"
+    )
+    assert found.code == 1
+
+
 def test_the_store_must_exist_in_the_machines_region(
     aws: Aws, sound: Sound, monkeypatch: Patch
 ) -> None:
@@ -196,15 +225,18 @@ def test_the_store_must_exist_in_the_machines_region(
         Bucket="far", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
 
-    def said(about: str, **changed: str) -> str:
+    def said(about: str, on: str = "aws", **changed: str) -> str:
         file.write_text(yaml.safe_dump({"envs": envs | changed}))
-        return sound().said[about]
+        return sound(on=on).said[about]
 
     assert said("store", STORE="").startswith("wrong infra/train.sky.yaml names no STORE; make cl")
     assert "'gs://x' is not a valid s3://bucket/prefix" in said("store", STORE="gs://x")
     assert "there is no bucket nowhere; make cloud-bootstrap" in said("store", STORE="s3://nowhere")
-    assert "far is in us-west-2, machines would be in" in said("store", STORE="s3://far/jobs")
-    assert "AWS_DEFAULT_REGION=us-west-2" in said("store", STORE="s3://far/jobs")
+    assert said("region", STORE="s3://far/jobs") == "ok us-west-2 is enabled"
+    assert said("store", STORE="s3://far/jobs").startswith("ok s3://far/jobs")
+    here = said("store", on=f"aws/{HERE}", STORE="s3://far/jobs")
+    assert f"wrong far is in us-west-2, machines would be in {HERE}" in here
+    assert here.endswith(f"; ON=aws, or a bucket in {HERE} in infra/train.sky.yaml")
     aws.fail("PUT", (403, "AccessDenied", "no"))
     assert "cannot be written to (AccessDenied); let an administrator attach" in said("store")
     aws.fail("HEAD", (403, "AccessDenied", "no"))

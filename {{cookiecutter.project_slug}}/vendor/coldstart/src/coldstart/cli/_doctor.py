@@ -10,16 +10,20 @@ from coldstart.cli._commands import Command
 class Doctor(Command):
     """Check what would stop this project here or on a provider, and print what fixes it."""
 
-    on: str | None = Field(None, description="provider to check as well: aws")
-    gpu: str | None = Field(None, description="GPUs of one machine there, such as L4:1")
-    spot: bool = Field(False, description="whether spot machines are wanted there")
+    on: str | None = Field(None, description="to check as well: aws, docker or ssh://me@host")
+    gpu: str | None = Field(None, description="GPUs of one machine there, such as L4:1, or none")
+    spot: bool | None = Field(None, description="whether spot machines are wanted there")
     nodes: int = Field(1, gt=0, description="machines there")
 
     def run(self) -> int:
         """Run the checks, and return 1 if something must be fixed."""
+        from coldstart.cloud import LaunchRequest
         from coldstart.doctor import run_doctor
 
-        return run_doctor(self, self.on, self.gpu, self.spot, self.nodes)
+        if not self.on:
+            return run_doctor(self)
+        request = LaunchRequest(self, self.on, gpu=self.gpu, spot=self.spot, nodes=self.nodes)
+        return run_doctor(self, request)
 
 
 class Pins(Command):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from coldstart._diagnostics import Finding, run_checks
+from coldstart._diagnostics import Finding, ok, run_checks, wrong
 from coldstart.cloud._gpu import gpu
+from coldstart.cloud._request import LaunchRequest
 from coldstart.config._settings import UI_PORT, Settings
 from coldstart.doctor import _credentials as credentials
 from coldstart.doctor import _machine as machine
@@ -14,30 +15,16 @@ from coldstart.doctor import _security as security
 from coldstart.doctor import _software as software
 from coldstart.errors import UserError
 
-PROVIDERS = ("aws",)
 
-
-def run_doctor(
-    settings: Settings,
-    on: str | None = None,
-    gpu: str | None = None,
-    spot: bool = False,
-    nodes: int = 1,
-) -> int:
+def run_doctor(settings: Settings, request: LaunchRequest | None = None) -> int:
     """Run all checks and print their findings.
 
     Parameters
     ----------
     settings : Settings
         Settings of the project.
-    on : str, optional
-        Provider to check as well: ``aws``.
-    gpu : str, optional
-        GPUs of one machine there, such as ``L4:1``.
-    spot : bool, default=False
-        Whether spot machines are wanted there.
-    nodes : int, default=1
-        Number of machines there.
+    request : LaunchRequest, optional
+        A training on another machine, for which its provider is checked as well.
 
     Returns
     -------
@@ -49,15 +36,40 @@ def run_doctor(
     UserError
         If there are no checks for the provider.
     """
-    if on and on not in PROVIDERS:
-        known = ", ".join(PROVIDERS)
-        raise UserError(f"there are no checks for ON={on}; choose ON= among {known}")
     checks = find_checks(settings)
-    if on:
+    if request:
+        checks += find_provider_checks(request)
+    return run_checks(checks)
+
+
+def find_provider_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
+    """Return the checks of the provider of a request.
+
+    Raises
+    ------
+    UserError
+        If there are none for it.
+    """
+    if request.on.partition("/")[0] == "aws":
         from coldstart.cloud.aws._checks import aws_checks  # boto3 takes a second to import
 
-        checks += aws_checks(gpu, spot, nodes)
-    return run_checks(checks)
+        return aws_checks(request)
+    if request.on == "docker" or request.on.startswith(("ssh://", "tcp://")):
+        return [partial(engine, request)]
+    raise UserError(
+        f"there are no checks for ON={request.on}; choose ON= among aws, docker, ssh://me@host"
+    )
+
+
+def engine(request: LaunchRequest) -> Finding:
+    """Check that the Docker engine of another machine responds, with the GPUs that are wanted."""
+    from coldstart.cloud._providers import find_launcher
+
+    try:
+        return ok("machine", find_launcher(request.on).plan(request).offer.machine)
+    except UserError as error:
+        host = "" if request.on == "docker" else f" --host {request.on}"
+        return wrong("machine", str(error), f"docker{host} info")
 
 
 def find_checks(settings: Settings) -> list[Callable[[], Finding]]:

@@ -5,12 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from coldstart._aws import client, error_code, pages
 from coldstart.errors import UserError
 
 DELETE_BATCH = 1000  # keys that one call can delete
+
+
+def bucket_region(store: str) -> str | None:
+    """Return the region of a bucket.
+
+    Parameters
+    ----------
+    store : str
+        Address of a folder in it: ``s3://bucket/prefix``.
+
+    Returns
+    -------
+    str or None
+        The region. None where AWS does not say: for another provider's store, a bucket that does
+        not exist, or without credentials.
+    """
+    scheme, _, path = store.partition("://")
+    if scheme != "s3":
+        return None
+    try:
+        answer: dict[str, Any] = client("s3").head_bucket(Bucket=path.partition("/")[0])
+    except ClientError as error:  # one that may not be read has a region all the same
+        answer = dict(error.response)
+    except (BotoCoreError, UserError):
+        return None
+    found: str | None = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
+    return found
 
 
 class Bucket:

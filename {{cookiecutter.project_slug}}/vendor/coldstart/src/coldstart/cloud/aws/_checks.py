@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -14,34 +15,48 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from coldstart._aws import client, error_code, explain_error
 from coldstart._diagnostics import Finding, check_clock, note, ok, wrong
 from coldstart.cloud._job import project_name
-from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, TASK, Context, read_store
+from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud.aws._bucket import bucket_region
+from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, Context
 from coldstart.cloud.aws._permissions import end_itself, launch, spot_role
 from coldstart.cloud.aws._quota import quota
+from coldstart.cloud.skypilot import _task as tasks
 
 Check = Callable[[Context], Finding]
 
 
-def aws_checks(gpu: str | None, spot: bool, nodes: int) -> list[Callable[[], Finding]]:
+def aws_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
     """Return the checks of AWS, in the order in which one needs the result of another.
 
     Parameters
     ----------
-    gpu : str, optional
-        GPUs of one machine, such as ``L4:1``.
-    spot : bool
-        Whether spot machines are wanted.
-    nodes : int
-        Number of machines.
+    request : LaunchRequest
+        What would be trained there, and on what. What it leaves open, infra/train.sky.yaml says.
 
     Returns
     -------
     list of callable
         Functions that return a `Finding`.
+
+    Raises
+    ------
+    UserError
+        If the file is not a SkyPilot task.
     """
-    context = Context(project_name(), read_store(), gpu, spot, nodes)
-    checks: list[Check] = [region, clock, identity, region_enabled, network, quota, store]
-    checks += [spot_role] if spot else []
-    checks += [end_itself, launch]
+    task = tasks.apply_request(tasks.read_task(dry_run=True), request)
+    context = Context(
+        project=project_name(),
+        store=task["envs"]["STORE"],
+        gpus=tasks.gpu_choices(task["resources"]),
+        spot=bool(task["resources"].get("use_spot")),
+        nodes=request.nodes,
+        region=request.on.partition("/")[2].partition("/")[0],
+    )
+    checks: list[Check] = [
+        *(programs, region, clock, identity, region_enabled, network, quota, store),
+        *([spot_role] if context.spot else []),
+        *(end_itself, launch),
+    ]
     return [partial(report_refusals(check), context) for check in checks]
 
 
@@ -64,14 +79,28 @@ def report_refusals(check: Check) -> Check:
     return guarded
 
 
+def programs(context: Context) -> Finding:
+    """Check that this computer has the programs that SkyPilot starts."""
+    missing = [name for name in tasks.PROGRAMS if not shutil.which(name)]
+    if missing:
+        hint = f"on Debian and Ubuntu: apt install {' '.join(missing)}"
+        return wrong("programs", f"SkyPilot needs {' and '.join(missing)}", hint)
+    return ok("programs", f"{' and '.join(tasks.PROGRAMS)} are here")
+
+
 def region(context: Context) -> Finding:
-    """Check that the AWS settings name a region."""
-    name = boto3.Session().region_name
-    if not name:
+    """Find the region of the machines: the one of ON=, the bucket's, or the AWS settings'."""
+    configured = boto3.Session().region_name
+    if not configured:
         hint = "aws configure, or set AWS_DEFAULT_REGION"
         return Finding("region", "wrong", "none is set", hint, last=True)
-    context.region = name
-    return ok("region", name)
+    if context.region:
+        return ok("region", f"{context.region}, as ON= says")
+    if found := bucket_region(context.store):
+        context.region = found
+        return ok("region", f"{found}, where the bucket is")
+    context.region = configured
+    return ok("region", configured)
 
 
 def clock(context: Context) -> Finding:
@@ -104,7 +133,7 @@ def identity(context: Context) -> Finding:
 
 def region_enabled(context: Context) -> Finding:
     """Check that the region is enabled in the account."""
-    found = client("ec2").describe_regions(AllRegions=True)["Regions"]
+    found = client("ec2", context.region).describe_regions(AllRegions=True)["Regions"]
     states = {one["RegionName"]: one.get("OptInStatus") for one in found}
     if context.region not in states:
         return wrong("region", f"there is no region {context.region}", "aws configure")
@@ -116,7 +145,7 @@ def region_enabled(context: Context) -> Finding:
 
 def network(context: Context) -> Finding:
     """Check the network that SkyPilot uses: the default VPC, with a route to the internet."""
-    ec2 = client("ec2")
+    ec2 = client("ec2", context.region)
     default = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not default:
         hint = f"aws ec2 create-default-vpc --region {context.region}"
@@ -148,11 +177,11 @@ def is_public(subnet: str, tables: list[dict[str, Any]]) -> bool:
 def store(context: Context) -> Finding:
     """Check that the bucket exists, is in the machines' region, and can be written to."""
     if not context.store:
-        return wrong("store", f"{TASK} names no STORE", f"{BOOTSTRAP} creates and prints one")
+        return wrong("store", f"{tasks.FILE} names no STORE", f"{BOOTSTRAP} creates and prints one")
     found = re.fullmatch(r"s3://([^/]+)/?(.*)", context.store)
     if not found:
         message = f"STORE: {context.store!r} is not a valid s3://bucket/prefix"
-        return wrong("store", message, f"correct it in {TASK}")
+        return wrong("store", message, f"correct it in {tasks.FILE}")
     bucket, prefix = found.groups()
     s3 = client("s3")
     try:
@@ -170,7 +199,7 @@ def store(context: Context) -> Finding:
             f"{bucket} is in {location}, machines would be in {context.region}: "
             "AWS bills the traffic between them"
         )
-        hint = f"AWS_DEFAULT_REGION={location}, or another bucket in {TASK}"
+        hint = f"ON=aws, or a bucket in {context.region} in {tasks.FILE}"
         return wrong("store", message, hint)
     key = f"{prefix.rstrip('/')}/doctor-{uuid4().hex}".lstrip("/")
     try:

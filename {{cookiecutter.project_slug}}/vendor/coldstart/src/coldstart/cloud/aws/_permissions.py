@@ -89,7 +89,7 @@ def spot_role(context: Context) -> Finding:
 
 def launch(context: Context) -> Finding:
     """Check by a dry run that you may launch a machine with the project's labels and role."""
-    ec2 = client("ec2")
+    ec2 = client("ec2", context.region)
     named = [{"Name": "name", "Values": [IMAGES]}]
     images = ec2.describe_images(Owners=["amazon"], Filters=named)["Images"]
     if not images:

@@ -24,21 +24,32 @@ VCPUS = 4  # of a machine without a GPU
 
 
 def quota(context: Context) -> Finding:
-    """Check that the quota of the account covers the vCPUs of the machines."""
-    family, vcpus, what = "standard", VCPUS, "machines without a GPU"
-    if context.gpu:
-        name, count = parse_gpu(context.gpu)
-        fitting = sorted(types_with_gpu(client("ec2"), name, count))
-        if not fitting:
+    """Check that the quota of the account covers the vCPUs of the machines.
+
+    Of several GPUs one is enough: the first whose machines the quota covers.
+    """
+    gpus: list[str | None] = [*context.gpus]
+    findings = [check_gpu(context, gpu) for gpu in gpus or [None]]
+    fitting = [one for one in findings if one.state == "ok"]
+    return (fitting or findings)[0]
+
+
+def check_gpu(context: Context, gpu: str | None) -> Finding:
+    """Check the quota for machines with one kind of GPU, or without."""
+    family, vcpus, what, smallest = "standard", VCPUS, "machines without a GPU", ""
+    if gpu:
+        name, count = parse_gpu(gpu)
+        types = sorted(types_with_gpu(client("ec2", context.region), name, count))
+        if not types:
             message = f"{context.region} has no machine with {count} {name}"
-            return wrong("quota", message, "another region (AWS_DEFAULT_REGION) or another GPU=")
-        vcpus, context.gpu_type = fitting[0]
-        family, what = context.gpu_type[0], f"{context.gpu_type} with {count} {name}"
+            return wrong("quota", message, "another region (ON=aws/REGION) or another GPU=")
+        vcpus, smallest = types[0]
+        family, what = smallest[0], f"{smallest} with {count} {name}"
     needed = vcpus * context.nodes
     code = CODES.get(family, CODES["standard"])[context.spot]
-    if context.spot and family == "p" and int(re.sub(r"\D.*", "", context.gpu_type[1:])) > 4:
+    if context.spot and family == "p" and int(re.sub(r"\D.*", "", smallest[1:])) > 4:
         code = NEWER_P_SPOT
-    allowed = read_quota(code)
+    allowed = read_quota(code, context.region)
     kind = "on spot" if context.spot else "on demand"
     if allowed < needed:
         message = (
@@ -50,6 +61,7 @@ def quota(context: Context) -> Finding:
             f"--quota-code {code} --desired-value {needed} --region {context.region} (takes a day)"
         )
         return wrong("quota", message, hint)
+    context.gpu_type = context.gpu_type or smallest
     return ok("quota", f"{allowed:.0f} vCPUs {kind}, {needed} are needed for {what}")
 
 
@@ -80,9 +92,9 @@ def types_with_gpu(ec2: Any, name: str, count: int) -> Iterator[tuple[int, str]]
                     yield one["VCpuInfo"]["DefaultVCpus"], one["InstanceType"]
 
 
-def read_quota(code: str) -> float:
-    """Return the value of a quota: the account's own, or AWS' default."""
-    quotas = client("service-quotas")
+def read_quota(code: str, region: str) -> float:
+    """Return the value of a quota in a region: the account's own, or AWS' default."""
+    quotas = client("service-quotas", region)
     which = {"ServiceCode": "ec2", "QuotaCode": code}
     try:
         return float(quotas.get_service_quota(**which)["Quota"]["Value"])

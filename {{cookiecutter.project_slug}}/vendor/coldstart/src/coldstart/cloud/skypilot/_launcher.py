@@ -68,13 +68,20 @@ class SkyPilotLauncher:
             raise UserError(
                 f"HOURS={request.hours:g} is too long: on {self.on} a job may take {MAX_HOURS} h"
             )
-        for program in () if request.dry_run else ("rsync", "ssh"):
+        for program in () if request.dry_run else tasks.PROGRAMS:
             if not shutil.which(program):
                 raise UserError(
                     f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
                 )
         skypilot.ensure_installed()
-        self.task = tasks.apply_request(tasks.read_task(request.dry_run), request)
+        task = tasks.read_task(request.dry_run)
+        if request.on == "aws" and not request.dry_run:
+            from coldstart.cloud.aws._bucket import bucket_region
+
+            # Data leave the bucket's region only if another one is named.
+            if region := bucket_region(task["envs"]["STORE"]):
+                request = replace(request, on=f"aws/{region}")
+        self.task = tasks.apply_request(task, request)
         here = [] if self.on == tasks.ANY else [self.on.partition("/")[0]]
         arguments = {
             "config": {key: value for key, value in self.task.items() if key != "secrets"},

@@ -16,6 +16,7 @@ from coldstart.errors import UserError
 
 WORKER = "coldstart.cloud.worker"
 FILE = Path("infra/train.sky.yaml")
+PROGRAMS = ("rsync", "ssh")  # that SkyPilot starts on this computer, and does not bring
 ANY = "sky"  # the cheapest provider with credentials on this computer
 # Before gigabytes are downloaded. The worker looks again, by a step on the GPU.
 CHECK_GPU = """\
@@ -78,6 +79,20 @@ def apply_request(task: dict[str, Any], request: LaunchRequest) -> dict[str, Any
     return {**task, "resources": resources, "num_nodes": request.nodes}
 
 
+def gpu_choices(resources: dict[str, Any]) -> list[str]:
+    """Return the GPUs of a machine that would do, such as ``L4:1``; none if one without would."""
+    found: list[str] = []
+    for one in resources.get("any_of") or resources.get("ordered") or [{}]:
+        wanted = {**resources, **one}.get("accelerators")
+        if not wanted:
+            return []
+        if isinstance(wanted, dict):
+            found += [f"{name}:{count:g}" for name, count in wanted.items()]
+        else:
+            found += [wanted] if isinstance(wanted, str) else map(str, wanted)
+    return found
+
+
 def describe_gpu(request: LaunchRequest) -> list[str]:
     """Return notes about a GPU that no model type of a request uses."""
     if request.uses_gpu or request.gpu == "none":
@@ -115,8 +130,8 @@ def compose(
     tracking = tracking_environment(request.settings)
     public = {key: value for key, value in tracking.items() if key == "MLFLOW_TRACKING_URI"}
     secrets = {key: value for key, value in tracking.items() if key not in public}
-    gpus = str(task["resources"].get("accelerators") or "tpu").lower()
-    check = "" if "tpu" in gpus else CHECK_GPU
+    gpus = gpu_choices(task["resources"])
+    check = CHECK_GPU if gpus and "tpu" not in str(gpus).lower() else ""
     if torch := os.environ.get("TORCH"):
         public["TORCH"] = torch  # the build of torch, as for `make setup`
     return {
