@@ -126,8 +126,8 @@ def format_costs(memory: int, throttle: int, keep: int, log_days: int, public: b
             more,
             f"List prices of us-east-1 in November 2026 without the free tier, {memory} MB on",
             f"{architecture}; other regions cost up to twice as much. From aws.amazon.com:",
-            "/lambda/pricing, /ecr/pricing, /cloudwatch/pricing, /ec2/pricing/on-demand. A request",
-            f"takes {SECONDS * 1000:.0f} ms, one in {1 / STARTS:.0f} starts an instance in "
-            f"{START_SECONDS:.0f} s.",
+            "/lambda/pricing, /ecr/pricing, /cloudwatch/pricing, /ec2/pricing/on-demand.",
+            f"A request takes {SECONDS * 1000:.0f} ms; one in {1 / STARTS:.0f} starts an instance "
+            f"in {START_SECONDS:.0f} s.",
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -168,18 +167,10 @@ class Function:
 
     def open(self) -> str:
         """Make the URL public, and return it."""
-        granted = set()
-        with ignore_errors(MISSING):
-            policy = self.client.get_policy(**self.key, Qualifier=LIVE)["Policy"]
-            granted = {statement["Sid"] for statement in json.loads(policy)["Statement"]}
-        for name in PUBLIC.keys() - granted:
-            with ignore_errors("ResourceConflictException"):
+        for name, permission in PUBLIC.items():
+            with ignore_errors("ResourceConflictException"):  # it was given before
                 self.client.add_permission(
-                    **self.key,
-                    Qualifier=LIVE,
-                    StatementId=name,
-                    Principal="*",
-                    **PUBLIC[name],
+                    **self.key, Qualifier=LIVE, StatementId=name, Principal="*", **permission
                 )
         if self.url() is None:
             with ignore_errors("ResourceConflictException"):

@@ -1,4 +1,4 @@
-"""The front: HAProxy, which sends requests to one of two containers, and Caddy, which ends TLS."""
+"""The front: HAProxy, which sends requests to one of two containers, and Caddy, for TLS here."""
 
 from __future__ import annotations
 
