@@ -210,8 +210,8 @@ def test_a_plan_says_what_is_in_the_bound_and_what_is_not(
         "4.00 machine: 2.0000 an hour x 2 h; Vast 8x_H200, H200:8, at its highest",
         "0.17 disk: 0.0822 an hour x 2 h; 100 GB, 0.60 a GB and month",
         "0.01 address: 0.0050 an hour x 2 h; public IPv4",
-        "0.56 end: 16 min of all these after the stop (boot 10, result 3, daemon 1, termination 2)",
-        "at most 4.74 USD, the sum of",
+        "0.67 end: 19 min of all these after the stop (daemon 1, termination 2, late machine 16)",
+        "at most 4.85 USD, the sum of",
         "note prices of 2026-11-30, from SkyPilot's catalog",
         "note not included: traffic out of the cloud, your storage, taxes",
         "warning SkyPilot copies the credentials of all clouds",
@@ -364,7 +364,7 @@ def test_each_script_first_sets_the_end_of_its_machine(
 ) -> None:
     # On Slurm the home is one for all nodes, and what is a node's own lies elsewhere.
     places = {"HOME": "/nowhere", own: str(tmp_path)}
-    wanted = request()
+    wanted = request(gpu="none")
     chosen = tasks.apply_request({**task, "setup": "echo work", "run": "echo work; false"}, wanted)
 
     def ran(seconds: float) -> tuple[int, list[str]]:

@@ -17,12 +17,15 @@ DISKS = {"aws": (0.16, 12.0)}
 OTHER_DISKS = (0.60, 0.0)
 # AWS, GCP and Azure take this, in all regions; others include the address.
 ADDRESS = 0.005
-# Minutes for which a machine may exist after the stop.
+DAEMON = 1.0  # SkyPilot's daemon on a machine looks every minute whether it is time to end it
+TERMINATION = 2.0  # from the request to the end
+BOOT = 10.0  # so long SkyPilot waits for ssh; then it ends the machine
+# Minutes for which machines may exist after the stop. SkyPilot may take the machine that has ended
+# itself for lost, and request another one, which is kept until SkyPilot has seen that it is late.
 ENDING = {
-    "boot": 10.0,  # one requested at the last moment: SkyPilot waits so long for ssh, then ends it
-    "result": float(KEEP_MINUTES),  # it is kept, for SkyPilot to see how the job ended
-    "daemon": 1.0,  # SkyPilot's daemon on the machine looks every minute
-    "termination": 2.0,  # from the request to the end
+    "daemon": DAEMON,
+    "termination": TERMINATION,
+    "late machine": BOOT + KEEP_MINUTES + DAEMON + TERMINATION,
 }
 # Alternatives that SkyPilot gets. It reads them anew at each step, ten in about a second.
 MOST = 100

@@ -155,7 +155,7 @@ def find_offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[di
                 continue
             reasons += [feasible.hint] if feasible.hint else []
             for machine in feasible.resources_list:
-                offer = make_offer(machine)
+                offer = make_offer(machine, bool(one._accelerators))
                 if offer["places"] == []:
                     reasons.append(
                         f"the catalog has no price of {offer['machine']} that could be right: "
@@ -179,13 +179,15 @@ def renew_prices(cloud: sky.clouds.Cloud) -> None:
         len(table.columns)  # reads it
 
 
-def make_offer(machine: sky.Resources) -> dict[str, Any]:
+def make_offer(machine: sky.Resources, needs_gpu: bool) -> dict[str, Any]:
     """Return a machine with its prices.
 
     Parameters
     ----------
     machine : sky.Resources
         A type of machine of a cloud.
+    needs_gpu : bool
+        Whether its GPUs are why it was chosen. Its resources then name them.
 
     Returns
     -------
@@ -203,6 +205,8 @@ def make_offer(machine: sky.Resources) -> dict[str, Any]:
         "disk": machine.disk_size,
         "resources": machine.to_yaml_config(),
     }
+    if needs_gpu:
+        offer["resources"]["accelerators"] = machine.accelerators
     if str(machine.cloud) in WITHOUT_PRICE:
         return {**offer, "places": None}
     regions = [one.name for one in machine.get_valid_regions_for_launchable()]
