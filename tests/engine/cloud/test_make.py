@@ -66,6 +66,7 @@ SWITCHES = {
     "FETCH": ["deploy"],
     "FRESH": ["train", "data"],
     "LIVE": ["pages"],
+    "PROXY": ["deploy"],
     "PUBLIC": ["deploy", "push"],
     "ROLLBACK": ["deploy"],
     "SHARE": ["data"],
