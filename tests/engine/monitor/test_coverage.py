@@ -20,6 +20,7 @@ from coldstart.bundle._bundle import verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._sections import PredictionLogSettings, ServingSettings
 from coldstart.serve import open_app
+from engine.monitor.answering import answer
 from engine.support import PROJECT, main
 
 COLUMNS = {
@@ -62,23 +63,7 @@ def answered(
         shutil.copy(trained_here / name, tmp_path)
     shutil.copytree(trained_here / "bundles", tmp_path / "bundles")
     monkeypatch.chdir(tmp_path)
-    rows = goods(300, 1)
-    log = PredictionLogSettings(folder=tmp_path / "served")
-    predictions = []
-    champion = Path("bundles/champion")
-    with TestClient(open_app(PROJECT, champion, ServingSettings(record=log))) as api:
-        for number, part in enumerate(rows.iter_slices(100)):
-            body = {"rows": part.select("size").to_dicts()}
-            headers = {"X-Request-Id": f"request-{number}"}
-            predictions += api.post("/predict", json=body, headers=headers).json()["predictions"]
-    place = np.arange(300)
-    known = rows.select(
-        pl.Series("request", [f"request-{number}" for number in place // 100]),
-        pl.Series("row", place % 100),
-        "kind",
-    )
-    known.write_csv("known.csv")
-    return predictions
+    return answer(goods(300, 1), ["size"])
 
 
 @pytest.fixture

@@ -443,6 +443,28 @@ def test_roc_auc_is_not_weighted_to_the_prevalence_of_the_test_set() -> None:
     assert weighted["average_precision"].value > 0.5
 
 
+def test_a_metric_is_not_compared_with_the_interval_of_another() -> None:
+    """Of more than two classes the log has no probability of each, which ROC AUC would need."""
+    answer = {"type": "category", "role": "target"}
+    contract = Contract.model_validate({"columns": {"x": {"type": "number"}, "answer": answer}})
+    tested = {"primary": "roc_auc", "test": {"roc_auc": 0.95, "f1_macro": 0.7}}
+    manifest = Manifest(
+        family="any",
+        target="answer",
+        classes=["a", "b", "c"],
+        metrics={**tested, "interval": [0.94, 0.96]},
+    )
+    labels = ["a", "b", "c"] * 100
+    said = labels[:210] + ["a"] * 90
+    joined = pl.DataFrame({LABEL: said, PREDICTION: [0.5] * 300, "answer": labels})
+    live = measure_outcomes(joined, contract, manifest)
+    assert live
+    assert live.primary == "f1_macro"
+    assert live.interval[1] < 0.94
+    assert live.tested_interval is None
+    assert not live.is_worse
+
+
 def test_predictions_that_got_worse_are_drift_although_no_column_changed(
     serve: Made, found: Found
 ) -> None:

@@ -68,10 +68,11 @@ class Manifest(BaseModel):
         Metrics on the test set: `test` of the model, `baseline` of the dummy baseline, `column` of
         the best single feature, `naive` of the seasonal naive forecast, `interval` of the primary
         metric; `units`, how many groups or blocks of time that is of; `prevalence`, the share of
-        the second of two classes; `confirmed`, those without columns that nobody has confirmed as
-        available at prediction time, if there are some; `horizon`, the errors of each step of a
-        forecast; `coverage`, the share of test outcomes in their prediction interval or set; and
-        `parity`, the largest difference between graph and pipeline.
+        the second of two classes; `unweighted`, where rows have weights, test metrics without them;
+        `confirmed`, those without columns that nobody has confirmed as available at prediction
+        time, if there are some; `horizon`, the errors of each step of a forecast; `coverage`, the
+        share of test outcomes in their prediction interval or set; and `parity`, the largest
+        difference between graph and pipeline.
     provenance : dict, default={}
         Where the model comes from: run, git commit, data, settings and library versions.
     files : dict of str to str, default={}

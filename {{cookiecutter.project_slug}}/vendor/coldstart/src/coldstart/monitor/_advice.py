@@ -66,6 +66,6 @@ def on_predictions(found: Comparison) -> str:
     live = found.live
     if live and live.is_worse:
         return WORSE.format(RETRAIN)
-    if live and live.tested and live.rows >= FEW and live.conclusive:
+    if live and live.tested_interval and live.rows >= FEW and live.conclusive:
         return NOT_WORSE
     return UNKNOWN.format(RETRAIN)

@@ -13,7 +13,12 @@ from coldstart.errors import UserError
 from coldstart.monitor._bins import bin_labels, bin_numbers
 from coldstart.monitor._drift import BROKEN, Finding, Tally
 from coldstart.monitor._live_metrics import LiveMetrics, measure_outcomes
-from coldstart.monitor._outcomes import Outcomes, explain_new_classes, explain_units
+from coldstart.monitor._outcomes import (
+    Outcomes,
+    explain_new_classes,
+    explain_units,
+    explain_weights,
+)
 from coldstart.monitor._rows import (
     LABEL,
     PREDICTION,
@@ -115,7 +120,7 @@ def compare(
             extremes = some[TIME].drop_nulls()
             times = sorted([*times, *extremes.sort()[[0, -1]]]) if len(extremes) else times
         if outcomes is None and contract.target in some.columns:
-            outcomes = Outcomes(contract.target, contract.names("group"))
+            outcomes = Outcomes.of(contract)
         if outcomes:
             outcomes.add(some)
     if not total:
@@ -132,6 +137,7 @@ def compare(
             *outcomes.notes,
             *explain_new_classes(joined, contract, predictor.manifest),
             *explain_units(joined, contract),
+            *explain_weights(joined, contract, predictor.manifest),
         ]
     found = Comparison(
         predictor=predictor,

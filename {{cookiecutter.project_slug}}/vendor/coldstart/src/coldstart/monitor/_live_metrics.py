@@ -11,6 +11,7 @@ import polars as pl
 from coldstart._markdown import percent
 from coldstart.bundle._bundle import Manifest
 from coldstart.contract._contract import Contract
+from coldstart.data._rows import check_weights
 from coldstart.data._splitting import group_numbers
 from coldstart.monitor._coverage import Coverage, measure_coverage
 from coldstart.monitor._rows import LABEL, PREDICTION, TIME
@@ -55,7 +56,8 @@ class WeightedScore:
         """Weight predictions with outcomes of both classes."""
         value = score_at(held, tested_prevalence)
         low_high = interval(held, prevalence=tested_prevalence)
-        return cls(label, float(np.mean(held.target == 1)), tested_prevalence, value, low_high)
+        prevalence = float(np.average(held.target == 1, weights=held.sample_weight))
+        return cls(label, prevalence, tested_prevalence, value, low_high)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def measure_outcomes(
     """Measure the predictions whose outcome is known; return None if there are none.
 
     Of more than two classes the log holds the predicted class and not all probabilities, so that
-    only metrics of classes are measured.
+    only metrics of classes are measured. The log has no weights: outcomes that bring none are
+    compared with the test rows as if those had none.
 
     Parameters
     ----------
@@ -161,6 +164,14 @@ def measure_outcomes(
     manifest : Manifest
         Of its bundle.
     """
+    tested: dict[str, Any] = manifest.metrics
+    primary = tested.get("primary", "")
+    weight = [name for name in contract.names("weight") if name in joined.columns]
+    for name in weight:
+        check_weights(joined[name])
+        joined = joined.filter(pl.col(name) > 0)
+    if contract.names("weight") and not weight:
+        tested = tested.get("unweighted", {})
     if len(joined) > MAX_OUTCOMES:
         joined = joined.sample(MAX_OUTCOMES, seed=0)
     if joined.is_empty():
@@ -169,7 +180,8 @@ def measure_outcomes(
     held = replace(
         as_held_out(joined, target, classes),
         groups=units(joined, contract),
-        metric=manifest.metrics.get("primary", ""),
+        metric=primary,
+        sample_weight=joined[weight[0]].to_numpy().astype(np.float64) if weight else None,
     )
     if len(classes) > 2 and not held.scorer.uses_labels:
         held = replace(held, metric="f1_macro")
@@ -178,10 +190,9 @@ def measure_outcomes(
     if classes:
         # As texts: an outcome of a class that the model does not know is wrong whatever it says.
         correct = joined[target].cast(pl.String) == joined[LABEL].cast(pl.String)
-        metrics["accuracy"] = float(correct.to_numpy().mean())
+        metrics["accuracy"] = float(np.average(correct.to_numpy(), weights=held.sample_weight))
     if len(classes) > 2:
         metrics = {key: metrics[key] for key in dict.fromkeys([name, "f1_macro", "accuracy"])}
-    tested: dict[str, Any] = manifest.metrics
     low, high = interval(held) if len(joined) > 1 else (metrics[name], metrics[name])
     weighted, both = None, len(np.unique(held.target)) == 2
     if "prevalence" in tested and both and name not in WITHIN_CLASSES:
@@ -192,7 +203,7 @@ def measure_outcomes(
         {key: float(value) for key, value in metrics.items()},
         (low, high),
         tested.get("test"),
-        tuple(tested["interval"]) if "interval" in tested else None,
+        tuple(tested["interval"]) if "interval" in tested and name == (primary or name) else None,
         over_time(joined, held, weighted.tested_prevalence if weighted else None),
         describe_units(held.groups, contract),
         weighted,

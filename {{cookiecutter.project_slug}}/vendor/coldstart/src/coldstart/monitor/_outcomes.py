@@ -25,23 +25,28 @@ class Outcomes:
     ----------
     target : str
         Name of the target.
-    group : list of str
-        The column that rows are split by group of, if there is one.
+    others : list of str
+        The column that rows are split by group of, and the one that weights them, if there are.
     keys : list of str
         Columns of the prediction log by which outcomes are joined.
     table : DataFrame
-        The keys, the target and, where the file has it, the group; each key once. Empty where the
-        rows bring their outcomes.
+        The keys, the target and, where the file has them, the others; each key once. Empty where
+        the rows bring their outcomes.
     notes : list of str
         What the reader should know of the file.
     """
 
     target: str
-    group: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=lambda: [REQUEST, ROW])
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
     notes: list[str] = field(default_factory=list)
     found: list[pl.DataFrame] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, contract: Contract) -> Outcomes:
+        """Return none yet, of rows that bring theirs."""
+        return cls(contract.target, [*contract.names("group"), *contract.names("weight")])
 
     @classmethod
     def read(cls, file: Path, contract: Contract) -> Outcomes:
@@ -71,11 +76,11 @@ class Outcomes:
                     "X-Request-Id) and, for requests of several rows, row (from 0); or ref (which "
                     f"you sent with the rows); and {target}"
                 )
-        group = contract.names("group")
+        outcomes = cls.of(contract)
         validator = TableValidator(
             {
                 name: contract.columns[name].model_copy(update={"nullable": True})
-                for name in (target, *group)
+                for name in (target, *outcomes.others)
                 if name in names
             }
         )
@@ -88,7 +93,8 @@ class Outcomes:
         validator.check(raw.locate)
         if not by_ref and table[ROW].null_count():
             raise UserError(f"{file}: a row is not a whole number; rows of a request count from 0")
-        outcomes = cls(target, group, [REF] if by_ref else [REQUEST, ROW])
+        if by_ref:
+            outcomes.keys = [REF]
         known = table.drop_nulls([*outcomes.keys, target])
         outcomes.table = known.unique(outcomes.keys, keep="last", maintain_order=True)
         if unknown := len(table) - len(known):
@@ -103,7 +109,7 @@ class Outcomes:
         """Join the outcomes of some rows."""
         predicted = [name for name in (TIME, LABEL, PREDICTION, SET) if name in rows.columns]
         if self.target in rows.columns:  # of a file, which brings them
-            brought = [name for name in self.group if name in rows.columns]
+            brought = [name for name in self.others if name in rows.columns]
             known = rows.drop_nulls(self.target)
             self.found.append(known.select(*predicted, *brought, self.target))
         else:
@@ -143,6 +149,19 @@ def explain_units(joined: pl.DataFrame, contract: Contract) -> list[str]:
         f"the 95% CI is by row, and too narrow where rows of one {group[0]} are alike: add the "
         f"column {group[0]} to the outcomes"
     ]
+
+
+def explain_weights(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> list[str]:
+    """Return a line on whether outcomes are weighted, if rows were."""
+    weight = contract.names("weight")
+    if not weight:
+        return []
+    if weight[0] in joined.columns:
+        return [f"the metrics are weighted by {weight[0]}, as those of the test set are"]
+    compared = "as in the score of the test set beside it"
+    if "unweighted" not in manifest.metrics:
+        compared = "and the bundle has no such score of the test set to compare with"
+    return [f"the outcomes have no column {weight[0]}, so that each counts once, {compared}"]
 
 
 def explain_new_classes(joined: pl.DataFrame, contract: Contract, manifest: Manifest) -> list[str]:

@@ -84,7 +84,8 @@ class FileRows:
         contract = self.predictor.contract
         present = raw.frame.collect_schema().names()
         columns = needed(contract, present, self.file)
-        for name in [contract.target, *contract.names("time"), *contract.names("group")]:
+        kept = [name for role in ("time", "group", "weight") for name in contract.names(role)]
+        for name in [contract.target, *kept]:
             if name in present:
                 columns[name] = contract.columns[name].model_copy(update={"nullable": True})
         nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]

@@ -265,7 +265,8 @@ def evaluate(
         `interval`, the 95% confidence interval of the primary one; `units`, how many groups or
         blocks of time that is of; `baseline`, `column` and `naive`, the metrics of the baselines;
         `validation_baseline`, the primary one of the dummy baseline on the validation rows;
-        `prevalence`, the share of the second of two classes.
+        `prevalence`, the share of the second of two classes; and where rows have weights
+        `unweighted`, with `test`, `interval` and `prevalence` as if they had none.
 
     Raises
     ------
@@ -275,15 +276,14 @@ def evaluate(
     name = test.primary
     metrics: dict[str, Any] = {
         "primary": name,
-        "test": test.measure(),
-        "interval": interval(test, seed=seed),
+        **measure_test(test, seed),
         "units": baselines.units,
         "baseline": baselines.dummy.measure(),
         "validation_baseline": baselines.validation,
         "column": {"name": next(iter(baselines.columns)), **baselines.column.measure()},
     }
-    if test.prediction.shape[2] == 2:
-        metrics["prevalence"] = float(np.mean(test.target == 1))
+    if test.sample_weight is not None:  # make monitor may know outcomes without weights
+        metrics["unweighted"] = measure_test(replace(test, sample_weight=None), seed)
     if baselines.naive:
         metrics["naive"] = baselines.naive.measure()
     found = metrics["test"][name]
@@ -295,3 +295,11 @@ def evaluate(
             f"alone: {', '.join(list(baselines.columns)[:3])}"
         )
     return metrics
+
+
+def measure_test(test: HeldOutPredictions, seed: int) -> dict[str, Any]:
+    """Return the metrics of the test rows, the interval of the primary one, and the prevalence."""
+    found: dict[str, Any] = {"test": test.measure(), "interval": interval(test, seed=seed)}
+    if test.prediction.shape[2] == 2:
+        found["prevalence"] = float(np.average(test.target == 1, weights=test.sample_weight))
+    return found
