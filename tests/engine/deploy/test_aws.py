@@ -41,7 +41,7 @@ from coldstart.deploy.on_aws import _invoke as invocation
 from coldstart.deploy.on_aws import _target as target
 from coldstart.serve._access import read_keys
 from coldstart.serve._docs import STATIC
-from engine.support import EACH, PACKAGE, TEMPLATE, main
+from engine.support import EACH, PACKAGE, PREFIX, TEMPLATE, main
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="AWS' runtime interface client runs on Linux alone"
@@ -128,7 +128,7 @@ class Lambda:
     https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
     """
 
-    def __init__(self, project: Path, **environment: str) -> None:
+    def __init__(self, project: Path, log: Any = None, **environment: str) -> None:
         self.events = queue.Queue[bytes]()
         self.answers = queue.Queue[tuple[str, bytes]]()
         self.server = Server(self.serve)
@@ -141,6 +141,7 @@ class Lambda:
             [sys.executable, "-m", "awslambdaric", HANDLER],
             cwd=project,
             env={**os.environ, **here, **environment},
+            stderr=log,
         )
 
     def serve(self, asker: BaseHTTPRequestHandler, body: bytes) -> None:
@@ -752,6 +753,26 @@ def test_a_public_function_takes_few_rows_and_sends_no_more_than_the_bound_says(
     assert sent("GET", f"{STATIC}/swagger-ui-bundle.js") == 413
     for path in ("/", "/page/page.js", "/page/about", "/docs", "/openapi.json"):
         assert sent("GET", path) == 200
+
+
+def test_requests_that_succeed_or_are_refused_write_no_line_beside_lambdas_own(
+    project: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    every = {f"{PREFIX}SERVING__LOGS__REQUESTS": "all"}
+    with path.open("w") as log:
+        instance = Lambda(project, log, PUBLIC="yes", **every)
+        try:
+            assert instance.ask("GET", "/health/ready")[0] == 200
+            before = path.read_text()
+            body = json.dumps({"rows": ROWS}).encode()
+            json_kind = {"content_type": "application/json"}
+            assert instance.ask("POST", "/predict", body, **json_kind)[0] == 200
+            assert instance.ask("POST", "/predict", b"{", **json_kind)[0] == 422
+            assert instance.ask("GET", f"/{'x' * 8000}")[0] == 404
+        finally:
+            instance.close()
+    assert path.read_text() == before
 
 
 def test_a_function_without_keys_that_is_not_said_to_be_public_does_not_start(

@@ -63,6 +63,7 @@ KEYS = ["--serving.keys", "keys.txt"]
         ("address: 8.8.8.8\nproxy: true", KEYS, "at http://8.8.8.8:8000"),
         ("address: 0.0.0.0", [], "at http://0.0.0.0:8000"),  # with a warning, as there is no key
         ("address: 192.168.1.7", KEYS, "at http://192.168.1.7:8000"),
+        ("address: fd00::7", KEYS, "at http://[fd00::7]:8000"),
         ("address: 100.64.0.7", KEYS, "at http://100.64.0.7:8000"),
         ("", KEYS, "at http://127.0.0.1:8000"),
         ("", [*KEYS, "--tls", "a.example.org"], "needs an address that the internet reaches"),

@@ -80,7 +80,8 @@ class DeployTarget:
         """Address of the API."""
         if self.choices.tls:
             return f"https://{self.choices.tls}"
-        return f"http://{self.address}:{self.choices.port} of {self.choices.host}"
+        address = f"[{self.address}]" if self.choices.address.version == 6 else self.address
+        return f"http://{address}:{self.choices.port} of {self.choices.host}"
 
     def containers(self) -> dict[str, Any]:
         """Return the containers of the API, by color."""
