@@ -755,6 +755,22 @@ def test_a_public_function_takes_few_rows_and_sends_no_more_than_the_bound_says(
         assert sent("GET", path) == 200
 
 
+def test_going_back_to_a_public_version_has_to_be_said(
+    cloud: Cloud, image: Image, capsys: Capture
+) -> None:
+    assert deploy("--public") == 0
+    image("second")
+    assert deploy() == 0
+    live = state(cloud.moto)["image"]
+    assert deploy("--rollback") == 2
+    assert "requires no key: ROLLBACK=1 PUBLIC=yes opens the API" in capsys.readouterr().err
+    assert state(cloud.moto)["image"] == live
+    assert deploy("--rollback", "--public") == 0
+    assert given(cloud) == {"PUBLIC": "yes"}
+    assert deploy("--rollback") == 0
+    assert [*given(cloud)] == ["API_KEYS"]
+
+
 def test_requests_that_succeed_or_are_refused_write_no_line_beside_lambdas_own(
     project: Path, tmp_path: Path
 ) -> None:

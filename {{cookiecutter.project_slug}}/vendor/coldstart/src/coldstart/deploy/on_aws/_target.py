@@ -97,7 +97,7 @@ class DeployTarget:
             }
             new = self.function.publish(image, settings, version)
             self.function.throttle(self.choices.throttle)
-            self.check(new, version)
+            self.check(new, version, not self.request.public)
             self.function.switch(new, alias)
             url = self.function.open()
             self.account.delete_images(self.function.delete_old(self.choices.keep))
@@ -106,12 +106,12 @@ class DeployTarget:
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the function requires a key, or none."""
-        found = self.function.find() or {"Configuration": {}}
+        found = self.function.find()
         if self.request.public:
             most = f"{total(*self.costs()):,.2f} USD"
             print(f"WARNING: anyone can use the API, at most for {most} a month: see DRY=1")
             return {PUBLIC: "yes"}
-        deployed = found["Configuration"].get("Environment", {}).get("Variables", {})
+        deployed = variables(found["Configuration"]) if found else {}
         return keep_or_make_keys(self.keys, deployed.get(VARIABLE, ""), KEY_BYTES)
 
     def rollback(self) -> None:
@@ -121,15 +121,20 @@ class DeployTarget:
             old = version_before(alias)
             if old is None:
                 raise UserError("there is no version before this one; make deploy brings one")
-            versions = self.function.versions()
-            found = [one["Description"] for one in versions if one["Version"] == old]
-            if not found:
+            versions = {one["Version"]: one for one in self.function.versions()}
+            if old not in versions:
                 raise UserError(
                     f"the function's version {old}, which was live before, was deleted: "
                     "make deploy publishes the champion"
                 )
-            (model,) = found
-            self.check(old, model)
+            model = versions[old]["Description"]
+            needs_key = VARIABLE in variables(versions[old])
+            if not needs_key and not self.request.public:
+                raise UserError(
+                    f"version {model}, which was live before, requires no key: ROLLBACK=1 "
+                    "PUBLIC=yes opens the API to everybody"
+                )
+            self.check(old, model, needs_key)
             self.function.switch(old, alias)
             print(f"version {model} serves at {self.function.url()} again")
 
@@ -163,7 +168,7 @@ class DeployTarget:
             print(f"stack {self.account.stack.name}: {state}")
         print(f"nothing that make deploy made for {self.name} is left in {self.account.region}")
 
-    def check(self, number: str, version: str) -> None:
+    def check(self, number: str, version: str, needs_key: bool) -> None:
         """Test a version of the function.
 
         Raises
@@ -175,7 +180,7 @@ class DeployTarget:
         code, body = send("GET", "/health/ready")
         if code != 200 or json.loads(body)["version"] != version:
             raise UserError(f"version {version} is not ready: {code} {body[:200]}")
-        check_prediction(version, partial(send, "POST", "/predict"), not self.request.public)
+        check_prediction(version, partial(send, "POST", "/predict"), needs_key)
 
     def costs(self) -> tuple[int, int, int, int, bool]:
         """Return what the costs depend on."""
@@ -198,6 +203,11 @@ class DeployTarget:
             f"  URL         of that alias, {access}\n"
             f"{format_costs(*self.costs())}"
         )
+
+
+def variables(configuration: dict[str, Any]) -> dict[str, str]:
+    """Return the variables of a version, which AWS leaves out if there are none."""
+    return dict(configuration.get("Environment", {}).get("Variables", {}))
 
 
 def wait_for_url(url: str) -> None:
