@@ -296,6 +296,16 @@ def test_a_gpu_is_rented_for_model_types_that_use_one(
         assert ("accelerators" in tasks.apply_request(task, wanted)["resources"]) == has_gpu
 
 
+def test_a_misspelled_model_type_is_refused_before_the_plan(
+    task: dict[str, Any], capsys: Printed
+) -> None:
+    assert main(["train-on", "--on", "aws", "--dry-run", "--models", '["tre"]']) == 2
+    told = capsys.readouterr()
+    assert "tre" in told.err
+    assert "tree" in told.err
+    assert not told.out
+
+
 def test_a_job_is_not_longer_than_the_link_to_its_code(task: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="HOURS=168 is too long: on aws a job may take 167 h"):
         find_launcher("aws").plan(request(hours=168))

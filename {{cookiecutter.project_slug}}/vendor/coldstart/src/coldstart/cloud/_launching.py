@@ -44,6 +44,7 @@ def launch(request: LaunchRequest, command: list[str]) -> int:
     UserError
         If it would cost too much, or something is missing. Nothing costs money then.
     """
+    check_models(request.settings)
     launcher = find_launcher(request.on)
     plan = launcher.plan(request)
     check_price(plan)
@@ -84,6 +85,22 @@ def launch(request: LaunchRequest, command: list[str]) -> int:
         print(DETACHED)
         return 0
     return follow(client, request.settings, launcher, job.id)
+
+
+def check_models(settings: Settings) -> None:
+    """Refuse a name of a model type that a training would refuse on the machine.
+
+    Raises
+    ------
+    UserError
+        If there is no model type of that name.
+    """
+    from coldstart.train._context import validate_families  # scikit-learn takes a second to import
+
+    project = settings.project
+    if project.families:
+        families, spaces = project.load("families"), project.load("search_spaces")
+        validate_families(settings.models or [], settings.tuned, families, spaces)
 
 
 def pick_up(settings: Settings, prefix: str | None) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import requests
 import sky
 from sky import exceptions, jobs, skypilot_config
 from sky.catalog import common as catalog
@@ -317,6 +318,8 @@ def clusters(name: str) -> list[dict[str, Any]]:
 
 def format_error(error: BaseException) -> str:
     """Return an error in one line, without colors. Of a log that it names, add the last line."""
+    if isinstance(error, requests.ConnectionError) and error.request is not None:
+        return f"{error.request.url!s} cannot be reached"
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)) or type(error).__name__
     if named := re.search(r"View logs at: (\S+)", text):
         log = Path(named[1]).expanduser()
