@@ -125,14 +125,15 @@ def test_a_spot_price_of_zero_in_the_catalog_does_not_fit_every_budget(
         assert "Vast 8x_H200 would cost 0.00 USD an hour, which cannot be right" in line
 
 
-def test_a_plan_warns_that_skypilot_copies_credentials_before_it_asks(
+def test_a_plan_of_all_providers_warns_that_their_credentials_are_copied(
     task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offered(monkeypatch, 2.0)
     for on in ("vast", "aws", "slurm", "kubernetes", "sky"):
         assert main(["train-on", "--on", on, "--dry-run"]) == 0
         out = capsys.readouterr().out
-        assert "warning     SkyPilot copies the credentials of all clouds" in out
+        warned = "warning     with ON=sky, SkyPilot copies the credentials of all clouds" in out
+        assert warned == (on == "sky")
         assert "at most     4.00 USD" in out
 
 
@@ -160,16 +161,22 @@ def test_all_machines_get_the_code_and_no_image(task: dict[str, Any]) -> None:
         found = tasks.compose(tasks.apply_request(task, wanted), wanted, JOB, INPUTS, CODE)
         assert found["secrets"] == {"CODE": CODE}
         assert "image_id" not in found["resources"]
-        assert "config" not in found
         assert CODE not in yaml.safe_dump({**found, "secrets": None})
 
 
-def test_nodes_of_slurm_get_a_limit_that_slurm_enforces(task: dict[str, Any]) -> None:
-    task["config"] = {"slurm": {"sbatch_options": {"account": "me", "time": "9-0"}}}
+def test_slurm_and_kubernetes_get_a_limit_that_they_enforce(task: dict[str, Any]) -> None:
+    mine = {"containers": [{"env": []}], "activeDeadlineSeconds": 1}
+    task["config"] = {
+        "slurm": {"sbatch_options": {"account": "me", "time": "9-0"}},
+        "kubernetes": {"pod_config": {"spec": mine}},
+    }
     wanted = request(on="slurm")
     job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + 630))
     found = tasks.compose(tasks.apply_request(task, wanted), wanted, job, INPUTS, CODE)
-    assert found["config"] == {"slurm": {"sbatch_options": {"account": "me", "time": 10}}}
+    assert found["config"] == {
+        "slurm": {"sbatch_options": {"account": "me", "time": 10}},
+        "kubernetes": {"pod_config": {"spec": {**mine, "activeDeadlineSeconds": 1200}}},
+    }
 
 
 def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
@@ -178,7 +185,7 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush")
     monkeypatch.setenv("TORCH", "cu126")
-    wanted = request()
+    wanted = request(on="slurm")
     found = tasks.compose(tasks.apply_request(task, wanted), wanted, JOB, INPUTS, CODE)
     assert found["name"] == "houses-abcdef01"
     assert found["resources"]["labels"] == {
@@ -193,6 +200,10 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     assert envs["TORCH"] == "cu126"
     assert found["secrets"] == {"MLFLOW_TRACKING_PASSWORD": "hush", "CODE": CODE}
     assert "hush" not in yaml.safe_dump({**found, "secrets": None})
+    rented = request(on="aws")  # a machine that is not yours: runs come with the results
+    found = tasks.compose(tasks.apply_request(task, rented), rented, JOB, INPUTS, CODE)
+    assert found["secrets"] == {"CODE": CODE}
+    assert "MLFLOW_TRACKING_URI" not in found["envs"]
 
 
 @pytest.mark.parametrize("own", ["HOME", "SKY_RUNTIME_DIR"])
@@ -202,7 +213,7 @@ def test_each_script_first_sets_the_end_of_its_machine(
 ) -> None:
     # On Slurm the home is one for all nodes, and what is a node's own lies elsewhere.
     places = {"HOME": "/nowhere", own: str(tmp_path)}
-    wanted = request()
+    wanted = request(gpu="none")
     chosen = tasks.apply_request({**task, "setup": "echo work", "run": "echo work; false"}, wanted)
 
     def ran(seconds: float) -> tuple[int, list[str]]:
