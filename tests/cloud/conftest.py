@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from conftest import ROOT, TRAINING, GeneratedProject
 from test_images import engine
 
 from .project import NAME, TASK, Rented
 from .rented import Cloud
-from .skypilot import CONFIG, WANTED, install, surroundings
+from .skypilot import SETTINGS, WANTED, install, link, surroundings
 
 __all__ = ["engine"]  # the fixture: it skips these tests where no engine responds
 
@@ -31,8 +32,6 @@ def session_cloud(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     version = re.search(r"^skypilot.*==(\S+)", WANTED.read_text(), re.MULTILINE)
     assert version
     home = tmp_path_factory.mktemp("sky")
-    (home / ".sky").mkdir()
-    (home / ".sky/config.yaml").write_text(CONFIG)
     subprocess.run([sys.executable, TESTBED / "catalogue.py", home], check=True)
     command = [sys.executable, str(TESTBED / "provider.py"), "--skypilot", version[1]]
     log = home / "provider.log"
@@ -77,11 +76,15 @@ def rented(
     """A copy of the trained project, with what `make cloud-bootstrap` makes."""
     path = tmp_path_factory.mktemp("cloud") / trained.path.name
     project = trained.copy(path, ".sky", *TRAINING)
-    (path / ".sky").symlink_to(session_cloud.sky_folder)
-    (session_cloud.sky_folder / "made").write_text((path / "infra/sky.txt").read_text())
+    link(session_cloud.sky_folder, path)
+    (path / ".sky/home").mkdir()
+    (path / ".sky/home/aws").symlink_to(session_cloud.home)
     for name in ("pyproject.toml", "infra/sky.config.yaml"):
         text = (path / name).read_text()
         (path / name).write_text(text.replace("bird-strikes", NAME))
+    config = yaml.safe_load((path / "infra/sky.config.yaml").read_text())
+    config["aws"] |= SETTINGS
+    (path / "infra/sky.config.yaml").write_text(yaml.safe_dump(config))
     here = Rented(project, session_cloud)
     done = here.command("cloud-bootstrap", "--email", "me@here.org", "--dollars", "20")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -136,7 +136,7 @@ def lose_as_it_begins(rented: Rented, cloud: Cloud, job: str) -> None:
 def train_here(rented: Rented, folder: Path) -> dict[str, Any]:
     """Return the run of the same training, made by this computer without interruption."""
     path = folder / rented.project.path.name
-    here = Rented(rented.project.copy(path, *TRAINING, ".sky"), rented.cloud)
+    here = Rented(rented.project.copy(path, ".sky", *TRAINING), rented.cloud)
     done = here.command("train", "--models", '["neural"]', *NEURAL)
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = here.runs()

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from conftest import clean_environment
 from test_images import docker
 
 LABEL = "coldstart.machine"
@@ -82,6 +81,11 @@ class Cloud:
         """Whether a machine has made its environment, and runs a job's command in it."""
         pattern = "app/.venv/bin/python -(m coldstart|c import time)"
         find = ["docker", "exec", machine, "pgrep", "--full", pattern]
+        return subprocess.run(find, capture_output=True).returncode == 0
+
+    def machine_has(self, machine: str, file: str) -> bool:
+        """Whether a machine has booted, and a file is on it."""
+        find = ["docker", "exec", machine, "test", "-e", file]
         return subprocess.run(find, capture_output=True).returncode == 0
 
     def fail(
@@ -182,22 +186,6 @@ class Cloud:
             done = subprocess.run(["docker", *tail], capture_output=True, text=True)
             lines.append(done.stdout + done.stderr)
         return "\n".join(lines)
-
-    def sky(self, *arguments: Any, check: bool = True) -> str:
-        """What a command of SkyPilot's prints."""
-        command = [str(self.sky_folder / "bin/sky"), *map(str, arguments)]
-        done = subprocess.run(
-            command,
-            env=clean_environment() | self.environment,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return done.stdout
 
     def processes(self, kind: str = "") -> list[int]:
         """What of SkyPilot's runs in this home: its server, and the controllers of jobs."""

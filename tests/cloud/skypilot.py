@@ -19,10 +19,8 @@ from filelock import FileLock
 
 WANTED = ROOT / "{{cookiecutter.project_slug}}/infra/sky.txt"
 RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
-CONFIG = """\
-aws: {vpc_name: testbed, use_internal_ips: true, ssh_proxy_command: nc %h %p}
-jobs: {controller: {consolidation_mode: true}}
-"""
+# Added to the project's settings of SkyPilot.
+SETTINGS = {"vpc_name": "testbed", "use_internal_ips": True, "ssh_proxy_command": "nc %h %p"}
 
 
 def patch(environment: Path) -> None:
@@ -32,7 +30,7 @@ def patch(environment: Path) -> None:
     """
     (module,) = environment.glob("lib/python*/site-packages/sky/backends/backend_utils.py")
     # It is copied to machines, where the variable is not set.
-    asked = r"_TEST_IP_LIST = os.environ.get('TESTBED_PROBE', '').split() or \1"
+    asked = r"_TEST_IP_LIST = os.environ.get('SKYPILOT_TESTBED_PROBE', '').split() or \1"
     text, changed = re.subn(r"^_TEST_IP_LIST = (.*)", asked, module.read_text(), flags=re.MULTILINE)
     assert changed == 1
     # The file may be a link to uv's cache: it must be replaced, not written to.
@@ -62,6 +60,15 @@ def install() -> Path:
         patch(folder)
         (folder / "made").touch()
     return folder
+
+
+def link(installed: Path, project: Path) -> None:
+    """Let a project have SkyPilot, as if it had installed it, and the home of it to itself."""
+    (project / ".sky").mkdir()
+    for path in installed.iterdir():
+        if path.name != "made":
+            (project / ".sky" / path.name).symlink_to(path)
+    (project / ".sky/made").write_text((project / "infra/sky.txt").read_text())
 
 
 def queue_port(port: int) -> int:
@@ -98,11 +105,12 @@ def reserved(*ports: int) -> Iterator[None]:
 
 @contextmanager
 def surroundings(home: Path, addresses: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Yield the environment of SkyPilot and boto3."""
+    """Yield the environment of a user, whose own home is beside that of SkyPilot."""
+    (home / "user").mkdir(parents=True, exist_ok=True)
     cache = Path("~/.cache/uv").expanduser()
     port, queue = free_ports()
     settings = {
-        "HOME": str(home),
+        "HOME": str(home / "user"),
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(cache)),
         "AWS_ENDPOINT_URL": addresses["public"],
         "AWS_ACCESS_KEY_ID": "testing",
@@ -113,7 +121,7 @@ def surroundings(home: Path, addresses: dict[str, str]) -> Iterator[dict[str, st
         "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
         "SKYPILOT_SKIP_CLOUD_IDENTITY_CHECK": "1",
         "SKYPILOT_POD_MEMORY_GB_LIMIT": "4",  # else it starts a dozen controllers
-        "TESTBED_PROBE": f"{addresses['behind']}/moto-api/",
+        "SKYPILOT_TESTBED_PROBE": f"{addresses['behind']}/moto-api/",
     }
     with reserved(port, queue):
         yield settings

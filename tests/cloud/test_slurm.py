@@ -19,7 +19,7 @@ from test_lambda import wait_for
 
 from .project import TASK, Rented
 from .rented import Cloud
-from .skypilot import CONFIG, WANTED, install, surroundings
+from .skypilot import WANTED, install, link, surroundings
 
 pytestmark = [pytest.mark.slow, pytest.mark.weekly]
 
@@ -87,25 +87,26 @@ def rented(trained: GeneratedProject, key: Path, store: str) -> Iterator[Rented]
     """A copy of the trained project, whose user has a key to the cluster and a bucket."""
     home, path = key.parent / "home", key.parent / trained.path.name
     project = trained.copy(path, ".sky", *TRAINING)
-    (path / ".sky").symlink_to(sky := install())
-    (sky / "made").write_text((path / "infra/sky.txt").read_text())
+    link(sky := install(), path)
+    (path / ".sky/home").mkdir()
+    (path / ".sky/home/slurm").symlink_to(home)
     about = path / "pyproject.toml"
     about.write_text(about.read_text().replace("bird-strikes", NAME))
     task = (path / TASK).read_text().replace("s3://YOU/bird-strikes", f"s3://{NAME}/jobs")
     (path / TASK).write_text(task.replace("# secrets: ", "secrets: "))
-    for name, text in {
-        ".sky/config.yaml": CONFIG,
-        ".slurm/config": f"Host here\n HostName {LOGIN}\n User me\n IdentityFile {key}\n",
-    }.items():
-        (home / name).parent.mkdir(parents=True)
-        (home / name).write_text(text)
+    (home / "user/.slurm").mkdir(parents=True)
+    (home / "user/.slurm/config").write_text(
+        f"Host here\n HostName {LOGIN}\n User me\n IdentityFile {key}\n"
+    )
     subprocess.run([sys.executable, CATALOGUE, home], check=True)
     with surroundings(home, {"public": store, "behind": store}) as settings:
         cloud = Cloud(home, sky, store, store, settings)
         cloud.client("s3").create_bucket(Bucket=NAME)
         try:
-            assert "Slurm: enabled" in cloud.sky("check", "slurm")
-            yield Rented(project, cloud)
+            here = Rented(project, cloud)
+            asked = here.command("sky", "--on", "slurm", "--ask", "check slurm")
+            assert "Slurm: enabled" in asked.stdout, asked.stdout + asked.stderr
+            yield here
         finally:
             cloud.kill()
 

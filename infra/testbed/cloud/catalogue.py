@@ -21,6 +21,7 @@ TAGS += ["gpu-ubuntu-cuda13", "gpu-ubuntu-arm64-cuda13"]
 MACHINES = [
     ("m6i.large", "", 0, 2, 8, 0.10, 0.04),
     ("m6i.xlarge", "", 0, 4, 16, 0.20, 0.08),
+    ("m6i.2xlarge", "", 0, 8, 32, 0.40, 0.16),  # what SkyPilot takes by default
     ("g4dn.xlarge", "T4", 1, 4, 16, 0.50, 0.20),
     ("g6.xlarge", "L4", 1, 4, 16, 0.80, 0.35),
     ("g5.xlarge", "A10G", 1, 4, 16, 1.00, 0.45),

@@ -17,6 +17,7 @@ NETWORK = "coldstart-cloud"
 RANGE = "172.29.0.0/16"
 GATEWAY = "172.29.255.1"
 LABEL = "coldstart.machine"  # of a machine: the instance's id
+MINUTE = "testbed-minute"  # tag of a machine whose `shutdown` counts so many seconds as a minute
 PACKAGES = "coldstart-cloud-packages"  # a volume with what jobs have installed
 VPC = "testbed"  # its name
 PAUSE = 0.5  # seconds
@@ -119,18 +120,23 @@ class Machines(threading.Thread):
             for disk in instance["BlockDeviceMappings"][:1]
         ]
         ec2.modify_instance_attribute(InstanceId=name, BlockDeviceMappings=root)
-        data = base64.b64decode(found["UserData"].get("Value") or "").decode(errors="replace")
+        given = found["UserData"].get("Value") or ""
+        data = base64.b64decode(given).decode(errors="replace")
+        tags = {one["Key"]: one["Value"] for one in instance.get("Tags", ())}
         settings = {
+            "USER_DATA": given,
+            "INSTANCE_ID": name,
+            "MINUTE": tags.get(MINUTE, "60"),
             "AUTHORIZED_KEYS": "\n".join(KEY.findall(data)),
             "AWS_ENDPOINT_URL": self.public,
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.public,
         }
-        given = [part for key, value in settings.items() for part in ("--env", f"{key}={value}")]
+        environment = [part for one in settings.items() for part in ("--env", "=".join(one))]
         docker(
             *("run", "--detach", "--init", "--name", name, "--label", f"{LABEL}={name}"),
             *("--hostname", f"ip-{address.replace('.', '-')}", "--shm-size", "1g"),
-            *("--network", NETWORK, "--ip", address, *given),
+            *("--network", NETWORK, "--ip", address, *environment),
             *("--volume", f"{PACKAGES}:/home/ubuntu/.cache/uv", self.image),
         )
         kind = instance.get("InstanceLifecycle", "on demand")

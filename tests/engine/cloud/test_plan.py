@@ -214,7 +214,6 @@ def test_a_plan_says_what_is_in_the_bound_and_what_is_not(
         "at most 4.85 USD, the sum of",
         "note prices of 2026-11-30, from SkyPilot's catalog",
         "note not included: traffic out of the cloud, your storage, taxes",
-        "warning SkyPilot copies the credentials of all clouds",
     ):
         assert said in " ".join(out.split())
 
@@ -306,6 +305,17 @@ def test_a_misspelled_model_type_is_refused_before_the_plan(
     assert not told.out
 
 
+def test_a_plan_of_all_providers_warns_that_their_credentials_are_copied(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    offered(monkeypatch, 2.0)
+    for on in ("vast", "aws", "slurm", "kubernetes", "sky"):
+        assert main(["train-on", "--on", on, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        warned = "warning     with ON=sky, SkyPilot copies the credentials of all clouds" in out
+        assert warned == (on == "sky")
+
+
 def test_a_job_is_not_longer_than_the_link_to_its_code(task: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="HOURS=168 is too long: on aws a job may take 167 h"):
         find_launcher("aws").plan(request(hours=168))
@@ -332,16 +342,22 @@ def test_all_machines_get_the_code_and_no_image(task: dict[str, Any]) -> None:
         found = tasks.compose(tasks.apply_request(task, wanted), wanted, JOB, INPUTS, CODE)
         assert found["secrets"] == {"CODE": CODE}
         assert "image_id" not in found["resources"]
-        assert "config" not in found
         assert CODE not in yaml.safe_dump({**found, "secrets": None})
 
 
-def test_nodes_of_slurm_get_a_limit_that_slurm_enforces(task: dict[str, Any]) -> None:
-    task["config"] = {"slurm": {"sbatch_options": {"account": "me", "time": "9-0"}}}
+def test_slurm_and_kubernetes_get_a_limit_that_they_enforce(task: dict[str, Any]) -> None:
+    mine = {"containers": [{"env": []}], "activeDeadlineSeconds": 1}
+    task["config"] = {
+        "slurm": {"sbatch_options": {"account": "me", "time": "9-0"}},
+        "kubernetes": {"pod_config": {"spec": mine}},
+    }
     wanted = request(on="slurm")
     job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + 630))
     found = tasks.compose(tasks.apply_request(task, wanted), wanted, job, INPUTS, CODE)
-    assert found["config"] == {"slurm": {"sbatch_options": {"account": "me", "time": 10}}}
+    assert found["config"] == {
+        "slurm": {"sbatch_options": {"account": "me", "time": 10}},
+        "kubernetes": {"pod_config": {"spec": {**mine, "activeDeadlineSeconds": 1200}}},
+    }
 
 
 def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
@@ -350,7 +366,7 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush")
     monkeypatch.setenv("TORCH", "cu126")
-    wanted = request()
+    wanted = request(on="slurm")
     found = tasks.compose(tasks.apply_request(task, wanted), wanted, JOB, INPUTS, CODE)
     assert found["name"] == "houses-abcdef01"
     assert found["resources"]["labels"] == {
@@ -365,6 +381,10 @@ def test_a_job_carries_its_labels_and_its_deadline_and_secrets_apart(
     assert envs["TORCH"] == "cu126"
     assert found["secrets"] == {"MLFLOW_TRACKING_PASSWORD": "hush", "CODE": CODE}
     assert "hush" not in yaml.safe_dump({**found, "secrets": None})
+    rented = request(on="aws")  # a machine that is not yours: runs come with the results
+    found = tasks.compose(tasks.apply_request(task, rented), rented, JOB, INPUTS, CODE)
+    assert found["secrets"] == {"CODE": CODE}
+    assert "MLFLOW_TRACKING_URI" not in found["envs"]
 
 
 @pytest.mark.parametrize("own", ["HOME", "SKY_RUNTIME_DIR"])

@@ -99,12 +99,13 @@ class CloudBootstrap(Command):
 
     email: str | None = Field(None, description="receives an alert as the budget is used up")
     dollars: float | None = Field(None, gt=0, description="budget a month, of the whole account")
+    launchers: str | None = Field(None, description="who is stopped at its limit: user/ann role/ci")
 
     def run(self) -> None:
         """Create it."""
         from coldstart.cloud.aws._account import bootstrap
 
-        bootstrap(self.email, self.dollars)
+        bootstrap(self.email, self.dollars, self.launchers)
 
 
 class CloudDestroy(Command):

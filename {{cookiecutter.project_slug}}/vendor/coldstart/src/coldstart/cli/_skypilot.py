@@ -13,6 +13,7 @@ from coldstart.cli._commands import Command
 class Sky(Command):
     """Run SkyPilot's own command, with this project's settings of it."""
 
+    on: str = Field("sky", description="whose credentials it gets; sky means all in infra/sky.txt")
     ask: str = Field("check", description="such as 'jobs queue', 'status --refresh', 'api stop'")
 
     def run(self) -> None:
@@ -26,4 +27,4 @@ class Sky(Command):
 
         ensure_installed()
         program = FOLDER / COMMAND
-        os.execve(program, [str(program), *shlex.split(self.ask)], environment())
+        os.execve(program, [str(program), *shlex.split(self.ask)], environment(self.on))

@@ -76,13 +76,15 @@ def reachable_from_elsewhere(uri: str) -> bool:
     return uri.startswith("http") and host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
-def tracking_environment(settings: Settings) -> dict[str, str]:
+def tracking_environment(settings: Settings, yours: bool = True) -> dict[str, str]:
     """Return the variables by which a machine reaches the tracking store, secrets included.
 
-    There are none for a store that is a file or on this computer.
+    There are none for a store that is a file or on this computer, nor for one with a password if
+    the machine is not yours: its runs are downloaded with the results.
     """
-    if not reachable_from_elsewhere(settings.tracking_uri):
-        return {}
+    uri = settings.tracking_uri
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     secrets = {name: os.environ[name] for name in names if name in os.environ}
-    return {"MLFLOW_TRACKING_URI": settings.tracking_uri, **secrets}
+    if not reachable_from_elsewhere(uri) or ((secrets or urlsplit(uri).password) and not yours):
+        return {}
+    return {"MLFLOW_TRACKING_URI": uri, **secrets}

@@ -50,7 +50,7 @@ def find_stack(project: str) -> Stack:
     return stack
 
 
-def bootstrap(email: str | None, dollars: float | None) -> None:
+def bootstrap(email: str | None, dollars: float | None, launchers: str | None = None) -> None:
     """Create or update the stack, and print where its outputs belong.
 
     Parameters
@@ -59,6 +59,8 @@ def bootstrap(email: str | None, dollars: float | None) -> None:
         Address for alerts of the budget. Needed the first time.
     dollars : float, optional
         Budget in US dollars a month.
+    launchers : str, optional
+        Who may launch nothing more once it is used up: ``user/ann group/team role/ci``.
 
     Raises
     ------
@@ -73,13 +75,36 @@ def bootstrap(email: str | None, dollars: float | None) -> None:
         if stack.is_broken():
             print(f"{stack.name}: removing what a failed attempt has left")
             stack.delete()
-        parameters: dict[str, Any] = {"Project": project, "Email": email, "Budget": dollars}
-        if not stack.find() and not email:
-            raise UserError("the budget needs an address for its alerts: EMAIL=me@example.org")
+        if not stack.find():
+            if not email:
+                raise UserError("the budget needs an address for its alerts: EMAIL=me@example.org")
+            launchers = launchers or ""
+        parameters = {"Project": project, "Email": email, "Budget": dollars}
+        parameters |= read_launchers(launchers)
         stack.apply(TEMPLATE.read_text(encoding="utf-8"), parameters, {PROJECT: project})
         print(INSTRUCTIONS.format(**stack.outputs()))
     if email:
         print(f"{email} receives an alert at 50%, 80% and 100% of the budget of the whole account")
+
+
+def read_launchers(text: str | None) -> dict[str, Any]:
+    """Return the stack's parameters for users, groups and roles; None leaves them as they are.
+
+    Raises
+    ------
+    UserError
+        If something is neither of these.
+    """
+    kinds: dict[str, list[str]] = {"user": [], "group": [], "role": []}
+    for one in (text or "").split():
+        kind, _, name = one.partition("/")
+        if kind not in kinds or not name:
+            raise UserError(f"LAUNCHERS: {one!r} is none of user/NAME, group/NAME, role/NAME")
+        kinds[kind].append(name)
+    return {
+        f"{kind.capitalize()}s": None if text is None else ",".join(names)
+        for kind, names in kinds.items()
+    }
 
 
 def destroy(yes: bool) -> None:

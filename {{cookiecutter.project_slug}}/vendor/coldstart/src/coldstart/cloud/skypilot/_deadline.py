@@ -1,5 +1,9 @@
 """The end of a machine at the deadline, without this computer and SkyPilot's controller.
 
+On AWS a machine is told at its boot when to shut down, before SkyPilot connects to it; Slurm and
+Kubernetes get a time limit. They end a machine whatever becomes of SkyPilot, and a while after the
+deadline, so that SkyPilot hears of the job's end first.
+
 SkyPilot's daemon on a machine can end it, with the machine's own permissions. For a job it waits
 until that is done, and a job that hangs is never done; and each replacement would begin to count
 anew. So each script first tells the daemon when to end the machine, and to wait for nothing.
@@ -7,8 +11,25 @@ anew. So each script first tells the daemon when to end the machine, and to wait
 
 from __future__ import annotations
 
+import json
+import time
+from typing import Any
+
 # Minutes that a machine is kept after its job, for SkyPilot's controller to see the result.
 KEEP_MINUTES = 3
+# Minutes after the deadline, and least minutes after the boot: a machine that is too late needs
+# some for its setup, which says so. In the last five, `shutdown` lets nobody log in.
+GRACE_MINUTES, LEAST_MINUTES = 10, 12
+# Run by root as the machine boots. A machine that shuts down is only stopped, and its disk costs
+# money, unless the provider is told otherwise, which needs boto3 from SkyPilot's images.
+AT_BOOT = (
+    "m=$(((UNTIL - $(date +%s)) / 60)); shutdown -h +$((m > LEAST ? m : LEAST))",
+    'for python in /home/*/skypilot-runtime/bin/python python3; do $python -c "import boto3, '
+    "subprocess; ask = lambda name: subprocess.check_output(['cloud-init', 'query', name], "
+    "text=True).strip(); boto3.client('ec2', region_name=ask('region')).modify_instance_attribute("
+    "InstanceId=ask('instance_id'), Attribute='instanceInitiatedShutdownBehavior', "
+    "Value='terminate')\" && break; done",
+)
 # The daemon's Python is where SkyPilot has put it. It ends a machine that is past its deadline
 # within a minute. A script that starts too late exits at once, and its machine ends soon after:
 # if it ended before SkyPilot knows why, it would count as lost, and be replaced again and again.
@@ -27,6 +48,67 @@ if [ $late = 1 ]; then minutes=KEEP; fi
 LAST = """\
 trap '[ "${SKYPILOT_NODE_RANK:-0}" != 0 ] || end_this_machine_after KEEP' EXIT
 """
+
+
+def end_after_boot(config: dict[str, Any], deadline: int) -> dict[str, Any]:
+    """Return SkyPilot's settings, with which a machine on AWS is told at its boot when to end.
+
+    Parameters
+    ----------
+    config : dict
+        SkyPilot's settings.
+    deadline : int
+        Seconds since 1970.
+
+    Returns
+    -------
+    dict
+        The settings.
+    """
+    aws = config.get("aws") or {}
+    until = str(deadline + 60 * GRACE_MINUTES)
+    ours = [
+        # A list in JSON is one in YAML, whatever characters it has. SkyPilot inserts it as it is.
+        json.dumps(["sh", "-c", line.replace("UNTIL", until).replace("LEAST", str(LEAST_MINUTES))])
+        for line in AT_BOOT
+    ]
+    return {
+        **config,
+        "aws": {
+            **aws,
+            "post_provision_runcmd": [*ours, *(aws.get("post_provision_runcmd") or ())],
+        },
+    }
+
+
+def limit(config: dict[str, Any], deadline: int) -> dict[str, Any]:
+    """Return SkyPilot's settings in a task, with limits that Slurm and Kubernetes enforce.
+
+    Parameters
+    ----------
+    config : dict
+        Settings in the task.
+    deadline : int
+        Seconds since 1970.
+
+    Returns
+    -------
+    dict
+        The settings.
+    """
+    minutes = max(1, int(deadline - time.time()) // 60)
+    slurm, kubernetes = config.get("slurm") or {}, config.get("kubernetes") or {}
+    options = {**(slurm.get("sbatch_options") or {}), "time": minutes}
+    pod = kubernetes.get("pod_config") or {}
+    spec = {
+        **(pod.get("spec") or {}),
+        "activeDeadlineSeconds": 60 * max(minutes + GRACE_MINUTES, LEAST_MINUTES),
+    }
+    return {
+        **config,
+        "slurm": {**slurm, "sbatch_options": options},
+        "kubernetes": {**kubernetes, "pod_config": {**pod, "spec": spec}},
+    }
 
 
 def end_at_deadline(script: str, deadline: int, last: bool = False) -> str:

@@ -8,12 +8,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from coldstart.cloud.skypilot._home import surroundings
 from coldstart.errors import UserError
 
 FOLDER = Path(".sky")
+HOMES = FOLDER / "home"  # of SkyPilot, one for each provider; they stay when it is installed anew
+ANY = "sky"  # the cheapest provider with credentials on this computer
 REQUIREMENTS, CONFIG = Path("infra/sky.txt"), Path("infra/sky.config.yaml")
 BIN = Path("Scripts" if os.name == "nt" else "bin")
 PYTHON, COMMAND = BIN / "python", BIN / "sky"
@@ -50,19 +56,44 @@ def ensure_installed() -> None:
     if made.is_file() and made.read_text(encoding="utf-8") == requirements:
         return
     print(f"installing SkyPilot into {FOLDER}", flush=True)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    uv("venv", "--python", sys.executable, str(FOLDER))
+    for path in FOLDER.iterdir() if FOLDER.is_dir() else ():
+        if path.name != HOMES.name:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    uv("venv", "--allow-existing", "--python", sys.executable, str(FOLDER))
     uv("pip", "install", "--python", str(FOLDER / PYTHON), "--requirements", str(REQUIREMENTS))
     made.write_text(requirements, encoding="utf-8")  # last: missing if it was interrupted
 
 
-def environment() -> dict[str, str]:
-    """Return the environment variables that SkyPilot runs with."""
-    here = str(CONFIG.absolute())
-    given = {"SKYPILOT_PROJECT_CONFIG": here} if CONFIG.is_file() else {}
-    if given and not Path("~/.sky/config.yaml").expanduser().exists():
-        given["SKYPILOT_GLOBAL_CONFIG"] = here  # its server reads no other
-    return {**NO_TELEMETRY, **given, **os.environ, "PYTHONPATH": str(SOURCES)}
+def environment(on: str) -> dict[str, str]:
+    """Return the environment variables that SkyPilot runs with.
+
+    Parameters
+    ----------
+    on : str
+        The provider, as `ON=` names it. For ``sky`` there are the credentials of all.
+    """
+    name = on.partition("/")[0]
+    found = surroundings(HOMES / name, clouds() if name == ANY else [name])
+    path = CONFIG.absolute()
+    if path.is_file():
+        found |= {"SKYPILOT_GLOBAL_CONFIG": str(path), "SKYPILOT_PROJECT_CONFIG": str(path)}
+    return {**NO_TELEMETRY, **found, "PYTHONPATH": str(SOURCES)}
+
+
+def read_config() -> dict[str, Any]:
+    """Return the settings in infra/sky.config.yaml.
+
+    Raises
+    ------
+    UserError
+        If the file is not YAML.
+    """
+    try:
+        return yaml.safe_load(CONFIG.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def uv(*arguments: str) -> None:
@@ -79,7 +110,13 @@ def uv(*arguments: str) -> None:
         raise UserError(f"SkyPilot could not be installed: see above, and {REQUIREMENTS}")
 
 
-def call(function: str, arguments: dict[str, Any], quiet: bool = True) -> Any:
+def call(
+    function: str,
+    arguments: dict[str, Any],
+    quiet: bool = True,
+    on: str = ANY,
+    config: dict[str, Any] | None = None,
+) -> Any:
     """Call a function of `_program.py` in SkyPilot's environment.
 
     Parameters
@@ -90,6 +127,10 @@ def call(function: str, arguments: dict[str, Any], quiet: bool = True) -> Any:
         Its keyword arguments, which must be valid in JSON.
     quiet : bool, default=True
         Whether SkyPilot's own output is hidden.
+    on : str, default="sky"
+        The provider, whose credentials SkyPilot gets.
+    config : dict, optional
+        SkyPilot's settings, by default those in infra/sky.config.yaml.
 
     Returns
     -------
@@ -102,16 +143,22 @@ def call(function: str, arguments: dict[str, Any], quiet: bool = True) -> Any:
         If SkyPilot refuses, or fails.
     """
     program = f"{__package__}._program"
-    done = subprocess.run(
-        [FOLDER / PYTHON, "-m", program, function],
-        input=json.dumps(arguments),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if quiet else None,
-        text=True,
-        check=False,
-        start_new_session=True,  # Ctrl-C is for this process alone
-    )
+    own = environment(on)
+    with tempfile.TemporaryDirectory() as folder:
+        if config is not None:
+            path = Path(folder, CONFIG.name)
+            path.write_text(yaml.safe_dump(config), encoding="utf-8")
+            own["SKYPILOT_PROJECT_CONFIG"] = str(path)
+        done = subprocess.run(
+            [FOLDER / PYTHON, "-m", program, function],
+            input=json.dumps(arguments),
+            env=own,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else None,
+            text=True,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for this process alone
+        )
     lines = done.stdout.splitlines()[-1:]
     if done.returncode not in (0, 1) or not lines:
         last = (done.stderr or "see above").strip().splitlines()[-1]

@@ -26,6 +26,7 @@ from coldstart.cloud._store import Store
 from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _task as tasks
+from coldstart.cloud.skypilot._deadline import end_after_boot
 from coldstart.errors import UserError
 
 POLL_SECONDS = 3.0
@@ -33,8 +34,8 @@ HOUR = 3600
 # S3 accepts links of a week at most. The link to the code outlives the job by an hour.
 MAX_HOURS = 7 * 24 - 1
 CREDENTIALS = (
-    "SkyPilot copies the credentials of all clouds that are configured on this computer to the "
-    "machine that it rents"
+    "with ON=sky, SkyPilot copies the credentials of all clouds in infra/sky.txt to the machine; "
+    "with a provider's name those of that one"
 )
 # How SkyPilot calls an end that is not a success.
 FAILURES = {
@@ -90,7 +91,7 @@ class SkyPilotLauncher:
             "spot_only": bool(request.spot),
         }
         try:
-            found = skypilot.call("plan", arguments)
+            found = skypilot.call("plan", arguments, True, self.on)
         except UserError as error:
             raise UserError(f"{tasks.FILE}: {error}") from None
         if found["controller"] and not request.dry_run:
@@ -115,7 +116,7 @@ class SkyPilotLauncher:
             charges=bounds.charges(sorted(published), disk),
             ending=bounds.ENDING,
             notes=tasks.describe_gpu(request),
-            warning=CREDENTIALS,
+            warning=CREDENTIALS if self.on == tasks.ANY else "",
         )
         if published:
             plan.notes.append(f"prices of {found['date']}, from SkyPilot's catalog")
@@ -146,13 +147,14 @@ class SkyPilotLauncher:
         config = tasks.compose(self.task, request, job, self.inputs, self.code)
         # SkyPilot's server continues with a launch that is interrupted here, and only a job that
         # it knows can be canceled.
+        settings = end_after_boot(skypilot.read_config(), job.deadline)
         with delay_interrupt("canceling as soon as SkyPilot knows the job"):
-            skypilot.call("launch", {"config": config}, quiet=False)
+            skypilot.call("launch", {"config": config}, False, self.on, settings)
 
     def call(self, function: str, job: str, quiet: bool = True) -> Any:
         """Call a function of SkyPilot about a job."""
         name = {"name": tasks.task_name(project_name(), job)}
-        return skypilot.call(function, name, quiet)
+        return skypilot.call(function, name, quiet, self.on)
 
     def follow(self, job: str) -> None:
         """Print the log until the job has ended, over all its machines.
@@ -226,7 +228,10 @@ class SkyPilotLauncher:
                 for one in instances
             ]
         skypilot.ensure_installed()
-        return [Machine(**record) for record in skypilot.call("machines", {"name": project})]
+        return [
+            Machine(**record)
+            for record in skypilot.call("machines", {"name": project}, True, self.on)
+        ]
 
 
 def upload(store: Store, what: str, pack: Callable[[Path], None]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ import yaml
 
 from coldstart.cloud._job import Job, tracking_environment
 from coldstart.cloud._request import LaunchRequest
-from coldstart.cloud.skypilot._deadline import end_at_deadline
+from coldstart.cloud.skypilot import _environment as skypilot
+from coldstart.cloud.skypilot._deadline import end_at_deadline, limit
 from coldstart.errors import UserError
 
 WORKER = "coldstart.cloud.worker"
 FILE = Path("infra/train.sky.yaml")
 PROGRAMS = ("rsync", "ssh")  # that SkyPilot starts on this computer, and does not bring
-ANY = "sky"  # the cheapest provider with credentials on this computer
+ANY = skypilot.ANY
 # Before gigabytes are downloaded. The worker looks again, by a step on the GPU.
 CHECK_GPU = """\
 nvidia-smi || { echo "error: the GPU that is paid for cannot be used: nvidia-smi fails"; exit 1; }
@@ -127,7 +127,7 @@ def compose(
         A task for SkyPilot.
     """
     worker = " ".join([WORKER, request.settings.project.package, *job.command])
-    tracking = tracking_environment(request.settings)
+    tracking = tracking_environment(request.settings, yours=request.on.partition("/")[0] == "slurm")
     public = {key: value for key, value in tracking.items() if key == "MLFLOW_TRACKING_URI"}
     secrets = {key: value for key, value in tracking.items() if key not in public}
     gpus = gpu_choices(task["resources"])
@@ -147,24 +147,10 @@ def compose(
             "WORKER": worker,
         },
         "secrets": {**(task.get("secrets") or {}), **secrets, "CODE": code},
-        **({"config": limit_slurm(task, job.deadline)} if on_slurm(request.on) else {}),
+        "config": limit(task.get("config") or {}, job.deadline),
         "setup": end_at_deadline(check + (task.get("setup") or ""), job.deadline),
         "run": end_at_deadline(task["run"], job.deadline, last=True),
     }
-
-
-def on_slurm(on: str) -> bool:
-    """Return whether a provider is Slurm."""
-    return on.partition("/")[0] == "slurm"
-
-
-def limit_slurm(task: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """Return SkyPilot's settings in a task, with a time limit that Slurm itself enforces."""
-    config = task.get("config") or {}
-    slurm = config.get("slurm") or {}
-    minutes = max(1, int(deadline - time.time()) // 60)
-    options = {**(slurm.get("sbatch_options") or {}), "time": minutes}
-    return {**config, "slurm": {**slurm, "sbatch_options": options}}
 
 
 def job_folder(task: dict[str, Any], job: str) -> str:
