@@ -63,7 +63,7 @@ def test_skypilot_gets_the_credentials_of_one_provider(
         name: me / name for name in links
     }
     assert {*found} & {*SECRETS} == variables
-    assert found["PATH"] == os.environ["PATH"]
+    assert found["PATH"].endswith(os.environ["PATH"])
 
 
 def test_credentials_that_are_gone_leave_no_link(me: Path) -> None:
@@ -84,6 +84,15 @@ def test_without_a_provider_all_are_there(me: Path) -> None:
     found = skypilot.environment("sky")
     assert {"AWS_SECRET_ACCESS_KEY", "RUNPOD_API_KEY"} == {*found} & {*SECRETS}
     assert {path.name for path in Path(".sky/home/sky").iterdir()} == {".aws", ".runpod"}
+
+
+def test_a_program_that_came_with_skypilot_is_found_without_being_on_the_path(me: Path) -> None:
+    program = Path(".sky/bin/aws")
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    found = shutil.which("aws", path=skypilot.environment("aws")["PATH"])
+    assert found == str(program.absolute())
 
 
 def test_settings_of_a_call_stand_before_those_of_the_file(me: Path) -> None:

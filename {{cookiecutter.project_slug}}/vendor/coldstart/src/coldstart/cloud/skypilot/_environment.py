@@ -74,6 +74,8 @@ def environment(on: str) -> dict[str, str]:
     """
     name = on.partition("/")[0]
     found = surroundings(HOMES / name, clouds() if name == ANY else [name])
+    # SkyPilot calls programs of its environment by name, such as `aws`.
+    found["PATH"] = os.pathsep.join([str((FOLDER / BIN).absolute()), found.get("PATH", "")])
     path = CONFIG.absolute()
     if path.is_file():
         found |= {"SKYPILOT_GLOBAL_CONFIG": str(path), "SKYPILOT_PROJECT_CONFIG": str(path)}
