@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from test_images import docker
 
 from .faults import (
     NEURAL,
@@ -66,6 +67,7 @@ def end(rented: Rented, session_cloud: Cloud, tmp_path_factory: pytest.TempPathF
         stuck = rented.machine(scenario.ids["stuck"])
         address = stuck["PrivateIpAddress"]
         cloud.fail("ec2:TerminateInstances", "UnauthorizedOperation", callers=address)
+        docker("exec", stuck["InstanceId"], "pkill", "--full", "bin/shutdown")  # nor shut down
         stranger = cloud.client("ec2").run_instances(
             ImageId=stuck["ImageId"], SubnetId=stuck["SubnetId"], MinCount=1, MaxCount=1
         )
