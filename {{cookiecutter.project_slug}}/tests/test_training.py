@@ -52,7 +52,7 @@ def test_the_network_learns_a_batch() -> None:
     for _ in range(50):
         optimizer.zero_grad()
         loss = mean_loss(network, (inputs, labels, torch.ones(64)), loss_of)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]

@@ -227,8 +227,10 @@ def ready(project: Path, invented: Catalog, monkeypatch: pytest.MonkeyPatch) -> 
         (project / ".sky" / name).symlink_to(install() / name)
     shutil.copy(project / "infra/sky.txt", project / ".sky/made")
     home = project / "elsewhere"
-    (home / ".sky").mkdir(parents=True)
-    (home / ".sky/catalogs").symlink_to(invented.home / ".sky/catalogs")
+    # SkyPilot has a home for each provider.
+    for place in (home, project / ".sky/home/aws", project / ".sky/home/vast"):
+        (place / ".sky").mkdir(parents=True, exist_ok=True)
+        (place / ".sky/catalogs").symlink_to(invented.home / ".sky/catalogs")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return home
@@ -265,20 +267,22 @@ def test_what_it_would_cost_is_answered_without_an_account_a_bucket_or_an_edit(
     assert "may cost 1.49 USD, and the budget is 0.5 USD: HOURS=" in capfd.readouterr().err
 
 
-def test_what_would_cost_without_a_limit_is_refused(ready: Path, capfd: Printed) -> None:
+@pytest.mark.usefixtures("ready")
+def test_what_would_cost_without_a_limit_is_refused(capfd: Printed) -> None:
     task = Path("infra/train.sky.yaml")
     command = ["train-on", "--on", "aws", "--yes"]
     assert main(command) == 2
     assert "put your bucket into envs.STORE" in capfd.readouterr().err
     task.write_text(task.read_text().replace("s3://YOU", "s3://mine"))
-    own = ready / ".sky/config.yaml"  # SkyPilot's server reads it, and then no other
+    own = Path("infra/sky.config.yaml").absolute()  # SkyPilot's server reads no other
+    settings = own.read_text()
     own.write_text("aws: {vpc_name: mine}\n")
     assert main(command) == 2
     captured = capfd.readouterr()
     (line,) = captured.err.splitlines()
     assert "SkyPilot would rent a machine to watch over jobs" in line
     assert f"{own} does not say jobs.controller.consolidation_mode: true" in line
-    own.unlink()
+    own.write_text(settings)
     written = task.read_text()
     task.write_text(written.replace("disk_size: 100", "any_of: [{disk_tier: ultra}]"))
     assert main(command) == 2
