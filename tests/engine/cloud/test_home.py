@@ -46,6 +46,7 @@ def me(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("aws", {".aws"}, {"AWS_SECRET_ACCESS_KEY"}),
         ("gcp", {".config/gcloud"}, {"GOOGLE_API_KEY"}),
         ("kubernetes", {".kube"}, {"KUBECONFIG"}),
+        ("k8s", {".kube"}, {"KUBECONFIG"}),
         ("runpod", {".runpod"}, {"RUNPOD_API_KEY"}),
         ("slurm", {".slurm", ".ssh"}, set()),
         ("vast", set(), set()),

@@ -16,6 +16,7 @@ from pathlib import Path
 CREDENTIALS = {
     "do": ([".config/doctl"], ["DIGITALOCEAN_"]),
     "gcp": ([".config/gcloud"], ["GOOGLE_", "CLOUDSDK_"]),
+    "k8s": ([".kube"], ["KUBECONFIG"]),  # as SkyPilot also calls it
     "kubernetes": ([".kube"], ["KUBECONFIG"]),
     "lambda": ([".lambda_cloud"], ["LAMBDA_"]),
     "slurm": ([".slurm", ".ssh"], ["SLURM_", "SSH_AUTH_SOCK"]),
