@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -334,6 +335,21 @@ def test_the_command_line_overrides_the_file(task: dict[str, Any]) -> None:
     task["resources"]["any_of"] = [{"accelerators": "A100:8", "disk_size": 50}, {"infra": "gcp"}]
     found = tasks.apply_request(task, request(gpu="none"))["resources"]
     assert found["any_of"] == [{"disk_size": 50}, {}]
+
+
+def test_a_job_uses_all_cores_though_ray_leaves_it_one(task: dict[str, Any]) -> None:
+    python = Path("app/.venv/bin/python").absolute()
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "${OMP_NUM_THREADS-all} $*"\n')
+    python.chmod(0o755)
+    places = {"HOME": str(Path.cwd()), "SKYPILOT_NODE_RANK": "0", "WORKER": "worker"}
+    done = subprocess.run(
+        ["bash", "-c", task["run"]],
+        env={**os.environ, **places, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "all -m worker\n"), done.stderr
 
 
 def test_all_machines_get_the_code_and_no_image(task: dict[str, Any]) -> None:
