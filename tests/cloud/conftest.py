@@ -52,7 +52,11 @@ def session_cloud(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
                     cloud.kill()
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:  # else the end of `with` would wait for ever
+                process.kill()
+                raise
 
 
 @pytest.fixture

@@ -146,7 +146,8 @@ def main() -> None:
         machines = Machines(list(ZONES), behind, public, image)
         machines.start()
         print(json.dumps(provider.addresses), flush=True)
-        ended.wait()
+        while not ended.wait(1):  # a signal that another thread has got does not wake this one
+            pass
         machines.stopped.set()
         machines.join()
     finally:
