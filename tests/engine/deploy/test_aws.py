@@ -791,16 +791,21 @@ def test_requests_that_succeed_or_are_refused_write_no_line_beside_lambdas_own(
     assert path.read_text() == before
 
 
+def error_at_start(project: Path, **environment: str) -> str:
+    """Return what a function that cannot start reports to Lambda."""
+    instance = Lambda(project, **environment)
+    try:
+        kind, said = instance.answers.get(timeout=60)
+        assert kind == "error"
+        return str(json.loads(said)["errorMessage"])
+    finally:
+        instance.close()
+
+
 def test_a_function_without_keys_that_is_not_said_to_be_public_does_not_start(
     project: Path,
 ) -> None:
-    unsure = Lambda(project)
-    try:
-        kind, said = unsure.answers.get(timeout=60)
-        assert kind == "error"
-        assert "neither API keys nor PUBLIC" in json.loads(said)["errorMessage"]
-    finally:
-        unsure.close()
+    assert "neither API keys nor PUBLIC" in error_at_start(project)
 
 
 def test_a_function_of_others_is_neither_used_nor_removed(
@@ -1069,10 +1074,4 @@ def test_files_and_mistakes_are_answered_as_the_api_does(instance: Lambda, champ
 
 def test_a_champion_that_cannot_be_loaded_is_told_to_lambda(project: Path) -> None:
     (project / "bundles/champion/model.onnx").unlink()
-    broken = Lambda(project, PUBLIC="yes")
-    try:
-        kind, said = broken.answers.get(timeout=60)
-        assert kind == "error"
-        assert "model.onnx" in json.loads(said)["errorMessage"]
-    finally:
-        broken.close()
+    assert "model.onnx" in error_at_start(project, PUBLIC="yes")

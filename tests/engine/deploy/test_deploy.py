@@ -21,6 +21,15 @@ from coldstart.images._building import CHAMPION
 from engine.support import main
 
 
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with nothing but its name, to be in."""
+    (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "small"\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -34,14 +43,11 @@ from engine.support import main
 def test_a_mistake_is_told_in_a_line(
     arguments: list[str],
     complaint: str,
-    tmp_path: Path,
+    project: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "small"\n')
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(project))
     assert main(["deploy", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
@@ -77,15 +83,11 @@ def test_api_keys_do_not_go_unencrypted_over_a_public_address(
     choices: str,
     arguments: list[str],
     said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    project: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "small"\n')
-    (tmp_path / "infra/deploy").mkdir(parents=True)
-    (tmp_path / "infra/deploy/docker.yaml").write_text(choices)
-    monkeypatch.chdir(tmp_path)
+    (project / "infra/deploy").mkdir(parents=True)
+    (project / "infra/deploy/docker.yaml").write_text(choices)
     accepted = said.startswith("at ")
     assert main(["deploy", "--dry-run", *arguments]) == (0 if accepted else 2)
     out, err = capsys.readouterr()
@@ -108,14 +110,10 @@ def test_a_mistake_in_its_choices_is_told_in_a_line(
     target: str,
     content: bytes,
     complaint: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    project: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "config.yaml").write_text("data: {table: rows.csv}\n")
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "small"\n')
     choices = Path("infra/deploy", f"{target}.yaml")
-    monkeypatch.chdir(tmp_path)
     choices.parent.mkdir(parents=True)
     choices.write_bytes(content)
     assert main(["deploy", "--on", target, "--status"]) == 2

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 from fastapi.testclient import TestClient
 
 from coldstart.bundle._bundle import verify_bundle
@@ -21,6 +18,7 @@ from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._sections import PredictionLogSettings, ServingSettings
 from coldstart.serve import open_app
 from engine.monitor.answering import answer
+from engine.monitor.champion import copy_champion, train_champion
 from engine.support import PROJECT, main
 
 COLUMNS = {
@@ -46,11 +44,7 @@ def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     goods(900, 0).write_csv(folder / "goods.csv")
     split = {"cross_validate_below": 0}
     config = {"data": {"table": "goods.csv"}, "models": ["linear"], "split": split}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        assert main(["train"]) == 0
+    train_champion(folder, COLUMNS, config)
     return folder
 
 
@@ -59,9 +53,7 @@ def answered(
     trained_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[dict[str, Any]]:
     """Predictions of 300 rows, which the API has logged, beside their outcomes, known.csv."""
-    for name in ("config.yaml", "schema.yaml"):
-        shutil.copy(trained_here / name, tmp_path)
-    shutil.copytree(trained_here / "bundles", tmp_path / "bundles")
+    copy_champion(trained_here, tmp_path)
     monkeypatch.chdir(tmp_path)
     return answer(goods(300, 1), ["size"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
 import random
@@ -26,6 +25,7 @@ from coldstart.monitor._live_metrics import measure_outcomes
 from coldstart.monitor._outcomes import explain_new_classes
 from coldstart.monitor._rows import LABEL, PREDICTION, with_predictions
 from engine.held_out import held_out_once
+from engine.monitor.champion import copy_champion, train_champion
 from engine.support import PACKAGE, main
 
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -66,20 +66,14 @@ def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fruit(1500).write_csv(folder / "fruit.csv")
     # A metric that falls where a class becomes rarer; of balanced classes it is not the default.
     config = {"data": {"table": "fruit.csv"}, "models": ["linear"], "metric": "average_precision"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        assert main(["train"]) == 0
+    train_champion(folder, COLUMNS, config)
     return folder
 
 
 @pytest.fixture
 def project(trained_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what monitoring needs of it, to go to."""
-    for name in ("config.yaml", "schema.yaml"):
-        shutil.copy(trained_here / name, tmp_path)
-    shutil.copytree(trained_here / "bundles", tmp_path / "bundles")
+    copy_champion(trained_here, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 from sklearn.metrics import average_precision_score
 
 from coldstart.bundle._bundle import verify_bundle, write_checksums
 from coldstart.monitor._live_metrics import WeightedScore
 from engine.held_out import held_out_once
 from engine.monitor.answering import answer
+from engine.monitor.champion import copy_champion, train_champion
 from engine.support import main
 
 COLUMNS = {
@@ -48,11 +46,7 @@ def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "metric": "average_precision",
         "split": {"cross_validate_below": 0},
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}, sort_keys=False))
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        assert main(["train"]) == 0
+    train_champion(folder, COLUMNS, config)
     return folder
 
 
@@ -61,9 +55,7 @@ def expected(
     trained_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[bool, float]:
     """Average precision of 600 logged rows, with and without weights; known.csv has both."""
-    for name in ("config.yaml", "schema.yaml"):
-        shutil.copy(trained_here / name, tmp_path)
-    shutil.copytree(trained_here / "bundles", tmp_path / "bundles")
+    copy_champion(trained_here, tmp_path)
     monkeypatch.chdir(tmp_path)
     rows = counted(ROWS, 1)
     shares = [one["probabilities"]["true"] for one in answer(rows, ["size"])]

@@ -1,6 +1,6 @@
 """The end of a machine at the deadline, without this computer and SkyPilot's controller.
 
-On AWS a machine is told at its boot when to shut down, before SkyPilot connects to it; Slurm and
+On AWS a machine plans its own shutdown at its boot, before SkyPilot connects to it; Slurm and
 Kubernetes get a time limit. They end a machine whatever becomes of SkyPilot, and a while after the
 deadline, so that SkyPilot hears of the job's end first.
 
@@ -21,7 +21,7 @@ KEEP_MINUTES = 3
 # some for its setup, which says so. In the last five, `shutdown` lets nobody log in.
 GRACE_MINUTES, LEAST_MINUTES = 10, 12
 # Run by root as the machine boots. A machine that shuts down is only stopped, and its disk costs
-# money, unless the provider is told otherwise, which needs boto3 from SkyPilot's images.
+# money, unless the provider's setting is changed, which needs boto3 from SkyPilot's images.
 AT_BOOT = (
     "m=$(((UNTIL - $(date +%s)) / 60)); shutdown -h +$((m > LEAST ? m : LEAST))",
     'for python in /home/*/skypilot-runtime/bin/python python3; do $python -c "import boto3, '
@@ -51,7 +51,7 @@ trap '[ "${SKYPILOT_NODE_RANK:-0}" != 0 ] || end_this_machine_after KEEP' EXIT
 
 
 def end_after_boot(config: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """Return SkyPilot's settings, with which a machine on AWS is told at its boot when to end.
+    """Return SkyPilot's settings, with which a machine on AWS plans its end at its boot.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ def format_costs(memory: int, throttle: int, keep: int, log_days: int, public: b
         for count in REQUESTS
     ]
     parts = bound(memory, throttle, keep, log_days, public, architecture)
-    most, size = total(memory, throttle, keep, log_days, public), response_bytes(public)
+    most, size = sum(dollars for _, dollars in parts.values()), response_bytes(public)
     whom = "anyone" if public else "anyone without a key"
     more = f"A key allows {MAX_BYTES:,} bytes a response: give it to people you trust."
     if public:

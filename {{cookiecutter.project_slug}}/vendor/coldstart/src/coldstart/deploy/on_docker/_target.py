@@ -105,7 +105,7 @@ class DeployTarget:
         if self.request.dry_run:
             print(f"would deploy version {version} at {self.url}")
             return
-        self.front  # noqa: B018 (a host that does not respond is told before anything is built)
+        self.front  # noqa: B018 (a host that does not respond is reported before a build)
         build_serve(None)
         images = [version, "front", *(["tls"] if self.choices.tls else [])]
         for stage in images[1:]:
