@@ -85,7 +85,7 @@ def controller() -> str:
         return f"{path or skypilot_config.get_user_config_path()} does not say {setting}"
     running = server.get_api_server_status().status == server.ApiServerStatus.HEALTHY
     if running and not controller_utils.is_jobs_consolidation_mode():
-        return f'its server was started without {setting}: make sky ASK="api stop" ends it'
+        return f'its server was started without {setting}: make sky ON=... ASK="api stop" ends it'
     return ""
 
 
