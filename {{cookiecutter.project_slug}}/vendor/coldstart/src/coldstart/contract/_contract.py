@@ -122,6 +122,20 @@ class Contract(BaseModel):
         except ValidationError as error:
             raise UserError(f"{path}: {describe(error, setting_names())}") from None
 
+    def set_table(self, table: Path | str) -> None:
+        """Set the table whose values will be read: paths in it are relative to its folder.
+
+        Parameters
+        ----------
+        table : Path or str
+            A file or a folder, or an address, to which no path is relative.
+        """
+        folder = Path()
+        if isinstance(table, Path):
+            folder = next(path for path in (table, *table.parents) if path.is_dir())
+        for column in self.columns.values():
+            column.set_folder(folder)
+
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
         check_reserved(self.columns)

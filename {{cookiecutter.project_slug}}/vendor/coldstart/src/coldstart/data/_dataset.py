@@ -241,6 +241,7 @@ def prepare(settings: Settings) -> Dataset:
         If the data cannot be read, violates schema.yaml or cannot be split.
     """
     contract = Contract.load(settings.contract)
+    contract.set_table(settings.data.table)
     stream = settings.neural.stream
     if stream:
         row_groups(settings.data)  # before the long reading: whether there are any

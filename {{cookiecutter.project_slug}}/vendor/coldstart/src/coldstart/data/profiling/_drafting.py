@@ -34,6 +34,7 @@ from coldstart.data.profiling._target import find_column, format_columns
 from coldstart.data.reading._read import read
 from coldstart.data.sources._import_log import load_entries
 from coldstart.data.sources._importing import import_source, remove_imports
+from coldstart.data.sources._picture_folders import LABEL, PICTURE
 from coldstart.data.sources._sharing import ask_to_share
 from coldstart.errors import UserError
 
@@ -105,6 +106,8 @@ def draft(
             target = before
         elif same and target and target != before:
             print(f"{settings.contract} predicts {before}: for another target it is drafted anew")
+    if not target and source and names == [PICTURE, LABEL]:
+        target = LABEL
     if not target:
         raise UserError(
             f"which column should be predicted? Run it again with TARGET=..., one of "

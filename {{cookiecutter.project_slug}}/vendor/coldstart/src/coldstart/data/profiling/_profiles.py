@@ -100,7 +100,9 @@ class ColumnProfile:
 
     def read(self) -> None:
         """Convert the values by the settings."""
-        if self.read_by != self.settings:
+        if self.type == "image":  # the paths; training reads the pictures
+            self.values = self.raw
+        elif self.read_by != self.settings:
             self.read_by = dict(self.settings)
             _, self.values = typed(self.raw_frame, self.settings)
 
