@@ -130,11 +130,8 @@ class Contract(BaseModel):
         table : Path or str
             A file or a folder, or an address, to which no path is relative.
         """
-        folder = Path()
-        if isinstance(table, Path):
-            folder = next(path for path in (table, *table.parents) if path.is_dir())
         for column in self.columns.values():
-            column.set_folder(folder)
+            column.set_folder(table_folder(table))
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
@@ -355,6 +352,12 @@ class Contract(BaseModel):
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
+
+
+def table_folder(table: Path | str) -> Path:
+    """Return the folder of a table, which may be a file, a folder, a pattern or an address."""
+    paths = (table, *table.parents) if isinstance(table, Path) else ()
+    return next((path for path in paths if path.is_dir()), Path())
 
 
 def check_reserved(names: Iterable[str]) -> None:

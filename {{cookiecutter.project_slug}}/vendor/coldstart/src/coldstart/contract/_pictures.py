@@ -67,7 +67,9 @@ def read_picture(content: bytes, side: int) -> Image.Image:
                     f"it has {width:,} x {height:,} pixels, and {MOST_PIXELS:,} are the most"
                 )
             if min(width, height) < LEAST_SIDE:
-                raise PictureError(f"it has {width} x {height} pixels, and {LEAST_SIDE} a side are the least")
+                raise PictureError(
+                    f"it has {width} x {height} pixels, and {LEAST_SIDE} a side are the least"
+                )
             if getattr(picture, "n_frames", 1) > 1:
                 raise PictureError("it has several frames")
             picture.draft(None, (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size

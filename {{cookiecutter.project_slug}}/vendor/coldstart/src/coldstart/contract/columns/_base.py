@@ -57,6 +57,7 @@ class BaseColumn(BaseModel):
     matrix: ClassVar[Literal["numbers", "strings"]]
     hint: ClassVar[str] = ""  # what to set where a value cannot be read
     remedy: ClassVar[str] = "that limit"  # what to change where a rule is violated
+    packages: ClassVar[tuple[str, ...]] = ()  # that its values need, besides those of serving
     slice_rows: ClassVar[int] = 200_000  # rows that are read at a time
 
     type: str

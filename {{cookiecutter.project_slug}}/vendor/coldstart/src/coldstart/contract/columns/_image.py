@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
 
 from coldstart.contract import _pictures as pictures
 from coldstart.contract._pictures import PictureError
@@ -38,6 +40,7 @@ class Image(BaseColumn):
     """
 
     matrix = "numbers"
+    packages = ("pillow",)
     slice_rows: ClassVar[int] = 500
 
     type: Literal["image"]
@@ -45,6 +48,15 @@ class Image(BaseColumn):
     personal: bool = True
     _folder: Path = PrivateAttr(default_factory=Path)
     _problem: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _can_be_decoded(self) -> Self:
+        if importlib.util.find_spec("PIL") is None:
+            raise ValueError(
+                "pictures need Pillow: write coldstart-ml[images] into the dependencies in "
+                "pyproject.toml, then run make setup"
+            )
+        return self
 
     @property
     def hint(self) -> str:  # type: ignore[override]
@@ -97,7 +109,9 @@ class Image(BaseColumn):
         grids = np.full((len(values), GRID, GRID, len(COLORS)), np.nan)
         for grid, text in zip(grids, self.texts(values, ""), strict=True):
             if text:
-                fields = pictures.pixels(text, self.size).reshape(GRID, -1, GRID, self.size // GRID, 3)
+                fields = pictures.pixels(text, self.size).reshape(
+                    GRID, -1, GRID, self.size // GRID, 3
+                )
                 grid[:] = fields.mean(axis=(1, 3)) / 255
         return list(grids.reshape(len(values), GRID * GRID * len(COLORS)).T)
 
@@ -119,12 +133,12 @@ class Image(BaseColumn):
 
     def request_type(self) -> Any:
         def check(text: str) -> str:
-            if self.texts([text], None) == [None]:
-                if self.nullable:
-                    return ""
-                raise ValueError("a value is needed")
-            return self.normalized(pictures.to_bytes(text))
+            if self.nullable and text in self.missing:
+                return ""
+            try:
+                return self.normalized(pictures.to_bytes(text))
+            except PictureError as error:
+                raise PydanticCustomError("picture", "{reason}", {"reason": str(error)}) from None
 
-        about = {"contentEncoding": "base64", "contentMediaType": "image/*"}
-        checked: Callable[[str], str] = check
-        return Annotated[str, Field(json_schema_extra=about), AfterValidator(checked)]
+        about: Any = {"contentEncoding": "base64", "contentMediaType": "image/*"}
+        return Annotated[str, Field(json_schema_extra=about), AfterValidator(check)]

@@ -204,6 +204,10 @@ class TableProfile:
         """Return the columns that have one of some roles."""
         return [profile for profile in self.profiles.values() if profile.role in names]
 
+    def with_type(self, name: str) -> list[ColumnProfile]:
+        """Return the columns of a type."""
+        return [profile for profile in self.profiles.values() if profile.type == name]
+
 
 def typed(frame: pl.DataFrame, settings: dict[str, Any]) -> tuple[pl.Series, pl.Series]:
     """Convert the only column of a frame: to known values, and to typed ones."""

@@ -42,7 +42,9 @@ def copy_pictures(root: Path, pictures: Sequence[Path], into: Path) -> None:
         "column of paths"
     )
     if loose and len(loose) < len(pictures):
-        raise UserError(f"{root}: {len(loose)} pictures, such as {loose[0]!r}, have no class: {advice}")
+        raise UserError(
+            f"{root}: {len(loose)} pictures, such as {loose[0]!r}, have no class: {advice}"
+        )
     if len(classes) < 2:
         raise UserError(f"{root}: its pictures are of one class: {advice}")
     with (into / TABLE).open("w", encoding="utf-8", newline="") as file:

@@ -77,6 +77,7 @@ const kinds = {
   image(_, about) {
     const file = make("input", { ...about, type: "file", accept: "image/*" }); // a phone offers its camera, too
     const preview = make("img", { class: "preview", alt: "The chosen picture" });
+    preview.addEventListener("error", () => { preview.hidden = true; });
     let content;
     const write = (value) => {
       content = value || null;
