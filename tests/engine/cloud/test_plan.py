@@ -219,6 +219,21 @@ def test_a_plan_says_what_is_in_the_bound_and_what_is_not(
         assert said in " ".join(out.split())
 
 
+def test_a_cluster_without_spot_machines_gets_no_request_for_one(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm refuses it, and infra/train.sky.yaml asks for spot."""
+    offered(monkeypatch, None)
+    launch = launcher.SkyPilotLauncher("slurm")
+    launch.plan(request(on="slurm", spot=None, dry_run=True))
+    assert launch.task["resources"]["use_spot"] is False
+    with_choices = {**task, "resources": {"any_of": [{"use_spot": True, "cpus": 2}]}}
+    monkeypatch.setattr(tasks, "read_task", lambda dry_run: with_choices)
+    launch.plan(request(on="slurm", spot=None, dry_run=True))
+    assert launch.task["resources"]["any_of"] == [{"cpus": 2}]
+    assert launch.task["resources"]["use_spot"] is False
+
+
 def test_skypilot_gets_the_cheapest_places_and_not_thousands() -> None:
     places = [
         {

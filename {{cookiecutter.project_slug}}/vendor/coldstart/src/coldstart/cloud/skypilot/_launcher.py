@@ -132,6 +132,8 @@ class SkyPilotLauncher:
             offers = [min(everything, key=lambda offer: offer.limit or 0)]
         if published:
             self.task["resources"] = {"ordered": resources}
+        else:  # Slurm and Kubernetes, which have no spot machines
+            self.task = tasks.apply_request(self.task, replace(request, spot=False))
         return replace(plan, offer=offers[0], alternatives=offers[1:])
 
     def prepare(self, request: LaunchRequest) -> None:
