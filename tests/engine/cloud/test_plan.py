@@ -35,11 +35,12 @@ from coldstart.cloud._plan import (
 from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.skypilot import _bound as bounds
+from coldstart.cloud.skypilot import _deadline as deadlines
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _launcher as launcher
 from coldstart.cloud.skypilot import _task as tasks
 from coldstart.errors import UserError
-from engine.support import PROJECT, TEMPLATE, main
+from engine.support import PROJECT, ROOT, TEMPLATE, main
 
 JOB = Job("abcdef01" + "0" * 24, "houses", ["train", "--models", '["tree"]'], 2_000_000_000)
 INPUTS, CODE = "s3://mine/inputs/1.tar.gz", "https://store.example/code?key=1"
@@ -217,6 +218,36 @@ def test_a_plan_says_what_is_in_the_bound_and_what_is_not(
         "note not included: traffic out of the cloud, your storage, taxes",
     ):
         assert said in " ".join(out.split())
+
+
+def test_a_plan_says_from_when_on_machines_end_themselves(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    offered(monkeypatch, 1.0)
+    found = skypilot.call("plan", {})
+    for clouds, note in (
+        (["aws", "kubernetes"], "machines end themselves from their boot on, whatever becomes"),
+        (["vast", "aws"], "machines of vast end themselves from their setup on, before it"),
+        (["vast", "aws", "gcp"], "machines of gcp and vast end themselves from their setup on"),
+    ):
+        offers = [found["offers"][0] | {"cloud": cloud} for cloud in clouds]
+        offered(monkeypatch, 1.0, offers=offers)
+        assert main(["train-on", "--on", "vast", "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        assert all(len(line) <= WIDTH for line in out.splitlines())
+        said = " ".join(out.split())
+        assert f"note {note}" in said
+        assert ("stay online until the log" in said) == ("vast" in clouds)
+
+
+def test_the_documented_providers_end_themselves_from_their_boot_on() -> None:
+    page = (ROOT / "docs/how-to/rent-machines.md").read_text()
+    rows = re.findall(r"^\| (`.*`) \| .* \| yes, from (.*) on \|$", page, re.MULTILINE)
+    when = {name: start for names, start in rows for name in re.findall("`(.*?)`", names)}
+    assert set(when.values()) == {"its boot", "its start", "the setup"}
+    early = {name for name, start in when.items() if start != "the setup"}
+    assert early == {*deadlines.end_after_boot({}, 0), *deadlines.limit({}, 0)}
+    assert early == set(deadlines.FROM_BOOT)
 
 
 def test_skypilot_gets_the_cheapest_places_and_not_thousands() -> None:

@@ -26,7 +26,7 @@ from coldstart.cloud._store import Store
 from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _task as tasks
-from coldstart.cloud.skypilot._deadline import end_after_boot
+from coldstart.cloud.skypilot._deadline import describe_end, end_after_boot
 from coldstart.errors import UserError
 
 POLL_SECONDS = 3.0
@@ -118,6 +118,7 @@ class SkyPilotLauncher:
             notes=tasks.describe_gpu(request),
             warning=CREDENTIALS if self.on == tasks.ANY else "",
         )
+        plan.notes.append(describe_end({one["cloud"] for one in found["offers"]}))
         if published:
             plan.notes.append(f"prices of {found['date']}, from SkyPilot's catalog")
             plan.notes.append(bounds.UNBOUNDED)
