@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from coldstart.cloud._gpu import DRIVERS
 from coldstart.cloud._job import Job, tracking_environment
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.skypilot import _environment as skypilot
@@ -18,10 +19,21 @@ WORKER = "coldstart.cloud.worker"
 FILE = Path("infra/train.sky.yaml")
 PROGRAMS = ("rsync", "ssh")  # that SkyPilot starts on this computer, and does not bring
 ANY = skypilot.ANY
-# Before gigabytes are downloaded. The worker looks again, by a step on the GPU.
+# Before gigabytes are downloaded. The worker looks again, by a step on the GPU. Without TORCH, uv
+# takes the newest build of torch that the driver allows, and looks at the driver alone.
 CHECK_GPU = """\
-nvidia-smi || { echo "error: the GPU that is paid for cannot be used: nvidia-smi fails"; exit 1; }
-"""
+unusable() { echo "error: the GPU that is paid for cannot be used: $1"; exit 1; }
+lowest() { nvidia-smi --query-gpu="$1" --format=csv,noheader | sort --version-sort | head -n 1; }
+nvidia-smi || unusable "nvidia-smi fails"
+driver=$(lowest driver_version)
+[ "${driver%%.*}" -ge CUDA_12 ] ||
+  unusable "driver $driver is too old for CUDA 12: CUDA_12 or newer is needed. Take another machine"
+if [ "${driver%%.*}" -ge CUDA_13 ] && [ "${TORCH:-auto}" = auto ]; then
+  capability=$(lowest compute_cap)
+  [ "${capability/./}" -ge 75 ] || unusable "compute capability $capability is too low for CUDA 13:\
+ 7.5 is needed. TORCH=cu126 make train ON=..."
+fi
+""".replace("CUDA_12", str(DRIVERS[12])).replace("CUDA_13", str(DRIVERS[13]))
 
 
 def read_task(dry_run: bool = False) -> dict[str, Any]:
