@@ -23,6 +23,7 @@ from coldstart.cloud._plan import Offer, Plan
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud._snapshots import Snapshots, newest_status
 from coldstart.cloud._store import Store
+from coldstart.cloud.aws._session import describe_keys, narrow_keys
 from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _task as tasks
@@ -115,7 +116,7 @@ class SkyPilotLauncher:
             "an environment, made there by infra/environment.py",
             charges=bounds.charges(sorted(published), disk),
             ending=bounds.ENDING,
-            notes=tasks.describe_gpu(request),
+            notes=tasks.describe_gpu(request) + describe_keys(self.task, request.hours * HOUR),
             warning=CREDENTIALS if self.on == tasks.ANY else "",
         )
         plan.notes.append(describe_end({one["cloud"] for one in found["offers"]}))
@@ -145,7 +146,9 @@ class SkyPilotLauncher:
 
     def start(self, request: LaunchRequest, job: Job) -> None:
         """Hand the job over to SkyPilot's controller."""
-        config = tasks.compose(self.task, request, job, self.inputs, self.code)
+        keys = narrow_keys(self.task, job, self.inputs, request.settings.data.table)
+        task = {**self.task, "secrets": keys}
+        config = tasks.compose(task, request, job, self.inputs, self.code)
         # SkyPilot's server continues with a launch that is interrupted here, and only a job that
         # it knows can be canceled.
         settings = end_after_boot(skypilot.read_config(), job.deadline)
