@@ -545,7 +545,7 @@ def test_a_gpu_that_torch_cannot_use_is_found_before_the_environment_is_made(
 def test_the_drivers_that_are_refused_are_those_for_which_uv_finds_no_build(
     driver: str, newest: int, tmp_path: Path
 ) -> None:
-    """uv prints the indexes of torch that suit a driver, and needs no network for it."""
+    """The indexes of torch that uv prints are those that suit a driver; no network is needed."""
     line = ["pip", "install", "--dry-run", "--offline", "--no-cache", "--verbose", "torch"]
     done = subprocess.run(
         [sys.executable, "-m", "uv", *line, "--torch-backend=auto", "--target", str(tmp_path)],

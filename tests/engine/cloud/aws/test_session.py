@@ -29,6 +29,7 @@ from coldstart.cloud._job import Job
 from coldstart.cloud._packing import pack
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud._store import Store
+from coldstart.cloud.aws._session import make_policy
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _task as tasks
 from coldstart.cloud.skypilot._launcher import SkyPilotLauncher
@@ -111,7 +112,9 @@ def name_calls(environ: dict[str, Any], body: bytes) -> Iterable[Call]:
         action = "s3:AbortMultipartUpload" if "uploadId" in asked else "s3:DeleteObject"
         yield Call(key, action, resource, "")
     else:
-        yield Call(key, "s3:PutObject" if method in ("PUT", "POST") else "s3:GetObject", resource, "")
+        yield Call(
+            key, "s3:PutObject" if method in ("PUT", "POST") else "s3:GetObject", resource, ""
+        )
 
 
 @pytest.fixture
@@ -221,3 +224,104 @@ def test_the_machine_may_do_what_its_job_does_and_nothing_else(
         ("ec2:RunInstances", "*", ""),
     ):
         assert not allowed(statements, action, resource, {"s3:prefix": prefix}), (action, resource)
+
+
+DENIED = b"<E><Error><Code>AccessDenied</Code><Message>not you</Message></Error></E>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (("403 Forbidden", DENIED), "AWS: GetFederationToken: AccessDenied: not you"),
+        (("200 OK", b""), "AWS narrows a root user's for an hour at most"),
+    ],
+)
+def test_keys_that_aws_does_not_narrow_go_as_they_are_and_a_line_says_so(
+    start: Start,
+    aws: Aws,
+    answer: tuple[str, bytes],
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if answer[1]:
+        aws.answer = answer
+    else:
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60)).encode()
+        aws.changed = lambda said: re.sub(b"(?<=<Expiration>)[^<]+", soon, said)
+    assert start(KEYS, 1.5).keys == KEYS
+    assert len(aws.asked) == 1
+    line = f"warning: machines get your own keys of the bucket, with all their rights: {reason}\n"
+    assert capsys.readouterr().out == line
+
+
+NARROWED = "machines get keys for this job's objects and time alone, if AWS grants them"
+OWN = "machines get your own keys of the bucket, with all their rights: "
+
+
+@pytest.mark.parametrize(
+    ("secrets", "hours", "note"),
+    [
+        ({}, 1, ""),
+        (KEYS, 35.8, NARROWED),
+        (KEYS, 36, f"{OWN}AWS narrows keys for 36 h at most"),
+        (
+            {**KEYS, "AWS_ENDPOINT_URL": "https://r2.example"},
+            1,
+            f"{OWN}AWS_ENDPOINT_URL is set, and only AWS narrows keys",
+        ),
+        (
+            {**KEYS, "AWS_SESSION_TOKEN": "short"},
+            1,
+            f"{OWN}AWS narrows no keys that are temporary already",
+        ),
+    ],
+)
+def test_the_plan_says_which_keys_machines_get_and_asks_no_one(
+    start: Start, aws: Aws, secrets: dict[str, str], hours: float, note: str
+) -> None:
+    assert (start(secrets, hours).keys == secrets) == (note != NARROWED)
+    assert len(aws.asked) == (note == NARROWED)
+    place = {"region": "us", "price": 1.0, "highest": 1.0, "resources": {}}
+    offer = {"machine": "GCP", "cloud": "gcp", "disk": 9, "regions": 1, "resources": {}}
+    found = {"offers": [{**offer, "places": [place]}], "date": "2026-11-30", "controller": ""}
+    launcher = SkyPilotLauncher("gcp")
+    launcher.task = tasks.read_task(dry_run=True)
+    request = LaunchRequest(build(PROJECT, Train, []), "gcp", hours=hours, dry_run=True)
+    aws.asked.clear()
+    notes = [one for one in launcher.choose(request, found).notes if "keys" in one]
+    assert notes == ([note] if note else [])
+    assert aws.asked == []
+
+
+def test_keys_of_a_job_of_a_minute_are_asked_for_as_long_as_aws_wants(
+    start: Start, aws: Aws
+) -> None:
+    start(KEYS, 1 / 60)
+    assert [one["DurationSeconds"] for one in aws.asked] == ["900"]
+
+
+@pytest.mark.parametrize(
+    ("table", "objects", "folder"),
+    [
+        (Path("data/raw"), None, None),
+        ("s3://mine/data/rows.parquet", "mine/data/rows.parquet", None),
+        ("s3://mine/data/", "mine/data/*", "data/"),
+        ("s3://yours/data", "yours/data/*", "data/"),
+        ("s3://mine/data/part-[0-9].parquet", "mine/data/part-?.parquet", "data/"),
+        ("s3://mine/a/b/20??-*", "mine/a/b/20??-*", "a/b/"),
+    ],
+)
+def test_the_table_may_be_read_wherever_it_is(
+    table: Path | str, objects: str | None, folder: str | None
+) -> None:
+    policy = make_policy("aws-cn", "s3://mine/jobs/1", "s3://mine/inputs/2.tar.gz", table)
+    read, kept, listed, *more = policy["Statement"]
+    assert kept["Resource"] == ["arn:aws-cn:s3:::mine/jobs/1/*"]
+    assert listed["Condition"] == {"StringLike": {"s3:prefix": "jobs/1/*"}}
+    tables = [f"arn:aws-cn:s3:::{objects}"] if objects else []
+    assert read["Resource"] == ["arn:aws-cn:s3:::mine/inputs/2.tar.gz", *tables]
+    assert [one["Condition"]["StringLike"]["s3:prefix"] for one in more] == (
+        [folder] if folder else []
+    )
+    for one in more:
+        assert one["Resource"] == [tables[0].partition("/")[0]]
