@@ -20,7 +20,7 @@ from coldstart.cloud._job import Job, project_name
 from coldstart.cloud._launchers import Machine
 from coldstart.cloud._packing import pack, pack_code
 from coldstart.cloud._plan import Offer, Plan
-from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud._request import LaunchRequest, provider_of
 from coldstart.cloud._snapshots import Snapshots, newest_status
 from coldstart.cloud._store import Store
 from coldstart.cloud.aws._session import describe_keys, narrow_keys
@@ -84,7 +84,7 @@ class SkyPilotLauncher:
             if region := bucket_region(task["envs"]["STORE"]):
                 request = replace(request, on=f"aws/{region}")
         self.task = tasks.apply_request(task, request)
-        here = [] if self.on == tasks.ANY else [self.on.partition("/")[0]]
+        here = [] if self.on == tasks.ANY else [provider_of(self.on)]
         arguments = {
             "config": {key: value for key, value in self.task.items() if key != "secrets"},
             # Prices of a cloud can be read without what renting there needs.
@@ -218,7 +218,7 @@ class SkyPilotLauncher:
 
     def machines(self, project: str) -> list[Machine]:
         """Return the machines of a project. AWS is asked itself, others through SkyPilot."""
-        if self.on.partition("/")[0] == "aws":
+        if provider_of(self.on) == "aws":
             from coldstart.cloud.aws._sweep import find_all, regions
 
             found, failed = find_all(regions(), project)

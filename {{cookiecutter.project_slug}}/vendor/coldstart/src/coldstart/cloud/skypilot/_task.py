@@ -10,7 +10,7 @@ import yaml
 
 from coldstart.cloud._gpu import DRIVERS
 from coldstart.cloud._job import Job, tracking_environment
-from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud._request import LaunchRequest, provider_of
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot._deadline import end_at_deadline, limit
 from coldstart.errors import UserError
@@ -139,7 +139,7 @@ def compose(
         A task for SkyPilot.
     """
     worker = " ".join([WORKER, request.settings.project.package, *job.command])
-    tracking = tracking_environment(request.settings, yours=request.on.partition("/")[0] == "slurm")
+    tracking = tracking_environment(request.settings, yours=provider_of(request.on) == "slurm")
     public = {key: value for key, value in tracking.items() if key == "MLFLOW_TRACKING_URI"}
     secrets = {key: value for key, value in tracking.items() if key not in public}
     gpus = gpu_choices(task["resources"])
