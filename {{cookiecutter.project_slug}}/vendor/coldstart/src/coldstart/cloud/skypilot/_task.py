@@ -30,7 +30,7 @@ driver=$(lowest driver_version)
   unusable "driver $driver is too old for CUDA 12: CUDA_12 or newer is needed. Take another machine"
 if [ "${driver%%.*}" -ge CUDA_13 ] && [ "${TORCH:-auto}" = auto ]; then
   capability=$(lowest compute_cap)
-  [ "${capability/./}" -ge 75 ] || unusable "compute capability $capability is too low for CUDA 13:\
+  [ "${capability/./}" -lt 75 ] && unusable "compute capability $capability is too low for CUDA 13:\
  7.5 is needed. TORCH=cu126 make train ON=..."
 fi
 """.replace("CUDA_12", str(DRIVERS[12])).replace("CUDA_13", str(DRIVERS[13]))
