@@ -95,6 +95,7 @@ def test_what_is_trained_in_a_container_is_registered_as_if_it_had_been_trained_
     done = rent(project, "--on", "docker", *models, "--price", "0.5", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "at most     1.00 USD (1 x 0.5000 x 2 h)" in done.stdout
+    assert "the container ends itself at the hard stop" in done.stdout
     assert containers() == []
     linear, tree, job = sorted(runs(project), key=lambda run: run["tags"].get("family", "z"))
     assert {run["status"] for run in (linear, tree, job)} == {"FINISHED"}

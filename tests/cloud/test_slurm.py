@@ -93,7 +93,7 @@ def rented(trained: GeneratedProject, key: Path, store: str) -> Iterator[Rented]
     about = path / "pyproject.toml"
     about.write_text(about.read_text().replace("bird-strikes", NAME))
     task = (path / TASK).read_text().replace("s3://YOU/bird-strikes", f"s3://{NAME}/jobs")
-    (path / TASK).write_text(task.replace("# secrets: ", "secrets: "))
+    (path / TASK).write_text(task.replace("# secrets: {", "secrets: {AWS_ENDPOINT_URL: null, "))
     (home / "user/.slurm").mkdir(parents=True)
     (home / "user/.slurm/config").write_text(
         f"Host here\n HostName {LOGIN}\n User me\n IdentityFile {key}\n"

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
 from coldstart.cloud import _providers as providers
+from coldstart.cloud._gpu import DRIVERS
 from coldstart.cloud._job import Job
 from coldstart.cloud._plan import (
     WIDTH,
@@ -35,11 +37,12 @@ from coldstart.cloud._plan import (
 from coldstart.cloud._providers import find_launcher
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.skypilot import _bound as bounds
+from coldstart.cloud.skypilot import _deadline as deadlines
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _launcher as launcher
 from coldstart.cloud.skypilot import _task as tasks
 from coldstart.errors import UserError
-from engine.support import PROJECT, TEMPLATE, main
+from engine.support import PROJECT, ROOT, TEMPLATE, main
 
 JOB = Job("abcdef01" + "0" * 24, "houses", ["train", "--models", '["tree"]'], 2_000_000_000)
 INPUTS, CODE = "s3://mine/inputs/1.tar.gz", "https://store.example/code?key=1"
@@ -232,6 +235,36 @@ def test_a_cluster_without_spot_machines_gets_no_request_for_one(
     launch.plan(request(on="slurm", spot=None, dry_run=True))
     assert launch.task["resources"]["any_of"] == [{"cpus": 2}]
     assert launch.task["resources"]["use_spot"] is False
+
+
+def test_a_plan_says_from_when_on_machines_end_themselves(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    offered(monkeypatch, 1.0)
+    found = skypilot.call("plan", {})
+    for clouds, note in (
+        (["aws", "kubernetes"], "machines end themselves from their boot on, whatever becomes"),
+        (["vast", "aws"], "machines of vast end themselves from their setup on, before it"),
+        (["vast", "aws", "gcp"], "machines of gcp and vast end themselves from their setup on"),
+    ):
+        offers = [found["offers"][0] | {"cloud": cloud} for cloud in clouds]
+        offered(monkeypatch, 1.0, offers=offers)
+        assert main(["train-on", "--on", "vast", "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        assert all(len(line) <= WIDTH for line in out.splitlines())
+        said = " ".join(out.split())
+        assert f"note {note}" in said
+        assert ("stay online until the log" in said) == ("vast" in clouds)
+
+
+def test_the_documented_providers_end_themselves_from_their_boot_on() -> None:
+    page = (ROOT / "docs/how-to/rent-machines.md").read_text()
+    rows = re.findall(r"^\| (`.*`) \| .* \| yes, from (.*) on \|$", page, re.MULTILINE)
+    when = {name: start for names, start in rows for name in re.findall("`(.*?)`", names)}
+    assert set(when.values()) == {"its boot", "its start", "the setup"}
+    early = {name for name, start in when.items() if start != "the setup"}
+    assert early == {*deadlines.end_after_boot({}, 0), *deadlines.limit({}, 0)}
+    assert early == set(deadlines.FROM_BOOT)
 
 
 def test_skypilot_gets_the_cheapest_places_and_not_thousands() -> None:
@@ -462,6 +495,81 @@ def test_each_script_first_sets_the_end_of_its_machine(
     (tmp_path / "python").write_text("#!/bin/bash\nexit 1\n")
     code, lines = ran(601)
     assert (code, lines) == (1, [])  # a machine that cannot end itself does no work
+
+
+OLD = "driver {} is too old for CUDA 12: 525 or newer is needed. Take another machine"
+LOW = "compute capability {} is too low for CUDA 13: 7.5 is needed. TORCH=cu126 make train ON=..."
+
+
+@pytest.mark.parametrize(
+    ("driver", "capability", "torch", "reason"),
+    [
+        ("", "", "", "nvidia-smi fails"),
+        ("470.256.02", "", "", OLD.format("470.256.02")),  # its nvidia-smi knows no compute_cap
+        ("525.60.13", "6.1", "", None),  # gets CUDA 12.6
+        ("570.86.15", "7.0", "", None),
+        ("580.65.06", "7.0", "", LOW.format("7.0")),
+        ("580.65.06", "8.9 6.1", "", LOW.format("6.1")),
+        ("580.65.06", "6.1", "auto", LOW.format("6.1")),
+        ("580.65.06", "7.0", "cu126", None),
+        ("580.65.06", "7.5", "", None),
+        ("595.10", "12.0 10.3", "", None),
+        ("580.65.06", "[N/A]", "", None),  # the worker's step will tell
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_found_before_the_environment_is_made(
+    task: dict[str, Any],
+    tmp_path: Path,
+    driver: str,
+    capability: str,
+    torch: str,
+    reason: str | None,
+) -> None:
+    """The driver is simulated: nvidia-smi knows the fields that a driver of its age has."""
+    drivers, capabilities = ("\n".join(text.split()) for text in (driver, capability))
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        f"#!/bin/sh\n[ -n '{driver}' ] || {{ echo Failed to initialize NVML; exit 18; }}\n"
+        f"case \"$*\" in *driver_version*) echo '{drivers}';;\n"
+        f"*compute_cap*) echo '{capabilities}'; [ -n '{capability}' ];; *) echo a table;; esac\n"
+    )
+    program.chmod(0o755)
+    wanted = request(gpu="L4:1")
+    task["setup"] = "set -e -o pipefail\necho downloading"
+    job = Job(JOB.id, JOB.project, JOB.command, int(time.time() + 600))
+    composed = tasks.compose(tasks.apply_request(task, wanted), wanted, job, INPUTS, CODE)
+    places = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SKYPILOT_NODE_RANK": "1"}
+    done = subprocess.run(
+        ["bash", "-c", composed["setup"]],
+        env={**places, **({"TORCH": torch} if torch else {})},
+        capture_output=True,
+        text=True,
+    )
+    *_, last = done.stdout.splitlines()
+    if reason:
+        assert last == f"error: the GPU that is paid for cannot be used: {reason}"
+        assert done.returncode == 1
+    else:
+        assert (done.returncode, last) == (0, "downloading")
+
+
+@pytest.mark.parametrize(
+    ("driver", "newest"),
+    [("524.99", 11), ("525.60.13", 12), ("579.99", 12), ("580", 13), ("600.1", 13)],
+)
+def test_the_drivers_that_are_refused_are_those_for_which_uv_finds_no_build(
+    driver: str, newest: int, tmp_path: Path
+) -> None:
+    """The indexes of torch that uv prints are those that suit a driver; no network is needed."""
+    line = ["pip", "install", "--dry-run", "--offline", "--no-cache", "--verbose", "torch"]
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", *line, "--torch-backend=auto", "--target", str(tmp_path)],
+        env={**os.environ, "UV_CUDA_DRIVER_VERSION": driver},
+        capture_output=True,
+        text=True,
+    )
+    assert max(map(int, re.findall(r"whl/cu(\d\d)\d", done.stderr))) == newest
+    assert newest == max(cuda for cuda, oldest in DRIVERS.items() if float(driver[:3]) >= oldest)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def test_who_launches_may_launch_with_our_tag_and_pass_the_one_role(aws: Aws) ->
     assert allowed(may, "iam:PassRole", role, to_machine)
     assert not allowed(may, "iam:PassRole", role, {"iam:PassedToService": "lambda.amazonaws.com"})
     assert not allowed(may, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", to_machine)
+    federated = f"arn:aws:sts::{ACCOUNT}:federated-user/{'0' * 32}"
+    assert allowed(may, "sts:GetFederationToken", federated, {})
     assert len(json.dumps({"Version": "2012-10-17", "Statement": may})) < 6144  # AWS' limit
 
 

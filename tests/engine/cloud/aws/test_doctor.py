@@ -239,8 +239,10 @@ def test_the_store_must_exist_in_the_machines_region(
     assert here.endswith(f"; ON=aws, or a bucket in {HERE} in infra/train.sky.yaml")
     aws.fail("PUT", (403, "AccessDenied", "no"))
     assert "cannot be written to (AccessDenied); let an administrator attach" in said("store")
+    aws.calls.clear()
     aws.fail("HEAD", (403, "AccessDenied", "no"))
-    assert "you have no access to" in said("store")
+    assert "cannot be written to (AccessDenied)" in said("store")
+    assert [action for _, action in aws.calls].count("HEAD") == 1
     file.write_text("- no task")
     assert main(["doctor", "--on", "aws"]) == 2
 

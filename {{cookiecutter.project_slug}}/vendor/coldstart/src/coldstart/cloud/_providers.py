@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from coldstart.cloud._launchers import Launcher
+from coldstart.cloud._request import provider_of
 
 
 def find_launcher(on: str) -> Launcher:
@@ -24,7 +25,7 @@ def find_launcher(on: str) -> Launcher:
     Launcher
         The launcher.
     """
-    name = on.partition("/")[0].partition(":")[0]
+    name = provider_of(on)
     for entry in entry_points(group="coldstart.launchers", name=name):
         make: Callable[[str], Launcher] = entry.load()
         return make(on)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from coldstart.config._settings import Settings
+
+
+def provider_of(on: str) -> str:
+    """Return the provider that `ON=` names, such as ``aws`` for ``aws/us-east-1``."""
+    return re.split("[/:]", on)[0]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 
 from coldstart._diagnostics import Finding, ok, run_checks, wrong
 from coldstart.cloud._gpu import gpu
-from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud._request import LaunchRequest, provider_of
 from coldstart.config._settings import UI_PORT, Settings
 from coldstart.doctor import _credentials as credentials
 from coldstart.doctor import _machine as machine
@@ -50,7 +50,7 @@ def find_provider_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
     UserError
         If there are none for it.
     """
-    if request.on.partition("/")[0] == "aws":
+    if provider_of(request.on) == "aws":
         from coldstart.cloud.aws._checks import aws_checks  # boto3 takes a second to import
 
         return aws_checks(request)

@@ -94,11 +94,12 @@ def region(context: Context) -> Finding:
     if not configured:
         hint = "aws configure, or set AWS_DEFAULT_REGION"
         return Finding("region", "wrong", "none is set", hint, last=True)
+    context.bucket_region = bucket_region(context.store)
     if context.region:
         return ok("region", f"{context.region}, as ON= says")
-    if found := bucket_region(context.store):
-        context.region = found
-        return ok("region", f"{found}, where the bucket is")
+    if context.bucket_region:
+        context.region = context.bucket_region
+        return ok("region", f"{context.region}, where the bucket is")
     context.region = configured
     return ok("region", configured)
 
@@ -183,29 +184,20 @@ def store(context: Context) -> Finding:
         message = f"STORE: {context.store!r} is not a valid s3://bucket/prefix"
         return wrong("store", message, f"correct it in {tasks.FILE}")
     bucket, prefix = found.groups()
-    s3 = client("s3")
-    try:
-        headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
-    except ClientError as error:
-        if error_code(error) in ("404", "NoSuchBucket"):
-            return wrong("store", f"there is no bucket {bucket}", BOOTSTRAP)
-        if error_code(error) not in ("301", "PermanentRedirect", "400"):
-            message = f"you have no access to {bucket} ({error_code(error)})"
-            return wrong("store", message, context.attach_launcher())
-        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
-    location = headers.get("x-amz-bucket-region", context.region)
-    if location != context.region:
+    if context.bucket_region not in (None, context.region):
         message = (
-            f"{bucket} is in {location}, machines would be in {context.region}: "
+            f"{bucket} is in {context.bucket_region}, machines would be in {context.region}: "
             "AWS bills the traffic between them"
         )
         hint = f"ON=aws, or a bucket in {context.region} in {tasks.FILE}"
         return wrong("store", message, hint)
-    key = f"{prefix.rstrip('/')}/doctor-{uuid4().hex}".lstrip("/")
+    s3, key = client("s3"), f"{prefix.rstrip('/')}/doctor-{uuid4().hex}".lstrip("/")
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
         s3.delete_object(Bucket=bucket, Key=key)
     except ClientError as error:
+        if error_code(error) == "NoSuchBucket":
+            return wrong("store", f"there is no bucket {bucket}", BOOTSTRAP)
         message = f"{context.store} cannot be written to ({error_code(error)})"
         return wrong("store", message, context.attach_launcher())
     return ok("store", f"{context.store} exists and can be written to")

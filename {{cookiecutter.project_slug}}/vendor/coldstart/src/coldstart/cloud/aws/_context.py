@@ -28,6 +28,8 @@ class Context:
         Number of machines.
     region : str
         The region that `ON=` names, then the one that is used.
+    bucket_region : str or None
+        The region of the bucket, once a check has asked for it and AWS says it.
     gpu_type : str
         Smallest type of instance with that GPU, once a check has looked for it.
     """
@@ -40,6 +42,7 @@ class Context:
     region: str = ""
     account: str = ""
     partition: str = "aws"
+    bucket_region: str | None = None
     gpu_type: str = ""
 
     @property

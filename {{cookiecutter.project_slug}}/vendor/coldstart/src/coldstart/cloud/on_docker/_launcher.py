@@ -32,6 +32,7 @@ from coldstart.images._hosts import connect, translate_errors
 USER = 10001  # the image's
 WORK = "/work"
 PRICE = "train-price"
+ENDS = "the container ends itself at the hard stop, whatever becomes of this computer"
 KILLED = 137
 # Exit codes of a container whose engine or machine was shut down.
 INTERRUPTED = (137, 143, 255)
@@ -65,6 +66,7 @@ class DockerLauncher:
             1,
             request.hours,
             "an image, built there from infra/Dockerfile",
+            notes=[ENDS if request.price is None else f"{ENDS}; return the machine yourself"],
             needs_confirmation=request.price is not None,
         )
 

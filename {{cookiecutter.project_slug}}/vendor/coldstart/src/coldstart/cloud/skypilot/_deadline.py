@@ -15,6 +15,9 @@ import json
 import time
 from typing import Any
 
+# Providers whose machines end themselves from their boot on, by what `end_after_boot` and `limit`
+# set. On all others that begins with the setup.
+FROM_BOOT = ("aws", "kubernetes", "slurm")
 # Minutes that a machine is kept after its job, for SkyPilot's controller to see the result.
 KEEP_MINUTES = 3
 # Minutes after the deadline, and least minutes after the boot: a machine that is too late needs
@@ -48,6 +51,16 @@ if [ $late = 1 ]; then minutes=KEEP; fi
 LAST = """\
 trap '[ "${SKYPILOT_NODE_RANK:-0}" != 0 ] || end_this_machine_after KEEP' EXIT
 """
+
+
+def describe_end(providers: set[str]) -> str:
+    """Return a note that says from when on machines of these providers end themselves."""
+    if late := " and ".join(sorted(providers.difference(FROM_BOOT))):
+        return (
+            f"machines of {late} end themselves from their setup on, before it only this computer "
+            "ends them: stay online until the log says that the job runs"
+        )
+    return "machines end themselves from their boot on, whatever becomes of this computer"
 
 
 def end_after_boot(config: dict[str, Any], deadline: int) -> dict[str, Any]:

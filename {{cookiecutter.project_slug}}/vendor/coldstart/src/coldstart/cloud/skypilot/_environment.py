@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from coldstart.cloud._request import provider_of
 from coldstart.cloud.skypilot._home import surroundings
 from coldstart.errors import UserError
 
@@ -72,7 +73,7 @@ def environment(on: str) -> dict[str, str]:
     on : str
         The provider, as `ON=` names it. For ``sky`` there are the credentials of all.
     """
-    name = on.partition("/")[0]
+    name = provider_of(on)
     found = surroundings(HOMES / name, clouds() if name == ANY else [name])
     # SkyPilot calls programs of its environment by name, such as `aws`.
     found["PATH"] = os.pathsep.join([str((FOLDER / BIN).absolute()), found.get("PATH", "")])

@@ -20,13 +20,14 @@ from coldstart.cloud._job import Job, project_name
 from coldstart.cloud._launchers import Machine
 from coldstart.cloud._packing import pack, pack_code
 from coldstart.cloud._plan import Offer, Plan
-from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud._request import LaunchRequest, provider_of
 from coldstart.cloud._snapshots import Snapshots, newest_status
 from coldstart.cloud._store import Store
+from coldstart.cloud.aws._session import describe_keys, narrow_keys
 from coldstart.cloud.skypilot import _bound as bounds
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot import _task as tasks
-from coldstart.cloud.skypilot._deadline import end_after_boot
+from coldstart.cloud.skypilot._deadline import describe_end, end_after_boot
 from coldstart.errors import UserError
 
 POLL_SECONDS = 3.0
@@ -83,7 +84,7 @@ class SkyPilotLauncher:
             if region := bucket_region(task["envs"]["STORE"]):
                 request = replace(request, on=f"aws/{region}")
         self.task = tasks.apply_request(task, request)
-        here = [] if self.on == tasks.ANY else [self.on.partition("/")[0]]
+        here = [] if self.on == tasks.ANY else [provider_of(self.on)]
         arguments = {
             "config": {key: value for key, value in self.task.items() if key != "secrets"},
             # Prices of a cloud can be read without what renting there needs.
@@ -115,9 +116,10 @@ class SkyPilotLauncher:
             "an environment, made there by infra/environment.py",
             charges=bounds.charges(sorted(published), disk),
             ending=bounds.ENDING,
-            notes=tasks.describe_gpu(request),
+            notes=tasks.describe_gpu(request) + describe_keys(self.task, request.hours * HOUR),
             warning=CREDENTIALS if self.on == tasks.ANY else "",
         )
+        plan.notes.append(describe_end({one["cloud"] for one in found["offers"]}))
         if published:
             plan.notes.append(f"prices of {found['date']}, from SkyPilot's catalog")
             plan.notes.append(bounds.UNBOUNDED)
@@ -146,7 +148,9 @@ class SkyPilotLauncher:
 
     def start(self, request: LaunchRequest, job: Job) -> None:
         """Hand the job over to SkyPilot's controller."""
-        config = tasks.compose(self.task, request, job, self.inputs, self.code)
+        keys = narrow_keys(self.task, job, self.inputs, request.settings.data.table)
+        task = {**self.task, "secrets": keys}
+        config = tasks.compose(task, request, job, self.inputs, self.code)
         # SkyPilot's server continues with a launch that is interrupted here, and only a job that
         # it knows can be canceled.
         settings = end_after_boot(skypilot.read_config(), job.deadline)
@@ -216,7 +220,7 @@ class SkyPilotLauncher:
 
     def machines(self, project: str) -> list[Machine]:
         """Return the machines of a project. AWS is asked itself, others through SkyPilot."""
-        if self.on.partition("/")[0] == "aws":
+        if provider_of(self.on) == "aws":
             from coldstart.cloud.aws._sweep import find_all, regions
 
             found, failed = find_all(regions(), project)

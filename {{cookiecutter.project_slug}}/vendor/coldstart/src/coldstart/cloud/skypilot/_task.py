@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from coldstart.cloud._gpu import DRIVERS
 from coldstart.cloud._job import Job, tracking_environment
-from coldstart.cloud._request import LaunchRequest
+from coldstart.cloud._request import LaunchRequest, provider_of
 from coldstart.cloud.skypilot import _environment as skypilot
 from coldstart.cloud.skypilot._deadline import end_at_deadline, limit
 from coldstart.errors import UserError
@@ -18,10 +19,21 @@ WORKER = "coldstart.cloud.worker"
 FILE = Path("infra/train.sky.yaml")
 PROGRAMS = ("rsync", "ssh")  # that SkyPilot starts on this computer, and does not bring
 ANY = skypilot.ANY
-# Before gigabytes are downloaded. The worker looks again, by a step on the GPU.
+# Before gigabytes are downloaded. The worker looks again, by a step on the GPU. Without TORCH, uv
+# takes the newest build of torch that the driver allows, and looks at the driver alone.
 CHECK_GPU = """\
-nvidia-smi || { echo "error: the GPU that is paid for cannot be used: nvidia-smi fails"; exit 1; }
-"""
+unusable() { echo "error: the GPU that is paid for cannot be used: $1"; exit 1; }
+lowest() { nvidia-smi --query-gpu="$1" --format=csv,noheader | sort --version-sort | head -n 1; }
+nvidia-smi || unusable "nvidia-smi fails"
+driver=$(lowest driver_version)
+[ "${driver%%.*}" -ge CUDA_12 ] ||
+  unusable "driver $driver is too old for CUDA 12: CUDA_12 or newer is needed. Take another machine"
+if [ "${driver%%.*}" -ge CUDA_13 ] && [ "${TORCH:-auto}" = auto ]; then
+  capability=$(lowest compute_cap)
+  [ "${capability/./}" -lt 75 ] && unusable "compute capability $capability is too low for CUDA 13:\
+ 7.5 is needed. TORCH=cu126 make train ON=..."
+fi
+""".replace("CUDA_12", str(DRIVERS[12])).replace("CUDA_13", str(DRIVERS[13]))
 
 
 def read_task(dry_run: bool = False) -> dict[str, Any]:
@@ -127,7 +139,7 @@ def compose(
         A task for SkyPilot.
     """
     worker = " ".join([WORKER, request.settings.project.package, *job.command])
-    tracking = tracking_environment(request.settings, yours=request.on.partition("/")[0] == "slurm")
+    tracking = tracking_environment(request.settings, yours=provider_of(request.on) == "slurm")
     public = {key: value for key, value in tracking.items() if key == "MLFLOW_TRACKING_URI"}
     secrets = {key: value for key, value in tracking.items() if key not in public}
     gpus = gpu_choices(task["resources"])
