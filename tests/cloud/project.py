@@ -34,8 +34,6 @@ class Started:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # Who starts the tests in the background lets them ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.said = ""
         threading.Thread(target=self.read, daemon=True).start()
