@@ -102,7 +102,23 @@ class Image(BaseColumn):
             return None, str(error)
 
     def normalized(self, content: bytes) -> str:
-        """Return the typed value of a file's bytes."""
+        """Return the typed value of a picture.
+
+        Parameters
+        ----------
+        content : bytes
+            A file.
+
+        Returns
+        -------
+        str
+            A PNG in base64.
+
+        Raises
+        ------
+        PictureError
+            If it is no picture that can be used.
+        """
         return pictures.to_text(pictures.read_picture(content, self.size))
 
     def encode(self, values: Sequence[Any]) -> list[Sequence[Any]]:
