@@ -29,7 +29,8 @@ from coldstart.contract import _pictures as pictures
 from coldstart.contract._contract import Contract
 from coldstart.contract._pictures import PictureError
 from coldstart.contract.columns import parse_column
-from coldstart.data._dataset import prepare
+from coldstart.data._dataset import Dataset, prepare
+from coldstart.data._picture_copies import find_copies, read_thumbnails
 from coldstart.errors import UserError
 from coldstart.monitor._bins import make_bins
 from coldstart.portfolio._live import obstacle
@@ -49,11 +50,12 @@ def draw(kind: str, dice: np.random.Generator, size: tuple[int, int] = (120, 90)
     """Draw a bar that lies or stands."""
     width, height = size
     pixels = dice.integers(0, 90, (height, width, 3))
-    middle = dice.integers(-5, 6)
+    inner = pixels[12:-12, 12:-12]
+    y, x = height // 2 - 12 + dice.integers(-5, 6), width // 2 - 12 + dice.integers(-5, 6)
     if kind == "lying":
-        pixels[height // 2 + middle - 12 : height // 2 + middle + 12] += 150
+        inner[y - 10 : y + 10] += 150
     else:
-        pixels[:, width // 2 + middle - 12 : width // 2 + middle + 12] += 150
+        inner[:, x - 10 : x + 10] += 150
     return Image.fromarray(pixels.astype(np.uint8))
 
 
@@ -337,6 +339,112 @@ def test_drift_of_pictures_is_that_of_their_brightness() -> None:
     before, after = bins.count(pl.Series(dark)), bins.count(pl.Series([*bright, None]))
     assert before[:-1].sum() == 40
     assert after[-2:].tolist() == [40, 1]  # brighter than all before, and missing
+
+
+# What `make data` finds
+
+
+def checks(project: Path, capsys: pytest.CaptureFixture[str], folder: str = "bars") -> str:
+    """Return what `make data` asks to check, as one line."""
+    capsys.readouterr()
+    assert main(["data", "--source", str(project / folder)]) == 0
+    return " ".join(capsys.readouterr().out.partition("Check:")[2].split())
+
+
+def test_photos_that_differ_in_what_they_show_alone_raise_no_question(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos(project / "bars")
+    assert checks(project, capsys).startswith("80 rows are few")
+
+
+def test_copies_and_their_labels_are_found(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photos(project / "bars")
+    for number in range(5):  # saved again, smaller and of lower quality
+        with Image.open(folder / f"lying/{number}.jpg") as picture:
+            picture.resize((90, 60)).save(folder / f"lying/again {number}.jpg", quality=60)
+    with Image.open(folder / "lying/7.jpg") as picture:
+        picture.save(folder / "standing/wrong.png")
+    said = checks(project, capsys)
+    assert "6 pictures look like another" in said
+    assert "1 of them with several labels, such as 'lying/7.jpg' and 'standing/wrong.png'" in said
+
+    dataset = prepare(load_settings())
+    assert "6 pictures look like another; the split keeps them together" in capsys.readouterr().out
+    pairs = find_copies(read_thumbnails(dataset.table["picture"].to_list(), column_of(dataset)))
+    for division in dataset.splits:
+        parts = [set(pairs[rows]) for rows in division.parts().values() if len(rows)]
+        assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+def column_of(dataset: Dataset) -> Any:
+    return dataset.contract.columns["picture"]
+
+
+def test_pictures_without_contrast_are_no_copies() -> None:
+    flat = np.full((4, SIDE * SIDE // 4), 7, dtype=np.float32)
+    assert len(set(find_copies(flat))) == 4
+
+
+def test_a_picture_that_cannot_be_read_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photos(project / "bars")
+    (folder / "lying/3.jpg").write_bytes((folder / "lying/3.jpg").read_bytes()[:700])
+    said = checks(project, capsys)
+    assert "1 of 80 pictures cannot be read, the first is 'lying/3.jpg' (it cannot be de" in said
+
+
+def make_smaller(picture: Image.Image) -> Image.Image:
+    return picture.resize((64, 48))
+
+
+def add_frame(picture: Image.Image) -> Image.Image:
+    framed = picture.copy()
+    framed.paste((250, 240, 20), (0, 0, picture.width, 8))
+    return framed
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (make_smaller, "The width of the files alone tells label: were they made differently?"),
+        (add_frame, "The edges of the pictures alone tell label: a frame"),
+    ],
+)
+def test_what_gives_a_class_away_besides_what_is_shown_is_found(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Image.Image], Image.Image],
+    told: str,
+) -> None:
+    """Both classes show the same here: bars of both kinds."""
+    dice = np.random.default_rng(0)
+    for label in ("sound", "broken"):
+        (project / "bars" / label).mkdir(parents=True)
+        for number in range(40):
+            picture = draw(("lying", "standing")[number % 2], dice)
+            if label == "broken":
+                picture = change(picture)
+            picture.save(project / "bars" / label / f"{number}.jpg")
+    assert f"picture (1.000): {told}" in checks(project, capsys)
+
+
+def test_the_camera_gives_one_of_three_classes_away(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = np.random.default_rng(0)
+    for label in ("a", "b", "c"):
+        (project / "bars" / label).mkdir(parents=True)
+        for number in range(30):
+            exif = Image.Exif()
+            exif[0x0110] = "Other" if label == "b" else "Camera"
+            draw("lying", dice).save(project / "bars" / label / f"{number}.jpg", exif=exif)
+    said = checks(project, capsys)
+    assert "The camera of the files alone tells 'b': were they made differently?" in said
+    assert said.count("alone tell") == 1
 
 
 # Mistakes

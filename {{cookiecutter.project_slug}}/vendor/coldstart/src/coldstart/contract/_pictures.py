@@ -83,7 +83,7 @@ def read_picture(content: bytes, side: int) -> Image.Image:
         raise PictureError(f"it has more than {MOST_PIXELS:,} pixels") from None
     # What Pillow's decoders raise for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error) as error:
-        raise PictureError(f"it cannot be decoded ({str(error).splitlines()[0]})") from None
+        raise PictureError(f"it cannot be decoded: {str(error).splitlines()[0]}") from None
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

@@ -125,6 +125,10 @@ def draft(
         raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
     try:
         check_pictures(found, data.table)
+        if found.with_type("image"):
+            from coldstart.data.profiling._picture_survey import survey_pictures  # needs Pillow
+
+            survey_pictures(found, table_folder(data.table))
     except UserError:
         if source:
             remove_imports(imported)
