@@ -55,7 +55,7 @@ def read_picture(content: bytes, side: int) -> Image.Image:
     PictureError
         If it is no picture of `FORMATS`, or is damaged, animated, too small or too large.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not content:
         raise PictureError("the file is empty")
@@ -77,7 +77,7 @@ def read_picture(content: bytes, side: int) -> Image.Image:
             return to_rgb(upright).resize((side, side), Image.Resampling.BILINEAR)
     except PictureError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PictureError(f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
     except Image.DecompressionBombError:
         raise PictureError(f"it has more than {MOST_PIXELS:,} pixels") from None
