@@ -17,7 +17,7 @@ NEEDED = {
     *("hatchling", "httptools", "httpx2", "huggingface_hub", "jinja2", "lightgbm"),
     *("lightning_fabric", "mangum", "markdown_it", "markupsafe", "matplotlib", "mlflow", "mypy"),
     *("numpy", "onnx", "onnxmltools", "onnxruntime", "onnxscript", "optuna", "packageurl"),
-    *("packaging", "pandas", "pathspec", "pip", "polars", "prometheus_client", "psycopg"),
+    *("packaging", "pandas", "pathspec", "pil", "pip", "polars", "prometheus_client", "psycopg"),
     *("pyarrow", "pydantic", "pydantic_core", "pydantic_settings", "pytest", "pythonjsonlogger"),
     *("requests", "rich", "ruamel", "ruff", "scipy", "skl2onnx", "sklearn", "skrub", "sky"),
     *("sqlalchemy", "src", "starlette", "test", "tests", "threadpoolctl", "torch", "tqdm"),

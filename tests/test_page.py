@@ -6,7 +6,9 @@ Screenshots are kept in tests/screenshots.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import json
 import random
 import re
@@ -19,10 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, TRAINING, GeneratedProject, ask, clean_environment, free_port, wait_for
+from PIL.Image import Image, fromarray
+from PIL.Image import open as open_picture
 from playwright.sync_api import Browser, Page, Request, expect
 
 pytestmark = pytest.mark.slow
@@ -88,6 +93,38 @@ def url(shown: GeneratedProject) -> Iterator[str]:
     """Its API's address."""
     with serving(shown) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def pictures(trained: GeneratedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the API of a project that was trained on photos of bars, lying or standing."""
+    folder = tmp_path_factory.mktemp("pictures")
+    project = trained.copy(folder / trained.path.name, *TRAINING)
+    dice = np.random.default_rng(0)
+    for number in range(60):
+        kind = ("lying", "standing")[number % 2]
+        (folder / "bars" / kind).mkdir(parents=True, exist_ok=True)
+        draw_bar(kind, dice).save(folder / "bars" / kind / f"{number}.jpg")
+    for command in (
+        ["data", "--source", str(folder / "bars")],
+        ["train", "--models", '["linear"]'],
+    ):
+        done = project.command(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        project.run("git", "add", "--all")
+        project.run("git", "commit", "--quiet", "--message", "Pictures")
+    with serving(project) as address:
+        yield address
+
+
+def draw_bar(kind: str, dice: np.random.Generator, width: int = 160, height: int = 120) -> Image:
+    """Draw a bright bar in noise."""
+    pixels = dice.integers(0, 90, (height, width, 3), np.uint8)
+    if kind == "lying":
+        pixels[height * 2 // 5 : height * 3 // 5] += 150
+    else:
+        pixels[:, width * 2 // 5 : width * 3 // 5] += 150
+    return fromarray(pixels)
 
 
 @dataclass
@@ -195,6 +232,59 @@ def test_the_example_fills_the_form_and_what_is_typed_is_predicted_as_predict_do
 def field(about: dict[str, Any], name: str) -> str:
     """Selector of a column's control."""
     return f"#f{[column['name'] for column in about['columns']].index(name)}"
+
+
+@every_view
+def test_a_picture_is_chosen_shown_and_predicted_as_predict_does(
+    opened: Callable[..., Opened],
+    pictures: str,
+    size: tuple[int, int],
+    scheme: str,
+    tmp_path: Path,
+) -> None:
+    seen = opened(pictures, size, scheme)
+    page, dice = seen.page, np.random.default_rng(1)
+    control, preview = page.locator("#form input[type=file]"), page.locator("#form img")
+    for kind in ("lying", "standing"):
+        file = tmp_path / f"{kind}.jpg"
+        draw_bar(kind, dice).save(file)
+        row = seen.sent(lambda file=file: control.set_input_files(file))  # type: ignore[misc]
+        assert row == {"picture": base64.b64encode(file.read_bytes()).decode()}
+        (answer,) = ask(f"{pictures}/predict", {"rows": [row]})["predictions"]
+        assert answer["label"] == text(page, "#prediction strong") == kind
+        expect(preview).to_be_visible()
+        assert (
+            preview.evaluate(
+                "async (shown) => { await shown.decode(); return shown.naturalWidth; }"
+            )
+            == 160
+        )
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    seen.no_violation()
+    page.screenshot(path=SCREENSHOTS / f"picture-{size[0]}-{scheme}.png", full_page=True)
+
+
+def test_a_picture_that_is_too_large_is_made_smaller_and_what_is_none_is_refused(
+    opened: Callable[..., Opened], pictures: str, tmp_path: Path
+) -> None:
+    seen = opened(pictures)
+    control = seen.page.locator("#form input[type=file]")
+    large, none = tmp_path / "large.png", tmp_path / "none.png"
+    draw_bar("standing", np.random.default_rng(2), 2400, 1800).save(large)
+    assert large.stat().st_size > 8_000_000  # which the API would refuse
+    row = seen.sent(lambda: control.set_input_files(large))
+    with open_picture(io.BytesIO(base64.b64decode(row["picture"]))) as sent:
+        assert (sent.format, sent.size) == ("JPEG", (1600, 1200))
+    assert text(seen.page, "#prediction strong") == "standing"
+    none.write_text("no picture")
+    with seen.page.expect_response("**/page/explain"):
+        control.set_input_files(none)
+    expect(seen.page.locator("#form .error")).to_have_text(
+        "it is no JPEG, PNG, WEBP, TIFF, BMP or GIF"
+    )
+    expect(seen.page.locator("#form img")).to_be_hidden()
+    seen.no_violation()
+    seen.errors.clear()  # the browser's line about the response 422
 
 
 def test_nothing_is_cut_off_at_any_width(opened: Callable[..., Opened], url: str) -> None:

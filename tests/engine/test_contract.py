@@ -39,7 +39,7 @@ def load(write_project: Callable[..., Path], folder: Path, **columns: Any) -> Co
             {"x": {"type": "number", "minimun": 1}, "y": TARGET},
             r"columns\.x\.minimun: there is no such setting; is it minimum",
         ),
-        ({"x": {"type": "image"}, "y": TARGET}, r"columns\.x.*'image'.*'number'"),
+        ({"x": {"type": "sound"}, "y": TARGET}, r"columns\.x.*'sound'.*'number'"),
         ({"x": {"role": "feature"}, "y": TARGET}, r"columns\.x.*type"),
         ({"x": {"type": "number", "role": "label"}, "y": TARGET}, r"x.*role.*'target'"),
         ({"x": NUMBER}, "needs the role target"),

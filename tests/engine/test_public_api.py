@@ -70,6 +70,7 @@ PUBLIC = {
         "Boolean",
         "Category",
         "Date",
+        "Image",
         "MISSING",
         "Number",
         "Text",

@@ -18,6 +18,7 @@ from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract.columns import BaseColumn
 from coldstart.data._dataset import encode
 from coldstart.data._recursive import add_known_lags, predict_series
+from coldstart.data._rows import slice_rows
 from coldstart.data._streams import prefetch, write_csv, write_parquet
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
@@ -78,12 +79,13 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     for finding in raw.findings:  # such as an encoding that was guessed
         print(finding, file=sys.stderr)
     contract = predictor.contract
+    contract.set_table(file)
     present = raw.frame.collect_schema().names()
     columns = needed(contract, present, file)
     classes, conformal = predictor.manifest.classes, predictor.manifest.conformal
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
     # Lags look back over the whole table, which is not long where there are any.
-    size = max(raw.rows, 1) if contract.lags else ROWS
+    size = max(raw.rows, 1) if contract.lags else min(ROWS, slice_rows(columns.values()))
     validator = TableValidator(columns)
 
     def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | Forecasts]]:

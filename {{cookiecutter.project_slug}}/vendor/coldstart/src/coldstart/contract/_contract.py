@@ -122,6 +122,17 @@ class Contract(BaseModel):
         except ValidationError as error:
             raise UserError(f"{path}: {describe(error, setting_names())}") from None
 
+    def set_table(self, table: Path | str) -> None:
+        """Set the table whose values will be read: paths in it are relative to its folder.
+
+        Parameters
+        ----------
+        table : Path or str
+            A file or a folder, or an address, to which no path is relative.
+        """
+        for column in self.columns.values():
+            column.set_folder(table_folder(table))
+
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
         check_reserved(self.columns)
@@ -341,6 +352,12 @@ class Contract(BaseModel):
             name: column.typical() if column.example is None else column.example
             for name, column in self.features.items()
         }
+
+
+def table_folder(table: Path | str) -> Path:
+    """Return the folder of a table, which may be a file, a folder, a pattern or an address."""
+    paths = (table, *table.parents) if isinstance(table, Path) else ()
+    return next((path for path in paths if path.is_dir()), Path())
 
 
 def check_reserved(names: Iterable[str]) -> None:

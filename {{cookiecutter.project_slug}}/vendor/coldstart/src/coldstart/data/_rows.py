@@ -10,13 +10,13 @@ import polars as pl
 from tqdm import tqdm
 
 from coldstart.contract._contract import Contract
+from coldstart.contract.columns import BaseColumn
 from coldstart.data._validation import TableValidator, check_names
 from coldstart.data.reading._read import RawTable
 from coldstart.errors import UserError
 
 ROW = "__row__"  # column with the number of the row in the table that was brought
 ROW_HASH = "__copy__"  # column that is the same in rows that were brought as the same
-SLICE = 200_000  # rows in memory at a time
 
 
 class RowIdentifier:
@@ -44,6 +44,7 @@ class RowIdentifier:
         # A row without a target is left out, which is not a violation.
         target = columns[contract.target].model_copy(update={"nullable": True})
         self.validator = TableValidator(columns | {contract.target: target})
+        self.slice_rows = slice_rows(columns.values())
         # A number of the row would make every copy another row.
         self.identifying = [name for name in names if contract.columns[name].role != "id"]
         self.target = contract.target
@@ -76,6 +77,11 @@ class RowIdentifier:
         """Return the probability that two rows are equal by coincidence."""
         shares = (raw[name].unique_counts() / len(raw) for name in self.identifying)
         return math.prod(float((share**2).sum()) for share in shares)
+
+
+def slice_rows(columns: Iterable[BaseColumn]) -> int:
+    """Return how many rows are in memory at a time."""
+    return min(column.slice_rows for column in columns)
 
 
 def check_weights(weights: pl.Series) -> None:
@@ -129,7 +135,7 @@ def type_rows(
     def typed() -> Iterator[pl.DataFrame]:
         nonlocal coincidence
         with tqdm(unit="row", unit_scale=True, disable=None, leave=False, desc="reading") as bar:
-            for rows in raw.slices(SLICE):
+            for rows in raw.slices(identifier.slice_rows):
                 if validator.rows == 0:
                     coincidence = identifier.coincidence(rows)
                 yield identifier(rows, validator.rows)

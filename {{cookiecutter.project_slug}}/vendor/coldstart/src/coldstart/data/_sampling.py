@@ -12,7 +12,7 @@ import polars as pl
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract
 from coldstart.data._lags import read_lags
-from coldstart.data._rows import ROW_HASH, SLICE
+from coldstart.data._rows import ROW_HASH, slice_rows
 from coldstart.data._splitting import strata
 from coldstart.data._streams import prefetch
 
@@ -28,10 +28,11 @@ def sample(path: Path, rows: int, contract: Contract, settings: Settings) -> pl.
     if not contract.lags:
         if rows <= settings.training_rows:
             return pl.read_parquet(path)
-        return read_rows(path, choose(path, np.ones(rows, dtype=bool), contract, settings))
+        chosen = choose(path, np.ones(rows, dtype=bool), contract, settings)
+        return read_rows(path, chosen, contract)
     lags, usable = read_lags(path, contract)
     chosen = choose(path, usable.to_numpy(), contract, settings)
-    return read_rows(path, chosen).hstack(lags.filter(pl.Series(chosen)))
+    return read_rows(path, chosen, contract).hstack(lags.filter(pl.Series(chosen)))
 
 
 def choose(path: Path, usable: np.ndarray, contract: Contract, settings: Settings) -> np.ndarray:
@@ -52,10 +53,11 @@ def choose(path: Path, usable: np.ndarray, contract: Contract, settings: Setting
     return chosen
 
 
-def read_rows(path: Path, chosen: np.ndarray) -> pl.DataFrame:
+def read_rows(path: Path, chosen: np.ndarray, contract: Contract) -> pl.DataFrame:
     """Read the chosen rows of a Parquet file, a slice at a time."""
     parts, first = [], 0
-    for part in pl.scan_parquet(path).collect_batches(chunk_size=SLICE, lazy=True):
+    size = slice_rows(contract.columns.values())
+    for part in pl.scan_parquet(path).collect_batches(chunk_size=size, lazy=True):
         parts.append(part.filter(chosen[first : first + len(part)]))
         first += len(part)
     return pl.concat(parts)

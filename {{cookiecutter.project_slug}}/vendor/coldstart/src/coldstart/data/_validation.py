@@ -74,7 +74,8 @@ class TableValidator:
             if typed[name].null_count() > known[name].null_count():
                 unread = typed[name].is_null() & known[name].is_not_null()
                 fix = f"{column.hint}, or missing_values"
-                self._note(name, f"not a {column.type}", fix, unread, raw)
+                article = "an" if column.type[0] in "aeiou" else "a"
+                self._note(name, f"not {article} {column.type}", fix, unread, raw)
             rules = column.violations(pl.col(name))
             for rule, broken in rules.items():
                 where = typed.select(broken.fill_null(False)).to_series()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from coldstart.contract.columns import BaseColumn, Boolean, Category, Date, Text
+from coldstart.contract.columns import BaseColumn, Boolean, Category, Date, Image, Text
 from coldstart.contract.columns._text import words_and_pairs
 
 FEW = 20  # different numbers, each of which is a bin
@@ -64,7 +64,19 @@ def make_bins(column: BaseColumn, reference: pl.Series) -> Bins:
         return bin_labels(reference)
     if isinstance(column, Boolean):
         return bin_labels(pl.Series(["false", "true"]), rare=0)
+    if isinstance(column, Image):
+        return bin_pictures(column, reference)
     return bin_numbers(reference)
+
+
+def bin_pictures(column: Image, reference: pl.Series) -> Bins:
+    """Return deciles of the brightness of pictures: 0 is black, and 1 is white."""
+
+    def brightness(values: pl.Series) -> pl.Series:
+        return pl.Series(np.mean(column.encode(values.to_list()), axis=0))
+
+    bins = bin_numbers(brightness(reference))
+    return Bins(bins.labels, lambda values: bins.place(brightness(values)))
 
 
 def bin_numbers(reference: pl.Series) -> Bins:

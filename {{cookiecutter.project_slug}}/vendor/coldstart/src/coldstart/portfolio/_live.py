@@ -10,7 +10,7 @@ import pydantic_core
 from coldstart.bundle._bundle import MODEL
 from coldstart.bundle._external import external_files
 from coldstart.bundle._predictor import BundlePredictor
-from coldstart.contract.columns import MISSING, Boolean, Category, Date, Number, Text
+from coldstart.contract.columns import MISSING, Boolean, Category, Date, Image, Number, Text
 from coldstart.contract.columns._base import BLANKS
 from coldstart.portfolio._tracing import trace
 from coldstart.serve.page._bundle_files import about
@@ -27,6 +27,8 @@ def obstacle(predictor: BundlePredictor) -> str | None:
         if trace(function, numbers) is None:
             return f"the derived column {name} is more than arithmetic, which needs Python"
     for name, column in contract.features.items():
+        if isinstance(column, Image):
+            return f"{name} is a picture, which a browser would decode to other pixels"
         if type(column) not in (Boolean, Category, Date, Number, Text):
             return f"{name} is of a type of your own, which needs Python"
     files = {MODEL} | external_files(predictor.folder / MODEL)

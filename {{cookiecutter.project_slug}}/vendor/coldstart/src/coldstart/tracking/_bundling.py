@@ -36,6 +36,7 @@ from coldstart.train._evaluation import HeldOutPredictions
 from coldstart.train._sigmoid import CalibratedModel
 
 REFERENCE_ROWS = 500
+REFERENCE_BYTES = 20e6  # about; of pictures there are fewer rows
 TESTED_NUMBERS = 200_000  # that are kept of the predictions of the test rows
 LARGEST_GRAPH = 2_000_000_000  # bytes of weights that stay in the graph's own file
 LIMIT = 2**31  # bytes of that file
@@ -187,7 +188,10 @@ def reference(dataset: Dataset, predictor: BundlePredictor) -> pl.DataFrame:
     """
     fitted = dataset.fitting_rows
     random = np.random.default_rng(0)
-    rows = random.choice(fitted, min(REFERENCE_ROWS, len(fitted)), replace=False)
-    table = dataset.table[rows].select(list(dataset.contract.features))
+    features = dataset.table.select(list(dataset.contract.features))
+    each = features.estimated_size() / len(features)  # bytes; of pictures many
+    count = min(REFERENCE_ROWS, len(fitted), max(50, int(REFERENCE_BYTES / each)))
+    rows = random.choice(fitted, count, replace=False)
+    table = features[rows]
     prediction = predictor.predict(dataset.features(rows))
     return table.with_columns(pl.Series("__prediction__", prediction[:, -1]))

@@ -78,7 +78,7 @@ def log_bundle(project: Project, bundle: Path, predictor: BundlePredictor) -> st
             mlflow_model=mlflow_model,
             signature=signature(predictor.contract, predictor.manifest),
             input_example=[predictor.contract.example()] if few else None,
-            pip_requirements=[f"{name}=={version(name)}" for name in LIBRARIES],
+            pip_requirements=[f"{name}=={version(name)}" for name in libraries(predictor.contract)],
             save_as_external_data=False,
         )
         own = mlflow_model.flavors[mlflow.pyfunc.FLAVOR_NAME]
@@ -93,6 +93,12 @@ def log_bundle(project: Project, bundle: Path, predictor: BundlePredictor) -> st
         warnings.simplefilter("ignore")
         uri: str = Model.log(None, flavor, name="model").model_uri
     return uri
+
+
+def libraries(contract: Contract) -> list[str]:
+    """Return the packages that predictions of such rows need."""
+    special = [name for column in contract.features.values() for name in column.packages]
+    return [*LIBRARIES, *dict.fromkeys(special)]
 
 
 def signature(contract: Contract, manifest: Manifest) -> ModelSignature:

@@ -135,7 +135,7 @@ def read_whole_rows(some: pl.DataFrame, rows: int, contract: Contract) -> pl.Dat
     numbers = some[ROW_NUMBER].to_numpy()
     chosen = np.zeros(rows, dtype=bool)
     chosen[numbers] = True
-    table = read_rows(PREPARED, chosen)[np.searchsorted(np.flatnonzero(chosen), numbers)]
+    table = read_rows(PREPARED, chosen, contract)[np.searchsorted(np.flatnonzero(chosen), numbers)]
     own = [name for name in contract.features if name not in contract.lags]
     # Added to the lags, which are always there: a series may have no other feature.
     return some.select(list(contract.lags)).with_columns(table.select(own).get_columns())

@@ -15,13 +15,14 @@ from pydantic import Field, TypeAdapter
 
 from coldstart.contract.columns._base import BaseColumn
 from coldstart.contract.columns._date import Date
+from coldstart.contract.columns._image import Image
 from coldstart.contract.columns._label import MISSING, Boolean, Category
 from coldstart.contract.columns._number import Number
 from coldstart.contract.columns._text import Text
 
-__all__ = ["MISSING", "BaseColumn", "Boolean", "Category", "Date", "Number", "Text"]
+__all__ = ["MISSING", "BaseColumn", "Boolean", "Category", "Date", "Image", "Number", "Text"]
 
-TYPES: list[type[BaseColumn]] = [Number, Category, Boolean, Date, Text]
+TYPES: list[type[BaseColumn]] = [Number, Category, Boolean, Date, Text, Image]
 
 
 def column_annotation() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -56,6 +57,8 @@ class BaseColumn(BaseModel):
     matrix: ClassVar[Literal["numbers", "strings"]]
     hint: ClassVar[str] = ""  # what to set where a value cannot be read
     remedy: ClassVar[str] = "that limit"  # what to change where a rule is violated
+    packages: ClassVar[tuple[str, ...]] = ()  # that its values need, besides those of serving
+    slice_rows: ClassVar[int] = 200_000  # rows that are read at a time
 
     type: str
     role: Role = "feature"
@@ -82,6 +85,15 @@ class BaseColumn(BaseModel):
     def comes_late(self) -> bool:
         """Whether the value is not available at prediction time."""
         return self.available in ("with", "after")
+
+    def set_folder(self, folder: Path) -> None:
+        """Set the folder of the table, for values that are relative to it.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder.
+        """
 
     def is_typed(self, dtype: pl.DataType) -> bool:
         """Return whether a column of a typed file needs no parsing.

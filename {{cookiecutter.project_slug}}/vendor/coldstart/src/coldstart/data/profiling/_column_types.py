@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from coldstart.contract._pictures import is_picture
 from coldstart.contract.columns._label import LONGEST
 from coldstart.data.profiling._dates import date_formats
 from coldstart.data.profiling._profiles import Choice, ColumnProfile, typed, words
@@ -98,6 +99,10 @@ def natural_order(profile: ColumnProfile) -> list[str]:
 def set_text(profile: ColumnProfile, spellings: list[str], counts: pl.DataFrame) -> None:
     """Decide what a text column is."""
     present = [spelled for spelled in spellings if not is_missing(spelled)]
+    if len(present) > 1 and all(map(is_picture, present)):
+        profile.settings = {"type": "image", "nullable": profile.raw.null_count() > 0}
+        profile.notes.append(f"paths of pictures, such as {present[0]!r}")
+        return
     blank = [spelled for spelled in spellings if spelled not in set(present)]
     spellings_of = booleans(present) if len(counts) <= 20 else None
     numeric = {"0", "1", "0.0", "1.0"}

@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from coldstart._writing import write_whole
 from coldstart.config._settings import CONFIG, Settings
-from coldstart.contract._contract import Contract
+from coldstart.contract._contract import Contract, table_folder
 from coldstart.data.profiling._draft import kept_entries, write_config, write_contract
 from coldstart.data.profiling._previous_data import (
     DEMO,
@@ -34,6 +35,7 @@ from coldstart.data.profiling._target import find_column, format_columns
 from coldstart.data.reading._read import read
 from coldstart.data.sources._import_log import load_entries
 from coldstart.data.sources._importing import import_source, remove_imports
+from coldstart.data.sources._picture_folders import LABEL, PICTURE
 from coldstart.data.sources._sharing import ask_to_share
 from coldstart.errors import UserError
 
@@ -105,6 +107,8 @@ def draft(
             target = before
         elif same and target and target != before:
             print(f"{settings.contract} predicts {before}: for another target it is drafted anew")
+    if not target and source and names == [PICTURE, LABEL]:
+        target = LABEL
     if not target:
         raise UserError(
             f"which column should be predicted? Run it again with TARGET=..., one of "
@@ -119,6 +123,16 @@ def draft(
         found = profile_table(raw, target, kept, horizon, decide)
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:  # it was lazy
         raise UserError(f"{data.table} cannot be read: {str(error).splitlines()[0]}") from None
+    try:
+        check_pictures(found, data.table)
+        if found.with_type("image"):
+            from coldstart.data.profiling._picture_survey import survey_pictures  # needs Pillow
+
+            survey_pictures(found, table_folder(data.table))
+    except UserError:
+        if source:
+            remove_imports(imported)
+        raise
     keep_user_choices(found, kept)
     settled = answers(known, after, list(found.profiles))
     for name, when in settled.items():
@@ -136,6 +150,8 @@ def draft(
     write_contract(found, settings.contract, kept, settings.project.package)
     Contract.load(settings.contract)  # a draft that cannot be loaded is reported here
     write_config(data.table, target, other_table=not same, other_target=other_target)
+    if found.with_type("image"):
+        use_extra("images")
     write_report(found)
     print_summary(found, settings, kept, [str(path) for path in backups])
     if kept_answers := {name: when for name, when in settled.items() if name in kept}:
@@ -148,6 +164,32 @@ def draft(
         f"\nNext: read {settings.contract}, fill in its descriptions, look at {REPORT}, then:\n"
         "git add -A && git commit -m 'My data' && make train"
     )
+
+
+def check_pictures(found: TableProfile, table: Path | str) -> None:
+    """Refuse paths of pictures that are not beside the table.
+
+    Raises
+    ------
+    UserError
+        If the first of them is missing.
+    """
+    for profile in found.profiles.values():
+        first = profile.raw.drop_nulls()[0] if profile.type == "image" else None
+        if first and not (table_folder(table) / first).is_file():
+            raise UserError(
+                f"{profile.name}: there is no picture {first!r} beside {table}; import the folder "
+                "that holds both (SOURCE=FOLDER)"
+            )
+
+
+def use_extra(name: str) -> None:
+    """Let serving install what a column type needs, by an extra of the engine."""
+    path = Path("pyproject.toml")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if '"coldstart-ml"' in text:
+        write_whole(path, text.replace('"coldstart-ml"', f'"coldstart-ml[{name}]"', 1))
+        print(f"{path}: coldstart-ml[{name}], for the API")
 
 
 def answers(known: str | None, after: str | None, columns: list[str]) -> dict[str, str]:

@@ -100,7 +100,9 @@ class ColumnProfile:
 
     def read(self) -> None:
         """Convert the values by the settings."""
-        if self.read_by != self.settings:
+        if self.type == "image":  # the paths; training reads the pictures
+            self.values = self.raw
+        elif self.read_by != self.settings:
             self.read_by = dict(self.settings)
             _, self.values = typed(self.raw_frame, self.settings)
 
@@ -201,6 +203,10 @@ class TableProfile:
     def with_role(self, *names: str) -> list[ColumnProfile]:
         """Return the columns that have one of some roles."""
         return [profile for profile in self.profiles.values() if profile.role in names]
+
+    def with_type(self, name: str) -> list[ColumnProfile]:
+        """Return the columns of a type."""
+        return [profile for profile in self.profiles.values() if profile.type == name]
 
 
 def typed(frame: pl.DataFrame, settings: dict[str, Any]) -> tuple[pl.Series, pl.Series]:

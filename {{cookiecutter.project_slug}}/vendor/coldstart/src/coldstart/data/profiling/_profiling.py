@@ -122,7 +122,7 @@ def check_all(raw: RawTable, profiles: Mapping[str, ColumnProfile]) -> None:
     schema = raw.frame.collect_schema()
     unread: dict[str, pl.Expr] = {}
     for name, one in profiles.items():
-        if one.type in ("category", "text") or one.role == "ignore":
+        if one.type in ("category", "text", "image") or one.role == "ignore":
             continue
         column = parse_column(one.settings)
         known = column.known(pl.col(name), schema[name])
@@ -213,7 +213,10 @@ def detect_leaks(found: TableProfile, decided: Mapping[str, str]) -> None:
     features = {
         name: one
         for name, one in found.profiles.items()
-        if one.role == "feature" and "lag_of" not in one.settings and one is not group
+        if one.role == "feature"
+        and "lag_of" not in one.settings
+        and one is not group
+        and one.type != "image"
     }
     time = next(iter(found.with_role("time")), None)
     found.findings = find_leaks(features, found.profiles[found.target], group, time)
@@ -249,7 +252,7 @@ def set_example(one: ColumnProfile) -> None:
     if one.role not in ("feature", "series") and not one.settings.get("calendar"):
         return
     values = one.values.drop_nulls()
-    if values.is_empty():
+    if one.type == "image" or values.is_empty():
         return
     if one.type == "number":
         middle = float(np.sort(values.to_numpy())[len(values) // 2])

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from coldstart._writing import write_whole
+from coldstart.contract._pictures import is_picture
 from coldstart.errors import UserError
 
 RAW = Path("data/raw")
@@ -77,8 +78,9 @@ class ImportRecord(BaseModel):
     @property
     def table(self) -> Path:
         """What config.yaml names: the file, the folder of several files, or all files below it."""
-        if len(self.content) == 1:
-            return self.path / next(iter(self.content))
+        tables = [name for name in self.content if not is_picture(name)]
+        if len(tables) == 1:
+            return self.path / tables[0]
         deeper = any("/" in name for name in self.content)
         return self.path / "**" / "*" if deeper else self.path
 

@@ -12,8 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from coldstart.contract._pictures import SUFFIXES
 from coldstart.data.sources._addresses import SQLITE, expand_variables, public_address
 from coldstart.data.sources._api_description import load_description
+from coldstart.data.sources._picture_folders import copy_pictures, find_pictures
 from coldstart.data.sources._shared_links import find_file
 from coldstart.errors import UserError
 
@@ -145,6 +147,11 @@ def copy_files(source: Source, into: Path) -> None:
     if place.is_dir():
         root = place
         found = [path for path in place.rglob("*") if is_table(path.relative_to(place))]
+        if pictures := find_pictures(place):
+            if not found:
+                copy_pictures(place, pictures, into)
+                return
+            found += pictures  # whose paths are in the table
     else:
         matches = glob.glob(source.location, recursive=True)  # noqa: PTH207 (it may be absolute)
         found = [Path(path) for path in matches]
@@ -152,7 +159,8 @@ def copy_files(source: Source, into: Path) -> None:
     found = [path for path in found if path.is_file()]
     if not found:
         raise UserError(
-            f"{source.address}: no tables there ({', '.join(TABLES)}, plain, .gz or .zip)"
+            f"{source.address}: no tables there ({', '.join(TABLES)}, plain, .gz or .zip), "
+            f"and no pictures ({', '.join(SUFFIXES)})"
         )
     for path in found:
         copied = into / path.relative_to(root)

@@ -10,6 +10,9 @@ export const make = (tag, attributes = {}, ...children) => {
 const digits = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 export const shown = (number) => digits.format(number);
 
+const LARGEST_FILE = 4e6; // bytes: a third more in base64
+const LONGEST_SIDE = 1600; // pixels
+
 // Each kind: the elements of a control, the first of which has the label, and how to read and write it.
 const kinds = {
   number({ stops = [], minimum, unit }, about) {
@@ -70,7 +73,47 @@ const kinds = {
     const area = make("textarea", { ...about, rows: 3 });
     return { parts: [area], read: () => area.value || null, write: (value) => { area.value = value ?? ""; }, first: area };
   },
+
+  image(_, about) {
+    const file = make("input", { ...about, type: "file", accept: "image/*" }); // a phone offers its camera, too
+    const preview = make("img", { class: "preview", alt: "The chosen picture" });
+    preview.addEventListener("error", () => { preview.hidden = true; });
+    let content;
+    const write = (value) => {
+      content = value || null;
+      URL.revokeObjectURL(preview.src);
+      preview.hidden = content === null;
+      if (content !== null) preview.src = URL.createObjectURL(new Blob([Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))]));
+    };
+    file.addEventListener("input", (event) => { if (event.isTrusted) event.stopPropagation(); }); // it is not read yet
+    file.addEventListener("change", async () => {
+      const [chosen] = file.files;
+      write(chosen ? await inBase64(await shrunk(chosen)) : null);
+      file.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    return { parts: [file, preview], read: () => content, write: (value) => { file.value = ""; write(value); }, first: file };
+  },
 };
+
+// A picture as it is, or a smaller one if the API would refuse so many bytes.
+async function shrunk(file) {
+  if (file.size < LARGEST_FILE) return file;
+  try {
+    const whole = await createImageBitmap(file);
+    const scale = Math.min(1, LONGEST_SIDE / Math.max(whole.width, whole.height));
+    const canvas = make("canvas", { width: Math.round(scale * whole.width), height: Math.round(scale * whole.height) });
+    canvas.getContext("2d").drawImage(whole, 0, 0, canvas.width, canvas.height);
+    return await new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); });
+  } catch {
+    return file; // no picture: the API says so
+  }
+}
+
+const inBase64 = (blob) => new Promise((done) => {
+  const reader = new FileReader();
+  reader.addEventListener("load", () => { done(reader.result.replace(/^[^,]*,/, "")); });
+  reader.readAsDataURL(blob);
+});
 
 function field(column, number, inWords) {
   const id = `f${number}`;
