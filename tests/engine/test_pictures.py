@@ -341,6 +341,15 @@ def test_drift_of_pictures_is_that_of_their_brightness() -> None:
     assert after[-2:].tolist() == [40, 1]  # brighter than all before, and missing
 
 
+def test_the_newest_import_has_the_pictures_that_the_folder_has_now(project: Path) -> None:
+    folder = photos(project / "bars", 12)
+    assert main(["data", "--source", str(folder)]) == 0
+    (folder / "lying/0.jpg").unlink()
+    next(Path("data/raw").rglob("lying/1.jpg")).unlink()  # by a person, and not in the source
+    assert main(["data", "--source", str(folder)]) == 0
+    assert len(prepare(load_settings()).table) == 23
+
+
 # What `make data` finds
 
 

@@ -223,7 +223,7 @@ def add_before(
             content[other] = content.pop(name)
     new = len(content)
     for name, digest in previous.content.items():
-        if name not in content:
+        if name not in content and (previous.path / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(previous.path / name, folder / name)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from coldstart.contract._pictures import SUFFIXES
+from coldstart.contract._pictures import SUFFIXES, is_picture
 from coldstart.data.sources._addresses import SQLITE, expand_variables, public_address
 from coldstart.data.sources._api_description import load_description
 from coldstart.data.sources._picture_folders import copy_pictures, find_pictures
@@ -116,7 +116,8 @@ def parse(text: str, query: str | None = None) -> Source:
                 "QUERY='select * from orders' (--query on the command line)"
             )
     elif Path(text).is_dir():
-        kind, name, appends = "files", Path(text).resolve().name, True
+        # Of pictures there are those that the folder has now.
+        kind, name, appends = "files", Path(text).resolve().name, has_tables(Path(text))
     elif glob.has_magic(text) and not Path(text).exists():
         kind, name, appends = "files", Path(text).parent.name or stem(text), True
     elif not Path(text).is_file():
@@ -166,6 +167,13 @@ def copy_files(source: Source, into: Path) -> None:
         copied = into / path.relative_to(root)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copied)
+
+
+def has_tables(folder: Path) -> bool:
+    """Return whether there is a table below a folder, or no picture either."""
+    return any(is_table(path.relative_to(folder)) for path in folder.rglob("*")) or not any(
+        is_picture(path.name) for path in folder.rglob("*")
+    )
 
 
 def is_table(path: PurePosixPath | Path) -> bool:
