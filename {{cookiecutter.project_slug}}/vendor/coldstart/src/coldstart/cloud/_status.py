@@ -26,14 +26,18 @@ def print_status(settings: Settings) -> None:
     """
     client = tracking.connect(settings)
     machines, asked = find_machines(client, settings)
+    runs = job_runs.unfinished(client, settings)
     for machine in sorted(machines, key=lambda one: one.since):
-        hours = (time.time() - machine.since) / 3600
-        cost = "" if machine.price is None else f", {hours * machine.price:.2f} USD so far"
+        hours, price = (time.time() - machine.since) / 3600, machine.price
+        for run in runs:
+            if price is None and machine.belongs_to(run.info.run_id):
+                price = float(run.data.tags.get(job_runs.PRICE, 0))  # by the plan
+        cost = f", {hours * price:.2f} USD so far" if price else ""
         print(
             f"job {machine.job[:8]}  {machine.description}: {machine.state}, "
             f"for {hours:.1f} h{cost}"
         )
-    for run in job_runs.unfinished(client, settings):
+    for run in runs:
         if not any(machine.belongs_to(run.info.run_id) for machine in machines):
             provider = run.data.tags[job_runs.PROVIDER]
             print(

@@ -72,10 +72,7 @@ def bootstrap(email: str | None, dollars: float | None, launchers: str | None = 
         raise UserError(f"{TEMPLATE} is missing: git checkout {TEMPLATE}")
     with translate_errors():
         stack = find_stack(project)
-        if stack.is_broken():
-            print(f"{stack.name}: removing what a failed attempt has left")
-            stack.delete()
-        if not stack.find():
+        if not stack.outputs():  # it does not exist, or what exists is broken
             if not email:
                 raise UserError("the budget needs an address for its alerts: EMAIL=me@example.org")
             launchers = launchers or ""

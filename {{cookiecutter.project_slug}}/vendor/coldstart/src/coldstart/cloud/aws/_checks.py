@@ -18,7 +18,7 @@ from coldstart.cloud._job import project_name
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.aws._bucket import bucket_region
 from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, Context
-from coldstart.cloud.aws._permissions import end_itself, launch, spot_role
+from coldstart.cloud.aws._permissions import end_itself, launch
 from coldstart.cloud.aws._quota import quota
 from coldstart.cloud.skypilot import _task as tasks
 
@@ -53,9 +53,8 @@ def aws_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
         region=request.on.partition("/")[2].partition("/")[0],
     )
     checks: list[Check] = [
-        *(programs, region, clock, identity, region_enabled, network, quota, store),
-        *([spot_role] if context.spot else []),
-        *(end_itself, launch),
+        *(programs, region, clock, identity, region_enabled),
+        *(network, quota, store, end_itself, launch),
     ]
     return [partial(report_refusals(check), context) for check in checks]
 

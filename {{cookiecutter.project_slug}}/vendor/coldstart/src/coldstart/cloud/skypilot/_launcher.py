@@ -220,12 +220,10 @@ class SkyPilotLauncher:
             found, failed = find_all(regions(), project)
             for region, reason in failed.items():
                 print(f"{region}: could not be asked: {reason}", file=sys.stderr)
-            instances = [one for one in found if one.kind == "instance"]
             return [
-                Machine(
-                    one.job or "", f"{self.on}: {one.type}", one.state, one.since or 0, one.price()
-                )
-                for one in instances
+                Machine(one.job, f"{self.on}: {one.type}", one.state, one.since)
+                for one in found
+                if one.kind == "instance"
             ]
         skypilot.ensure_installed()
         return [
