@@ -18,6 +18,7 @@ from mlflow.entities import Run
 from coldstart.bundle._bundle import verify_bundle
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
+from coldstart.cloud import LaunchRequest
 from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud import _results as results
 from coldstart.cloud._launching import finish
@@ -90,7 +91,9 @@ def test_runs_are_synced_with_all_that_the_machine_tracked(
     kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.5
+    )
     results.sync(client, settings(), kept, STATUS, job.id, 1.5)
     there = {
         run.data.tags["family"]: run
@@ -128,7 +131,9 @@ def test_syncing_may_be_interrupted_at_any_call_and_repeated(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.5
+    )
     cuts = 0
     while True:
         left = cuts
@@ -172,7 +177,9 @@ def test_a_model_that_was_not_finished_is_synced_as_one_that_failed(
     (linear,) = there.search_runs(["1"], "tags.family = 'linear'")
     there.update_run(linear.info.run_id, status="RUNNING")
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.5
+    )
     results.sync(client, settings(), kept, {**STATUS, "code": 124}, job.id, None)
     found = runs(client)
     assert found["linear"].info.status == "FAILED"
@@ -198,7 +205,9 @@ def test_what_a_job_has_kept_stays_until_its_last_snapshot_is_there(
     monkeypatch.setattr(_environment, "ensure_installed", lambda: None)
     (folder / "pyproject.toml").write_text('[project]\nname = "houses"\n')
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.2, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.2
+    )
     machine = tmp_path / "machine"
     (machine / "checkpoints").mkdir(parents=True)
     (machine / "checkpoints/last.ckpt").write_text("epoch 3")

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus
 
 from coldstart.cloud._job import Job
+from coldstart.cloud._request import LaunchRequest
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 
@@ -20,46 +21,23 @@ PROVIDER, DEADLINE, PRICE, NODES = "job.provider", "job.deadline", "job.price", 
 
 def begin(
     client: MlflowClient,
-    settings: Settings,
+    request: LaunchRequest,
     project: str,
-    provider: str,
     command: list[str],
-    hours: float,
     price: float | None,
-    nodes: int,
 ) -> Job:
-    """Create the run of a job.
+    """Create the run of a job, and return the job, whose id is that of the run.
 
-    Parameters
-    ----------
-    client : MlflowClient
-        The tracking store.
-    settings : Settings
-        Settings of the project.
-    project : str
-        Name of the project.
-    provider : str
-        Where the job runs, as `ON=` names it.
-    command : list of str
-        Command of the project, with its options.
-    hours : float
-        Hours after which the job is stopped.
-    price : float, optional
-        US dollars an hour of one machine, if it is known.
-    nodes : int
-        Number of machines.
-
-    Returns
-    -------
-    Job
-        The job, whose id is that of the run.
+    The price is in US dollars an hour of one machine, if it is known.
     """
-    deadline = int(time.time() + hours * 3600)
-    tags = {PROVIDER: provider, DEADLINE: str(deadline), NODES: str(nodes)}
+    deadline = int(time.time() + request.hours * 3600)
+    tags = {PROVIDER: request.on, DEADLINE: str(deadline), NODES: str(request.nodes)}
     if price is not None:
         tags[PRICE] = str(price)
     run = client.create_run(
-        experiment_of(client, settings), tags=tags, run_name=f"{command[0]} on {provider}"
+        experiment_of(client, request.settings),
+        tags=tags,
+        run_name=f"{command[0]} on {request.on}",
     )
     return Job(run.info.run_id, project, command, deadline)
 

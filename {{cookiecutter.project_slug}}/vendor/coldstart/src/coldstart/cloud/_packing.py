@@ -18,7 +18,6 @@ from coldstart.config._settings import CHECKPOINTS, CONFIG, Settings
 from coldstart.errors import UserError
 
 IGNORE = Path(".skyignore")
-MAX_FILES = 10_000
 CODE = ("pyproject.toml", "constraints.txt", "infra/environment.py", "src", "vendor")
 KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 SECRET = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|\.env(\..*)?|.*\.(pem|key|p12|pfx)|credentials")
@@ -44,8 +43,7 @@ def input_files(settings: Settings) -> list[Path]:
     Raises
     ------
     UserError
-        If a file is missing, lies outside of the project or looks like a secret, or if there are
-        more than 10,000.
+        If a file is missing, lies outside of the project or looks like a secret.
     """
     ignored = read_ignore_file()
     found: dict[str, Path] = {}
@@ -63,11 +61,6 @@ def input_files(settings: Settings) -> list[Path]:
                 continue
             refuse_secret(path)
             found[os.path.normpath(path)] = Path(os.path.normpath(path))
-            if len(found) > MAX_FILES:
-                raise UserError(
-                    f"{named} has more than {MAX_FILES} files: put them into few (Parquet), or "
-                    f"list what is not needed in {IGNORE}"
-                )
         if len(found) == before:
             raise UserError(f"{named}: there is no such file, or {IGNORE} lists it")
     found |= {path.as_posix(): path for path in expand(CHECKPOINTS) if path.is_file()}

@@ -7,8 +7,8 @@ import time
 
 from mlflow import MlflowClient
 
+from coldstart._provenance import project_name
 from coldstart.cloud import _job_runs as job_runs
-from coldstart.cloud._job import project_name
 from coldstart.cloud._launchers import Machine
 from coldstart.cloud._providers import find_launcher
 from coldstart.config._settings import Settings

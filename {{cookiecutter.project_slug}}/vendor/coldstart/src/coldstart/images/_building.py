@@ -7,15 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 from coldstart._progress import StageTimer
-from coldstart._provenance import git
+from coldstart._provenance import git, project_name
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.config._sections import ServingSettings
 from coldstart.errors import UserError
-from coldstart.images._hosts import reach
+from coldstart.images._hosts import reach, run_docker
 from coldstart.images._smoke import add_tag, smoke_test
 
 CHAMPION = Path("bundles/champion")
@@ -55,11 +54,11 @@ def build_serve(base: str | None) -> str:
     """
     verify_bundle(CHAMPION)
     version = registered_version(CHAMPION).get("version", "unregistered")
-    image = f"{image_name()}:{version}"
+    image = f"{project_name()}:{version}"
     build("serve", image, base, VERSION=version)
     size, seconds = smoke_test(image)
     add_tag(image, "latest")
-    latest = f"{image_name()}:latest"
+    latest = f"{project_name()}:latest"
     print(f"{image} (and {latest}): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
     return image
 
@@ -86,7 +85,7 @@ def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str
     UserError
         If there is no engine, or the image cannot be built.
     """
-    image = f"{image_name()}:train"
+    image = f"{project_name()}:train"
     build("train", image, base, host, TORCH=os.environ.get("TORCH", "pypi" if gpu else ""))
     return image
 
@@ -124,12 +123,6 @@ def describe_mounts(image: str, serving: ServingSettings) -> str:
         f"the image as a user who may use it:\n{first}docker run --read-only --cap-drop ALL "
         f'--user "$(id -u):$(id -g)" {" ".join(volumes)} -p 127.0.0.1:8000:8000 {image}'
     )
-
-
-def image_name() -> str:
-    """Return the name of the images: the project's, from pyproject.toml."""
-    content = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    return str(content["project"]["name"])
 
 
 def build(target: str, image: str, base: str | None, host: str = "local", **arguments: str) -> None:
@@ -212,9 +205,9 @@ def check_docker(engine: dict[str, str]) -> None:
     """
     if not shutil.which("docker"):
         raise UserError("docker is not installed: see https://docs.docker.com/get-docker")
-    done = subprocess.run(
-        ["docker", "version"], env=os.environ | engine, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
-        raise UserError(f"docker's engine does not respond; start it, and try again ({reason[0]})")
+    try:
+        run_docker("version", **engine)
+    except UserError as error:
+        raise UserError(
+            f"docker's engine does not respond; start it, and try again ({error})"
+        ) from None

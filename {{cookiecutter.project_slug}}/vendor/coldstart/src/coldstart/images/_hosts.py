@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
 from tqdm import tqdm
 
 from coldstart.errors import UserError
-from coldstart.images._smoke import local_engine
 
 
 def connect(host: str) -> docker.DockerClient:
@@ -53,6 +54,36 @@ def connect(host: str) -> docker.DockerClient:
             f"no Docker engine responds at {host}; start it, and try again ({reason})"
         ) from None
     return client
+
+
+def local_engine() -> docker.DockerClient:
+    """Connect to the engine that the docker command line uses: Docker's SDK knows no contexts."""
+    own = {**os.environ, "DOCKER_HOST": engine_address()}
+    return docker.from_env(use_ssh_client=True, environment=own)
+
+
+def engine_address() -> str:
+    """Return the address of the engine that the docker command line uses."""
+    (context,) = json.loads(run_docker("context", "inspect"))
+    return str(context["Endpoints"]["docker"]["Host"])
+
+
+def run_docker(*arguments: str, stdin: str | None = None, **environment: str) -> str:
+    """Return the output of a docker command, which gets environment variables.
+
+    Raises
+    ------
+    UserError
+        If it fails; with the last line that it printed.
+    """
+    command, own = ["docker", *arguments], os.environ | environment
+    done = subprocess.run(
+        command, env=own, input=stdin, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
+        raise UserError(f"docker {arguments[0]} failed: {lines[0]}")
+    return done.stdout
 
 
 @functools.cache
@@ -197,6 +228,20 @@ def translate_errors(failure: str) -> Iterator[None]:
         raise UserError(f"{failure}: {error.explanation or error}") from None
     except DockerException as error:
         raise UserError(f"{failure}: {error}") from None
+
+
+@contextlib.contextmanager
+def open_archive(container: Any, path: str) -> Iterator[tarfile.TarFile | None]:
+    """Download what is at a path of a container, as an archive; None if there is nothing."""
+    with tempfile.TemporaryFile() as packed:
+        try:
+            packed.writelines(container.get_archive(path)[0])
+        except NotFound:
+            yield None
+            return
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as tar:
+            yield tar
 
 
 def run(container: Any, *command: str) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 
-import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from coldstart.errors import UserError
+from coldstart.images._hosts import local_engine
 
 TIMEOUT = 180  # seconds; an idle machine needs one
 SERVE = [
@@ -23,13 +20,6 @@ SMOKE_TEST = [
     *SERVE,
     *("--serving.keys", "null", "--serving.record.folder", "null", "--no-serving.telemetry"),
 ]
-
-
-def local_engine() -> docker.DockerClient:
-    """Connect to the engine that the docker command line uses: Docker's SDK knows no contexts."""
-    shown = subprocess.run(["docker", "context", "inspect"], capture_output=True, check=True)
-    host = json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"]
-    return docker.from_env(use_ssh_client=True, environment={**os.environ, "DOCKER_HOST": host})
 
 
 def smoke_test(image: str) -> tuple[int, float]:

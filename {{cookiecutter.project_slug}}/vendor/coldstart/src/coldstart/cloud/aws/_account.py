@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from coldstart._aws import tags_as_dict, translate_errors
-from coldstart.cloud._job import PROJECT, project_name
+from coldstart._provenance import project_name
+from coldstart.cloud._job import PROJECT
 from coldstart.cloud._plan import confirm
 from coldstart.cloud.aws._bucket import Bucket
 from coldstart.cloud.aws._stack import Stack

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -14,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from coldstart._aws import client, error_code, explain_error
 from coldstart._diagnostics import Finding, check_clock, note, ok, wrong
-from coldstart.cloud._job import project_name
+from coldstart._provenance import project_name
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.aws._bucket import bucket_region
 from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, Context
@@ -80,8 +79,7 @@ def report_refusals(check: Check) -> Check:
 
 def programs(context: Context) -> Finding:
     """Check that this computer has the programs that SkyPilot starts."""
-    missing = [name for name in tasks.PROGRAMS if not shutil.which(name)]
-    if missing:
+    if missing := tasks.missing_programs():
         hint = f"on Debian and Ubuntu: apt install {' '.join(missing)}"
         return wrong("programs", f"SkyPilot needs {' and '.join(missing)}", hint)
     return ok("programs", f"{' and '.join(tasks.PROGRAMS)} are here")

@@ -51,6 +51,10 @@ class Stack:
         outputs = (self.find() or {}).get("Outputs", ())
         return {one["OutputKey"]: one["OutputValue"] for one in outputs}
 
+    def template(self) -> str:
+        """Return its template."""
+        return str(self.client.get_template(StackName=self.name)["TemplateBody"])
+
     def apply(self, template: str, given: dict[str, Any], tags: dict[str, str]) -> None:
         """Create it, or update it to be as the template says.
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import boto3
 
 from coldstart._aws import client, translate_errors
-from coldstart.cloud._job import project_name
+from coldstart._provenance import project_name
 from coldstart.cloud._plan import confirm
 from coldstart.cloud.aws._inventory import Resource, find
 from coldstart.cloud.aws._termination import end

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from coldstart._yaml import read_yaml
 from coldstart.cloud.skypilot._home import surroundings
 from coldstart.errors import UserError
 
@@ -90,12 +91,7 @@ def read_config() -> dict[str, Any]:
     UserError
         If the file is not YAML.
     """
-    try:
-        return yaml.safe_load(CONFIG.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        return {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
+    return (read_yaml(CONFIG) if CONFIG.is_file() else None) or {}
 
 
 def uv(*arguments: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import tempfile
@@ -15,8 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from coldstart._provenance import project_name
 from coldstart.bundle._bundle import checksum
-from coldstart.cloud._job import Job, project_name
+from coldstart.cloud._job import Job
 from coldstart.cloud._launchers import Machine
 from coldstart.cloud._packing import pack, pack_code
 from coldstart.cloud._plan import Offer, Plan
@@ -69,11 +69,10 @@ class SkyPilotLauncher:
             raise UserError(
                 f"HOURS={request.hours:g} is too long: on {self.on} a job may take {MAX_HOURS} h"
             )
-        for program in () if request.dry_run else tasks.PROGRAMS:
-            if not shutil.which(program):
-                raise UserError(
-                    f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
-                )
+        if not request.dry_run and (missing := " ".join(tasks.missing_programs())):
+            raise UserError(
+                f"SkyPilot needs {missing}; on Debian and Ubuntu: apt install {missing}"
+            )
         skypilot.ensure_installed()
         task = tasks.read_task(request.dry_run)
         if request.on == "aws" and not request.dry_run:

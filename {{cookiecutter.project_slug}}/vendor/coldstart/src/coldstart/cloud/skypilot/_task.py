@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from coldstart._yaml import read_yaml
 from coldstart.cloud._job import Job, tracking_environment
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.skypilot import _environment as skypilot
@@ -22,6 +22,11 @@ ANY = skypilot.ANY
 CHECK_GPU = """\
 nvidia-smi || { echo "error: the GPU that is paid for cannot be used: nvidia-smi fails"; exit 1; }
 """
+
+
+def missing_programs() -> list[str]:
+    """Return the programs that SkyPilot starts and this computer lacks."""
+    return [name for name in PROGRAMS if not shutil.which(name)]
 
 
 def read_task(dry_run: bool = False) -> dict[str, Any]:
@@ -42,12 +47,7 @@ def read_task(dry_run: bool = False) -> dict[str, Any]:
     UserError
         If the file is missing or is not a task, or a value is missing.
     """
-    try:
-        task = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{FILE}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{FILE} is not YAML: {' '.join(str(error).split())}") from None
+    task = read_yaml(FILE)
     if not isinstance(task, dict):
         raise UserError(f"{FILE} should hold a SkyPilot task: resources, envs, run")
     store = (task.get("envs") or {}).get("STORE", "s3://YOU")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from botocore.exceptions import ClientError
-
-from coldstart._aws import client, error_code
+from coldstart._aws import client, ignore_errors
 from coldstart.cloud.aws._stack import COMPLETE, Stack
 from coldstart.images._building import build
 from coldstart.images._pushing import Login, inspect, push
@@ -26,11 +22,6 @@ class Image(NamedTuple):
 
     uri: str
     architecture: str
-
-    @property
-    def digest(self) -> str:
-        """Digest of the image."""
-        return self.uri.partition("@")[2]
 
 
 class Account:
@@ -65,18 +56,12 @@ class Account:
         if not (
             found.get("StackStatus") in COMPLETE
             and given.items() <= before.items()
-            and self.template() == template
+            and self.stack.template() == template
         ):
-            if self.stack.is_broken():
-                self.stack.delete()
             with ignore_errors("AlreadyExistsException"):  # the response was lost, and sent again
                 self.stack.apply(template, given, self.tags)
             self.stack.wait()
         return self.stack.outputs()
-
-    def template(self) -> str:
-        """Return the template of the stack."""
-        return str(self.stack.client.get_template(StackName=self.stack.name)["TemplateBody"])
 
     def push_image(self, repository: str, version: str) -> Image:
         """Build the champion's image for Lambda, and push it.
@@ -127,19 +112,3 @@ class Account:
             self.delete_images(set())
         self.stack.delete()
         return exists
-
-
-@contextlib.contextmanager
-def ignore_errors(*codes: str) -> Iterator[None]:
-    """Ignore errors of AWS that say that something exists already, or does not exist.
-
-    Parameters
-    ----------
-    *codes : str
-        AWS' codes of these errors.
-    """
-    try:
-        yield
-    except ClientError as error:
-        if error_code(error) not in codes:
-            raise

@@ -68,22 +68,12 @@ def make_event(method: str, path: str, body: str = "") -> dict[str, Any]:
     """Return a request as an event in the payload format 2.0."""
     return {
         "version": "2.0",
-        "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
         "headers": {"content-type": "application/json", "host": "try"},
         "requestContext": {
-            "domainName": "try",
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": "make deploy",
-            },
+            "http": {"method": method, "path": path, "sourceIp": "127.0.0.1"},
             "requestId": "try",
-            "routeKey": "$default",
-            "stage": "$default",
         },
         "body": body,
         "isBase64Encoded": False,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import tarfile
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from docker.errors import NotFound
-
 from coldstart.errors import UserError
-from coldstart.images._hosts import run, translate_errors
+from coldstart.images._hosts import open_archive, run, translate_errors
 
 PREDICTION_LOG = "/app/state/served"
 START = 180  # seconds that a version has to become ready, on a host that does much else
@@ -105,17 +102,11 @@ def download_prediction_log(container: Any, folder: Path) -> int:
     int
         How many files were downloaded.
     """
-    with tempfile.TemporaryFile() as packed:
-        with translate_errors(f"the prediction log of {container.name} could not be read"):
-            try:
-                pieces, _ = container.get_archive(PREDICTION_LOG)
-            except NotFound:
-                return 0
-            for piece in pieces:
-                packed.write(piece)
-        packed.seek(0)
-        with tarfile.open(fileobj=packed) as tar:
-            return sum(extract_new(tar, member, folder) for member in tar)
+    with (
+        translate_errors(f"the prediction log of {container.name} could not be read"),
+        open_archive(container, PREDICTION_LOG) as tar,
+    ):
+        return sum(extract_new(tar, member, folder) for member in tar) if tar else 0
 
 
 def extract_new(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:

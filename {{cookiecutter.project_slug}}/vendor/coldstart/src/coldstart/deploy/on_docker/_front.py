@@ -154,8 +154,7 @@ class Front:
                     **more,
                 )
             except APIError:
-                if (failed := self.find(name)) is not None:
-                    failed.remove(force=True)
+                self.discard(name)
                 raise
         return True
 
@@ -226,17 +225,17 @@ class Front:
                 raise UserError(failure)
             time.sleep(0.1)
 
-    def remove_tls(self) -> None:
-        """Remove Caddy. Its certificates stay."""
-        if (found := self.find(self.tls)) is not None:
-            found.remove(force=True)
+    def discard(self, name: str) -> None:
+        """Remove a container, if it exists."""
+        if (found := self.find(name)) is not None:
+            with translate_errors(f"{name} could not be removed"):
+                found.remove(force=True)
 
     def remove(self) -> None:
         """Remove the containers, the network and the certificates."""
         with translate_errors("the front could not be removed"):
-            self.remove_tls()
-            if (found := self.container) is not None:
-                found.remove(force=True)
+            self.discard(self.tls)
+            self.discard(self.name)
             for network in self.client.networks.list(names=[self.name]):
                 network.remove()
             with contextlib.suppress(NotFound):
