@@ -66,16 +66,7 @@ def providers(client: MlflowClient, settings: Settings) -> set[str]:
 
 
 def find(client: MlflowClient, settings: Settings, prefix: str | None) -> Run:
-    """Return the run of a job in progress.
-
-    Parameters
-    ----------
-    client : MlflowClient
-        The tracking store.
-    settings : Settings
-        Settings of the project.
-    prefix : str, optional
-        Beginning of the job's id. By default the newest job is meant.
+    """Return the run of a job in progress: the newest, or the one whose id begins with the prefix.
 
     Raises
     ------
@@ -94,16 +85,6 @@ def find(client: MlflowClient, settings: Settings, prefix: str | None) -> Run:
 
 
 def end(client: MlflowClient, job_id: str, code: int | None) -> None:
-    """Record how a job ended.
-
-    Parameters
-    ----------
-    client : MlflowClient
-        The tracking store.
-    job_id : str
-        Id of the job.
-    code : int or None
-        Exit code; None if it was stopped.
-    """
+    """Record how a job ended: its exit code, or None if it was stopped."""
     status = RunStatus.KILLED if code is None else RunStatus.FAILED if code else RunStatus.FINISHED
     client.set_terminated(job_id, RunStatus.to_string(status))

@@ -95,19 +95,9 @@ def check_models(settings: Settings) -> None:
 
 
 def pick_up(settings: Settings, prefix: str | None) -> int:
-    """Follow a job that was detached, or whose terminal was closed.
+    """Follow a job that was detached, or whose terminal was closed, and return its exit code.
 
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the project.
-    prefix : str, optional
-        Beginning of the job's id. By default the newest job is meant.
-
-    Returns
-    -------
-    int
-        Exit code of the job's command.
+    It is the newest one, or the one whose id begins with the prefix.
 
     Raises
     ------

@@ -28,17 +28,8 @@ LOCAL_SETTINGS = {"tracking_uri", "serving", "choose"}
 def input_files(settings: Settings) -> list[Path]:
     """Return the files that a training reads, without those that .skyignore names.
 
-    Checkpoints are among them, so that an interrupted training is resumed on the machine.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the training.
-
-    Returns
-    -------
-    list of Path
-        Paths relative to the project's folder, sorted.
+    Their paths are relative to the project's folder. Checkpoints are among them, so that an
+    interrupted training is resumed on the machine.
 
     Raises
     ------
@@ -101,16 +92,8 @@ def refuse_secret(path: Path) -> None:
 def pack(settings: Settings, archive: Path, owner: int = 0) -> None:
     """Write the inputs of a training to a tar archive, with its settings as config.yaml.
 
-    The same files and settings make the same archive.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the training.
-    archive : Path
-        Where to write it.
-    owner : int, default=0
-        Number of the user who owns the files on the machine.
+    The same files and settings make the same archive. The owner is the number of the user who owns
+    the files on the machine.
     """
 
     def set_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -134,11 +117,6 @@ def pack(settings: Settings, archive: Path, owner: int = 0) -> None:
 
 def pack_code(archive: Path) -> None:
     """Write the project's sources, the engine's, and what their environment is made of.
-
-    Parameters
-    ----------
-    archive : Path
-        Where to write it.
 
     Raises
     ------

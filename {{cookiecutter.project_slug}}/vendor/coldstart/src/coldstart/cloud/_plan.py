@@ -242,13 +242,6 @@ def check_budget(plan: Plan, budget: float | None) -> None:
 def confirm_plan(plan: Plan, yes: bool) -> None:
     """Ask before money is spent.
 
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-    yes : bool
-        Whether it was confirmed before.
-
     Raises
     ------
     UserError
@@ -277,20 +270,7 @@ def advise_hours(plan: Plan, budget: float) -> str:
 
 
 def confirm(question: str, yes: bool = False) -> bool:
-    """Ask a question in the terminal.
-
-    Parameters
-    ----------
-    question : str
-        Names the action and its cost.
-    yes : bool, default=False
-        Whether it was confirmed before.
-
-    Returns
-    -------
-    bool
-        Whether the answer is yes. Without a terminal it is no.
-    """
+    """Ask a question, and return whether the answer is yes; without a terminal it is no."""
     if yes:
         return True
     if not sys.stdin.isatty():

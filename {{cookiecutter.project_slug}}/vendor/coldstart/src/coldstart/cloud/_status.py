@@ -17,13 +17,7 @@ from coldstart.tracking import _mlflow as tracking
 
 
 def print_status(settings: Settings) -> None:
-    """Print a line for each machine, and for each job without one.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the project.
-    """
+    """Print a line for each machine, and for each job without one."""
     client = tracking.connect(settings)
     machines, asked = find_machines(client, settings)
     runs = job_runs.unfinished(client, settings)
@@ -64,16 +58,7 @@ def find_machines(client: MlflowClient, settings: Settings) -> tuple[list[Machin
 
 
 def stop(settings: Settings, prefix: str | None, everything: bool) -> None:
-    """Stop one job or all, and record it in MLflow.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the project.
-    prefix : str, optional
-        Beginning of the job's id. By default the newest job is meant.
-    everything : bool
-        Whether to stop all jobs in progress.
+    """Stop all jobs, the newest, or the one whose id begins with the prefix; record it in MLflow.
 
     Raises
     ------

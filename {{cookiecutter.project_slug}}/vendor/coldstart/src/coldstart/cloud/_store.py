@@ -30,15 +30,10 @@ class TakenError(Exception):
 
 
 class Store:
-    """Objects below a prefix of an S3 bucket. AWS_ENDPOINT_URL names a store that is not AWS'.
+    """Objects below ``s3://BUCKET/PREFIX``. AWS_ENDPOINT_URL names a store that is not AWS'.
 
     Every method raises `UserError` if the store refuses a request, and `BusyError` if it does not
     respond.
-
-    Parameters
-    ----------
-    address : str
-        ``s3://BUCKET/PREFIX``.
     """
 
     def __init__(self, address: str) -> None:
@@ -86,18 +81,10 @@ class Store:
         first: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
-        """Write an object.
+        """Write an object: bytes, or a file.
 
-        Parameters
-        ----------
-        name : str
-            Name below the prefix.
-        body : bytes or Path
-            The content, or a file that holds it.
-        first : bool, default=False
-            Whether the key must not exist yet.
-        progress : callable, optional
-            Called with the number of bytes of a file that were just sent.
+        With `first` the key must not exist yet. `progress` is called with the number of bytes
+        that were just sent.
 
         Raises
         ------

@@ -17,14 +17,7 @@ class TargetChoices(Section):
 
     @classmethod
     def load(cls, path: Path, **given: Any) -> Self:
-        """Read the file.
-
-        Parameters
-        ----------
-        path : Path
-            The file.
-        **given
-            Values that override those of the file, unless they are None.
+        """Read the file. Values that are given and not None override its own.
 
         Raises
         ------

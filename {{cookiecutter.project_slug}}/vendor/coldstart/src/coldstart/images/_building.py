@@ -91,19 +91,9 @@ def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str
 
 
 def describe_mounts(image: str, serving: ServingSettings) -> str:
-    """Describe how to run an image with the files that config.yaml names and no image holds.
+    """Return how to run an image with the files that config.yaml names and no image holds.
 
-    Parameters
-    ----------
-    image : str
-        Name of the image.
-    serving : ServingSettings
-        The section `serving` of config.yaml.
-
-    Returns
-    -------
-    str
-        The settings and a command. Empty if there are no such files.
+    Empty if there are no such files.
     """
     files = {
         "serving.keys": (serving.keys, ":ro"),
@@ -126,20 +116,7 @@ def describe_mounts(image: str, serving: ServingSettings) -> str:
 
 
 def build(target: str, image: str, base: str | None, host: str = "local", **arguments: str) -> None:
-    """Build a stage of infra/Dockerfile.
-
-    Parameters
-    ----------
-    target : str
-        Name of the stage.
-    image : str
-        Name and tag of the image.
-    base : str, optional
-        Another base image than the Dockerfile's.
-    host : str, default='local'
-        Address of the engine that builds the image.
-    **arguments : str
-        Build arguments.
+    """Build a stage of infra/Dockerfile, with build arguments, at the engine of a host.
 
     Raises
     ------

@@ -25,17 +25,7 @@ from coldstart.errors import UserError
 
 
 def connect(host: str) -> docker.DockerClient:
-    """Connect to the engine of a host.
-
-    Parameters
-    ----------
-    host : str
-        ``ssh://me@host``, ``tcp://host:2376``, or ``local`` for the engine that builds images.
-
-    Returns
-    -------
-    DockerClient
-        The client.
+    """Connect to the engine of a host: ``ssh://me@host``, ``tcp://host:2376``, or ``local``.
 
     Raises
     ------
@@ -150,23 +140,9 @@ def open_tunnel(host: str) -> str:
 
 
 def pull(address: str, image: str, client: docker.DockerClient) -> str:
-    """Pull an image on a host.
+    """Pull an image by digest on a host, give it a name and tag, and return its id.
 
     The login that docker has stored here goes with the request, and is not stored on the host.
-
-    Parameters
-    ----------
-    address : str
-        Address of the image, by digest.
-    image : str
-        Name and tag for it on the host.
-    client : DockerClient
-        The host's engine.
-
-    Returns
-    -------
-    str
-        Id of the image.
     """
     print(f"pulling {address}", flush=True)
     with translate_errors(f"{address} could not be pulled by the host"):
@@ -176,20 +152,7 @@ def pull(address: str, image: str, client: docker.DockerClient) -> str:
 
 
 def copy(image: str, client: docker.DockerClient) -> str:
-    """Copy an image from the local engine to a host, unless the host has it.
-
-    Parameters
-    ----------
-    image : str
-        Name and tag.
-    client : DockerClient
-        The host's engine.
-
-    Returns
-    -------
-    str
-        Id of the image.
-    """
+    """Copy an image from the local engine to a host, unless the host has it, and return its id."""
     local = local_engine().images.get(image)
     with translate_errors(f"{image} could not be copied to the host"):
         try:
@@ -211,11 +174,6 @@ def copy(image: str, client: docker.DockerClient) -> str:
 @contextlib.contextmanager
 def translate_errors(failure: str) -> Iterator[None]:
     """Raise errors of the engine as `UserError` with one line of text.
-
-    Parameters
-    ----------
-    failure : str
-        What failed, for the user.
 
     Raises
     ------

@@ -19,21 +19,9 @@ class Login(NamedTuple):
 
 
 def push(local: str, remote: str, login: Login | None = None) -> str:
-    """Push an image from the local engine.
+    """Push an image from the local engine to ``REGISTRY/NAME:TAG``; return its address by digest.
 
-    Parameters
-    ----------
-    local : str
-        Name and tag of the image here.
-    remote : str
-        Where it goes: ``REGISTRY/NAME:TAG``.
-    login : Login, optional
-        By default the login of `docker login`.
-
-    Returns
-    -------
-    str
-        Address of the image by digest, which does not change with later pushes.
+    By default the login of `docker login` is used.
 
     Raises
     ------

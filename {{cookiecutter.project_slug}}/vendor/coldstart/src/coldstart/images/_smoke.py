@@ -25,17 +25,7 @@ SMOKE_TEST = [
 def smoke_test(image: str) -> tuple[int, float]:
     """Run an image as compose.yaml does, until its health check succeeds.
 
-    Parameters
-    ----------
-    image : str
-        Name and tag.
-
-    Returns
-    -------
-    int
-        Size of the image in bytes.
-    float
-        Seconds from its start to the first response.
+    Return its size in bytes, and the seconds from its start to the first response.
 
     Raises
     ------

@@ -54,14 +54,8 @@ def find_stack(project: str) -> Stack:
 def bootstrap(email: str | None, dollars: float | None, launchers: str | None = None) -> None:
     """Create or update the stack, and print where its outputs belong.
 
-    Parameters
-    ----------
-    email : str, optional
-        Address for alerts of the budget. Needed the first time.
-    dollars : float, optional
-        Budget in US dollars a month.
-    launchers : str, optional
-        Who may launch nothing more once it is used up: ``user/ann group/team role/ci``.
+    The address for alerts is needed the first time. The budget is in US dollars a month. Launchers
+    may launch nothing more once it is used up: ``user/ann group/team role/ci``.
 
     Raises
     ------
@@ -107,11 +101,6 @@ def read_launchers(text: str | None) -> dict[str, Any]:
 
 def destroy(yes: bool) -> None:
     """Remove the stack and the content of its bucket, unless machines need it.
-
-    Parameters
-    ----------
-    yes : bool
-        Whether it was confirmed before.
 
     Raises
     ------

@@ -12,18 +12,10 @@ from coldstart.errors import UserError
 
 
 def bucket_region(store: str) -> str | None:
-    """Return the region of a bucket.
+    """Return the region of the bucket of ``s3://bucket/prefix``.
 
-    Parameters
-    ----------
-    store : str
-        Address of a folder in it: ``s3://bucket/prefix``.
-
-    Returns
-    -------
-    str or None
-        The region. None where AWS does not say: for another provider's store, a bucket that does
-        not exist, or without credentials.
+    None where AWS does not say: for another provider's store, a bucket that does not exist, or
+    without credentials.
     """
     scheme, _, path = store.partition("://")
     if scheme != "s3":

@@ -27,15 +27,7 @@ Check = Callable[[Context], Finding]
 def aws_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
     """Return the checks of AWS, in the order in which one needs the result of another.
 
-    Parameters
-    ----------
-    request : LaunchRequest
-        What would be trained there, and on what. What it leaves open, infra/train.sky.yaml says.
-
-    Returns
-    -------
-    list of callable
-        Functions that return a `Finding`.
+    What the request leaves open, infra/train.sky.yaml says.
 
     Raises
     ------

@@ -38,25 +38,9 @@ def end_itself(context: Context) -> Finding:
 
 
 def simulate(context: Context, iam: Any, role: str, action: str, tag: str) -> str:
-    """Return AWS' decision on an action of a role.
+    """Return AWS' decision on an action of a role: ``allowed``, or how it is denied.
 
-    Parameters
-    ----------
-    context : Context
-        Account and region.
-    iam : botocore.client.IAM
-        The client.
-    role : str
-        ARN of the role.
-    action : str
-        The action, such as ``ec2:TerminateInstances``.
-    tag : str
-        Project of the machine that it concerns, or an empty string for an untagged one.
-
-    Returns
-    -------
-    str
-        ``allowed``, or how it is denied.
+    The tag is the project of the machine that it concerns, or an empty string for an untagged one.
     """
     arguments: dict[str, Any] = {"PolicySourceArn": role, "ActionNames": [action]}
     if "Describe" not in action:

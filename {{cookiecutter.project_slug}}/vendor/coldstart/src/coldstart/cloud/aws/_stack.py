@@ -25,13 +25,7 @@ STARTED = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 
 class Stack:
-    """A stack in the region of the AWS settings, which may not exist.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    """
+    """A stack in the region of the AWS settings, which may not exist."""
 
     def __init__(self, name: str) -> None:
         self.name, self.client = name, client("cloudformation")
@@ -58,14 +52,7 @@ class Stack:
     def apply(self, template: str, given: dict[str, Any], tags: dict[str, str]) -> None:
         """Create it, or update it to be as the template says.
 
-        Parameters
-        ----------
-        template : str
-            The template in YAML.
-        given : dict
-            Parameters. None leaves the last value, or else the template's default.
-        tags : dict
-            Tags of the stack.
+        A parameter of None keeps the last value, or else has the template's default.
 
         Raises
         ------

@@ -29,21 +29,7 @@ T = TypeVar("T")
 def sweep(project: str | None, everything: bool, dry_run: bool, yes: bool) -> int:
     """List what a project has on AWS, end what is past its deadline, and print what is left.
 
-    Parameters
-    ----------
-    project : str, optional
-        Name of the project; by default that of this folder.
-    everything : bool
-        Whether to end all of it, whatever its deadline.
-    dry_run : bool
-        Whether to list only.
-    yes : bool
-        Whether it was confirmed before.
-
-    Returns
-    -------
-    int
-        1 if something past its deadline is left, or a region could not be asked; else 0.
+    Return 1 if something past its deadline is left, or a region could not be asked; else 0.
 
     Raises
     ------
@@ -85,22 +71,7 @@ def regions() -> list[str]:
 
 
 def find_all(where: Iterable[str], project: str) -> tuple[list[Resource], dict[str, str]]:
-    """Return a project's resources in regions.
-
-    Parameters
-    ----------
-    where : iterable of str
-        Regions.
-    project : str
-        Name of the project.
-
-    Returns
-    -------
-    list of Resource
-        What was found.
-    dict
-        Regions that could not be asked, with the reason.
-    """
+    """Return a project's resources, and why regions could not be asked, by region."""
     results, failed = in_each(where, lambda region: find(region, project))
     return [one for region in sorted(results) for one in results[region]], failed
 

@@ -38,13 +38,7 @@ INTERRUPTED = (137, 143, 255)
 
 
 class DockerLauncher:
-    """A Docker engine, and one container for each job.
-
-    Parameters
-    ----------
-    host : str
-        ``local``, or the address of the engine.
-    """
+    """A Docker engine, and one container for each job. The host is ``local`` or an address."""
 
     def __init__(self, host: str) -> None:
         self.host, self.client = host, connect(host)
@@ -171,19 +165,9 @@ class DockerLauncher:
 
 
 def count_gpus(client: docker.DockerClient, gpu: str | None) -> int:
-    """Return how many GPUs a job gets.
+    """Return how many GPUs a job gets, of a request such as ``L4:2``, ``none`` or ``2``.
 
-    Parameters
-    ----------
-    client : DockerClient
-        The engine.
-    gpu : str, optional
-        The request, such as ``L4:2``, ``none`` or ``2``.
-
-    Returns
-    -------
-    int
-        Without a request all that there are (-1), or 0.
+    Without a request all that there are (-1), or 0.
 
     Raises
     ------

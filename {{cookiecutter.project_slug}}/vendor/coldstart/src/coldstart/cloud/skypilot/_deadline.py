@@ -51,20 +51,7 @@ trap '[ "${SKYPILOT_NODE_RANK:-0}" != 0 ] || end_this_machine_after KEEP' EXIT
 
 
 def end_after_boot(config: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """Return SkyPilot's settings, with which a machine on AWS plans its end at its boot.
-
-    Parameters
-    ----------
-    config : dict
-        SkyPilot's settings.
-    deadline : int
-        Seconds since 1970.
-
-    Returns
-    -------
-    dict
-        The settings.
-    """
+    """Return SkyPilot's settings, with which a machine on AWS plans its end at its boot."""
     until = str(deadline + 60 * GRACE_MINUTES)
     ours = [
         # A list in JSON is one in YAML, whatever characters it has. SkyPilot inserts it as it is.
@@ -76,20 +63,7 @@ def end_after_boot(config: dict[str, Any], deadline: int) -> dict[str, Any]:
 
 
 def limit(config: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """Return SkyPilot's settings in a task, with limits that Slurm and Kubernetes enforce.
-
-    Parameters
-    ----------
-    config : dict
-        Settings in the task.
-    deadline : int
-        Seconds since 1970.
-
-    Returns
-    -------
-    dict
-        The settings.
-    """
+    """Return SkyPilot's settings in a task, with limits that Slurm and Kubernetes enforce."""
     minutes = max(1, int(deadline - time.time()) // 60)
     seconds = 60 * max(minutes + GRACE_MINUTES, LEAST_MINUTES)
     return overlay(
@@ -112,19 +86,7 @@ def overlay(config: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 def end_at_deadline(script: str, deadline: int, last: bool = False) -> str:
     """Return a script that first sees to it that its machine ends at the deadline.
 
-    Parameters
-    ----------
-    script : str
-        Lines of bash.
-    deadline : int
-        Seconds since 1970.
-    last : bool, default=False
-        Whether the machine is not needed after the script.
-
-    Returns
-    -------
-    str
-        Lines of bash.
+    `last` says that the machine is not needed after the script.
     """
     before = SCRIPT.replace("DEADLINE", str(deadline)) + (LAST if last else "")
     before = before.replace("KEEP", str(KEEP_MINUTES))

@@ -46,13 +46,7 @@ FAILURES = {
 
 
 class SkyPilotLauncher:
-    """A provider that SkyPilot knows.
-
-    Parameters
-    ----------
-    on : str
-        The provider: ``aws``, ``aws/us-east-1``, ``slurm``, ...; ``sky`` for the cheapest of all.
-    """
+    """A provider that SkyPilot knows: ``aws``, ``aws/us-east-1``, ``slurm``; ``sky`` for any."""
 
     def __init__(self, on: str) -> None:
         self.on = on
@@ -232,13 +226,7 @@ class SkyPilotLauncher:
 
 
 def upload(store: Store, what: str, pack: Callable[[Path], None]) -> str:
-    """Pack something and upload it, unless the store has it.
-
-    Returns
-    -------
-    str
-        Its name in the store.
-    """
+    """Pack something, upload it unless the store has it, and return its name there."""
     with tempfile.TemporaryDirectory() as at:
         pack(packed := Path(at, what))
         archive = f"{checksum(packed)}.tar.gz"

@@ -119,18 +119,6 @@ def require_limits(resources: sky.Resources) -> None:
 def find_offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[dict[str, Any]]:
     """Return all machines that would do, the cheapest first.
 
-    Parameters
-    ----------
-    wanted : collection of sky.Resources
-        Alternatives.
-    clouds : list of str
-        Clouds to look at where an alternative names none.
-
-    Returns
-    -------
-    list of dict
-        What `make_offer` returns, for each machine.
-
     Raises
     ------
     ValueError

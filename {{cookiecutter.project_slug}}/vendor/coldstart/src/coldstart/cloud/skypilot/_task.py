@@ -32,15 +32,7 @@ def missing_programs() -> list[str]:
 def read_task(dry_run: bool = False) -> dict[str, Any]:
     """Read infra/train.sky.yaml, and fill in values that are null from the environment.
 
-    Parameters
-    ----------
-    dry_run : bool, default=False
-        Whether the task is read for its price alone, so that values may be missing.
-
-    Returns
-    -------
-    dict
-        The task. `envs.STORE` does not end in a slash.
+    With `dry_run`, for its price alone, values may be missing. `envs.STORE` ends in no slash.
 
     Raises
     ------
@@ -106,25 +98,10 @@ def describe_gpu(request: LaunchRequest) -> list[str]:
 def compose(
     task: dict[str, Any], request: LaunchRequest, job: Job, inputs: str, code: str
 ) -> dict[str, Any]:
-    """Return the task of one job.
+    """Return the task of one job, for SkyPilot.
 
-    Parameters
-    ----------
-    task : dict
-        What `apply_request` returned.
-    request : LaunchRequest
-        The request.
-    job : Job
-        The job.
-    inputs : str
-        Address of the packed inputs in the object store.
-    code : str
-        Link to the packed code. It is a secret: it gives access without a key.
-
-    Returns
-    -------
-    dict
-        A task for SkyPilot.
+    The task is that of `apply_request`, the inputs are an address in the object store. The link to
+    the code is a secret: it gives access without a key.
     """
     worker = " ".join([WORKER, request.settings.project.package, *job.command])
     tracking = tracking_environment(request.settings, yours=request.on.partition("/")[0] == "slurm")

@@ -25,13 +25,7 @@ class Image(NamedTuple):
 
 
 class Account:
-    """The services that a deployment needs, in the region of the AWS settings.
-
-    Parameters
-    ----------
-    name : str
-        Name of the project, and of all that is created for it.
-    """
+    """The services that a deployment needs, in the region of the AWS settings."""
 
     def __init__(self, name: str) -> None:
         self.name, self.tags = name, {TAG: name}
@@ -43,11 +37,6 @@ class Account:
         """Create or update the stack, if it is not as the template says; return its outputs.
 
         It is changed only if something in it has to: the role of GitHub may only read it.
-
-        Parameters
-        ----------
-        log_days : int
-            Days that the log is kept.
         """
         template, found = TEMPLATE.read_text(encoding="utf-8"), self.stack.find() or {}
         before = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
@@ -64,19 +53,7 @@ class Account:
         return self.stack.outputs()
 
     def push_image(self, repository: str, version: str) -> Image:
-        """Build the champion's image for Lambda, and push it.
-
-        Parameters
-        ----------
-        repository : str
-            Address of the repository.
-        version : str
-            Version of the model, which becomes the image's tag.
-
-        Returns
-        -------
-        Image
-            The image.
+        """Build the champion's image for Lambda, push it with the version as its tag; return it.
 
         Raises
         ------

@@ -29,15 +29,7 @@ REQUESTS = (0, 10_000, 10_000_000)
 
 
 def monthly(requests: int, memory: int) -> float:
-    """Return the cost of a month in US dollars, without the free tier.
-
-    Parameters
-    ----------
-    requests : int
-        Requests in the month.
-    memory : int
-        MB of an instance.
-    """
+    """Return the cost of a month in US dollars, without the free tier, for MB of memory."""
     seconds = requests * (SECONDS + STARTS * START_SECONDS)
     computed = seconds * memory / 1024 * GB_SECOND
     return requests * (REQUEST + LOGGED * GB_LOGGED) + computed + IMAGES * GB_STORED
@@ -48,23 +40,7 @@ def bound(
 ) -> dict[str, tuple[str, float]]:
     """Return what others can cause in a month, with all instances busy all the time.
 
-    Parameters
-    ----------
-    memory : int
-        MB of an instance.
-    throttle : int
-        Instances at a time.
-    keep : int
-        Versions whose images are kept.
-    log_days : int
-        Days that the log is kept.
-    public : bool
-        Whether requests need no key.
-
-    Returns
-    -------
-    dict
-        For each kind of cost how it is computed, and US dollars, to the cent.
+    For each kind of cost how it is computed, and US dollars, to the cent. The memory is in MB.
     """
     seconds = throttle * DAYS * 24 * 3600
     requests, size = seconds * RATE, memory / 1024

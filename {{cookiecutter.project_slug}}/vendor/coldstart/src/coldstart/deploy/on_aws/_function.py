@@ -22,13 +22,7 @@ PUBLIC: dict[str, dict[str, Any]] = {
 
 
 class Function:
-    """The function of a project. A published version does not change.
-
-    Parameters
-    ----------
-    account : Account
-        The account.
-    """
+    """The function of a project. A published version does not change."""
 
     def __init__(self, account: Account) -> None:
         self.account, self.client = account, account.functions
@@ -54,21 +48,9 @@ class Function:
         return None
 
     def publish(self, image: Image, settings: dict[str, Any], model: str) -> str:
-        """Publish a version with an image and settings.
+        """Publish a version with an image and settings, and return its number.
 
-        Parameters
-        ----------
-        image : Image
-            The image.
-        settings : dict
-            Settings of the function.
-        model : str
-            Version of the model, which becomes the version's description.
-
-        Returns
-        -------
-        str
-            Number of the version. If nothing has changed, it is the newest one's.
+        The model's version becomes its description. If nothing has changed, it is the newest one.
 
         Raises
         ------
@@ -129,12 +111,7 @@ class Function:
     def switch(self, version: str, alias: dict[str, Any] | None) -> None:
         """Send all requests to a version, from now on.
 
-        Parameters
-        ----------
-        version : str
-            Number of the version.
-        alias : dict, optional
-            The alias before this deployment. If it has changed since, AWS refuses.
+        If the alias has changed since `alias` was read, AWS refuses.
 
         Raises
         ------
@@ -185,15 +162,7 @@ class Function:
     def delete_old(self, keep: int) -> set[str]:
         """Delete old versions, except the one that is live and the one before it.
 
-        Parameters
-        ----------
-        keep : int
-            How many of the newest versions are kept.
-
-        Returns
-        -------
-        set of str
-            Digests of the images that are still needed.
+        Return the digests of the images that are still needed.
         """
         alias = self.alias() or {}
         needed = {alias.get("FunctionVersion"), version_before(alias)}

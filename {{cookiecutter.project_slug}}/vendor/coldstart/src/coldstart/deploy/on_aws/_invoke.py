@@ -19,27 +19,7 @@ TIMEOUT = 120  # seconds until it is active
 def invoke(
     client: Any, function: str, version: str, method: str, path: str, body: str = ""
 ) -> tuple[int, str]:
-    """Send a request to a version of the function.
-
-    Parameters
-    ----------
-    client : botocore.client.Lambda
-        The client.
-    function : str
-        Name of the function.
-    version : str
-        Number of the version.
-    method : str
-        HTTP method.
-    path : str
-        Path of the URL.
-    body : str, default=''
-        JSON.
-
-    Returns
-    -------
-    tuple of int and str
-        Status and body of the response.
+    """Send a request to a version of the function; return status and body of the response.
 
     Raises
     ------

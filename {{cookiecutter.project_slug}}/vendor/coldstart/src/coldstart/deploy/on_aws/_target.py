@@ -48,13 +48,7 @@ class Choices(TargetChoices):
 
 
 class DeployTarget:
-    """AWS Lambda: a function, whose alias `live` names the version that the URL serves.
-
-    Parameters
-    ----------
-    request : DeployRequest
-        What to deploy.
-    """
+    """AWS Lambda: a function, whose alias `live` names the version that the URL serves."""
 
     def __init__(self, request: DeployRequest) -> None:
         if request.host or request.port:

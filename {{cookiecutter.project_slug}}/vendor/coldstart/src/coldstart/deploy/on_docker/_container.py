@@ -32,11 +32,6 @@ except HTTPError as error:
 def wait_until_ready(container: Any) -> None:
     """Wait until the API in a container is ready.
 
-    Parameters
-    ----------
-    container : Container
-        A container that was started.
-
     Raises
     ------
     UserError
@@ -55,22 +50,7 @@ def wait_until_ready(container: Any) -> None:
 
 
 def post(container: Any, url: str, body: str) -> tuple[int, str]:
-    """Post a body from inside a container.
-
-    Parameters
-    ----------
-    container : Container
-        A container that is running.
-    url : str
-        Where to.
-    body : str
-        JSON.
-
-    Returns
-    -------
-    tuple of int and str
-        Status and body of the response.
-    """
+    """Post JSON from inside a container; return status and body of the response."""
     code, _, text = run(container, "python", "-c", POST, url, body).partition(" ")
     return int(code or 0), text
 
@@ -88,19 +68,9 @@ def archive_of_file(path: Path) -> bytes:
 
 
 def download_prediction_log(container: Any, folder: Path) -> int:
-    """Download files of the prediction log that are not here yet.
+    """Download files of the prediction log that are not here yet, and return how many.
 
-    Parameters
-    ----------
-    container : Container
-        One of the host's containers. It may have ended.
-    folder : Path
-        Where they go.
-
-    Returns
-    -------
-    int
-        How many files were downloaded.
+    The container may have ended.
     """
     with (
         translate_errors(f"the prediction log of {container.name} could not be read"),

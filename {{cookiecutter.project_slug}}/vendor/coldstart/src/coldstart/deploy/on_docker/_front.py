@@ -26,13 +26,7 @@ LISTENS = "import socket; print(socket.create_connection(('127.0.0.1', 8443), 5)
 class Front:
     """The front of the API on a host.
 
-    Parameters
-    ----------
-    client : DockerClient
-        The host's engine.
-    name : str
-        Name of the project. Container and network are called `NAME-front`, and
-        Caddy's container and volume `NAME-tls`.
+    Container and network are called `NAME-front`, and Caddy's container and volume `NAME-tls`.
     """
 
     def __init__(self, client: docker.DockerClient, name: str) -> None:
@@ -74,16 +68,7 @@ class Front:
     def ensure(self, image: str, address: str, port: int, proxied: bool) -> None:
         """Start it, unless it runs and listens there.
 
-        Parameters
-        ----------
-        image : str
-            Id of its image.
-        address : str
-            Address of the host to listen on.
-        port : int
-            The port.
-        proxied : bool
-            Whether a proxy before it names the client of a request.
+        `proxied` says that a proxy before it names the client of a request.
 
         Raises
         ------
@@ -98,16 +83,9 @@ class Front:
             self.wait(lambda: bool(self.send("show info")), "HAProxy does not respond")
 
     def ensure_tls(self, image: str, address: str, name: str) -> None:
-        """Start Caddy before it, unless it runs as it should.
+        """Start Caddy before it, at an address' ports 80 and 443, unless it runs as it should.
 
-        Parameters
-        ----------
-        image : str
-            Id of Caddy's image.
-        address : str
-            Address of the host to listen on, at the ports 80 and 443.
-        name : str
-            Name of the host on the internet.
+        The name is that of the host on the internet.
 
         Raises
         ------
@@ -182,12 +160,7 @@ class Front:
     def switch(self, new: str, old: str) -> None:
         """Send all new requests to a container, and wait until the old one has finished its own.
 
-        Parameters
-        ----------
-        new : str
-            Color of the container.
-        old : str
-            Color of the one before it, or an empty string.
+        Both are colors; the old one may be an empty string.
 
         Raises
         ------

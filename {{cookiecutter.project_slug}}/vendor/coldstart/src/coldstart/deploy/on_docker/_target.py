@@ -52,13 +52,7 @@ class Choices(TargetChoices):
 
 
 class DeployTarget:
-    """A Docker host. Two containers, blue and green, take turns behind a front.
-
-    Parameters
-    ----------
-    request : DeployRequest
-        What to deploy.
-    """
+    """A Docker host. Two containers, blue and green, take turns behind a front."""
 
     def __init__(self, request: DeployRequest) -> None:
         given = {"host": request.host, "port": request.port, "tls": request.tls}

@@ -28,21 +28,11 @@ CODE = "vendor"  # of the engine, hundreds of files
 
 
 class Hub:
-    """A repository at the Hub, and who may write to it.
+    """A repository at the Hub, ``USER/NAME``, and who may write to it.
 
-    Parameters
-    ----------
-    kind : {'model', 'space'}
-        Kind of the repository.
-    repo : str or None
-        Its name, ``USER/NAME``. By default the user of the token, and `name`.
-    name : str
-        Name of the project.
-    mark : str
-        Path of a file that each repository which the project wrote contains.
-    dry_run : bool, default=False
-        Whether to print what would be published only. The Hub is not asked then, and the token's
-        user is shown as ``YOU``.
+    By default it is of the token's user and has the project's name. The mark is the path of a file
+    that each repository which the project wrote contains. With `dry_run` the Hub is not asked, what
+    would be published is printed, and the user is shown as ``YOU``.
 
     Raises
     ------
@@ -79,11 +69,6 @@ class Hub:
     @contextlib.contextmanager
     def errors(self, what: str = "") -> Iterator[None]:
         """Raise errors of the client as `UserError` with one line of text.
-
-        Parameters
-        ----------
-        what : str, optional
-            What is requested, for the user. By default the repository.
 
         Raises
         ------
@@ -144,18 +129,7 @@ class Hub:
     ) -> None:
         """Replace the repository's files by those of a folder, in one commit.
 
-        Parameters
-        ----------
-        folder : Path
-            The folder.
-        message : str
-            Of the commit.
-        public : bool
-            Whether everybody may read the repository. One that is public stays so.
-        personal : sequence of str
-            Names of the personal features of the model in it.
-        secrets : mapping, optional
-            Secrets of a Space, by name.
+        One that is public stays so. `personal` are the names of the personal features of the model.
 
         Raises
         ------

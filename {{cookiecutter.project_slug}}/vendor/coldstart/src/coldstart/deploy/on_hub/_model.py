@@ -26,20 +26,7 @@ from coldstart.tracking._registry import (
 def push_model(
     settings: Settings, repo: str | None, ref: str, public: bool, dry_run: bool = False
 ) -> None:
-    """Publish a model at the Hub.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the project.
-    repo : str or None
-        Name of the repository, ``USER/NAME``. By default the token's user and the project's name.
-    ref : str
-        Which model: ``champion``, ``challenger``, or a registered version's number.
-    public : bool
-        Whether everybody may read the repository.
-    dry_run : bool, default=False
-        Whether to print what would be published only.
+    """Publish a model at the Hub: ``champion``, ``challenger``, or a registered version's number.
 
     Raises
     ------

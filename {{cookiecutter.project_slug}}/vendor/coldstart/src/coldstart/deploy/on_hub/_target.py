@@ -39,13 +39,7 @@ The API of model version {version} and its page. Its address with `/docs` descri
 
 
 class DeployTarget:
-    """A Space. Each deployment is a commit, from which the Hub builds and starts the API.
-
-    Parameters
-    ----------
-    request : DeployRequest
-        What to deploy.
-    """
+    """A Space. Each deployment is a commit, from which the Hub builds and starts the API."""
 
     def __init__(self, request: DeployRequest) -> None:
         if request.host or request.port:
@@ -79,18 +73,7 @@ class DeployTarget:
         print("the Hub builds the image now: make deploy ON=space STATUS=1 shows when it runs")
 
     def write_space(self, folder: Path) -> BundlePredictor:
-        """Write the files of the Space: what an image may hold, and the Dockerfile that copies it.
-
-        Parameters
-        ----------
-        folder : Path
-            An empty folder.
-
-        Returns
-        -------
-        BundlePredictor
-            The bundle among them.
-        """
+        """Write the Space's files: what an image may hold, and the Dockerfile that copies it."""
         patterns = Path(".dockerignore").read_text(encoding="utf-8").splitlines()
         patterns = [line for line in patterns if line and not line.startswith("#")]
         for name in exclude_paths(".", patterns):
@@ -152,17 +135,7 @@ class DeployTarget:
 def command(dockerfile: str, keys: bool) -> str:
     """Return the command of the image without a prediction log, which its disk would not keep.
 
-    Parameters
-    ----------
-    dockerfile : str
-        The Dockerfile.
-    keys : bool
-        Whether the API requires keys. Their hashes are the Space's secret.
-
-    Returns
-    -------
-    str
-        Lines of a Dockerfile.
+    With keys, their hashes are the Space's secret.
     """
     stage = dockerfile.partition(" AS serve\n")[2]
     words = [
