@@ -415,7 +415,7 @@ def test_mistakes_are_told_in_a_line(publisher: Publisher, tmp_path: Path) -> No
     space = ("deploy", "--on", "space")
     for command in (("push",), space):
         assert "set HF_TOKEN in .env, or run" in refused(*command, HF_TOKEN="")
-        assert "does not accept the token" in refused(*command, HF_TOKEN="hf_other")
+        assert "its user: the token may not do that" in refused(*command, HF_TOKEN="hf_other")
         for name in ("birds", "a/b/c", "-x/y z"):
             for dry in ((), ("--dry-run",)):
                 said = refused(*command, *dry, "--repo", name)

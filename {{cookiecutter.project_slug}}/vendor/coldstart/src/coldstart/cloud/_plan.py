@@ -149,8 +149,10 @@ def round_up(dollars: float) -> float:
 def format_plan(plan: Plan) -> str:
     """Return a plan as lines of text."""
     count = f"{plan.nodes} x " if plan.nodes > 1 else ""
+    price = plan.offer.price
+    hourly = "no price is known" if price is None else f"{price:.4f} USD an hour"
     lines = [
-        format_line("machine", f"{count}{plan.offer.machine}: {format_price(plan.offer.price)}"),
+        format_line("machine", f"{count}{plan.offer.machine}: {hourly}"),
         format_line("software", plan.software),
         format_line("hard stop", f"after {plan.hours:g} h"),
     ]
@@ -195,11 +197,6 @@ def format_offers(plan: Plan) -> list[str]:
         ]
         lines.append(f"    {name:<46}{''.join(cells)}")
     return lines
-
-
-def format_price(price: float | None) -> str:
-    """Return a price an hour as text."""
-    return "no price is known" if price is None else f"{price:.4f} USD an hour"
 
 
 def check_price(plan: Plan) -> None:

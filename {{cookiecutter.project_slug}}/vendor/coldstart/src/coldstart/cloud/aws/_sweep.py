@@ -6,7 +6,6 @@ It asks AWS alone. It needs no SkyPilot, no record of what was started, and no m
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -47,7 +46,7 @@ def sweep(project: str | None, everything: bool, dry_run: bool, yes: bool) -> in
         rest = f"; {len(found)} not past the deadline" if found else ""
         print(f"{name}: nothing to end{rest}")
         return int(bool(failed_regions))
-    if dry_run or not confirm(f"End {count_kinds(overdue)} of {name}?", yes):
+    if dry_run or not confirm(f"End {len(overdue)} of these?", yes):
         return 1
     left = end_all(overdue, name)
     for one in overdue:
@@ -126,9 +125,3 @@ def format_time(seconds: float) -> str:
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
-
-
-def count_kinds(resources: list[Resource]) -> str:
-    """Return how many resources there are of each kind."""
-    counts = Counter(one.kind for one in resources)
-    return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -101,14 +102,9 @@ class Front:
     def keep(self, name: str, image: str, ports: dict[str, Any], **more: Any) -> bool:
         """Start a container, unless it runs and is as it should be; return whether it was new."""
         found = self.find(name)
-        wanted = {
-            inside: [{"HostIp": address, "HostPort": str(port)}]
-            for inside, (address, port) in ports.items()
-        }
-        environment = {f"{key}={value}" for key, value in more.get("environment", {}).items()}
+        settings = {"deploy.settings": json.dumps([ports, more])}
         if found is not None:
-            same = found.attrs["HostConfig"]["PortBindings"] == wanted
-            if same and found.image.id == image and environment <= {*found.attrs["Config"]["Env"]}:
+            if found.image.id == image and settings.items() <= found.labels.items():
                 found.start()
                 return False
             found.remove(force=True)  # it listens elsewhere, or is another version
@@ -120,7 +116,7 @@ class Front:
                 self.client.containers.run(
                     image,
                     name=name,
-                    labels=self.labels,
+                    labels=self.labels | settings,
                     network=self.name,
                     ports=ports,
                     read_only=True,

@@ -58,7 +58,7 @@ class Hub:
             )
         # The client keeps the address that it found when it was imported.
         self.api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-        with self.errors("the token"):
+        with self.errors("the name of its user"):
             self.repo = repo or f"{self.api.whoami()['name']}/{name}"
 
     @property
@@ -90,13 +90,9 @@ class Hub:
             reason = " ".join(str(error).split())[:200]
             return f"{self.api.endpoint} does not respond: {reason}; try again"
         said = " ".join((error.server_message or error.response.reason_phrase).split())[:200]
-        if error.response.status_code == 401:
-            return f"{self.api.endpoint} does not accept the token ({said}); see HF_TOKEN"
-        if error.response.status_code == 403:
-            return (
-                f"{what}: the token may not do that ({said}); it needs the right to write there: "
-                "https://huggingface.co/settings/tokens"
-            )
+        if error.response.status_code in (401, 403):
+            settings = "https://huggingface.co/settings/tokens"
+            return f"{what}: the token may not do that ({said}); it needs the right to: {settings}"
         return f"{what}: {error.response.status_code} {said}"
 
     def find(self) -> tuple[set[str], bool] | None:
