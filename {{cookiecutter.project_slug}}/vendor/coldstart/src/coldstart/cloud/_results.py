@@ -71,9 +71,7 @@ def copy_runs(client: MlflowClient, settings: Settings, folder: Path, job: str) 
     for run in reversed(remote.search_runs(experiments, max_results=1000)):
         if model := copy_run(client, settings, remote, run, folder, job):
             trained.append(model)
-    if not trained:
-        return
-    if settings.choose:
+    if trained and settings.choose:
         choose_challenger(client, settings, prepare(settings), trained)
 
 

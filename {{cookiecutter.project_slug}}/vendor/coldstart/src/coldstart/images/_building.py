@@ -22,15 +22,12 @@ PRINTED_LINES = 30  # of a build that failed
 
 log = logging.getLogger(__name__)
 
-# Where pip and uv keep the user's settings. The first file that exists counts.
-SETTINGS = {
-    "pip.conf": ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
-    "uv.toml": ("~/.config/uv/uv.toml", "/etc/uv/uv.toml"),
-}
-VARIABLES = {
-    "pip.conf": "PIP_CONFIG_FILE",
-    "uv.toml": "UV_CONFIG_FILE",
-    "certificates": "SSL_CERT_FILE",
+# Files that an installation may need: the variable that names one, and where pip and uv keep the
+# user's settings. The first that exists counts.
+SECRETS = {
+    "pip.conf": ("PIP_CONFIG_FILE", "~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
+    "uv.toml": ("UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml"),
+    "certificates": ("SSL_CERT_FILE",),
 }
 
 
@@ -156,9 +153,9 @@ def build(target: str, image: str, base: str | None, host: str = "local", **argu
 def find_secrets() -> dict[str, Path]:
     """Return files that an installation may need and no layer may hold, by the secret's id."""
     found = {}
-    for key, variable in VARIABLES.items():
-        places = [os.environ.get(variable, ""), *SETTINGS.get(key, ())]
-        paths = [Path(place).expanduser() for place in places if place]
+    for key, (variable, *places) in SECRETS.items():
+        named = [os.environ.get(variable, ""), *places]
+        paths = [Path(place).expanduser() for place in named if place]
         if path := next((path for path in paths if path.is_file()), None):
             found[key] = path
     return found

@@ -158,7 +158,6 @@ class DockerLauncher:
                 self.description,
                 one.status,
                 read_time(one.attrs["Created"]),
-                float(one.labels[PRICE]) if one.labels[PRICE] else None,
             )
             for one in found
         ]
