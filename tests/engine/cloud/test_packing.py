@@ -115,15 +115,8 @@ def test_a_secret_among_the_data_is_refused(project: Path, name: str, content: s
     assert not ARCHIVE.exists()
 
 
-def test_too_many_files_and_files_outside_of_the_project_are_refused(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packing, "MAX_FILES", 3)
-    for number in range(5):
-        Path(f"data/raw/{number}.csv").write_text("size,age,price\n")
+def test_files_outside_of_the_project_are_refused(project: Path) -> None:
     config = yaml.safe_load(Path("config.yaml").read_text())
-    Path("config.yaml").write_text(yaml.safe_dump(config | {"data": {"table": "data/raw"}}))
-    assert "more than 3 files: put them into few (Parquet)" in refused()
     Path("../elsewhere.csv").write_text("size,age,price\n")
     Path("config.yaml").write_text(yaml.safe_dump(config | {"data": {"table": "../elsewhere.csv"}}))
     assert "outside of the project" in refused()

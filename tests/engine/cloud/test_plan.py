@@ -154,7 +154,7 @@ def test_without_a_price_no_budget_fits_and_a_confirmation_is_needed() -> None:
     check_price(plan)
     with pytest.raises(UserError, match="needs a price"):
         check_budget(plan, 5.0)
-    with pytest.raises(UserError, match="YES=1 confirms"):
+    with pytest.raises(UserError, match="nothing was started"):
         confirm_plan(plan, False)
     # A price that is known of others bounds nothing.
     mixed = Plan(Offer("Kubernetes", None), 1, 2, "image", [Offer("AWS", 1.0)])
@@ -181,7 +181,7 @@ def offered(
     offer = {"machine": "Vast 8x_H200, H200:8", "cloud": "vast", "disk": 100, "regions": 1}
     offer |= {"places": places, "resources": {"infra": "vast"}}
     found = {"offers": [offer], "date": "2026-11-30", "controller": ""} | more
-    monkeypatch.setattr(launcher.shutil, "which", lambda program: program)
+    monkeypatch.setattr(shutil, "which", lambda program: program)
     monkeypatch.setattr(skypilot, "ensure_installed", lambda: None)
     monkeypatch.setattr(skypilot, "clouds", lambda: ["vast"])
     monkeypatch.setattr(skypilot, "call", lambda *_: found)
@@ -290,7 +290,7 @@ def test_a_dry_run_needs_no_bucket_no_secret_and_no_ssh(
     task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     offered(monkeypatch, 1.0)
-    monkeypatch.setattr(launcher.shutil, "which", lambda program: None)
+    monkeypatch.setattr(shutil, "which", lambda program: None)
     template = (TEMPLATE / tasks.FILE).read_text()
     tasks.FILE.write_text(template.replace("# secrets:", "secrets:"))
     assert main(["train-on", "--on", "vast", "--dry-run"]) == 0

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from mlflow.entities import Run
 from coldstart.bundle._bundle import verify_bundle
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
+from coldstart.cloud import LaunchRequest, Machine
 from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud import _results as results
+from coldstart.cloud import _status as status
 from coldstart.cloud._launching import finish
 from coldstart.cloud._snapshots import Snapshots
 from coldstart.cloud._store import Store
@@ -90,7 +93,9 @@ def test_runs_are_synced_with_all_that_the_machine_tracked(
     kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.5
+    )
     results.sync(client, settings(), kept, STATUS, job.id, 1.5)
     there = {
         run.data.tags["family"]: run
@@ -128,7 +133,9 @@ def test_syncing_may_be_interrupted_at_any_call_and_repeated(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.5
+    )
     cuts = 0
     while True:
         left = cuts
@@ -172,7 +179,9 @@ def test_a_model_that_was_not_finished_is_synced_as_one_that_failed(
     (linear,) = there.search_runs(["1"], "tags.family = 'linear'")
     there.update_run(linear.info.run_id, status="RUNNING")
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.5, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.5
+    )
     results.sync(client, settings(), kept, {**STATUS, "code": 124}, job.id, None)
     found = runs(client)
     assert found["linear"].info.status == "FAILED"
@@ -198,7 +207,9 @@ def test_what_a_job_has_kept_stays_until_its_last_snapshot_is_there(
     monkeypatch.setattr(_environment, "ensure_installed", lambda: None)
     (folder / "pyproject.toml").write_text('[project]\nname = "houses"\n')
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "aws", ["train"], 1.0, 0.2, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "aws", hours=1.0), "houses", ["train"], 0.2
+    )
     machine = tmp_path / "machine"
     (machine / "checkpoints").mkdir(parents=True)
     (machine / "checkpoints/last.ckpt").write_text("epoch 3")
@@ -221,3 +232,16 @@ def test_what_a_job_has_kept_stays_until_its_last_snapshot_is_there(
     assert run.info.status == "FINISHED"
     assert run.data.tags["gpu"] == "NVIDIA L4, driver 580.65.06, torch with CUDA 12.8"
     assert run.data.metrics["gpu_step_seconds"] == 0.5
+
+
+def test_a_machine_without_a_price_is_counted_at_the_plans(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = job_runs.begin(
+        connect(settings()), LaunchRequest(settings(), "aws"), "houses", ["train"], 0.5
+    )
+    found = Machine(job.id, "aws: g6.xlarge", "running", time.time() - 7200)
+    monkeypatch.setattr(status, "find_machines", lambda *_: ([found], ["aws"]))
+    status.print_status(settings())
+    line = f"job {job.id[:8]}  aws: g6.xlarge: running, for 2.0 h, 1.00 USD so far"
+    assert line in capsys.readouterr().out.splitlines()

@@ -23,9 +23,9 @@ from conftest import lack
 from coldstart.bundle._bundle import checksum
 from coldstart.cli._commands import Train
 from coldstart.cli._main import build
+from coldstart.cloud import LaunchRequest, worker
 from coldstart.cloud import _job_runs as job_runs
 from coldstart.cloud import _results as results
-from coldstart.cloud import worker
 from coldstart.cloud._packing import pack
 from coldstart.cloud._snapshots import LISTS, Snapshots, newest_status
 from coldstart.cloud._store import Store, read_json
@@ -112,7 +112,9 @@ def test_a_job_whose_machines_are_lost_ends_as_if_they_had_not(
     train_for(13)
     send_inputs(store, project)
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "docker", hours=1.0), "houses", ["train"], None
+    )
     dice = random.Random(0)
     work = tmp_path / "work"
     for _ in range(losses):
@@ -191,7 +193,9 @@ def test_a_training_is_ended_at_the_deadline_and_resumes_in_the_next_job(
     brought = tmp_path / "brought"
     brought.mkdir()
     client = connect(settings())
-    job = job_runs.begin(client, settings(), "houses", "docker", ["train"], 1.0, None, 1)
+    job = job_runs.begin(
+        client, LaunchRequest(settings(), "docker", hours=1.0), "houses", ["train"], None
+    )
     results.sync(client, settings(), brought, Snapshots(store, brought).restore(), job.id, None)
     (run,) = client.search_runs(
         [job_runs.experiment_of(client, settings())], "tags.family = 'neural'"

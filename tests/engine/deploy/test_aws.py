@@ -33,6 +33,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
+from coldstart._aws import ignore_errors
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.deploy.on_aws import _account as account
 from coldstart.deploy.on_aws import _cost as cost
@@ -276,7 +277,7 @@ class Cloud:
         """Who may ask for what is live."""
         session = boto3.Session()  # whose calls no test counts
         client = session.client("lambda", endpoint_url=f"http://127.0.0.1:{self.moto}")
-        with account.ignore_errors("ResourceNotFoundException"):
+        with ignore_errors("ResourceNotFoundException"):
             found = json.loads(client.get_policy(FunctionName=NAME, Qualifier="live")["Policy"])
             return list(found["Statement"])
         return []
@@ -533,7 +534,7 @@ def test_a_removal_that_fails_at_any_call_is_completed(
     cloud.fail(0, "")
     assert deploy("--down") == 0
     calls = [*cloud.calls]
-    assert sum(calls) > 4
+    assert sum(calls) > 2
     numbers = [n for n, changes in enumerate(calls, 1) if changes or fault == "refused"]
     for number in numbers[::every]:
         assert deploy() == 0
@@ -995,10 +996,9 @@ def test_a_plan_needs_no_account_and_tells_the_cost(
     for part in ("stack", "log group", "role", "repository", "function", "URL"):
         assert f"\n  {part}" in out
     # 10 million requests of 35 ms with 1 GB, by hand: 2 dollars, 5.83 of compute, 3 of logs.
-    assert cost.monthly(10_000_000, 1024, "x86_64") == pytest.approx(10.85, abs=0.01)
-    ours = cost.own_architecture()
+    assert cost.monthly(10_000_000, 1024) == pytest.approx(10.85, abs=0.01)
     for requests in (0, 10_000, 10_000_000):
-        dollars = cost.monthly(requests, 1024, ours)
+        dollars = cost.monthly(requests, 1024)
         assert f"{requests:>13,} requests a month: {dollars:>9.2f} USD" in out
 
 

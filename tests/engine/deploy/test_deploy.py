@@ -102,7 +102,7 @@ def test_api_keys_do_not_go_unencrypted_over_a_public_address(
     [
         (b"prot: 80\n", "prot: there is no such setting"),
         (b"port: [\n", "is not YAML"),
-        (b"port: \xff\n", "is not YAML"),
+        (b"port: \xff\n", "is not UTF-8"),
         (b"- 80\n", "should hold settings, one `name: value` a line"),
     ],
 )

@@ -326,13 +326,13 @@ def test_a_space_has_the_files_that_its_dockerfile_copies_and_its_command_serves
     assert repository.sdk == "docker"
     files = set(repository.files) - {".gitattributes"}
     listed = plan.splitlines()
-    assert listed[0] == "YOU/bird-strikes (private): a plan, nothing is sent"
     (vendor,) = [line for line in listed if line.startswith("vendor/")]
     inside = {name for name in files if name.startswith("vendor/")}
     size = sum(len(repository.files[name]) for name in inside)
     assert vendor == f"vendor/ ({len(inside)} files, {size / 1e6:.1f} MB)"
     assert {line for line in listed if line in files} == files - inside
-    assert f"would publish Version 1 (tree) as a Space, {len(files)} files:" in listed
+    planned = "would publish Version 1 (tree) as a Space, YOU/bird-strikes (private)"
+    assert f"{planned}, {len(files)} files:" in listed
     roots = {name.partition("/")[0] for name in files}
     kept = {"bundles", "config.yaml", "constraints.txt", "infra", "pyproject.toml", "src", "vendor"}
     assert roots == {*kept, ".dockerignore", "Dockerfile", "LICENSE", "README.md"}
@@ -394,15 +394,13 @@ def test_a_space_with_keys_gets_their_hashes_as_a_secret_and_logs_no_predictions
 def test_the_plan_of_a_push_names_its_files_and_nothing_is_sent(publisher: Publisher) -> None:
     plan = ("push", "--version", "1", "--dry-run")
     said = publisher.here(*plan, "--repo", "ann/planned", "--public", HF_TOKEN="")
-    first, *listed = said.splitlines()
-    assert first == "ann/planned (public): a plan, nothing is sent"
     assert "REPO=birds is not the name" in publisher.refused(*plan, "--repo", "birds", HF_TOKEN="")
     assert not publisher.hub.requests
 
     publisher.here("push", "--version", "1", "--ref", "1")
     files = set(publisher.repository("ann/bird-strikes").files) - {".gitattributes"}
-    title = f"would publish Version 1 (tree) as a model, {len(files)} files:"
-    assert listed == [title, *sorted(files)]
+    title = f"would publish Version 1 (tree) as a model, ann/planned (public), {len(files)} files:"
+    assert said.splitlines() == [title, *sorted(files)]
 
 
 def test_version_chooses_what_is_published_as_ref_does(publisher: Publisher) -> None:
@@ -417,7 +415,7 @@ def test_mistakes_are_told_in_a_line(publisher: Publisher, tmp_path: Path) -> No
     space = ("deploy", "--on", "space")
     for command in (("push",), space):
         assert "set HF_TOKEN in .env, or run" in refused(*command, HF_TOKEN="")
-        assert "does not accept the token" in refused(*command, HF_TOKEN="hf_other")
+        assert "its user: the token may not do that" in refused(*command, HF_TOKEN="hf_other")
         for name in ("birds", "a/b/c", "-x/y z"):
             for dry in ((), ("--dry-run",)):
                 said = refused(*command, *dry, "--repo", name)

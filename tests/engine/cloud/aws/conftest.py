@@ -1,6 +1,6 @@
 """An AWS account for the tests: moto, and before it what moto has not, and faults.
 
-moto knows neither quotas of EC2, nor the price list, nor `SimulatePrincipalPolicy`: these are
+moto knows neither quotas of EC2 nor `SimulatePrincipalPolicy`: these are
 answered here, the last by reading the policies that the role has in moto.
 """
 
@@ -65,7 +65,6 @@ class Aws:
         self.calls = list[tuple[str, str]]()
         self.faults = dict[tuple[str, str], list[Any]]()
         self.quotas = dict[str, float]()
-        self.dollars: dict[str, float] = {}
         self.off = 0.0
         self.changed: dict[str, Callable[[bytes], bytes]] = {"DeleteStack": self.deleted}
         self.instead: dict[str, Callable[[str, dict[str, Any]], str]] = {
@@ -73,7 +72,6 @@ class Aws:
             "SimulatePrincipalPolicy": self.simulated,
             "GetServiceQuota": self.quota,
             "GetAWSDefaultServiceQuota": lambda region, asked: '{"Quota": {"Value": 5.0}}',
-            "GetProducts": self.products,
         }
 
         class Handler(BaseHTTPRequestHandler):
@@ -172,13 +170,6 @@ class Aws:
         """A quota of EC2."""
         return json.dumps({"Quota": {"Value": self.quotas[asked["QuotaCode"]]}})
 
-    def products(self, region: str, asked: dict[str, Any]) -> str:
-        """A price list with one price, by type."""
-        wanted = {one["Field"]: one["Value"] for one in asked["Filters"]}
-        dimension = {"pricePerUnit": {"USD": str(self.dollars[wanted["instanceType"]])}}
-        terms = {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}
-        return json.dumps({"PriceList": [json.dumps({"terms": terms})]})
-
     def simulated(self, region: str, asked: dict[str, Any]) -> str:
         """What the policies of a role say of an action."""
         context = {
@@ -242,7 +233,7 @@ def allowed(
 
 def error(service: str, code: str, message: str) -> bytes:
     """An error in the words of a service."""
-    if service in ("ecr", "pricing", "servicequotas"):
+    if service in ("ecr", "servicequotas"):
         return json.dumps({"__type": code, "message": message}).encode()
     inner = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     if service == "ec2":

@@ -150,9 +150,8 @@ def test_a_stack_that_could_not_be_made_says_why_and_is_made_anew(
     made = b"CREATE_COMPLETE"
     aws.changed["DescribeStacks"] = lambda answer: answer.replace(made, b"ROLLBACK_COMPLETE")
     assert bootstrap("--email", "me@here.org") == 2
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert err == f"error: the stack {STACK} was not created: MachineRole: {STACK} already exists\n"
-    assert "  Bucket: create complete" in out
     until_deleted(aws, b"ROLLBACK_COMPLETE")
     del aws.instead["DescribeStackEvents"]
     assert bootstrap("--email", "me@here.org") == 0

@@ -11,7 +11,6 @@ import boto3
 import pytest
 import yaml
 
-from coldstart.cloud.aws._permissions import SPOT_ROLE
 from coldstart.cloud.aws._stack import Stack
 from engine.cloud.aws.conftest import HERE, NAME, Aws
 from engine.support import main
@@ -123,9 +122,9 @@ def test_a_machine_that_could_not_end_itself_is_refused(aws: Aws, sound: Sound) 
     assert "machines of other projects as well" in sound().said["end itself"]
     assert sound().code == 0
     iam.remove_role_from_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
-    assert f"the instance profile {PROFILE} has no role" in found()
+    assert f"no instance profile {PROFILE} has a role" in found()
     iam.delete_instance_profile(InstanceProfileName=PROFILE)
-    assert f"there is no instance profile {PROFILE}" in found()
+    assert f"no instance profile {PROFILE} has a role" in found()
 
 
 def put(aws: Aws, action: str) -> None:
@@ -245,17 +244,6 @@ def test_the_store_must_exist_in_the_machines_region(
     assert [action for _, action in aws.calls].count("HEAD") == 1
     file.write_text("- no task")
     assert main(["doctor", "--on", "aws"]) == 2
-
-
-def test_spot_needs_the_role_of_aws_own(aws: Aws, sound: Sound) -> None:
-    assert "spot" not in sound().said
-    found = sound("--spot")
-    assert found.code == 1
-    assert "create-service-linked-role --aws-service-name spot.amazonaws" in found.said["spot"]
-    # moto would give it another name.
-    path = "/aws-service-role/spot.amazonaws.com/"
-    aws.client("iam").create_role(RoleName=SPOT_ROLE, Path=path, AssumeRolePolicyDocument="{}")
-    assert sound("--spot").said["spot"].startswith("ok")
 
 
 def test_a_network_must_exist_with_a_route_to_the_internet(aws: Aws, sound: Sound) -> None:

@@ -18,11 +18,11 @@ from coldstart.cloud.aws import _stack as stack
 from coldstart.cloud.aws._account import TEMPLATE
 from engine.cloud.aws.conftest import ELSEWHERE, HERE, NAME, OTHERS, THERE, Aws, allowed
 from engine.cloud.aws.test_account import ACCOUNT, MACHINE, STACK, bootstrap, outputs
-from engine.cloud.aws.test_sweep import HOUR, alive, disks, launch, tags, volume
+from engine.cloud.aws.test_sweep import HOUR, alive, disks, launch, volume
 from engine.support import main
 
 Handler = Callable[[Any, Any], list[str]]
-CALLS = {"TerminateInstances", "DeleteVolume", "ReleaseAddress"}
+CALLS = {"TerminateInstances", "DeleteVolume"}
 
 
 class Template(yaml.SafeLoader):
@@ -59,12 +59,6 @@ def sweep(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Handler:
     return handler
 
 
-def address(aws: Aws, left: float, project: str = NAME) -> str:
-    spec = [{"ResourceType": "elastic-ip", "Tags": tags(project, left)}]
-    made = aws.client("ec2").allocate_address(TagSpecifications=spec)
-    return str(made["AllocationId"])
-
-
 def test_it_ends_what_is_ours_and_overdue_in_all_regions_and_nothing_else(
     aws: Aws, sweep: Handler
 ) -> None:
@@ -78,17 +72,14 @@ def test_it_ends_what_is_ours_and_overdue_in_all_regions_and_nothing_else(
     }
     held, old = launch(aws, disk_stays=True, left=HOUR), volume(aws)
     theirs, new = volume(aws, OTHERS), volume(aws, left=HOUR)
-    places = [address(aws, -HOUR), address(aws, HOUR), address(aws, -HOUR, OTHERS)]
     before = disks(aws)
     ended = sweep({}, None)
     assert alive(aws) == {*kept, held}
     assert alive(aws, THERE) == set()
     assert {old} <= before - disks(aws)
     assert {theirs, new} <= disks(aws)
-    left = {one["AllocationId"] for one in aws.client("ec2").describe_addresses()["Addresses"]}
-    assert left == set(places[1:])
-    assert [line.split()[0] for line in ended] == [HERE, HERE, HERE, THERE]
-    assert all(one in " ".join(ended) for one in (*late, old, places[0]))
+    assert [line.split()[0] for line in ended] == [HERE, HERE, THERE]
+    assert all(one in " ".join(ended) for one in (*late, old))
     aws.calls.clear()
     assert sweep({}, None) == []
     regions = {region for region, action in aws.calls if action == "DescribeInstances"}
@@ -128,7 +119,6 @@ def test_its_role_allows_what_it_calls_and_no_more(aws: Aws, sweep: Handler) -> 
     may = aws.statements(f"{STACK}-sweeper")
     launch(aws)
     volume(aws)
-    address(aws, -HOUR)
     aws.calls.clear()
     sweep({}, None)
     called = {f"ec2:{action}" for _, action in aws.calls}

@@ -81,6 +81,16 @@ def explain_error(error: Exception) -> str:
     return f"AWS: {' '.join(str(error).split())}"
 
 
+@contextlib.contextmanager
+def ignore_errors(*codes: str) -> Iterator[None]:
+    """Ignore errors with these codes: they say that something exists, or does not exist."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) not in codes:
+            raise
+
+
 def error_code(error: ClientError) -> str:
     """Return the code of an error, such as ``AccessDenied``."""
     return str(error.response.get("Error", {}).get("Code", ""))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import tomllib
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,12 @@ SOURCES = ("src", "vendor", "config.yaml", "schema.yaml", "pyproject.toml", "con
 ENGINE = "coldstart-ml"
 JOB = os.environ.get("TRAINING_JOB", "")  # a rented machine trains for this run
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "polars", "scikit-learn", "skl2onnx", "torch")
+
+
+def project_name() -> str:
+    """Return the name of the project in this folder, from pyproject.toml."""
+    content = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    return str(content["project"]["name"])
 
 
 def collect(project: Project) -> dict[str, Any]:

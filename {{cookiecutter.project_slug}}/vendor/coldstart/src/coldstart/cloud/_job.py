@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from coldstart import _provenance as provenance
@@ -14,12 +12,6 @@ from coldstart.config._settings import Settings
 PROJECT = "train-project"
 JOB = "train-job"
 DEADLINE = "train-deadline"  # seconds since 1970: all providers allow digits in labels
-
-
-def project_name() -> str:
-    """Return the name of the project in this folder, from pyproject.toml."""
-    content = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    return str(content["project"]["name"])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus
 
 from coldstart.cloud._job import Job
+from coldstart.cloud._request import LaunchRequest
 from coldstart.config._settings import Settings
 from coldstart.errors import UserError
 
@@ -20,46 +21,23 @@ PROVIDER, DEADLINE, PRICE, NODES = "job.provider", "job.deadline", "job.price", 
 
 def begin(
     client: MlflowClient,
-    settings: Settings,
+    request: LaunchRequest,
     project: str,
-    provider: str,
     command: list[str],
-    hours: float,
     price: float | None,
-    nodes: int,
 ) -> Job:
-    """Create the run of a job.
+    """Create the run of a job, and return the job, whose id is that of the run.
 
-    Parameters
-    ----------
-    client : MlflowClient
-        The tracking store.
-    settings : Settings
-        Settings of the project.
-    project : str
-        Name of the project.
-    provider : str
-        Where the job runs, as `ON=` names it.
-    command : list of str
-        Command of the project, with its options.
-    hours : float
-        Hours after which the job is stopped.
-    price : float, optional
-        US dollars an hour of one machine, if it is known.
-    nodes : int
-        Number of machines.
-
-    Returns
-    -------
-    Job
-        The job, whose id is that of the run.
+    The price is in US dollars an hour of one machine, if it is known.
     """
-    deadline = int(time.time() + hours * 3600)
-    tags = {PROVIDER: provider, DEADLINE: str(deadline), NODES: str(nodes)}
+    deadline = int(time.time() + request.hours * 3600)
+    tags = {PROVIDER: request.on, DEADLINE: str(deadline), NODES: str(request.nodes)}
     if price is not None:
         tags[PRICE] = str(price)
     run = client.create_run(
-        experiment_of(client, settings), tags=tags, run_name=f"{command[0]} on {provider}"
+        experiment_of(client, request.settings),
+        tags=tags,
+        run_name=f"{command[0]} on {request.on}",
     )
     return Job(run.info.run_id, project, command, deadline)
 
@@ -88,16 +66,7 @@ def providers(client: MlflowClient, settings: Settings) -> set[str]:
 
 
 def find(client: MlflowClient, settings: Settings, prefix: str | None) -> Run:
-    """Return the run of a job in progress.
-
-    Parameters
-    ----------
-    client : MlflowClient
-        The tracking store.
-    settings : Settings
-        Settings of the project.
-    prefix : str, optional
-        Beginning of the job's id. By default the newest job is meant.
+    """Return the run of a job in progress: the newest, or the one whose id begins with the prefix.
 
     Raises
     ------
@@ -116,16 +85,6 @@ def find(client: MlflowClient, settings: Settings, prefix: str | None) -> Run:
 
 
 def end(client: MlflowClient, job_id: str, code: int | None) -> None:
-    """Record how a job ended.
-
-    Parameters
-    ----------
-    client : MlflowClient
-        The tracking store.
-    job_id : str
-        Id of the job.
-    code : int or None
-        Exit code; None if it was stopped.
-    """
+    """Record how a job ended: its exit code, or None if it was stopped."""
     status = RunStatus.KILLED if code is None else RunStatus.FAILED if code else RunStatus.FINISHED
     client.set_terminated(job_id, RunStatus.to_string(status))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coldstart._locking import lock
-from coldstart.cloud._job import project_name
+from coldstart._provenance import project_name
 from coldstart.cloud._launchers import Launcher
 from coldstart.cloud._packing import input_files
 from coldstart.cloud._plan import check_budget, check_price, confirm_plan, format_plan
@@ -62,16 +62,7 @@ def launch(request: LaunchRequest, command: list[str]) -> int:
 
     client = tracking.connect(request.settings)
     launcher.prepare(request)
-    job = job_runs.begin(
-        client,
-        request.settings,
-        project_name(),
-        request.on,
-        command,
-        request.hours,
-        plan.offer.price,
-        request.nodes,
-    )
+    job = job_runs.begin(client, request, project_name(), command, plan.offer.price)
     print(f"job {job.id[:8]}: stops at {time.ctime(job.deadline)} at the latest", flush=True)
     try:
         launcher.start(request, job)
@@ -104,19 +95,9 @@ def check_models(settings: Settings) -> None:
 
 
 def pick_up(settings: Settings, prefix: str | None) -> int:
-    """Follow a job that was detached, or whose terminal was closed.
+    """Follow a job that was detached, or whose terminal was closed, and return its exit code.
 
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the project.
-    prefix : str, optional
-        Beginning of the job's id. By default the newest job is meant.
-
-    Returns
-    -------
-    int
-        Exit code of the job's command.
+    It is the newest one, or the one whose id begins with the prefix.
 
     Raises
     ------

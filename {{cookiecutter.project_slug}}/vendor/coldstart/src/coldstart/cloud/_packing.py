@@ -18,7 +18,6 @@ from coldstart.config._settings import CHECKPOINTS, CONFIG, Settings
 from coldstart.errors import UserError
 
 IGNORE = Path(".skyignore")
-MAX_FILES = 10_000
 CODE = ("pyproject.toml", "constraints.txt", "infra/environment.py", "src", "vendor")
 KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 SECRET = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|\.env(\..*)?|.*\.(pem|key|p12|pfx)|credentials")
@@ -29,23 +28,13 @@ LOCAL_SETTINGS = {"tracking_uri", "serving", "choose"}
 def input_files(settings: Settings) -> list[Path]:
     """Return the files that a training reads, without those that .skyignore names.
 
-    Checkpoints are among them, so that an interrupted training is resumed on the machine.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the training.
-
-    Returns
-    -------
-    list of Path
-        Paths relative to the project's folder, sorted.
+    Their paths are relative to the project's folder. Checkpoints are among them, so that an
+    interrupted training is resumed on the machine.
 
     Raises
     ------
     UserError
-        If a file is missing, lies outside of the project or looks like a secret, or if there are
-        more than 10,000.
+        If a file is missing, lies outside of the project or looks like a secret.
     """
     ignored = read_ignore_file()
     found: dict[str, Path] = {}
@@ -63,11 +52,6 @@ def input_files(settings: Settings) -> list[Path]:
                 continue
             refuse_secret(path)
             found[os.path.normpath(path)] = Path(os.path.normpath(path))
-            if len(found) > MAX_FILES:
-                raise UserError(
-                    f"{named} has more than {MAX_FILES} files: put them into few (Parquet), or "
-                    f"list what is not needed in {IGNORE}"
-                )
         if len(found) == before:
             raise UserError(f"{named}: there is no such file, or {IGNORE} lists it")
     found |= {path.as_posix(): path for path in expand(CHECKPOINTS) if path.is_file()}
@@ -108,16 +92,8 @@ def refuse_secret(path: Path) -> None:
 def pack(settings: Settings, archive: Path, owner: int = 0) -> None:
     """Write the inputs of a training to a tar archive, with its settings as config.yaml.
 
-    The same files and settings make the same archive.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the training.
-    archive : Path
-        Where to write it.
-    owner : int, default=0
-        Number of the user who owns the files on the machine.
+    The same files and settings make the same archive. The owner is the number of the user who owns
+    the files on the machine.
     """
 
     def set_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -141,11 +117,6 @@ def pack(settings: Settings, archive: Path, owner: int = 0) -> None:
 
 def pack_code(archive: Path) -> None:
     """Write the project's sources, the engine's, and what their environment is made of.
-
-    Parameters
-    ----------
-    archive : Path
-        Where to write it.
 
     Raises
     ------

@@ -149,8 +149,10 @@ def round_up(dollars: float) -> float:
 def format_plan(plan: Plan) -> str:
     """Return a plan as lines of text."""
     count = f"{plan.nodes} x " if plan.nodes > 1 else ""
+    price = plan.offer.price
+    hourly = "no price is known" if price is None else f"{price:.4f} USD an hour"
     lines = [
-        format_line("machine", f"{count}{plan.offer.machine}: {format_price(plan.offer.price)}"),
+        format_line("machine", f"{count}{plan.offer.machine}: {hourly}"),
         format_line("software", plan.software),
         format_line("hard stop", f"after {plan.hours:g} h"),
     ]
@@ -197,11 +199,6 @@ def format_offers(plan: Plan) -> list[str]:
     return lines
 
 
-def format_price(price: float | None) -> str:
-    """Return a price an hour as text."""
-    return "no price is known" if price is None else f"{price:.4f} USD an hour"
-
-
 def check_price(plan: Plan) -> None:
     """Refuse a plan with a price that cannot be right.
 
@@ -242,25 +239,14 @@ def check_budget(plan: Plan, budget: float | None) -> None:
 def confirm_plan(plan: Plan, yes: bool) -> None:
     """Ask before money is spent.
 
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-    yes : bool
-        Whether it was confirmed before.
-
     Raises
     ------
     UserError
         If the answer is not yes.
     """
-    if yes or not plan.needs_confirmation:
-        return
-    if not sys.stdin.isatty():
-        raise UserError("the job costs money, and there is no terminal to ask in: YES=1 confirms")
     machines = f"{plan.nodes} machines" if plan.nodes > 1 else "a machine"
     cost = "at an unknown price" if plan.max_cost is None else f"for up to {plan.max_cost:.2f} USD"
-    if not confirm(f"Start {machines} {cost}?"):
+    if plan.needs_confirmation and not confirm(f"Start {machines} {cost}?", yes):
         raise UserError("nothing was started")
 
 
@@ -281,20 +267,7 @@ def advise_hours(plan: Plan, budget: float) -> str:
 
 
 def confirm(question: str, yes: bool = False) -> bool:
-    """Ask a question in the terminal.
-
-    Parameters
-    ----------
-    question : str
-        Names the action and its cost.
-    yes : bool, default=False
-        Whether it was confirmed before.
-
-    Returns
-    -------
-    bool
-        Whether the answer is yes. Without a terminal it is no.
-    """
+    """Ask a question, and return whether the answer is yes; without a terminal it is no."""
     if yes:
         return True
     if not sys.stdin.isatty():

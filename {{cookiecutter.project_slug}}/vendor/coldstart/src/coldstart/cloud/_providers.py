@@ -14,16 +14,6 @@ def find_launcher(on: str) -> Launcher:
 
     Another package brings one by the entry point group ``coldstart.launchers``: a callable of the
     name that `ON=` gives. Its name is what stands before a ``/`` or a ``:`` there.
-
-    Parameters
-    ----------
-    on : str
-        ``docker``, ``ssh://me@host``, ``tcp://host:2376``, or a provider that SkyPilot knows.
-
-    Returns
-    -------
-    Launcher
-        The launcher.
     """
     name = provider_of(on)
     for entry in entry_points(group="coldstart.launchers", name=name):

@@ -39,22 +39,9 @@ def sync(
     job: str,
     cost: float | None,
 ) -> None:
-    """Copy the runs of a job to the local MLflow, and log what it has cost.
+    """Copy the runs of a job to the local MLflow, and log what it has cost in US dollars.
 
-    Parameters
-    ----------
-    client : MlflowClient
-        The local tracking store.
-    settings : Settings
-        Settings of the project.
-    folder : Path
-        Holds what `snapshots.KEPT` names.
-    status : dict
-        Status of the worker: see `worker.py`.
-    job : str
-        Id of the job.
-    cost : float, optional
-        US dollars that the job has cost.
+    The folder holds what `snapshots.KEPT` names. The status is the worker's: see `worker.py`.
     """
     if status.get("tracking") == LOCAL_STORE and (folder / "mlflow.db").is_file():
         copy_runs(client, settings, folder, job)
@@ -84,9 +71,7 @@ def copy_runs(client: MlflowClient, settings: Settings, folder: Path, job: str) 
     for run in reversed(remote.search_runs(experiments, max_results=1000)):
         if model := copy_run(client, settings, remote, run, folder, job):
             trained.append(model)
-    if not trained:
-        return
-    if settings.choose:
+    if trained and settings.choose:
         choose_challenger(client, settings, prepare(settings), trained)
 
 

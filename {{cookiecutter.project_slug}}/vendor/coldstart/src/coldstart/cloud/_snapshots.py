@@ -40,13 +40,6 @@ class Snapshots:
 
     If two machines work on a job, the later one finds its next number taken (`TakenError`) and
     stops.
-
-    Parameters
-    ----------
-    store : Store
-        The job's folder in the object store.
-    folder : Path
-        Working folder of the training.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
@@ -58,10 +51,7 @@ class Snapshots:
     def restore(self) -> dict[str, Any]:
         """Download the newest complete snapshot into the folder.
 
-        Returns
-        -------
-        dict
-            The worker's status that was stored with it; empty if there is no snapshot.
+        Return the worker's status that was stored with it; empty if there is no snapshot.
         """
         for name in reversed(self.store.names(LISTS)):
             self.number = max(self.number, number_of(name))
@@ -100,17 +90,7 @@ class Snapshots:
             raise ValueError(f"object {digest[:12]} has another checksum than its name says")
 
     def take(self, status: dict[str, Any]) -> bool:
-        """Write a snapshot.
-
-        Parameters
-        ----------
-        status : dict
-            Status of the worker, stored with it: see `worker.py`.
-
-        Returns
-        -------
-        bool
-            False if a file changed meanwhile, so that no snapshot was written.
+        """Write a snapshot with a status, and return whether: not if a file changed meanwhile.
 
         Raises
         ------

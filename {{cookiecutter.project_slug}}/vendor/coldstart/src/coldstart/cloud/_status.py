@@ -7,8 +7,8 @@ import time
 
 from mlflow import MlflowClient
 
+from coldstart._provenance import project_name
 from coldstart.cloud import _job_runs as job_runs
-from coldstart.cloud._job import project_name
 from coldstart.cloud._launchers import Machine
 from coldstart.cloud._providers import find_launcher
 from coldstart.config._settings import Settings
@@ -17,23 +17,21 @@ from coldstart.tracking import _mlflow as tracking
 
 
 def print_status(settings: Settings) -> None:
-    """Print a line for each machine, and for each job without one.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the project.
-    """
+    """Print a line for each machine, and for each job without one."""
     client = tracking.connect(settings)
     machines, asked = find_machines(client, settings)
+    runs = job_runs.unfinished(client, settings)
     for machine in sorted(machines, key=lambda one: one.since):
-        hours = (time.time() - machine.since) / 3600
-        cost = "" if machine.price is None else f", {hours * machine.price:.2f} USD so far"
+        hours, price = (time.time() - machine.since) / 3600, machine.price
+        for run in runs:
+            if price is None and machine.belongs_to(run.info.run_id):
+                price = float(run.data.tags.get(job_runs.PRICE, 0))  # by the plan
+        cost = f", {hours * price:.2f} USD so far" if price else ""
         print(
             f"job {machine.job[:8]}  {machine.description}: {machine.state}, "
             f"for {hours:.1f} h{cost}"
         )
-    for run in job_runs.unfinished(client, settings):
+    for run in runs:
         if not any(machine.belongs_to(run.info.run_id) for machine in machines):
             provider = run.data.tags[job_runs.PROVIDER]
             print(
@@ -60,16 +58,7 @@ def find_machines(client: MlflowClient, settings: Settings) -> tuple[list[Machin
 
 
 def stop(settings: Settings, prefix: str | None, everything: bool) -> None:
-    """Stop one job or all, and record it in MLflow.
-
-    Parameters
-    ----------
-    settings : Settings
-        Settings of the project.
-    prefix : str, optional
-        Beginning of the job's id. By default the newest job is meant.
-    everything : bool
-        Whether to stop all jobs in progress.
+    """Stop all jobs, the newest, or the one whose id begins with the prefix; record it in MLflow.
 
     Raises
     ------

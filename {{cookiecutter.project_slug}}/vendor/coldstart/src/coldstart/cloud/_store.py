@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,10 @@ class TakenError(Exception):
 
 
 class Store:
-    """Objects below a prefix of an S3 bucket. AWS_ENDPOINT_URL names a store that is not AWS'.
+    """Objects below ``s3://BUCKET/PREFIX``. AWS_ENDPOINT_URL names a store that is not AWS'.
 
     Every method raises `UserError` if the store refuses a request, and `BusyError` if it does not
     respond.
-
-    Parameters
-    ----------
-    address : str
-        ``s3://BUCKET/PREFIX``.
     """
 
     def __init__(self, address: str) -> None:
@@ -52,17 +48,18 @@ class Store:
         """Return the whole key of a name below the prefix."""
         return f"{self.prefix}/{name}".lstrip("/")
 
-    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Call a method of the boto3 client."""
+    @contextmanager
+    def errors(self, key: str = "") -> Iterator[None]:
+        """Raise errors of boto3 as `UserError`, `BusyError`, `KeyError` or `TakenError`."""
         try:
-            return dict(getattr(self.client, method)(Bucket=self.bucket, **arguments) or {})
+            yield
         except ClientError as error:
             details = error.response.get("Error", {})
             code = str(details.get("Code", ""))
             if code in ("404", "NoSuchKey"):
-                raise KeyError(arguments.get("Key")) from None
+                raise KeyError(key) from None
             if code in ("412", "PreconditionFailed"):
-                raise TakenError(arguments.get("Key")) from None
+                raise TakenError(key) from None
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             # 409: another machine is writing the same key, and may fail.
             kind = BusyError if status >= 500 or status == 409 else UserError
@@ -72,6 +69,11 @@ class Store:
         except BotoCoreError as error:
             raise UserError(f"{self.address}: {error}") from None
 
+    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Call a method of the boto3 client."""
+        with self.errors(arguments.get("Key", "")):
+            return dict(getattr(self.client, method)(Bucket=self.bucket, **arguments) or {})
+
     def put(
         self,
         name: str,
@@ -79,18 +81,10 @@ class Store:
         first: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
-        """Write an object.
+        """Write an object: bytes, or a file.
 
-        Parameters
-        ----------
-        name : str
-            Name below the prefix.
-        body : bytes or Path
-            The content, or a file that holds it.
-        first : bool, default=False
-            Whether the key must not exist yet.
-        progress : callable, optional
-            Called with the number of bytes of a file that were just sent.
+        With `first` the key must not exist yet. `progress` is called with the number of bytes
+        that were just sent.
 
         Raises
         ------
@@ -129,21 +123,17 @@ class Store:
     def link(self, name: str, seconds: int) -> str:
         """Return an address that gives read access to an object for a while, without a key."""
         target = {"Bucket": self.bucket, "Key": self.key(name)}
-        try:
+        with self.errors():
             return str(self.client.generate_presigned_url("get_object", target, seconds))
-        except BotoCoreError as error:
-            raise UserError(f"{self.address}: {error}") from None
 
     def names(self, start: str) -> list[str]:
         """Return names that begin with `start`, sorted."""
-        found: list[str] = []
-        more: dict[str, Any] = {}
-        while True:
-            page = self.call("list_objects_v2", Prefix=self.key(start), **more)
-            found += [entry["Key"] for entry in page.get("Contents", ())]
-            if not page.get("IsTruncated"):
-                return sorted(key.removeprefix(self.key("")) for key in found)
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        with self.errors():
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.key(start)
+            )
+            keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+        return sorted(key.removeprefix(self.key("")) for key in keys)
 
     def delete(self, names: list[str]) -> None:
         """Delete objects. Names that do not exist are ignored."""

@@ -19,17 +19,7 @@ LINGER = 5.0
 
 
 def main(arguments: list[str]) -> int:
-    """Start the ranks of this machine, and wait for their end.
-
-    Parameters
-    ----------
-    arguments : list of str
-        The command line of torchrun.
-
-    Returns
-    -------
-    int
-        0, or 2 if one of the ranks ended with 2.
+    """Start the ranks of this machine, and wait for their end. Return 2 if one of them did, else 0.
 
     Raises
     ------

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import ValidationError
 
+from coldstart._yaml import read_yaml
 from coldstart.config._sections import Section
 from coldstart.errors import UserError, describe
 
@@ -17,14 +17,7 @@ class TargetChoices(Section):
 
     @classmethod
     def load(cls, path: Path, **given: Any) -> Self:
-        """Read the file.
-
-        Parameters
-        ----------
-        path : Path
-            The file.
-        **given
-            Values that override those of the file, unless they are None.
+        """Read the file. Values that are given and not None override its own.
 
         Raises
         ------
@@ -32,11 +25,9 @@ class TargetChoices(Section):
             If it is not YAML, or a value is unknown or wrong.
         """
         try:
-            content = (yaml.safe_load(path.read_bytes()) if path.is_file() else None) or {}
+            content = (read_yaml(path) if path.is_file() else None) or {}
             if isinstance(content, dict):
                 content |= {key: value for key, value in given.items() if value is not None}
             return cls.model_validate(content)
         except ValidationError as error:
             raise UserError(f"{path}: {describe(error, cls.model_fields)}") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

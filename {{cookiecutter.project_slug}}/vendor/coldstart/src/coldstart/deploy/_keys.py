@@ -16,18 +16,6 @@ FIRST = "owner"  # name of the key that a deployment makes
 def pack_keys(keys: Path, max_bytes: int) -> dict[str, str]:
     """Return the variable that holds the hashes of keys.
 
-    Parameters
-    ----------
-    keys : Path
-        The file of keys.
-    max_bytes : int
-        The most that the hashes may take.
-
-    Returns
-    -------
-    dict
-        The variable.
-
     Raises
     ------
     UserError
@@ -42,14 +30,7 @@ def pack_keys(keys: Path, max_bytes: int) -> dict[str, str]:
 def keep_or_make_keys(keys: Path, deployed: str, max_bytes: int) -> dict[str, str]:
     """Return the variable with the keys here, or those deployed, or else a new one, which is shown.
 
-    Parameters
-    ----------
-    keys : Path
-        The file of keys. A clone of the repository has none.
-    deployed : str
-        The hashes of the version before; empty without one.
-    max_bytes : int
-        The most that the hashes may take.
+    A clone of the repository has no file of keys. `deployed` are the hashes of the version before.
 
     Raises
     ------

@@ -20,15 +20,9 @@ from coldstart.serve._live_model import reference_rows
 def check_prediction(version: str, post: Callable[[str], tuple[int, str]], needs_key: bool) -> None:
     """Request a prediction for the contract's example, and compare it with the bundle's.
 
-    Parameters
-    ----------
-    version : str
-        Version of the model.
-    post : callable
-        Posts a body to the version's `/predict`, and returns status and body of the response.
-    needs_key : bool
-        Whether it may refuse the request. Only hashes of keys are known here. It has predicted a
-        row before it was ready.
+    `post` posts a body to the version's `/predict`, and returns status and body of the response. A
+    version that needs a key may refuse: only hashes of keys are known here. It has predicted a row
+    before it was ready.
 
     Raises
     ------

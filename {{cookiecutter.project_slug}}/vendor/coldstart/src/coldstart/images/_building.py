@@ -7,15 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 from coldstart._progress import StageTimer
-from coldstart._provenance import git
+from coldstart._provenance import git, project_name
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.config._sections import ServingSettings
 from coldstart.errors import UserError
-from coldstart.images._hosts import reach
+from coldstart.images._hosts import reach, run_docker
 from coldstart.images._smoke import add_tag, smoke_test
 
 CHAMPION = Path("bundles/champion")
@@ -23,15 +22,12 @@ PRINTED_LINES = 30  # of a build that failed
 
 log = logging.getLogger(__name__)
 
-# Where pip and uv keep the user's settings. The first file that exists counts.
-SETTINGS = {
-    "pip.conf": ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
-    "uv.toml": ("~/.config/uv/uv.toml", "/etc/uv/uv.toml"),
-}
-VARIABLES = {
-    "pip.conf": "PIP_CONFIG_FILE",
-    "uv.toml": "UV_CONFIG_FILE",
-    "certificates": "SSL_CERT_FILE",
+# Files that an installation may need: the variable that names one, and where pip and uv keep the
+# user's settings. The first that exists counts.
+SECRETS = {
+    "pip.conf": ("PIP_CONFIG_FILE", "~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"),
+    "uv.toml": ("UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml"),
+    "certificates": ("SSL_CERT_FILE",),
 }
 
 
@@ -55,11 +51,11 @@ def build_serve(base: str | None) -> str:
     """
     verify_bundle(CHAMPION)
     version = registered_version(CHAMPION).get("version", "unregistered")
-    image = f"{image_name()}:{version}"
+    image = f"{project_name()}:{version}"
     build("serve", image, base, VERSION=version)
     size, seconds = smoke_test(image)
     add_tag(image, "latest")
-    latest = f"{image_name()}:latest"
+    latest = f"{project_name()}:latest"
     print(f"{image} (and {latest}): {size / 2**20:.0f} MiB, ready after {seconds:.1f} s")
     return image
 
@@ -86,25 +82,15 @@ def build_train(base: str | None, host: str = "local", gpu: bool = False) -> str
     UserError
         If there is no engine, or the image cannot be built.
     """
-    image = f"{image_name()}:train"
+    image = f"{project_name()}:train"
     build("train", image, base, host, TORCH=os.environ.get("TORCH", "pypi" if gpu else ""))
     return image
 
 
 def describe_mounts(image: str, serving: ServingSettings) -> str:
-    """Describe how to run an image with the files that config.yaml names and no image holds.
+    """Return how to run an image with the files that config.yaml names and no image holds.
 
-    Parameters
-    ----------
-    image : str
-        Name of the image.
-    serving : ServingSettings
-        The section `serving` of config.yaml.
-
-    Returns
-    -------
-    str
-        The settings and a command. Empty if there are no such files.
+    Empty if there are no such files.
     """
     files = {
         "serving.keys": (serving.keys, ":ro"),
@@ -126,27 +112,8 @@ def describe_mounts(image: str, serving: ServingSettings) -> str:
     )
 
 
-def image_name() -> str:
-    """Return the name of the images: the project's, from pyproject.toml."""
-    content = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    return str(content["project"]["name"])
-
-
 def build(target: str, image: str, base: str | None, host: str = "local", **arguments: str) -> None:
-    """Build a stage of infra/Dockerfile.
-
-    Parameters
-    ----------
-    target : str
-        Name of the stage.
-    image : str
-        Name and tag of the image.
-    base : str, optional
-        Another base image than the Dockerfile's.
-    host : str, default='local'
-        Address of the engine that builds the image.
-    **arguments : str
-        Build arguments.
+    """Build a stage of infra/Dockerfile, with build arguments, at the engine of a host.
 
     Raises
     ------
@@ -186,9 +153,9 @@ def build(target: str, image: str, base: str | None, host: str = "local", **argu
 def find_secrets() -> dict[str, Path]:
     """Return files that an installation may need and no layer may hold, by the secret's id."""
     found = {}
-    for key, variable in VARIABLES.items():
-        places = [os.environ.get(variable, ""), *SETTINGS.get(key, ())]
-        paths = [Path(place).expanduser() for place in places if place]
+    for key, (variable, *places) in SECRETS.items():
+        named = [os.environ.get(variable, ""), *places]
+        paths = [Path(place).expanduser() for place in named if place]
         if path := next((path for path in paths if path.is_file()), None):
             found[key] = path
     return found
@@ -212,9 +179,9 @@ def check_docker(engine: dict[str, str]) -> None:
     """
     if not shutil.which("docker"):
         raise UserError("docker is not installed: see https://docs.docker.com/get-docker")
-    done = subprocess.run(
-        ["docker", "version"], env=os.environ | engine, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
-        raise UserError(f"docker's engine does not respond; start it, and try again ({reason[0]})")
+    try:
+        run_docker("version", **engine)
+    except UserError as error:
+        raise UserError(
+            f"docker's engine does not respond; start it, and try again ({error})"
+        ) from None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,26 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
 from tqdm import tqdm
 
 from coldstart.errors import UserError
-from coldstart.images._smoke import local_engine
 
 
 def connect(host: str) -> docker.DockerClient:
-    """Connect to the engine of a host.
-
-    Parameters
-    ----------
-    host : str
-        ``ssh://me@host``, ``tcp://host:2376``, or ``local`` for the engine that builds images.
-
-    Returns
-    -------
-    DockerClient
-        The client.
+    """Connect to the engine of a host: ``ssh://me@host``, ``tcp://host:2376``, or ``local``.
 
     Raises
     ------
@@ -53,6 +44,36 @@ def connect(host: str) -> docker.DockerClient:
             f"no Docker engine responds at {host}; start it, and try again ({reason})"
         ) from None
     return client
+
+
+def local_engine() -> docker.DockerClient:
+    """Connect to the engine that the docker command line uses: Docker's SDK knows no contexts."""
+    own = {**os.environ, "DOCKER_HOST": engine_address()}
+    return docker.from_env(use_ssh_client=True, environment=own)
+
+
+def engine_address() -> str:
+    """Return the address of the engine that the docker command line uses."""
+    (context,) = json.loads(run_docker("context", "inspect"))
+    return str(context["Endpoints"]["docker"]["Host"])
+
+
+def run_docker(*arguments: str, stdin: str | None = None, **environment: str) -> str:
+    """Return the output of a docker command, which gets environment variables.
+
+    Raises
+    ------
+    UserError
+        If it fails; with the last line that it printed.
+    """
+    command, own = ["docker", *arguments], os.environ | environment
+    done = subprocess.run(
+        command, env=own, input=stdin, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
+        raise UserError(f"docker {arguments[0]} failed: {lines[0]}")
+    return done.stdout
 
 
 @functools.cache
@@ -119,23 +140,9 @@ def open_tunnel(host: str) -> str:
 
 
 def pull(address: str, image: str, client: docker.DockerClient) -> str:
-    """Pull an image on a host.
+    """Pull an image by digest on a host, give it a name and tag, and return its id.
 
     The login that docker has stored here goes with the request, and is not stored on the host.
-
-    Parameters
-    ----------
-    address : str
-        Address of the image, by digest.
-    image : str
-        Name and tag for it on the host.
-    client : DockerClient
-        The host's engine.
-
-    Returns
-    -------
-    str
-        Id of the image.
     """
     print(f"pulling {address}", flush=True)
     with translate_errors(f"{address} could not be pulled by the host"):
@@ -145,20 +152,7 @@ def pull(address: str, image: str, client: docker.DockerClient) -> str:
 
 
 def copy(image: str, client: docker.DockerClient) -> str:
-    """Copy an image from the local engine to a host, unless the host has it.
-
-    Parameters
-    ----------
-    image : str
-        Name and tag.
-    client : DockerClient
-        The host's engine.
-
-    Returns
-    -------
-    str
-        Id of the image.
-    """
+    """Copy an image from the local engine to a host, unless the host has it, and return its id."""
     local = local_engine().images.get(image)
     with translate_errors(f"{image} could not be copied to the host"):
         try:
@@ -181,11 +175,6 @@ def copy(image: str, client: docker.DockerClient) -> str:
 def translate_errors(failure: str) -> Iterator[None]:
     """Raise errors of the engine as `UserError` with one line of text.
 
-    Parameters
-    ----------
-    failure : str
-        What failed, for the user.
-
     Raises
     ------
     UserError
@@ -197,6 +186,20 @@ def translate_errors(failure: str) -> Iterator[None]:
         raise UserError(f"{failure}: {error.explanation or error}") from None
     except DockerException as error:
         raise UserError(f"{failure}: {error}") from None
+
+
+@contextlib.contextmanager
+def open_archive(container: Any, path: str) -> Iterator[tarfile.TarFile | None]:
+    """Download what is at a path of a container, as an archive; None if there is nothing."""
+    with tempfile.TemporaryFile() as packed:
+        try:
+            packed.writelines(container.get_archive(path)[0])
+        except NotFound:
+            yield None
+            return
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as tar:
+            yield tar
 
 
 def run(container: Any, *command: str) -> str:

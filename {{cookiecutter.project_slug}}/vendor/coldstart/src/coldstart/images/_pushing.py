@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tempfile
 from typing import Any, NamedTuple
 
 from coldstart.errors import UserError
+from coldstart.images._hosts import engine_address, run_docker
 
 
 class Login(NamedTuple):
@@ -20,21 +19,9 @@ class Login(NamedTuple):
 
 
 def push(local: str, remote: str, login: Login | None = None) -> str:
-    """Push an image from the local engine.
+    """Push an image from the local engine to ``REGISTRY/NAME:TAG``; return its address by digest.
 
-    Parameters
-    ----------
-    local : str
-        Name and tag of the image here.
-    remote : str
-        Where it goes: ``REGISTRY/NAME:TAG``.
-    login : Login, optional
-        By default the login of `docker login`.
-
-    Returns
-    -------
-    str
-        Address of the image by digest, which does not change with later pushes.
+    By default the login of `docker login` is used.
 
     Raises
     ------
@@ -42,13 +29,13 @@ def push(local: str, remote: str, login: Login | None = None) -> str:
         If docker is missing, or the registry refuses it.
     """
     repository = remote.rpartition(":")[0]
-    docker("tag", local, remote)
+    run_docker("tag", local, remote)
     try:
         print(f"pushing {remote}", flush=True)
         push_with(login, remote) if login else push_with_stored_login(remote)
         digests = inspect(remote)["RepoDigests"]
     finally:
-        docker("image", "rm", remote)  # the second tag only
+        run_docker("image", "rm", remote)  # the second tag only
     (found,) = (one for one in digests if one.startswith(f"{repository}@"))
     return str(found)
 
@@ -57,14 +44,15 @@ def push_with(login: Login, remote: str) -> None:
     """Push with a login, in a temporary folder of settings: `docker login` would keep it."""
     with tempfile.TemporaryDirectory() as settings:
         given = ["--username", login.user, "--password-stdin", login.registry]
-        docker("login", *given, settings=settings, stdin=login.password)
-        docker("push", "--quiet", remote, settings=settings)
+        own = {"DOCKER_CONFIG": settings, "DOCKER_HOST": engine_address()}  # it has no contexts
+        run_docker("login", *given, stdin=login.password, **own)
+        run_docker("push", "--quiet", remote, **own)
 
 
 def push_with_stored_login(remote: str) -> None:
     """Push with the login that `docker login` has stored, or without one."""
     try:
-        docker("push", "--quiet", remote)
+        run_docker("push", "--quiet", remote)
     except UserError as error:
         login = f"docker login {remote.partition('/')[0]}"
         raise UserError(f"{error} (if it needs a login: {login})") from None
@@ -72,38 +60,4 @@ def push_with_stored_login(remote: str) -> None:
 
 def inspect(image: str) -> dict[str, Any]:
     """Return what the engine knows of an image."""
-    return dict(json.loads(docker("image", "inspect", image))[0])
-
-
-def docker(*arguments: str, settings: str | None = None, stdin: str | None = None) -> str:
-    """Return the output of a docker command.
-
-    Parameters
-    ----------
-    *arguments : str
-        Its arguments.
-    settings : str, optional
-        Another folder of docker's settings.
-    stdin : str, optional
-        What it reads.
-
-    Raises
-    ------
-    UserError
-        If it fails; with the last line that it printed.
-    """
-    own = {"DOCKER_CONFIG": settings, "DOCKER_HOST": engine_address()} if settings else {}
-    command = ["docker", *arguments]
-    done = subprocess.run(
-        command, env=os.environ | own, input=stdin, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()[-1:] or ["it prints nothing"]
-        raise UserError(f"docker {arguments[0]} failed: {lines[0]}")
-    return done.stdout
-
-
-def engine_address() -> str:
-    """Return the address of the engine in use. Other settings would not know its context."""
-    (context,) = json.loads(docker("context", "inspect"))
-    return str(context["Endpoints"]["docker"]["Host"])
+    return dict(json.loads(run_docker("image", "inspect", image))[0])

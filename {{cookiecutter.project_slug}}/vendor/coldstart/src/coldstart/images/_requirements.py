@@ -16,17 +16,9 @@ OWN, ENGINE = Path("pyproject.toml"), Path("vendor/coldstart/pyproject.toml")
 
 
 def image_requirements(target: str) -> list[str]:
-    """Return the requirements of an image.
+    """Return the requirements of an image as pip reads them, each once.
 
-    Parameters
-    ----------
-    target : {'serve', 'train'}
-        Serving needs the project's dependencies, training those of the extra `train` as well.
-
-    Returns
-    -------
-    list of str
-        Requirements as pip reads them, each once.
+    Serving needs the project's dependencies, training those of the extra `train` as well.
     """
     projects = {one["name"]: one for one in (read_project(OWN), read_project(ENGINE))}
     own = next(iter(projects.values()))

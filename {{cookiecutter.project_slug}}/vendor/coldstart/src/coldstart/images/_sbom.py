@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 from coldstart.errors import UserError
+from coldstart.images._hosts import run_docker
 
 # Run by the image's own Python, so that what is listed is what is installed there.
 LIST = """
@@ -79,12 +79,9 @@ def write_sbom(image: str, file: Path) -> int:
 
 def list_packages(image: str) -> tuple[str, dict[str, tuple[str, str | None]]]:
     """Return an image's version of Python, and version and license of its packages by name."""
-    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python"]
-    done = subprocess.run(
-        [*command, image, "-c", LIST], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it prints nothing"])[-1]
-        raise UserError(f"{image} was built, but its packages cannot be listed: {last}")
-    python, packages = json.loads(done.stdout)
+    command = ["run", "--rm", "--network", "none", "--entrypoint", "python", image, "-c", LIST]
+    try:
+        python, packages = json.loads(run_docker(*command))
+    except UserError as error:
+        raise UserError(f"{image} was built, but its packages cannot be listed: {error}") from None
     return python, {name: tuple(packages[name]) for name in sorted(packages)}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 
-import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from coldstart.errors import UserError
+from coldstart.images._hosts import local_engine
 
 TIMEOUT = 180  # seconds; an idle machine needs one
 SERVE = [
@@ -25,27 +22,10 @@ SMOKE_TEST = [
 ]
 
 
-def local_engine() -> docker.DockerClient:
-    """Connect to the engine that the docker command line uses: Docker's SDK knows no contexts."""
-    shown = subprocess.run(["docker", "context", "inspect"], capture_output=True, check=True)
-    host = json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"]
-    return docker.from_env(use_ssh_client=True, environment={**os.environ, "DOCKER_HOST": host})
-
-
 def smoke_test(image: str) -> tuple[int, float]:
     """Run an image as compose.yaml does, until its health check succeeds.
 
-    Parameters
-    ----------
-    image : str
-        Name and tag.
-
-    Returns
-    -------
-    int
-        Size of the image in bytes.
-    float
-        Seconds from its start to the first response.
+    Return its size in bytes, and the seconds from its start to the first response.
 
     Raises
     ------

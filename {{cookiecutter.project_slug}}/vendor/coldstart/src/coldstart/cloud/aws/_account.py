@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from coldstart._aws import tags_as_dict, translate_errors
-from coldstart.cloud._job import PROJECT, project_name
+from coldstart._provenance import project_name
+from coldstart.cloud._job import PROJECT
 from coldstart.cloud._plan import confirm
 from coldstart.cloud.aws._bucket import Bucket
 from coldstart.cloud.aws._stack import Stack
@@ -53,14 +54,8 @@ def find_stack(project: str) -> Stack:
 def bootstrap(email: str | None, dollars: float | None, launchers: str | None = None) -> None:
     """Create or update the stack, and print where its outputs belong.
 
-    Parameters
-    ----------
-    email : str, optional
-        Address for alerts of the budget. Needed the first time.
-    dollars : float, optional
-        Budget in US dollars a month.
-    launchers : str, optional
-        Who may launch nothing more once it is used up: ``user/ann group/team role/ci``.
+    The address for alerts is needed the first time. The budget is in US dollars a month. Launchers
+    may launch nothing more once it is used up: ``user/ann group/team role/ci``.
 
     Raises
     ------
@@ -72,10 +67,7 @@ def bootstrap(email: str | None, dollars: float | None, launchers: str | None = 
         raise UserError(f"{TEMPLATE} is missing: git checkout {TEMPLATE}")
     with translate_errors():
         stack = find_stack(project)
-        if stack.is_broken():
-            print(f"{stack.name}: removing what a failed attempt has left")
-            stack.delete()
-        if not stack.find():
+        if not stack.outputs():  # it does not exist, or what exists is broken
             if not email:
                 raise UserError("the budget needs an address for its alerts: EMAIL=me@example.org")
             launchers = launchers or ""
@@ -109,11 +101,6 @@ def read_launchers(text: str | None) -> dict[str, Any]:
 
 def destroy(yes: bool) -> None:
     """Remove the stack and the content of its bucket, unless machines need it.
-
-    Parameters
-    ----------
-    yes : bool
-        Whether it was confirmed before.
 
     Raises
     ------

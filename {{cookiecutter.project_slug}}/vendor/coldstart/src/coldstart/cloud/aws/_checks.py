@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -14,11 +13,11 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from coldstart._aws import client, error_code, explain_error
 from coldstart._diagnostics import Finding, check_clock, note, ok, wrong
-from coldstart.cloud._job import project_name
+from coldstart._provenance import project_name
 from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud.aws._bucket import bucket_region
 from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, Context
-from coldstart.cloud.aws._permissions import end_itself, launch, spot_role
+from coldstart.cloud.aws._permissions import end_itself, launch
 from coldstart.cloud.aws._quota import quota
 from coldstart.cloud.skypilot import _task as tasks
 
@@ -28,15 +27,7 @@ Check = Callable[[Context], Finding]
 def aws_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
     """Return the checks of AWS, in the order in which one needs the result of another.
 
-    Parameters
-    ----------
-    request : LaunchRequest
-        What would be trained there, and on what. What it leaves open, infra/train.sky.yaml says.
-
-    Returns
-    -------
-    list of callable
-        Functions that return a `Finding`.
+    What the request leaves open, infra/train.sky.yaml says.
 
     Raises
     ------
@@ -53,9 +44,8 @@ def aws_checks(request: LaunchRequest) -> list[Callable[[], Finding]]:
         region=request.on.partition("/")[2].partition("/")[0],
     )
     checks: list[Check] = [
-        *(programs, region, clock, identity, region_enabled, network, quota, store),
-        *([spot_role] if context.spot else []),
-        *(end_itself, launch),
+        *(programs, region, clock, identity, region_enabled),
+        *(network, quota, store, end_itself, launch),
     ]
     return [partial(report_refusals(check), context) for check in checks]
 
@@ -81,8 +71,7 @@ def report_refusals(check: Check) -> Check:
 
 def programs(context: Context) -> Finding:
     """Check that this computer has the programs that SkyPilot starts."""
-    missing = [name for name in tasks.PROGRAMS if not shutil.which(name)]
-    if missing:
+    if missing := tasks.missing_programs():
         hint = f"on Debian and Ubuntu: apt install {' '.join(missing)}"
         return wrong("programs", f"SkyPilot needs {' and '.join(missing)}", hint)
     return ok("programs", f"{' and '.join(tasks.PROGRAMS)} are here")

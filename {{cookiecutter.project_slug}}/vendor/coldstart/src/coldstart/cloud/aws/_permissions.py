@@ -7,27 +7,24 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from coldstart._aws import client, error_code
+from coldstart._aws import client, error_code, ignore_errors
 from coldstart._diagnostics import Finding, note, ok, wrong
 from coldstart.cloud._job import DEADLINE, JOB, PROJECT
 from coldstart.cloud.aws._context import BOOTSTRAP, DENIED, Context
 
-SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 IMAGES = "al2023-ami-2023*-x86_64"  # some image, for a dry run of a launch
 
 
 def end_itself(context: Context) -> Finding:
     """Check that a machine will have permission to end itself."""
     subject, iam = "end itself", client("iam")
-    try:
-        found = iam.get_instance_profile(InstanceProfileName=context.profile)["InstanceProfile"]
-    except ClientError as error:
-        if error_code(error) != "NoSuchEntity":
-            raise
-        return wrong(subject, f"there is no instance profile {context.profile}", BOOTSTRAP)
-    if not found["Roles"]:
-        return wrong(subject, f"the instance profile {context.profile} has no role", BOOTSTRAP)
-    role = found["Roles"][0]
+    roles: list[dict[str, Any]] = []
+    with ignore_errors("NoSuchEntity"):
+        named = iam.get_instance_profile(InstanceProfileName=context.profile)
+        roles = named["InstanceProfile"]["Roles"]
+    if not roles:
+        return wrong(subject, f"no instance profile {context.profile} has a role", BOOTSTRAP)
+    role = roles[0]
     terminate = "ec2:TerminateInstances"
     for action, tag in (("ec2:DescribeInstances", ""), (terminate, context.project)):
         decision = simulate(context, iam, role["Arn"], action, tag)
@@ -41,25 +38,9 @@ def end_itself(context: Context) -> Finding:
 
 
 def simulate(context: Context, iam: Any, role: str, action: str, tag: str) -> str:
-    """Return AWS' decision on an action of a role.
+    """Return AWS' decision on an action of a role: ``allowed``, or how it is denied.
 
-    Parameters
-    ----------
-    context : Context
-        Account and region.
-    iam : botocore.client.IAM
-        The client.
-    role : str
-        ARN of the role.
-    action : str
-        The action, such as ``ec2:TerminateInstances``.
-    tag : str
-        Project of the machine that it concerns, or an empty string for an untagged one.
-
-    Returns
-    -------
-    str
-        ``allowed``, or how it is denied.
+    The tag is the project of the machine that it concerns, or an empty string for an untagged one.
     """
     arguments: dict[str, Any] = {"PolicySourceArn": role, "ActionNames": [action]}
     if "Describe" not in action:
@@ -73,18 +54,6 @@ def simulate(context: Context, iam: Any, role: str, action: str, tag: str) -> st
         ]
     result = iam.simulate_principal_policy(**arguments)["EvaluationResults"][0]
     return str(result["EvalDecision"])
-
-
-def spot_role(context: Context) -> Finding:
-    """Check that AWS' own role for spot machines exists. Without it the first one may fail."""
-    try:
-        client("iam").get_role(RoleName=SPOT_ROLE)
-    except ClientError as error:
-        if error_code(error) != "NoSuchEntity":
-            raise
-        hint = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
-        return wrong("spot", f"the account has no role {SPOT_ROLE}", hint)
-    return ok("spot", f"the role {SPOT_ROLE} exists")
 
 
 def launch(context: Context) -> Finding:

@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from coldstart._aws import client, error_code, pages
+from coldstart._aws import client, ignore_errors, pages
 from coldstart._diagnostics import Finding, ok, wrong
 from coldstart.cloud.aws._context import Context
 
@@ -96,9 +94,6 @@ def read_quota(code: str, region: str) -> float:
     """Return the value of a quota in a region: the account's own, or AWS' default."""
     quotas = client("service-quotas", region)
     which = {"ServiceCode": "ec2", "QuotaCode": code}
-    try:
+    with ignore_errors("NoSuchResourceException"):
         return float(quotas.get_service_quota(**which)["Quota"]["Value"])
-    except ClientError as error:
-        if error_code(error) != "NoSuchResourceException":
-            raise
-        return float(quotas.get_aws_default_service_quota(**which)["Quota"]["Value"])
+    return float(quotas.get_aws_default_service_quota(**which)["Quota"]["Value"])

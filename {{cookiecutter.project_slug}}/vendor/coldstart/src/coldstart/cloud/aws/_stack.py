@@ -1,4 +1,4 @@
-"""A CloudFormation stack: create or update it, print its progress, delete it."""
+"""A CloudFormation stack: create or update it, delete it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,10 @@ STARTED = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 
 class Stack:
-    """A stack in the region of the AWS settings, which may not exist.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    """
+    """A stack in the region of the AWS settings, which may not exist."""
 
     def __init__(self, name: str) -> None:
         self.name, self.client = name, client("cloudformation")
-        self.printed = set[str]()  # ids of events that were printed, or that are old
 
     def find(self) -> dict[str, Any] | None:
         """Return AWS' description of it, or None if it does not exist."""
@@ -47,27 +40,19 @@ class Stack:
             raise
         return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
 
-    def is_broken(self) -> bool:
-        """Return whether an attempt has failed, and left what can only be deleted."""
-        found = self.find()
-        return found is not None and found["StackStatus"] in BROKEN
-
     def outputs(self) -> dict[str, str]:
         """Return its outputs."""
         outputs = (self.find() or {}).get("Outputs", ())
         return {one["OutputKey"]: one["OutputValue"] for one in outputs}
 
+    def template(self) -> str:
+        """Return its template."""
+        return str(self.client.get_template(StackName=self.name)["TemplateBody"])
+
     def apply(self, template: str, given: dict[str, Any], tags: dict[str, str]) -> None:
         """Create it, or update it to be as the template says.
 
-        Parameters
-        ----------
-        template : str
-            The template in YAML.
-        given : dict
-            Parameters. None leaves the last value, or else the template's default.
-        tags : dict
-            Tags of the stack.
+        A parameter of None keeps the last value, or else has the template's default.
 
         Raises
         ------
@@ -75,6 +60,10 @@ class Stack:
             If AWS fails to do so.
         """
         found = self.wait()
+        if found and found["StackStatus"] in BROKEN:
+            print(f"{self.name}: removing what a failed attempt has left")
+            self.delete()
+            found = None
         before = {one["ParameterKey"] for one in (found or {}).get("Parameters", ())}
         parameters = [
             {"ParameterKey": key, "UsePreviousValue": True}
@@ -90,7 +79,6 @@ class Stack:
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
-        self.printed |= {event["EventId"] for event in self.events()}
         try:
             if found:
                 self.client.update_stack(**arguments)
@@ -119,14 +107,13 @@ class Stack:
         found = self.wait()
         if found is None:
             return
-        self.printed |= {event["EventId"] for event in self.events()}
         self.client.delete_stack(StackName=self.name)
         left = self.wait()
         if left is not None:
             raise UserError(f"the stack {self.name} was not removed: {self.first_failure(left)}")
 
     def wait(self) -> dict[str, Any] | None:
-        """Wait while AWS is changing it, print the progress, and return its description.
+        """Wait while AWS is changing it, and return its description.
 
         Raises
         ------
@@ -138,40 +125,23 @@ class Stack:
             found = self.find()
             if found is None:
                 return None
-            self.print_events()
             status = found["StackStatus"]
             if not status.endswith("_IN_PROGRESS") or status in BROKEN:
                 return found
             time.sleep(POLL_SECONDS)
         raise UserError(f"the stack {self.name} is still {status}: see the AWS console")
 
-    def events(self) -> list[dict[str, Any]]:
-        """Return what happened to it and its parts, the newest first."""
-        if not self.find():
-            return []
-        found = pages(self.client, "describe_stack_events", StackName=self.name)
-        return [event for page in found for event in page["StackEvents"]]
-
-    def print_events(self) -> None:
-        """Print what happened since the last call."""
-        for event in reversed(self.events()):
-            if event["EventId"] in self.printed:
-                continue
-            self.printed.add(event["EventId"])
-            part, status = event["LogicalResourceId"], event["ResourceStatus"]
-            if part != self.name and not status.endswith("_IN_PROGRESS"):
-                print(f"  {part}: {status.lower().replace('_', ' ')}", flush=True)
-
     def first_failure(self, found: dict[str, Any] | None) -> str:
         """Return the first failure of the last attempt, in AWS' words."""
-        reasons = []
-        for event in self.events():
+        if found is None:
+            return "it is gone"
+        first = str(found.get("StackStatusReason") or found["StackStatus"])
+        listed = pages(self.client, "describe_stack_events", StackName=self.name)
+        for event in (one for page in listed for one in page["StackEvents"]):  # the newest first
+            part, status = event["LogicalResourceId"], event["ResourceStatus"]
             reason = " ".join(event.get("ResourceStatusReason", "").split())
-            if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:
-                reasons.append(f"{event['LogicalResourceId']}: {reason}")
-            if event["LogicalResourceId"] == self.name and event["ResourceStatus"] in STARTED:
+            if part == self.name and status in STARTED:
                 break
-        if reasons:
-            return reasons[-1]
-        found = found or {}
-        return str(found.get("StackStatusReason") or found.get("StackStatus") or "it is gone")
+            if status.endswith("_FAILED") and "cancelled" not in reason:
+                first = f"{part}: {reason}"
+        return first

@@ -13,7 +13,7 @@ from typing import TypeVar
 import boto3
 
 from coldstart._aws import client, translate_errors
-from coldstart.cloud._job import project_name
+from coldstart._provenance import project_name
 from coldstart.cloud._plan import confirm
 from coldstart.cloud.aws._inventory import Resource, find
 from coldstart.cloud.aws._termination import end
@@ -28,21 +28,7 @@ T = TypeVar("T")
 def sweep(project: str | None, everything: bool, dry_run: bool, yes: bool) -> int:
     """List what a project has on AWS, end what is past its deadline, and print what is left.
 
-    Parameters
-    ----------
-    project : str, optional
-        Name of the project; by default that of this folder.
-    everything : bool
-        Whether to end all of it, whatever its deadline.
-    dry_run : bool
-        Whether to list only.
-    yes : bool
-        Whether it was confirmed before.
-
-    Returns
-    -------
-    int
-        1 if something past its deadline is left, or a region could not be asked; else 0.
+    Return 1 if something past its deadline is left, or a region could not be asked; else 0.
 
     Raises
     ------
@@ -55,19 +41,18 @@ def sweep(project: str | None, everything: bool, dry_run: bool, yes: bool) -> in
         print(f"{region}: could not be asked: {reason}")
     for one in found:
         print(describe(one, now))
-    overdue = [one for one in found if everything or (one.overdue(now) or 0) > 0]
+    overdue = [one for one in found if everything or one.overdue(now) > 0]
     if not overdue:
         rest = f"; {len(found)} not past the deadline" if found else ""
         print(f"{name}: nothing to end{rest}")
         return int(bool(failed_regions))
-    if dry_run or not confirm(f"End {count_kinds(overdue)} of {name}?", yes):
+    if dry_run or not confirm(f"End {len(overdue)} of these?", yes):
         return 1
-    failed, remaining = end_all(overdue, name)
+    left = end_all(overdue, name)
     for one in overdue:
-        left = failed.get(one.id) or remaining.get(one.id)
-        result = f"not ended: {left}" if left else "ended"
+        result = f"not ended: {left[one.id]}" if one.id in left else "ended"
         print(f"{one.region}  {one.kind} {one.id}: {result}")
-    return int(bool(failed or remaining or failed_regions))
+    return int(any(one.id in left for one in overdue) or bool(failed_regions))
 
 
 def regions() -> list[str]:
@@ -85,54 +70,25 @@ def regions() -> list[str]:
 
 
 def find_all(where: Iterable[str], project: str) -> tuple[list[Resource], dict[str, str]]:
-    """Return a project's resources in regions.
-
-    Parameters
-    ----------
-    where : iterable of str
-        Regions.
-    project : str
-        Name of the project.
-
-    Returns
-    -------
-    list of Resource
-        What was found.
-    dict
-        Regions that could not be asked, with the reason.
-    """
+    """Return a project's resources, and why regions could not be asked, by region."""
     results, failed = in_each(where, lambda region: find(region, project))
     return [one for region in sorted(results) for one in results[region]], failed
 
 
-def end_all(resources: list[Resource], project: str) -> tuple[dict[str, str], dict[str, str]]:
-    """End resources, and look for them again.
-
-    Parameters
-    ----------
-    resources : list of Resource
-        What to end.
-    project : str
-        Name of the project.
-
-    Returns
-    -------
-    dict
-        Why some could not be ended, by id.
-    dict
-        Those that exist in spite of it, with their state, by id.
-    """
+def end_all(resources: list[Resource], project: str) -> dict[str, str]:
+    """End resources, look for them again, and return why some are left, by id."""
     where = sorted({one.region for one in resources})
     results, unreachable = in_each(
         where, lambda at: end(at, [one for one in resources if one.region == at])
     )
-    failed = {id: reason for result in results.values() for id, reason in result.items()}
-    left, unlisted = find_all(where, project)
-    states = {one.id: f"it is still {one.state}" for one in left}
+    found, unlisted = find_all(where, project)
+    left = {one.id: f"it is still {one.state}" for one in found}
+    for result in results.values():
+        left |= result
     for one in resources:
         if reason := unreachable.get(one.region) or unlisted.get(one.region):
-            failed.setdefault(one.id, reason)
-    return failed, {one.id: states[one.id] for one in resources if one.id in states}
+            left.setdefault(one.id, reason)
+    return left
 
 
 def in_each(where: Iterable[str], act: Callable[[str], T]) -> tuple[dict[str, T], dict[str, str]]:
@@ -153,28 +109,14 @@ def in_each(where: Iterable[str], act: Callable[[str], T]) -> tuple[dict[str, T]
 
 def describe(one: Resource, now: float) -> str:
     """Return what is known of a resource, in one line."""
-    parts = [one.region, f"{one.kind} {one.id}", one.state]
-    if one.type:
-        parts.append(f"{one.type} spot" if one.spot else one.type)
-    age = None if one.since is None else max(now - one.since, 0)
-    if age is not None:
-        parts.append(f"for {format_time(age)}")
-    if one.kind == "instance":
-        price = one.price()
-        cost = f"${price:.3f}/h" if price is not None else "price unknown"
-        if price is not None and age is not None:
-            cost += f", ${price * age / 3600:.2f} so far if it ran all the time"
-        parts.append(cost if one.state in ("pending", "running") else "its disks cost money")
-    parts.append(f"job {one.job}" if one.job else "no job")
     overdue = one.overdue(now)
-    if overdue is None:
-        parts.append("no deadline: ALL=1 ends it")
-    else:
-        late = f"{format_time(overdue)} past its deadline"
-        parts.append(late if overdue > 0 else f"{format_time(-overdue)} to its deadline")
-        if one.deadline is None:
-            parts[-1] += " (none is set: a day)"
-    return "  ".join(parts)
+    late = f"{format_time(abs(overdue))} {'past' if overdue > 0 else 'to'} its deadline"
+    unset = " (none is set: a day)" if one.deadline is None else ""
+    job = f"job {one.job}" if one.job else "no job"
+    age = f"for {format_time(max(now - one.since, 0))}"
+    return "  ".join(
+        [one.region, f"{one.kind} {one.id}", one.state, one.type, age, job, late + unset]
+    )
 
 
 def format_time(seconds: float) -> str:
@@ -183,13 +125,3 @@ def format_time(seconds: float) -> str:
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
-
-
-def count_kinds(resources: list[Resource]) -> str:
-    """Return how many resources there are of each kind."""
-    kinds = [one.kind for one in resources]
-    counts = {kind: kinds.count(kind) for kind in kinds}
-    endings = {kind: "es" if kind.endswith("s") else "s" for kind in counts}
-    return ", ".join(
-        f"{count} {kind}{endings[kind] if count > 1 else ''}" for kind, count in counts.items()
-    )

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest
 
+from coldstart._provenance import project_name
 from coldstart.cloud import _job as labels
 from coldstart.cloud._job import Job, tracking_environment
 from coldstart.cloud._launchers import Machine
@@ -26,8 +26,8 @@ from coldstart.cloud._request import LaunchRequest
 from coldstart.cloud._snapshots import KEPT
 from coldstart.cloud.worker import STATUS
 from coldstart.errors import UserError
-from coldstart.images._building import build_train, image_name
-from coldstart.images._hosts import connect, translate_errors
+from coldstart.images._building import build_train
+from coldstart.images._hosts import connect, open_archive, translate_errors
 
 USER = 10001  # the image's
 WORK = "/work"
@@ -39,13 +39,7 @@ INTERRUPTED = (137, 143, 255)
 
 
 class DockerLauncher:
-    """A Docker engine, and one container for each job.
-
-    Parameters
-    ----------
-    host : str
-        ``local``, or the address of the engine.
-    """
+    """A Docker engine, and one container for each job. The host is ``local`` or an address."""
 
     def __init__(self, host: str) -> None:
         self.host, self.client = host, connect(host)
@@ -81,7 +75,7 @@ class DockerLauncher:
         package = request.settings.project.package
         with translate_errors(f"no container could be created on {self.description}"):
             container = self.client.containers.create(
-                f"{image_name()}:train",
+                f"{project_name()}:train",
                 job.command,
                 entrypoint=["python", "-m", "coldstart.cloud.worker", package],
                 labels=job.labels() | {PRICE: str(request.price or "")},
@@ -166,26 +160,15 @@ class DockerLauncher:
                 self.description,
                 one.status,
                 read_time(one.attrs["Created"]),
-                float(one.labels[PRICE]) if one.labels[PRICE] else None,
             )
             for one in found
         ]
 
 
 def count_gpus(client: docker.DockerClient, gpu: str | None) -> int:
-    """Return how many GPUs a job gets.
+    """Return how many GPUs a job gets, of a request such as ``L4:2``, ``none`` or ``2``.
 
-    Parameters
-    ----------
-    client : DockerClient
-        The engine.
-    gpu : str, optional
-        The request, such as ``L4:2``, ``none`` or ``2``.
-
-    Returns
-    -------
-    int
-        Without a request all that there are (-1), or 0.
+    Without a request all that there are (-1), or 0.
 
     Raises
     ------
@@ -212,14 +195,8 @@ def count_gpus(client: docker.DockerClient, gpu: str | None) -> int:
 
 def copy_out(container: Container, name: str, into: Path) -> None:
     """Copy a file or a folder out of a container, if it exists."""
-    with tempfile.TemporaryFile() as packed:
-        try:
-            for piece in container.get_archive(f"{WORK}/{name}")[0]:
-                packed.write(piece)
-        except NotFound:
-            return
-        packed.seek(0)
-        with tarfile.open(fileobj=packed) as tar:
+    with open_archive(container, f"{WORK}/{name}") as tar:
+        if tar:
             tar.extractall(into, filter="data")
 
 

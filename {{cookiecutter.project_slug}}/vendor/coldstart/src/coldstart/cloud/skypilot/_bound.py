@@ -35,17 +35,7 @@ UNBOUNDED = "not included: traffic out of the cloud, your storage, taxes"
 def charges(clouds: list[str], gigabytes: int) -> list[Charge]:
     """Return what a machine of the most expensive of some clouds costs besides its price.
 
-    Parameters
-    ----------
-    clouds : list of str
-        Names of clouds, as SkyPilot's `infra` has them.
-    gigabytes : int
-        Size of the disk.
-
-    Returns
-    -------
-    list of Charge
-        The charges. None where no cloud publishes prices.
+    There are none where no cloud publishes prices.
     """
     if not clouds:
         return []
@@ -61,20 +51,9 @@ def choose(
 ) -> tuple[list[Offer], list[dict[str, Any]]]:
     """Return the machines that a job may get, and SkyPilot's resources for exactly these.
 
-    Parameters
-    ----------
-    offers : list of dict
-        What `_program.find_offers` returned.
-    fits : callable
-        Whether a job on machines of this price an hour is within the budget.
-    price : float, optional
-        US dollars an hour of machines without a published price.
-
-    Returns
-    -------
-    tuple
-        The offers, and resources for SkyPilot in the same order, the first `MOST`. Empty if none
-        fits.
+    The offers are those of `_program.find_offers`; `fits` says whether a job on machines of a price
+    an hour is within the budget, and `price` is that of machines without a published one. The
+    resources are in the order of the offers, the first `MOST`.
     """
     chosen, resources = [], []
     for one in offers:

@@ -64,82 +64,42 @@ def describe_end(providers: set[str]) -> str:
 
 
 def end_after_boot(config: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """Return SkyPilot's settings, with which a machine on AWS plans its end at its boot.
-
-    Parameters
-    ----------
-    config : dict
-        SkyPilot's settings.
-    deadline : int
-        Seconds since 1970.
-
-    Returns
-    -------
-    dict
-        The settings.
-    """
-    aws = config.get("aws") or {}
+    """Return SkyPilot's settings, with which a machine on AWS plans its end at its boot."""
     until = str(deadline + 60 * GRACE_MINUTES)
     ours = [
         # A list in JSON is one in YAML, whatever characters it has. SkyPilot inserts it as it is.
         json.dumps(["sh", "-c", line.replace("UNTIL", until).replace("LEAST", str(LEAST_MINUTES))])
         for line in AT_BOOT
     ]
-    return {
-        **config,
-        "aws": {
-            **aws,
-            "post_provision_runcmd": [*ours, *(aws.get("post_provision_runcmd") or ())],
-        },
-    }
+    yours = (config.get("aws") or {}).get("post_provision_runcmd") or ()
+    return overlay(config, {"aws": {"post_provision_runcmd": [*ours, *yours]}})
 
 
 def limit(config: dict[str, Any], deadline: int) -> dict[str, Any]:
-    """Return SkyPilot's settings in a task, with limits that Slurm and Kubernetes enforce.
-
-    Parameters
-    ----------
-    config : dict
-        Settings in the task.
-    deadline : int
-        Seconds since 1970.
-
-    Returns
-    -------
-    dict
-        The settings.
-    """
+    """Return SkyPilot's settings in a task, with limits that Slurm and Kubernetes enforce."""
     minutes = max(1, int(deadline - time.time()) // 60)
-    slurm, kubernetes = config.get("slurm") or {}, config.get("kubernetes") or {}
-    options = {**(slurm.get("sbatch_options") or {}), "time": minutes}
-    pod = kubernetes.get("pod_config") or {}
-    spec = {
-        **(pod.get("spec") or {}),
-        "activeDeadlineSeconds": 60 * max(minutes + GRACE_MINUTES, LEAST_MINUTES),
-    }
-    return {
-        **config,
-        "slurm": {**slurm, "sbatch_options": options},
-        "kubernetes": {**kubernetes, "pod_config": {**pod, "spec": spec}},
-    }
+    seconds = 60 * max(minutes + GRACE_MINUTES, LEAST_MINUTES)
+    return overlay(
+        config,
+        {
+            "slurm": {"sbatch_options": {"time": minutes}},
+            "kubernetes": {"pod_config": {"spec": {"activeDeadlineSeconds": seconds}}},
+        },
+    )
+
+
+def overlay(config: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return settings in which others are set, whatever sections there are."""
+    found = dict(config)
+    for key, value in more.items():
+        found[key] = overlay(found.get(key) or {}, value) if isinstance(value, dict) else value
+    return found
 
 
 def end_at_deadline(script: str, deadline: int, last: bool = False) -> str:
     """Return a script that first sees to it that its machine ends at the deadline.
 
-    Parameters
-    ----------
-    script : str
-        Lines of bash.
-    deadline : int
-        Seconds since 1970.
-    last : bool, default=False
-        Whether the machine is not needed after the script.
-
-    Returns
-    -------
-    str
-        Lines of bash.
+    `last` says that the machine is not needed after the script.
     """
     before = SCRIPT.replace("DEADLINE", str(deadline)) + (LAST if last else "")
     before = before.replace("KEEP", str(KEEP_MINUTES))

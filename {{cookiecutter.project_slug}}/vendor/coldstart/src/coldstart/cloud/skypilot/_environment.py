@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from coldstart._yaml import read_yaml
 from coldstart.cloud._request import provider_of
 from coldstart.cloud.skypilot._home import surroundings
 from coldstart.errors import UserError
@@ -66,12 +67,9 @@ def ensure_installed() -> None:
 
 
 def environment(on: str) -> dict[str, str]:
-    """Return the environment variables that SkyPilot runs with.
+    """Return the environment variables that SkyPilot runs with for a provider.
 
-    Parameters
-    ----------
-    on : str
-        The provider, as `ON=` names it. For ``sky`` there are the credentials of all.
+    For ``sky`` there are the credentials of all.
     """
     name = provider_of(on)
     found = surroundings(HOMES / name, clouds() if name == ANY else [name])
@@ -91,12 +89,7 @@ def read_config() -> dict[str, Any]:
     UserError
         If the file is not YAML.
     """
-    try:
-        return yaml.safe_load(CONFIG.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        return {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{CONFIG} is not YAML: {' '.join(str(error).split())}") from None
+    return (read_yaml(CONFIG) if CONFIG.is_file() else None) or {}
 
 
 def uv(*arguments: str) -> None:
@@ -120,25 +113,10 @@ def call(
     on: str = ANY,
     config: dict[str, Any] | None = None,
 ) -> Any:
-    """Call a function of `_program.py` in SkyPilot's environment.
+    """Call a function of `_program.py` in SkyPilot's environment, and return what it returned.
 
-    Parameters
-    ----------
-    function : str
-        Its name.
-    arguments : dict
-        Its keyword arguments, which must be valid in JSON.
-    quiet : bool, default=True
-        Whether SkyPilot's own output is hidden.
-    on : str, default="sky"
-        The provider, whose credentials SkyPilot gets.
-    config : dict, optional
-        SkyPilot's settings, by default those in infra/sky.config.yaml.
-
-    Returns
-    -------
-    object
-        What the function returned.
+    The arguments must be valid in JSON. SkyPilot gets the credentials of the provider `on`, and the
+    settings in infra/sky.config.yaml or others. Its own output is hidden if `quiet`.
 
     Raises
     ------

@@ -32,19 +32,9 @@ PORTS = 20_000, 10_000
 
 
 def surroundings(folder: Path, providers: list[str]) -> dict[str, str]:
-    """Return SkyPilot's environment variables for providers, and make its home.
+    """Return all environment variables that SkyPilot gets for providers, and make its home.
 
-    Parameters
-    ----------
-    folder : Path
-        The home. The credentials in it are links, so that each is in one place.
-    providers : list of str
-        Names of providers, as in infra/sky.txt.
-
-    Returns
-    -------
-    dict of str to str
-        All variables that SkyPilot gets.
+    The credentials in the home are links, so that each is in one place.
     """
     folder.mkdir(parents=True, exist_ok=True)
     home, beginnings = folder.resolve(), []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import tempfile
@@ -15,8 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from coldstart._provenance import project_name
 from coldstart.bundle._bundle import checksum
-from coldstart.cloud._job import Job, project_name
+from coldstart.cloud._job import Job
 from coldstart.cloud._launchers import Machine
 from coldstart.cloud._packing import pack, pack_code
 from coldstart.cloud._plan import Offer, Plan
@@ -47,13 +47,7 @@ FAILURES = {
 
 
 class SkyPilotLauncher:
-    """A provider that SkyPilot knows.
-
-    Parameters
-    ----------
-    on : str
-        The provider: ``aws``, ``aws/us-east-1``, ``slurm``, ...; ``sky`` for the cheapest of all.
-    """
+    """A provider that SkyPilot knows: ``aws``, ``aws/us-east-1``, ``slurm``; ``sky`` for any."""
 
     def __init__(self, on: str) -> None:
         self.on = on
@@ -70,11 +64,10 @@ class SkyPilotLauncher:
             raise UserError(
                 f"HOURS={request.hours:g} is too long: on {self.on} a job may take {MAX_HOURS} h"
             )
-        for program in () if request.dry_run else tasks.PROGRAMS:
-            if not shutil.which(program):
-                raise UserError(
-                    f"SkyPilot needs {program}; on Debian and Ubuntu: apt install {program}"
-                )
+        if not request.dry_run and (missing := " ".join(tasks.missing_programs())):
+            raise UserError(
+                f"SkyPilot needs {missing}; on Debian and Ubuntu: apt install {missing}"
+            )
         skypilot.ensure_installed()
         task = tasks.read_task(request.dry_run)
         if request.on == "aws" and not request.dry_run:
@@ -226,12 +219,10 @@ class SkyPilotLauncher:
             found, failed = find_all(regions(), project)
             for region, reason in failed.items():
                 print(f"{region}: could not be asked: {reason}", file=sys.stderr)
-            instances = [one for one in found if one.kind == "instance"]
             return [
-                Machine(
-                    one.job or "", f"{self.on}: {one.type}", one.state, one.since or 0, one.price()
-                )
-                for one in instances
+                Machine(one.job, f"{self.on}: {one.type}", one.state, one.since)
+                for one in found
+                if one.kind == "instance"
             ]
         skypilot.ensure_installed()
         return [
@@ -241,13 +232,7 @@ class SkyPilotLauncher:
 
 
 def upload(store: Store, what: str, pack: Callable[[Path], None]) -> str:
-    """Pack something and upload it, unless the store has it.
-
-    Returns
-    -------
-    str
-        Its name in the store.
-    """
+    """Pack something, upload it unless the store has it, and return its name there."""
     with tempfile.TemporaryDirectory() as at:
         pack(packed := Path(at, what))
         archive = f"{checksum(packed)}.tar.gz"

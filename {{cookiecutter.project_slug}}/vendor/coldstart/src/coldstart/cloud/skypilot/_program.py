@@ -119,18 +119,6 @@ def require_limits(resources: sky.Resources) -> None:
 def find_offers(wanted: Collection[sky.Resources], clouds: list[str]) -> list[dict[str, Any]]:
     """Return all machines that would do, the cheapest first.
 
-    Parameters
-    ----------
-    wanted : collection of sky.Resources
-        Alternatives.
-    clouds : list of str
-        Clouds to look at where an alternative names none.
-
-    Returns
-    -------
-    list of dict
-        What `make_offer` returns, for each machine.
-
     Raises
     ------
     ValueError
@@ -279,19 +267,14 @@ def cancel(name: str) -> None:
     if not job["ended"]:
         sky.stream_and_get(jobs.cancel(job_ids=[job["job_id"]]))
     deadline = time.monotonic() + TIMEOUT
-    while not (job := find(name) or {"ended": True})["ended"] or has_machines(name):
+    while not (job := find(name) or {"ended": True})["ended"] or machines(name):
         if time.monotonic() > deadline:
             raise RuntimeError(f"machines of {name} are still running: make cloud-sweep")
         time.sleep(2)
 
 
-def has_machines(name: str) -> bool:
-    """Return whether SkyPilot knows of a machine of a job."""
-    return any(one["status"] is not None for one in clusters(name))
-
-
 def machines(name: str) -> list[dict[str, Any]]:
-    """Return the machines of a project's jobs, as keyword arguments of `Machine`."""
+    """Return the machines of a project's jobs or of a job, as keyword arguments of `Machine`."""
     return [
         {
             "job": one["name"].removeprefix(f"{name}-").partition("-")[0],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from coldstart._yaml import read_yaml
 from coldstart.cloud._gpu import DRIVERS
 from coldstart.cloud._job import Job, tracking_environment
 from coldstart.cloud._request import LaunchRequest, provider_of
@@ -36,30 +36,22 @@ fi
 """.replace("CUDA_12", str(DRIVERS[12])).replace("CUDA_13", str(DRIVERS[13]))
 
 
+def missing_programs() -> list[str]:
+    """Return the programs that SkyPilot starts and this computer lacks."""
+    return [name for name in PROGRAMS if not shutil.which(name)]
+
+
 def read_task(dry_run: bool = False) -> dict[str, Any]:
     """Read infra/train.sky.yaml, and fill in values that are null from the environment.
 
-    Parameters
-    ----------
-    dry_run : bool, default=False
-        Whether the task is read for its price alone, so that values may be missing.
-
-    Returns
-    -------
-    dict
-        The task. `envs.STORE` does not end in a slash.
+    With `dry_run`, for its price alone, values may be missing. `envs.STORE` ends in no slash.
 
     Raises
     ------
     UserError
         If the file is missing or is not a task, or a value is missing.
     """
-    try:
-        task = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{FILE}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{FILE} is not YAML: {' '.join(str(error).split())}") from None
+    task = read_yaml(FILE)
     if not isinstance(task, dict):
         raise UserError(f"{FILE} should hold a SkyPilot task: resources, envs, run")
     store = (task.get("envs") or {}).get("STORE", "s3://YOU")
@@ -118,25 +110,10 @@ def describe_gpu(request: LaunchRequest) -> list[str]:
 def compose(
     task: dict[str, Any], request: LaunchRequest, job: Job, inputs: str, code: str
 ) -> dict[str, Any]:
-    """Return the task of one job.
+    """Return the task of one job, for SkyPilot.
 
-    Parameters
-    ----------
-    task : dict
-        What `apply_request` returned.
-    request : LaunchRequest
-        The request.
-    job : Job
-        The job.
-    inputs : str
-        Address of the packed inputs in the object store.
-    code : str
-        Link to the packed code. It is a secret: it gives access without a key.
-
-    Returns
-    -------
-    dict
-        A task for SkyPilot.
+    The task is that of `apply_request`, the inputs are an address in the object store. The link to
+    the code is a secret: it gives access without a key.
     """
     worker = " ".join([WORKER, request.settings.project.package, *job.command])
     tracking = tracking_environment(request.settings, yours=provider_of(request.on) == "slurm")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from botocore.exceptions import ClientError
-
-from coldstart._aws import client, error_code
+from coldstart._aws import client, ignore_errors
 from coldstart.cloud.aws._stack import COMPLETE, Stack
 from coldstart.images._building import build
 from coldstart.images._pushing import Login, inspect, push
@@ -27,20 +23,9 @@ class Image(NamedTuple):
     uri: str
     architecture: str
 
-    @property
-    def digest(self) -> str:
-        """Digest of the image."""
-        return self.uri.partition("@")[2]
-
 
 class Account:
-    """The services that a deployment needs, in the region of the AWS settings.
-
-    Parameters
-    ----------
-    name : str
-        Name of the project, and of all that is created for it.
-    """
+    """The services that a deployment needs, in the region of the AWS settings."""
 
     def __init__(self, name: str) -> None:
         self.name, self.tags = name, {TAG: name}
@@ -52,11 +37,6 @@ class Account:
         """Create or update the stack, if it is not as the template says; return its outputs.
 
         It is changed only if something in it has to: the role of GitHub may only read it.
-
-        Parameters
-        ----------
-        log_days : int
-            Days that the log is kept.
         """
         template, found = TEMPLATE.read_text(encoding="utf-8"), self.stack.find() or {}
         before = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())}
@@ -65,33 +45,15 @@ class Account:
         if not (
             found.get("StackStatus") in COMPLETE
             and given.items() <= before.items()
-            and self.template() == template
+            and self.stack.template() == template
         ):
-            if self.stack.is_broken():
-                self.stack.delete()
             with ignore_errors("AlreadyExistsException"):  # the response was lost, and sent again
                 self.stack.apply(template, given, self.tags)
             self.stack.wait()
         return self.stack.outputs()
 
-    def template(self) -> str:
-        """Return the template of the stack."""
-        return str(self.stack.client.get_template(StackName=self.stack.name)["TemplateBody"])
-
     def push_image(self, repository: str, version: str) -> Image:
-        """Build the champion's image for Lambda, and push it.
-
-        Parameters
-        ----------
-        repository : str
-            Address of the repository.
-        version : str
-            Version of the model, which becomes the image's tag.
-
-        Returns
-        -------
-        Image
-            The image.
+        """Build the champion's image for Lambda, push it with the version as its tag; return it.
 
         Raises
         ------
@@ -127,19 +89,3 @@ class Account:
             self.delete_images(set())
         self.stack.delete()
         return exists
-
-
-@contextlib.contextmanager
-def ignore_errors(*codes: str) -> Iterator[None]:
-    """Ignore errors of AWS that say that something exists already, or does not exist.
-
-    Parameters
-    ----------
-    *codes : str
-        AWS' codes of these errors.
-    """
-    try:
-        yield
-    except ClientError as error:
-        if error_code(error) not in codes:
-            raise

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
-
 # US East (N. Virginia), in dollars, from aws.amazon.com/lambda/pricing, /ecr/pricing,
 # /cloudwatch/pricing and /ec2/pricing/on-demand (data transfer out), November 2026.
 REQUEST = 0.20 / 1e6
-GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+GB_SECOND = 0.0000166667  # of x86_64; arm64 costs a fifth less
 GB_STORED = 0.10  # images, a month
 GB_LOGGED = 0.50
 GB_KEPT = 0.03  # of a log, a month
@@ -30,56 +28,29 @@ DAYS = 30
 REQUESTS = (0, 10_000, 10_000_000)
 
 
-def monthly(requests: int, memory: int, architecture: str) -> float:
-    """Return the cost of a month in US dollars, without the free tier.
-
-    Parameters
-    ----------
-    requests : int
-        Requests in the month.
-    memory : int
-        MB of an instance.
-    architecture : {'x86_64', 'arm64'}
-        Its processor.
-    """
+def monthly(requests: int, memory: int) -> float:
+    """Return the cost of a month in US dollars, without the free tier, for MB of memory."""
     seconds = requests * (SECONDS + STARTS * START_SECONDS)
-    computed = seconds * memory / 1024 * GB_SECOND[architecture]
+    computed = seconds * memory / 1024 * GB_SECOND
     return requests * (REQUEST + LOGGED * GB_LOGGED) + computed + IMAGES * GB_STORED
 
 
 def bound(
-    memory: int, throttle: int, keep: int, log_days: int, public: bool, architecture: str
+    memory: int, throttle: int, keep: int, log_days: int, public: bool
 ) -> dict[str, tuple[str, float]]:
     """Return what others can cause in a month, with all instances busy all the time.
 
-    Parameters
-    ----------
-    memory : int
-        MB of an instance.
-    throttle : int
-        Instances at a time.
-    keep : int
-        Versions whose images are kept.
-    log_days : int
-        Days that the log is kept.
-    public : bool
-        Whether requests need no key.
-    architecture : {'x86_64', 'arm64'}
-        The processor.
-
-    Returns
-    -------
-    dict
-        For each kind of cost how it is computed, and US dollars, to the cent.
+    For each kind of cost how it is computed, and US dollars, to the cent. The memory is in MB.
     """
     seconds = throttle * DAYS * 24 * 3600
     requests, size = seconds * RATE, memory / 1024
+    second = size * GB_SECOND
     logged, kept = requests * LOGGED, GB_KEPT * max(1, log_days / DAYS)
     sent = requests * response_bytes(public) / 1e9
-    second, images = GB_SECOND[architecture], keep * IMAGES
+    images = keep * IMAGES
     found = {
         "requests": (f"{requests:,} x {REQUEST * 1e6:.2f} a million", requests * REQUEST),
-        "compute": (f"{seconds:,} s x {size:.3f} GB x {second:.10f}", seconds * size * second),
+        "compute": (f"{seconds:,} s x {size:.3f} GB x {GB_SECOND:.10f}", seconds * second),
         "log": (f"{logged:,.1f} GB x ({GB_LOGGED:.2f} + {kept:.3f})", logged * (GB_LOGGED + kept)),
         "egress": (f"{sent:,.1f} GB x {GB_SENT:.2f}", sent * GB_SENT),
         "images": (f"{images:.1f} GB x {GB_STORED:.2f}", images * GB_STORED),
@@ -92,26 +63,18 @@ def response_bytes(public: bool) -> int:
     return REFUSAL_BYTES + (PUBLIC_BYTES if public else 0)
 
 
-def own_architecture() -> str:
-    """Return the processor that images built here are for, as Lambda calls it."""
-    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
-
-
 def total(memory: int, throttle: int, keep: int, log_days: int, public: bool) -> float:
     """Return the sum of what others can cause in a month, in US dollars."""
-    parts = bound(memory, throttle, keep, log_days, public, own_architecture())
-    return sum(dollars for _, dollars in parts.values())
+    return sum(dollars for _, dollars in bound(memory, throttle, keep, log_days, public).values())
 
 
 def format_costs(memory: int, throttle: int, keep: int, log_days: int, public: bool) -> str:
     """Return costs and assumptions as lines of text."""
-    architecture = own_architecture()
     lines = [
-        f"{count:>13,} requests a month: {monthly(count, memory, architecture):>9.2f} USD"
-        for count in REQUESTS
+        f"{count:>13,} requests a month: {monthly(count, memory):>9.2f} USD" for count in REQUESTS
     ]
-    parts = bound(memory, throttle, keep, log_days, public, architecture)
-    most, size = sum(dollars for _, dollars in parts.values()), response_bytes(public)
+    parts, size = bound(memory, throttle, keep, log_days, public), response_bytes(public)
+    most = total(memory, throttle, keep, log_days, public)
     whom = "anyone" if public else "anyone without a key"
     more = f"A key allows {MAX_BYTES:,} bytes a response: give it to people you trust."
     if public:
@@ -125,7 +88,7 @@ def format_costs(memory: int, throttle: int, keep: int, log_days: int, public: b
             f"  {'sum, USD':61}{most:>12,.2f}",
             more,
             f"List prices of us-east-1 in November 2026 without the free tier, {memory} MB on",
-            f"{architecture}; other regions cost up to twice as much. From aws.amazon.com:",
+            "x86_64; other regions cost up to twice as much. From aws.amazon.com:",
             "/lambda/pricing, /ecr/pricing, /cloudwatch/pricing, /ec2/pricing/on-demand.",
             f"A request takes {SECONDS * 1000:.0f} ms; one in {1 / STARTS:.0f} starts an instance "
             f"in {START_SECONDS:.0f} s.",

@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from coldstart.deploy.on_aws._account import TAG, Account, Image, ignore_errors
+from coldstart._aws import ignore_errors
+from coldstart.deploy.on_aws._account import TAG, Account, Image
 from coldstart.errors import UserError
 
 LIVE = "live"
@@ -21,13 +22,7 @@ PUBLIC: dict[str, dict[str, Any]] = {
 
 
 class Function:
-    """The function of a project. A published version does not change.
-
-    Parameters
-    ----------
-    account : Account
-        The account.
-    """
+    """The function of a project. A published version does not change."""
 
     def __init__(self, account: Account) -> None:
         self.account, self.client = account, account.functions
@@ -53,28 +48,16 @@ class Function:
         return None
 
     def publish(self, image: Image, settings: dict[str, Any], model: str) -> str:
-        """Publish a version with an image and settings.
+        """Publish a version with an image and settings, and return its number.
 
-        Parameters
-        ----------
-        image : Image
-            The image.
-        settings : dict
-            Settings of the function.
-        model : str
-            Version of the model, which becomes the version's description.
-
-        Returns
-        -------
-        str
-            Number of the version. If nothing has changed, it is the newest one's.
+        The model's version becomes its description. If nothing has changed, it is the newest one.
 
         Raises
         ------
         UserError
             If another deployment interferes.
         """
-        found = self.find()
+        found, digest = self.find(), image.uri.partition("@")[2]
         if found is None:
             with ignore_errors("ResourceConflictException"):
                 self.client.create_function(
@@ -92,24 +75,20 @@ class Function:
             if any(now[key] != value for key, value in settings.items()):
                 self.client.update_function_configuration(**self.key, **settings)
                 self.wait("function_updated_v2")
-            if not self.runs(image, found):
+            if self.digest() != digest:
                 self.client.update_function_code(
                     **self.key, ImageUri=image.uri, Architectures=[image.architecture]
                 )
         self.wait("function_active_v2")
         self.wait("function_updated_v2")
         found = self.find()
-        if found is None or not self.runs(image, found):
+        if found is None or self.digest() != digest:
             raise UserError("another deployment interferes; try again")
         published = self.client.publish_version(
             **self.key, CodeSha256=found["Configuration"]["CodeSha256"], Description=model
         )
         self.wait("published_version_active", Qualifier=published["Version"])
         return str(published["Version"])
-
-    def runs(self, image: Image, found: dict[str, Any]) -> bool:
-        """Return whether the function, in its newest state, has an image."""
-        return str(found["Code"].get("ResolvedImageUri", "")).endswith(image.digest)
 
     def throttle(self, instances: int) -> None:
         """Limit how many instances run at a time, if the account has as many."""
@@ -132,12 +111,7 @@ class Function:
     def switch(self, version: str, alias: dict[str, Any] | None) -> None:
         """Send all requests to a version, from now on.
 
-        Parameters
-        ----------
-        version : str
-            Number of the version.
-        alias : dict, optional
-            The alias before this deployment. If it has changed since, AWS refuses.
+        If the alias has changed since `alias` was read, AWS refuses.
 
         Raises
         ------
@@ -188,19 +162,11 @@ class Function:
     def delete_old(self, keep: int) -> set[str]:
         """Delete old versions, except the one that is live and the one before it.
 
-        Parameters
-        ----------
-        keep : int
-            How many of the newest versions are kept.
-
-        Returns
-        -------
-        set of str
-            Digests of the images that are still needed.
+        Return the digests of the images that are still needed.
         """
         alias = self.alias() or {}
         needed = {alias.get("FunctionVersion"), version_before(alias)}
-        digests = {self.digest("$LATEST")}
+        digests = {self.digest()}
         for number, one in enumerate(self.versions()):
             if number < keep or one["Version"] in needed:
                 digests.add(self.digest(one["Version"]))
@@ -209,17 +175,13 @@ class Function:
                     self.client.delete_function(**self.key, Qualifier=one["Version"])
         return digests
 
-    def digest(self, version: str) -> str:
-        """Return the digest of a version's image."""
+    def digest(self, version: str = "$LATEST") -> str:
+        """Return the digest of a version's image, or of the newest state's."""
         found = self.client.get_function(**self.key, Qualifier=version)
         return str(found["Code"].get("ResolvedImageUri", "")).rpartition("@")[2]
 
     def remove(self) -> None:
-        """Delete it with its alias and URL. It may not exist."""
-        with ignore_errors(MISSING):
-            self.client.delete_function_url_config(**self.key, Qualifier=LIVE)
-        with ignore_errors(MISSING):
-            self.client.delete_alias(**self.key, Name=LIVE)
+        """Delete it with its versions, its alias and its URL. It may not exist."""
         with ignore_errors(MISSING):
             self.client.delete_function(**self.key)
 

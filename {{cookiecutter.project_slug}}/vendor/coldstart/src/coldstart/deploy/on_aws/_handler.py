@@ -35,11 +35,6 @@ def open_api() -> Mangum:
 
     COLDSTART_PROJECT, which the image sets, is the object reference of the `Project`.
 
-    Returns
-    -------
-    Mangum
-        The API as a handler of events.
-
     Raises
     ------
     UserError

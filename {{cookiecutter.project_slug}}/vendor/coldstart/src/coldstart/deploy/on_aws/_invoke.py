@@ -19,27 +19,7 @@ TIMEOUT = 120  # seconds until it is active
 def invoke(
     client: Any, function: str, version: str, method: str, path: str, body: str = ""
 ) -> tuple[int, str]:
-    """Send a request to a version of the function.
-
-    Parameters
-    ----------
-    client : botocore.client.Lambda
-        The client.
-    function : str
-        Name of the function.
-    version : str
-        Number of the version.
-    method : str
-        HTTP method.
-    path : str
-        Path of the URL.
-    body : str, default=''
-        JSON.
-
-    Returns
-    -------
-    tuple of int and str
-        Status and body of the response.
+    """Send a request to a version of the function; return status and body of the response.
 
     Raises
     ------
@@ -68,22 +48,12 @@ def make_event(method: str, path: str, body: str = "") -> dict[str, Any]:
     """Return a request as an event in the payload format 2.0."""
     return {
         "version": "2.0",
-        "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
         "headers": {"content-type": "application/json", "host": "try"},
         "requestContext": {
-            "domainName": "try",
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": "make deploy",
-            },
+            "http": {"method": method, "path": path, "sourceIp": "127.0.0.1"},
             "requestId": "try",
-            "routeKey": "$default",
-            "stage": "$default",
         },
         "body": body,
         "isBase64Encoded": False,

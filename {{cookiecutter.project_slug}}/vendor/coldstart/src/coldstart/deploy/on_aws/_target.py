@@ -15,6 +15,7 @@ from urllib.request import urlopen
 from pydantic import Field
 
 from coldstart._aws import translate_errors
+from coldstart._provenance import project_name
 from coldstart.bundle._bundle import registered_version, verify_bundle
 from coldstart.deploy._choices import TargetChoices
 from coldstart.deploy._keys import PUBLIC, VARIABLE, keep_or_make_keys
@@ -25,7 +26,7 @@ from coldstart.deploy.on_aws._cost import format_costs, total
 from coldstart.deploy.on_aws._function import Function, version_before
 from coldstart.deploy.on_aws._invoke import invoke
 from coldstart.errors import UserError
-from coldstart.images._building import CHAMPION, image_name
+from coldstart.images._building import CHAMPION
 
 CHOICES = Path("infra/deploy/aws.yaml")
 KEY_BYTES = 3_500  # for hashes of keys; Lambda's environment has 4 KB
@@ -47,19 +48,13 @@ class Choices(TargetChoices):
 
 
 class DeployTarget:
-    """AWS Lambda: a function, whose alias `live` names the version that the URL serves.
-
-    Parameters
-    ----------
-    request : DeployRequest
-        What to deploy.
-    """
+    """AWS Lambda: a function, whose alias `live` names the version that the URL serves."""
 
     def __init__(self, request: DeployRequest) -> None:
         if request.host or request.port:
             raise UserError("ON=aws takes no HOST and no PORT: AWS chooses the URL")
         self.choices = Choices.load(CHOICES)
-        self.request, self.name = request, image_name()
+        self.request, self.name = request, project_name()
         keys = request.settings.serving.keys
         if keys and request.public:
             raise UserError(f"PUBLIC=yes requires no key, and serving.keys is {keys}: choose one")

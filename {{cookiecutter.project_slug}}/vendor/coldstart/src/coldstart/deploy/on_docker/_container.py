@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import tarfile
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from docker.errors import NotFound
-
 from coldstart.errors import UserError
-from coldstart.images._hosts import run, translate_errors
+from coldstart.images._hosts import open_archive, run, translate_errors
 
 PREDICTION_LOG = "/app/state/served"
 START = 180  # seconds that a version has to become ready, on a host that does much else
@@ -35,11 +32,6 @@ except HTTPError as error:
 def wait_until_ready(container: Any) -> None:
     """Wait until the API in a container is ready.
 
-    Parameters
-    ----------
-    container : Container
-        A container that was started.
-
     Raises
     ------
     UserError
@@ -58,22 +50,7 @@ def wait_until_ready(container: Any) -> None:
 
 
 def post(container: Any, url: str, body: str) -> tuple[int, str]:
-    """Post a body from inside a container.
-
-    Parameters
-    ----------
-    container : Container
-        A container that is running.
-    url : str
-        Where to.
-    body : str
-        JSON.
-
-    Returns
-    -------
-    tuple of int and str
-        Status and body of the response.
-    """
+    """Post JSON from inside a container; return status and body of the response."""
     code, _, text = run(container, "python", "-c", POST, url, body).partition(" ")
     return int(code or 0), text
 
@@ -91,31 +68,15 @@ def archive_of_file(path: Path) -> bytes:
 
 
 def download_prediction_log(container: Any, folder: Path) -> int:
-    """Download files of the prediction log that are not here yet.
+    """Download files of the prediction log that are not here yet, and return how many.
 
-    Parameters
-    ----------
-    container : Container
-        One of the host's containers. It may have ended.
-    folder : Path
-        Where they go.
-
-    Returns
-    -------
-    int
-        How many files were downloaded.
+    The container may have ended.
     """
-    with tempfile.TemporaryFile() as packed:
-        with translate_errors(f"the prediction log of {container.name} could not be read"):
-            try:
-                pieces, _ = container.get_archive(PREDICTION_LOG)
-            except NotFound:
-                return 0
-            for piece in pieces:
-                packed.write(piece)
-        packed.seek(0)
-        with tarfile.open(fileobj=packed) as tar:
-            return sum(extract_new(tar, member, folder) for member in tar)
+    with (
+        translate_errors(f"the prediction log of {container.name} could not be read"),
+        open_archive(container, PREDICTION_LOG) as tar,
+    ):
+        return sum(extract_new(tar, member, folder) for member in tar) if tar else 0
 
 
 def extract_new(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:

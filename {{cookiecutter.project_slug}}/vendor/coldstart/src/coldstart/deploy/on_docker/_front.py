@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,13 +27,7 @@ LISTENS = "import socket; print(socket.create_connection(('127.0.0.1', 8443), 5)
 class Front:
     """The front of the API on a host.
 
-    Parameters
-    ----------
-    client : DockerClient
-        The host's engine.
-    name : str
-        Name of the project. Container and network are called `NAME-front`, and
-        Caddy's container and volume `NAME-tls`.
+    Container and network are called `NAME-front`, and Caddy's container and volume `NAME-tls`.
     """
 
     def __init__(self, client: docker.DockerClient, name: str) -> None:
@@ -74,16 +69,7 @@ class Front:
     def ensure(self, image: str, address: str, port: int, proxied: bool) -> None:
         """Start it, unless it runs and listens there.
 
-        Parameters
-        ----------
-        image : str
-            Id of its image.
-        address : str
-            Address of the host to listen on.
-        port : int
-            The port.
-        proxied : bool
-            Whether a proxy before it names the client of a request.
+        `proxied` says that a proxy before it names the client of a request.
 
         Raises
         ------
@@ -98,16 +84,9 @@ class Front:
             self.wait(lambda: bool(self.send("show info")), "HAProxy does not respond")
 
     def ensure_tls(self, image: str, address: str, name: str) -> None:
-        """Start Caddy before it, unless it runs as it should.
+        """Start Caddy before it, at an address' ports 80 and 443, unless it runs as it should.
 
-        Parameters
-        ----------
-        image : str
-            Id of Caddy's image.
-        address : str
-            Address of the host to listen on, at the ports 80 and 443.
-        name : str
-            Name of the host on the internet.
+        The name is that of the host on the internet.
 
         Raises
         ------
@@ -123,14 +102,9 @@ class Front:
     def keep(self, name: str, image: str, ports: dict[str, Any], **more: Any) -> bool:
         """Start a container, unless it runs and is as it should be; return whether it was new."""
         found = self.find(name)
-        wanted = {
-            inside: [{"HostIp": address, "HostPort": str(port)}]
-            for inside, (address, port) in ports.items()
-        }
-        environment = {f"{key}={value}" for key, value in more.get("environment", {}).items()}
+        settings = {"deploy.settings": json.dumps([ports, more])}
         if found is not None:
-            same = found.attrs["HostConfig"]["PortBindings"] == wanted
-            if same and found.image.id == image and environment <= {*found.attrs["Config"]["Env"]}:
+            if found.image.id == image and settings.items() <= found.labels.items():
                 found.start()
                 return False
             found.remove(force=True)  # it listens elsewhere, or is another version
@@ -142,7 +116,7 @@ class Front:
                 self.client.containers.run(
                     image,
                     name=name,
-                    labels=self.labels,
+                    labels=self.labels | settings,
                     network=self.name,
                     ports=ports,
                     read_only=True,
@@ -154,8 +128,7 @@ class Front:
                     **more,
                 )
             except APIError:
-                if (failed := self.find(name)) is not None:
-                    failed.remove(force=True)
+                self.discard(name)
                 raise
         return True
 
@@ -183,12 +156,7 @@ class Front:
     def switch(self, new: str, old: str) -> None:
         """Send all new requests to a container, and wait until the old one has finished its own.
 
-        Parameters
-        ----------
-        new : str
-            Color of the container.
-        old : str
-            Color of the one before it, or an empty string.
+        Both are colors; the old one may be an empty string.
 
         Raises
         ------
@@ -226,17 +194,17 @@ class Front:
                 raise UserError(failure)
             time.sleep(0.1)
 
-    def remove_tls(self) -> None:
-        """Remove Caddy. Its certificates stay."""
-        if (found := self.find(self.tls)) is not None:
-            found.remove(force=True)
+    def discard(self, name: str) -> None:
+        """Remove a container, if it exists."""
+        if (found := self.find(name)) is not None:
+            with translate_errors(f"{name} could not be removed"):
+                found.remove(force=True)
 
     def remove(self) -> None:
         """Remove the containers, the network and the certificates."""
         with translate_errors("the front could not be removed"):
-            self.remove_tls()
-            if (found := self.container) is not None:
-                found.remove(force=True)
+            self.discard(self.tls)
+            self.discard(self.name)
             for network in self.client.networks.list(names=[self.name]):
                 network.remove()
             with contextlib.suppress(NotFound):

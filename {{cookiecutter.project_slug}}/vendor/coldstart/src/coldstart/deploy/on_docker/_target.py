@@ -15,6 +15,7 @@ import docker
 from docker.errors import NotFound
 from pydantic import Field, IPvAnyAddress
 
+from coldstart._provenance import project_name
 from coldstart.bundle._bundle import registered_version
 from coldstart.deploy._choices import TargetChoices
 from coldstart.deploy._smoke import check_prediction
@@ -28,7 +29,7 @@ from coldstart.deploy.on_docker._container import (
 )
 from coldstart.deploy.on_docker._front import COLORS, TIMEOUT, Front
 from coldstart.errors import UserError
-from coldstart.images._building import CHAMPION, build, build_serve, image_name
+from coldstart.images._building import CHAMPION, build, build_serve
 from coldstart.images._hosts import connect, copy, pull, translate_errors
 from coldstart.images._pushing import push
 from coldstart.images._smoke import SERVE
@@ -51,18 +52,12 @@ class Choices(TargetChoices):
 
 
 class DeployTarget:
-    """A Docker host. Two containers, blue and green, take turns behind a front.
-
-    Parameters
-    ----------
-    request : DeployRequest
-        What to deploy.
-    """
+    """A Docker host. Two containers, blue and green, take turns behind a front."""
 
     def __init__(self, request: DeployRequest) -> None:
         given = {"host": request.host, "port": request.port, "tls": request.tls}
         self.choices = Choices.load(CHOICES, **given, proxy=request.proxy or None)
-        self.request, self.name = request, image_name()
+        self.request, self.name = request, project_name()
         self.serving, self.address = request.settings.serving, str(self.choices.address)
 
     @cached_property
@@ -85,11 +80,8 @@ class DeployTarget:
 
     def containers(self) -> dict[str, Any]:
         """Return the containers of the API, by color."""
-        found = {}
-        for color in COLORS:
-            with contextlib.suppress(NotFound):
-                found[color] = self.client.containers.get(f"{self.name}-{color}")
-        return found
+        found = {color: self.front.find(f"{self.name}-{color}") for color in COLORS}
+        return {color: container for color, container in found.items() if container is not None}
 
     def active(self) -> str:
         """Return the color of the container that serves; an empty string if there is none."""
@@ -115,14 +107,14 @@ class DeployTarget:
             self.listen(front, *tls)
             old = self.active()
             new = COLORS[old == COLORS[0]]
-            self.remove(new)
+            self.front.discard(f"{self.name}-{new}")
             self.front.close(new)
             try:
                 container = self.start(new, image, version)
                 self.take_over(container, new, old)
             except BaseException:
                 self.front.close(new)
-                self.remove(new)
+                self.front.discard(f"{self.name}-{new}")
                 raise
         print(f"version {version} serves at {self.url}")
         if self.choices.tls:
@@ -131,7 +123,7 @@ class DeployTarget:
     def listen(self, front: str, tls: str = "") -> None:
         """Start the front, by the ids of its images."""
         if not tls:
-            self.front.remove_tls()
+            self.front.discard(self.front.tls)  # its certificates stay
             self.front.ensure(front, self.address, self.choices.port, self.choices.proxy)
             return
         self.front.ensure(front, "127.0.0.1", self.choices.port, False)
@@ -183,7 +175,7 @@ class DeployTarget:
         if self.containers():
             self.fetch()
         for color in COLORS:
-            self.remove(color)
+            self.front.discard(f"{self.name}-{color}")
         self.front.remove()
         with translate_errors("the volume could not be removed"), contextlib.suppress(NotFound):
             self.client.volumes.get(f"{self.name}-state").remove()
@@ -254,12 +246,6 @@ class DeployTarget:
         """
         send = partial(post, container, f"http://{host}:8000/predict")
         check_prediction(container.labels["deploy.version"], send, bool(self.serving.keys))
-
-    def remove(self, color: str) -> None:
-        """Remove a container, if it exists."""
-        if (container := self.containers().get(color)) is not None:
-            with translate_errors(f"{container.name} could not be removed"):
-                container.remove(force=True)
 
     def check_access(self) -> None:
         """Refuse to have API keys sent unencrypted; warn if other computers need none.

@@ -30,24 +30,7 @@ pipeline; `schema.yaml` describes the columns that it takes. The bundle has no p
 
 
 def hub_card(bundle: Path, manifest: Manifest, repo: str, title: str) -> ModelCard:
-    """Return the card of a bundle, with metadata for the Hub.
-
-    Parameters
-    ----------
-    bundle : Path
-        Folder of the bundle.
-    manifest : Manifest
-        Of the bundle, or of what is published of it.
-    repo : str
-        Name of the repository, ``USER/NAME``.
-    title : str
-        Of the project.
-
-    Returns
-    -------
-    ModelCard
-        The card.
-    """
+    """Return the card of a bundle, with metadata for the Hub."""
     provenance = manifest.provenance
     use = USE.format(
         repo=repo,

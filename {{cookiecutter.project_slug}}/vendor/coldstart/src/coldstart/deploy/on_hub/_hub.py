@@ -28,18 +28,11 @@ CODE = "vendor"  # of the engine, hundreds of files
 
 
 class Hub:
-    """A repository at the Hub, and who may write to it.
+    """A repository at the Hub, ``USER/NAME``, and who may write to it.
 
-    Parameters
-    ----------
-    kind : {'model', 'space'}
-        Kind of the repository.
-    repo : str or None
-        Its name, ``USER/NAME``. By default the user of the token, and `name`.
-    name : str
-        Name of the project.
-    mark : str
-        Path of a file that each repository which the project wrote contains.
+    By default it is of the token's user and has the project's name. The mark is the path of a file
+    that each repository which the project wrote contains. With `dry_run` the Hub is not asked, what
+    would be published is printed, and the user is shown as ``YOU``.
 
     Raises
     ------
@@ -47,9 +40,15 @@ class Hub:
         If the name is not one of a repository, there is no token, or the Hub does not accept it.
     """
 
-    def __init__(self, kind: Kind, repo: str | None, name: str, mark: str) -> None:
-        if repo is not None:
-            check_name(repo, name)
+    def __init__(
+        self, kind: Kind, repo: str | None, name: str, mark: str, dry_run: bool = False
+    ) -> None:
+        if repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+            raise UserError(f"REPO={repo} is not the name of a repository: write USER/{name}")
+        self.kind, self.mark, self.dry_run = kind, mark, dry_run
+        if dry_run:
+            self.repo = repo or f"YOU/{name}"
+            return
         if not sys.stderr.isatty():
             disable_progress_bars()
         if not get_token():
@@ -59,8 +58,7 @@ class Hub:
             )
         # The client keeps the address that it found when it was imported.
         self.api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-        self.kind, self.mark = kind, mark
-        with self.errors("the token"):
+        with self.errors("the name of its user"):
             self.repo = repo or f"{self.api.whoami()['name']}/{name}"
 
     @property
@@ -71,11 +69,6 @@ class Hub:
     @contextlib.contextmanager
     def errors(self, what: str = "") -> Iterator[None]:
         """Raise errors of the client as `UserError` with one line of text.
-
-        Parameters
-        ----------
-        what : str, optional
-            What is requested, for the user. By default the repository.
 
         Raises
         ------
@@ -97,13 +90,9 @@ class Hub:
             reason = " ".join(str(error).split())[:200]
             return f"{self.api.endpoint} does not respond: {reason}; try again"
         said = " ".join((error.server_message or error.response.reason_phrase).split())[:200]
-        if error.response.status_code == 401:
-            return f"{self.api.endpoint} does not accept the token ({said}); see HF_TOKEN"
-        if error.response.status_code == 403:
-            return (
-                f"{what}: the token may not do that ({said}); it needs the right to write there: "
-                "https://huggingface.co/settings/tokens"
-            )
+        if error.response.status_code in (401, 403):
+            settings = "https://huggingface.co/settings/tokens"
+            return f"{what}: the token may not do that ({said}); it needs the right to: {settings}"
         return f"{what}: {error.response.status_code} {said}"
 
     def find(self) -> tuple[set[str], bool] | None:
@@ -136,28 +125,21 @@ class Hub:
     ) -> None:
         """Replace the repository's files by those of a folder, in one commit.
 
-        Parameters
-        ----------
-        folder : Path
-            The folder.
-        message : str
-            Of the commit.
-        public : bool
-            Whether everybody may read the repository. One that is public stays so.
-        personal : sequence of str
-            Names of the personal features of the model in it.
-        secrets : mapping, optional
-            Secrets of a Space, by name.
+        One that is public stays so. `personal` are the names of the personal features of the model.
 
         Raises
         ------
         UserError
             If the model uses personal data and the repository is public, or the Hub refuses it.
         """
+        paths = find_paths(folder)
+        if self.dry_run:
+            check_personal(self.repo, public, personal)
+            self.print_plan(message, public, paths)
+            return
         found = self.find()
         old, private = found or (set(), not public)
         check_personal(self.url, public or not private, personal)
-        paths = find_paths(folder)
         new = [CommitOperationAdd(name, path) for name, path in paths.items()]
         gone = [CommitOperationDelete(name) for name in sorted(old - {*paths, ".gitattributes"})]
         with self.errors():
@@ -175,59 +157,15 @@ class Hub:
         shown = "public" if public or not private else "private"
         print(f"{message} is at {self.url} ({shown}, {len(new)} files)")
 
-
-class Plan:
-    """What publishing would do. It requests nothing, so it has no token and no old files.
-
-    Parameters
-    ----------
-    kind : {'model', 'space'}
-        Kind of the repository.
-    repo : str or None
-        Its name, ``USER/NAME``. By default that of the token's user, who is shown as ``YOU``.
-    name : str
-        Name of the project.
-    public : bool
-        Whether everybody may read the repository.
-
-    Raises
-    ------
-    UserError
-        If the name is not one of a repository.
-    """
-
-    def __init__(self, kind: Kind, repo: str | None, name: str, public: bool) -> None:
-        if repo is not None:
-            check_name(repo, name)
-        self.kind, self.repo = kind, repo or f"YOU/{name}"
-        shown = "public" if public else "private"
-        print(f"{self.repo} ({shown}): a plan, nothing is sent")
-
-    def publish(self, folder: Path, message: str, public: bool, personal: Sequence[str]) -> None:
-        """Print the files of a folder, those of the engine in one line.
-
-        Parameters
-        ----------
-        folder : Path
-            The folder.
-        message : str
-            Of the commit.
-        public : bool
-            Whether everybody may read the repository.
-        personal : sequence of str
-            Names of the personal features of the model in it.
-
-        Raises
-        ------
-        UserError
-            If the model uses personal data and the repository would be public.
-        """
-        check_personal(self.repo, public, personal)
-        paths = find_paths(folder)
-        kind = {"model": "a model", "space": "a Space"}[self.kind]
-        print(f"would publish {message} as {kind}, {len(paths)} files:")
+    def print_plan(self, message: str, public: bool, paths: dict[str, Path]) -> None:
+        """Print files that would be published, those of the engine in one line."""
+        kind, shown = (
+            "a Space" if self.kind == "space" else "a model",
+            "public" if public else "private",
+        )
+        print(f"would publish {message} as {kind}, {self.repo} ({shown}), {len(paths)} files:")
         code = [path for name, path in paths.items() if name.startswith(f"{CODE}/")]
-        print(*(name for name in paths if paths[name] not in code), sep="\n")
+        print(*(name for name in paths if not name.startswith(f"{CODE}/")), sep="\n")
         if code:
             size = sum(path.stat().st_size for path in code) / 1e6
             print(f"{CODE}/ ({len(code)} files, {size:.1f} MB)")
@@ -246,15 +184,3 @@ def check_personal(where: str, public: bool, personal: Sequence[str]) -> None:
             f"{where} would be public, and the model uses personal data ({personal[0]}), "
             "of which it may contain values: publish it without PUBLIC=1, in a private REPO="
         )
-
-
-def check_name(repo: str, name: str) -> None:
-    """Check the form of a repository's name.
-
-    Raises
-    ------
-    UserError
-        If it is not ``USER/NAME``.
-    """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise UserError(f"REPO={repo} is not the name of a repository: write USER/{name}")

@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from coldstart._provenance import project_name
 from coldstart.bundle._bundle import MANIFEST
 from coldstart.config._settings import Settings
 from coldstart.deploy.on_hub._card import LICENSE, hub_card
-from coldstart.deploy.on_hub._hub import Hub, Plan
+from coldstart.deploy.on_hub._hub import Hub
 from coldstart.deploy.on_hub._published import personal_features, write_published
 from coldstart.errors import UserError
-from coldstart.images._building import image_name
 from coldstart.tracking import _mlflow as tracking
 from coldstart.tracking._registry import (
     BUNDLES,
@@ -26,20 +26,7 @@ from coldstart.tracking._registry import (
 def push_model(
     settings: Settings, repo: str | None, ref: str, public: bool, dry_run: bool = False
 ) -> None:
-    """Publish a model at the Hub.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the project.
-    repo : str or None
-        Name of the repository, ``USER/NAME``. By default the token's user and the project's name.
-    ref : str
-        Which model: ``champion``, ``challenger``, or a registered version's number.
-    public : bool
-        Whether everybody may read the repository.
-    dry_run : bool, default=False
-        Whether to print what would be published only.
+    """Publish a model at the Hub: ``champion``, ``challenger``, or a registered version's number.
 
     Raises
     ------
@@ -60,8 +47,8 @@ def push_model(
                 f"{ref!r} is not a model: write REF=champion, REF=challenger or the number of a "
                 "version, as VERSION=5"
             )
-        name = image_name()
-        hub = Plan("model", repo, name, public) if dry_run else Hub("model", repo, name, MANIFEST)
+        name = project_name()
+        hub = Hub("model", repo, name, MANIFEST, dry_run)
         folder = Path(temporary, "published")
         predictor = write_published(bundle, folder)
         if LICENSE.is_file():

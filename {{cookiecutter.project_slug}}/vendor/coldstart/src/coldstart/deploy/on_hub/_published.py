@@ -34,18 +34,6 @@ def write_published(bundle: Path, folder: Path) -> BundlePredictor:
     `make data SHARE=yes` decides. Of columns that the model does not use, no values are published.
     Predictions of the test rows serve the promotion gate alone.
 
-    Parameters
-    ----------
-    bundle : Path
-        Folder of the bundle.
-    folder : Path
-        Folder to write. It may exist.
-
-    Returns
-    -------
-    BundlePredictor
-        The written bundle.
-
     Raises
     ------
     UserError

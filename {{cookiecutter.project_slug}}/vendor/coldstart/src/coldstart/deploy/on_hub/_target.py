@@ -12,15 +12,16 @@ from pathlib import Path
 from docker.utils import exclude_paths
 from huggingface_hub import SpaceCard, SpaceCardData
 
+from coldstart._provenance import project_name
 from coldstart.bundle._bundle import MANIFEST, verify_bundle
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.deploy._keys import VARIABLE, pack_keys
 from coldstart.deploy._targets import DeployRequest
 from coldstart.deploy.on_hub._card import LICENSE, license_metadata
-from coldstart.deploy.on_hub._hub import Hub, Plan
+from coldstart.deploy.on_hub._hub import Hub
 from coldstart.deploy.on_hub._published import personal_features, write_published
 from coldstart.errors import UserError
-from coldstart.images._building import CHAMPION, image_name
+from coldstart.images._building import CHAMPION
 
 PORT = 8000  # of the image that serves
 KEY_BYTES = 100_000
@@ -38,40 +39,31 @@ The API of model version {version} and its page. Its address with `/docs` descri
 
 
 class DeployTarget:
-    """A Space. Each deployment is a commit, from which the Hub builds and starts the API.
-
-    Parameters
-    ----------
-    request : DeployRequest
-        What to deploy.
-    """
+    """A Space. Each deployment is a commit, from which the Hub builds and starts the API."""
 
     def __init__(self, request: DeployRequest) -> None:
         if request.host or request.port:
             raise UserError("ON=space takes no HOST and no PORT: the Hub chooses the URL")
-        self.request, self.name = request, image_name()
+        self.request, self.name = request, project_name()
         self.mark = (CHAMPION / MANIFEST).as_posix()
 
     def connect(self) -> Hub:
         """Return the repository of the Space."""
-        return Hub("space", self.request.repo, self.name, self.mark)
+        return Hub("space", self.request.repo, self.name, self.mark, self.request.dry_run)
 
     def deploy(self) -> None:
         """Publish the champion, the code that serves it, and a Dockerfile."""
         keys, public = self.request.settings.serving.keys, self.request.public
         verify_bundle(CHAMPION)
-        dry = self.request.dry_run
-        hub = Plan("space", self.request.repo, self.name, public) if dry else self.connect()
+        hub = self.connect()
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             predictor = self.write_space(folder)
             message = f"Version {predictor.number} ({predictor.manifest.family})"
-            personal = personal_features(predictor)
-            if isinstance(hub, Plan):
-                hub.publish(folder, message, public, personal)
-                return
-            secrets = pack_keys(keys, KEY_BYTES) if keys else {}
-            hub.publish(folder, message, public, personal, secrets)
+            secrets = pack_keys(keys, KEY_BYTES) if keys and not hub.dry_run else {}
+            hub.publish(folder, message, public, personal_features(predictor), secrets)
+        if hub.dry_run:
+            return
         if public and not keys:
             print(
                 "WARNING: anyone can use the API without a key. To require keys, run make key "
@@ -81,18 +73,7 @@ class DeployTarget:
         print("the Hub builds the image now: make deploy ON=space STATUS=1 shows when it runs")
 
     def write_space(self, folder: Path) -> BundlePredictor:
-        """Write the files of the Space: what an image may hold, and the Dockerfile that copies it.
-
-        Parameters
-        ----------
-        folder : Path
-            An empty folder.
-
-        Returns
-        -------
-        BundlePredictor
-            The bundle among them.
-        """
+        """Write the Space's files: what an image may hold, and the Dockerfile that copies it."""
         patterns = Path(".dockerignore").read_text(encoding="utf-8").splitlines()
         patterns = [line for line in patterns if line and not line.startswith("#")]
         for name in exclude_paths(".", patterns):
@@ -154,17 +135,7 @@ class DeployTarget:
 def command(dockerfile: str, keys: bool) -> str:
     """Return the command of the image without a prediction log, which its disk would not keep.
 
-    Parameters
-    ----------
-    dockerfile : str
-        The Dockerfile.
-    keys : bool
-        Whether the API requires keys. Their hashes are the Space's secret.
-
-    Returns
-    -------
-    str
-        Lines of a Dockerfile.
+    With keys, their hashes are the Space's secret.
     """
     stage = dockerfile.partition(" AS serve\n")[2]
     words = [
