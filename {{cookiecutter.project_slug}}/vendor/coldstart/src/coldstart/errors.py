@@ -64,7 +64,7 @@ def describe(error: ValidationError, known: Iterable[str] = ()) -> str:
         elif kind == "missing":
             what = "is missing"
         elif kind == "union_tag_not_found":
-            what = "needs a type: number, category, boolean, date or text"
+            what = "needs a type: number, category, boolean, date, text or image"
         elif kind == "union_tag_invalid":
             what = f"there is no type {mistake['ctx']['tag']!r}; choose among " + str(
                 mistake["ctx"]["expected_tags"]
