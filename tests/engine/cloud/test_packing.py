@@ -41,6 +41,19 @@ def test_only_what_a_training_reads_is_uploaded(project: Path) -> None:
     assert packed() == ["config.yaml", "data/raw/houses.csv", "schema.yaml"]
 
 
+def test_pictures_are_uploaded_with_the_table_of_their_paths(project: Path) -> None:
+    for name in ("data/raw/a/1.jpg", "data/raw/a/notes.md", "docs/plot.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("x")
+    assert "data/raw/a/1.jpg" not in packed()
+    contract = yaml.safe_load(Path("schema.yaml").read_text())
+    contract["columns"]["photo"] = {"type": "image"}
+    Path("schema.yaml").write_text(yaml.safe_dump(contract))
+    names = ["config.yaml", "data/raw/a/1.jpg", "data/raw/houses.csv", "schema.yaml"]
+    assert packed() == names
+    assert "data/raw/a/1.jpg" not in packed(**{"data.table": "s3://bucket/data/*.parquet"})
+
+
 def test_the_settings_are_uploaded_without_the_tracking_stores_address(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

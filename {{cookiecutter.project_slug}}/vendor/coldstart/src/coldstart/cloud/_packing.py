@@ -15,6 +15,9 @@ import yaml
 from pathspec import GitIgnoreSpec
 
 from coldstart.config._settings import CHECKPOINTS, CONFIG, Settings
+from coldstart.contract._contract import Contract, table_folder
+from coldstart.contract._pictures import is_picture
+from coldstart.contract.columns import Image
 from coldstart.errors import UserError
 
 IGNORE = Path(".skyignore")
@@ -38,6 +41,7 @@ def input_files(settings: Settings) -> list[Path]:
     """
     ignored = read_ignore_file()
     found: dict[str, Path] = {}
+    pictures = {settings.data.table: picture_files(settings)}
     tables = [settings.data.table, *(join.file for join in settings.data.joins)]
     for named in (settings.contract, *tables):
         if isinstance(named, str):
@@ -47,7 +51,7 @@ def input_files(settings: Settings) -> list[Path]:
                 f"{named} lies outside of the project and is not uploaded: move it to data/"
             )
         before = len(found)
-        for path in expand(named):
+        for path in [*expand(named), *pictures.get(named, ())]:
             if ignored.match_file(path):
                 continue
             refuse_secret(path)
@@ -56,6 +60,17 @@ def input_files(settings: Settings) -> list[Path]:
             raise UserError(f"{named}: there is no such file, or {IGNORE} lists it")
     found |= {path.as_posix(): path for path in expand(CHECKPOINTS) if path.is_file()}
     return [found[name] for name in sorted(found)]
+
+
+def picture_files(settings: Settings) -> list[Path]:
+    """Return the pictures below the table's folder, if a column holds their paths."""
+    table = settings.data.table
+    if isinstance(table, str) or not settings.contract.exists():
+        return []
+    columns = Contract.load(settings.contract).columns.values()
+    if not any(isinstance(column, Image) for column in columns):
+        return []
+    return [path for path in expand(table_folder(table)) if is_picture(path.name)]
 
 
 def read_ignore_file() -> GitIgnoreSpec:
