@@ -154,7 +154,7 @@ def test_without_a_price_no_budget_fits_and_a_confirmation_is_needed() -> None:
     check_price(plan)
     with pytest.raises(UserError, match="needs a price"):
         check_budget(plan, 5.0)
-    with pytest.raises(UserError, match="nothing was started"):
+    with pytest.raises(UserError, match="YES=1 confirms"):
         confirm_plan(plan, False)
     # A price that is known of others bounds nothing.
     mixed = Plan(Offer("Kubernetes", None), 1, 2, "image", [Offer("AWS", 1.0)])

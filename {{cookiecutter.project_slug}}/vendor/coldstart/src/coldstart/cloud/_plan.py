@@ -244,9 +244,13 @@ def confirm_plan(plan: Plan, yes: bool) -> None:
     UserError
         If the answer is not yes.
     """
+    if yes or not plan.needs_confirmation:
+        return
+    if not sys.stdin.isatty():
+        raise UserError("the job costs money, and there is no terminal to ask in: YES=1 confirms")
     machines = f"{plan.nodes} machines" if plan.nodes > 1 else "a machine"
     cost = "at an unknown price" if plan.max_cost is None else f"for up to {plan.max_cost:.2f} USD"
-    if plan.needs_confirmation and not confirm(f"Start {machines} {cost}?", yes):
+    if not confirm(f"Start {machines} {cost}?"):
         raise UserError("nothing was started")
 
 
