@@ -350,6 +350,17 @@ def test_the_newest_import_has_the_pictures_that_the_folder_has_now(project: Pat
     assert len(prepare(load_settings()).table) == 23
 
 
+def test_pictures_beside_several_tables_are_no_tables(project: Path) -> None:
+    """Such as plots in a folder of exports."""
+    rows = "".join(f"{number},{number % 7},{number % 3 > 0}\n" for number in range(60))
+    for name in ("2025/a.csv", "2026/b.csv"):
+        (project / "exports" / name).parent.mkdir(parents=True)
+        (project / "exports" / name).write_text(f"x,y,kind\n{rows}")
+    draw("lying", np.random.default_rng(0)).save(project / "exports/plot.png")
+    assert main(["data", "--source", str(project / "exports"), "--target", "kind"]) == 0
+    assert len(prepare(load_settings()).table) == 120
+
+
 # What `make data` finds
 
 

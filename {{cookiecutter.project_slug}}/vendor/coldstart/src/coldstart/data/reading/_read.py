@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from coldstart.config._sections import DataSettings, Dialect
+from coldstart.contract._pictures import is_picture
 from coldstart.data.reading._json_tables import scan_json
 from coldstart.data.reading._raw import UNREADABLE, RawTable
 from coldstart.data.reading._row_groups import RowGroup, list_objects, list_row_groups
@@ -151,7 +152,8 @@ def files(table: Path | str) -> list[Path] | list[str]:
         matching = Path(table.anchor).glob(str(table.relative_to(table.anchor)))
         if not (found := sorted(path for path in matching if path.is_file())):
             raise UserError(f"{table}: no file has such a name")
-        return found
+        # Pictures that are imported with several tables are no tables themselves.
+        return [path for path in found if not is_picture(path.name)] or found
     return [table]
 
 
