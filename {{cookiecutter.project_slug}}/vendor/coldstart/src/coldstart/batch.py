@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from coldstart.data._recursive import add_known_lags, predict_series
 from coldstart.data._rows import slice_rows
 from coldstart.data._streams import prefetch, write_csv, write_parquet
 from coldstart.data._validation import TableValidator
+from coldstart.data.reading._raw import RawTable
 from coldstart.data.reading._read import scan
 from coldstart.errors import UserError
 
@@ -84,8 +85,7 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
     columns = needed(contract, present, file)
     classes, conformal = predictor.manifest.classes, predictor.manifest.conformal
     nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
-    # Lags look back over the whole table, which is not long where there are any.
-    size = max(raw.rows, 1) if contract.lags else min(ROWS, slice_rows(columns.values()))
+    size = slice_size(raw, contract, columns)
     validator = TableValidator(columns)
 
     def read() -> Iterator[tuple[pl.DataFrame, EncodedFeatures | Forecasts]]:
@@ -129,6 +129,30 @@ def predict_slices(predictor: BundlePredictor, file: Path) -> Iterator[pl.DataFr
                     for i, name in enumerate(classes)
                 ),
             )
+
+
+def slice_size(raw: RawTable, contract: Contract, columns: Mapping[str, BaseColumn]) -> int:
+    """Return how many rows of a file are in memory at a time.
+
+    With lags all of them are, which are not many: lags look back over the whole table.
+
+    Parameters
+    ----------
+    raw : RawTable
+        The file.
+    contract : Contract
+        The data contract.
+    columns : mapping of str to BaseColumn
+        The columns to read, by name.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
+    if contract.lags:
+        return max(raw.rows, 1)
+    return min(ROWS, slice_rows(columns.values()))
 
 
 class Forecasts(NamedTuple):

@@ -24,6 +24,7 @@ from coldstart.contract.columns import (
     BaseColumn,
     Boolean,
     Category,
+    Image,
     Number,
     column_annotation,
     setting_names,
@@ -130,8 +131,9 @@ class Contract(BaseModel):
         table : Path or str
             A file or a folder, or an address, to which no path is relative.
         """
+        folder = table_folder(table)
         for column in self.columns.values():
-            column.set_folder(table_folder(table))
+            column.set_folder(folder)
 
     @model_validator(mode="after")
     def _roles_are_consistent(self) -> Contract:
@@ -244,6 +246,11 @@ class Contract(BaseModel):
     def categories(self) -> list[str]:
         """Names of the features that are categories."""
         return [name for name, column in self.features.items() if isinstance(column, Category)]
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of the features that are pictures."""
+        return [name for name, column in self.features.items() if isinstance(column, Image)]
 
     def encode(self, table: Mapping[str, Sequence[Any]]) -> EncodedFeatures:
         """Encode typed values for a model.

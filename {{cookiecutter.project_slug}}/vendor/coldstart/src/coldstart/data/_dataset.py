@@ -15,7 +15,6 @@ import polars as pl
 from coldstart.config._settings import Settings
 from coldstart.contract._contract import Contract, EncodedFeatures
 from coldstart.contract._derived import explain_left_out
-from coldstart.contract.columns import Image
 from coldstart.data._objective import Objective, choose_objective
 from coldstart.data._rows import ROW, ROW_HASH, check_weights, type_rows
 from coldstart.data._sampling import ReservoirSampler, sample
@@ -291,7 +290,7 @@ def assign_parts(
     """Add for each split a column with the number of each row's part."""
     if contract.names("time"):
         table = table.sort(contract.names("time")[0], maintain_order=True)
-    if any(isinstance(column, Image) for column in contract.features.values()):
+    if contract.pictures:
         from coldstart.data._picture_copies import join_copies  # needs Pillow
 
         table, coincidence = join_copies(table, contract), 0.0  # no two are equal by chance

@@ -14,7 +14,6 @@ from scipy.sparse.csgraph import connected_components
 
 from coldstart.contract import _pictures as pictures
 from coldstart.contract._contract import Contract
-from coldstart.contract.columns import Image
 from coldstart.contract.columns._image import THREADS
 from coldstart.data._rows import ROW_HASH
 
@@ -79,10 +78,9 @@ def join_copies(table: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     polars.DataFrame
         The rows, with the same `ROW_HASH` for such rows.
     """
-    for name, column in contract.features.items():
-        if not isinstance(column, Image):
-            continue
-        numbers = pl.Series(find_copies(read_thumbnails(table[name].to_list(), column)))
+    for name in contract.pictures:
+        values, column = table[name].to_list(), contract.features[name]
+        numbers = pl.Series(find_copies(read_thumbnails(values, column)))
         known = table[name].is_not_null()
         copies = int(known.sum()) - numbers.filter(known).n_unique()
         if copies:

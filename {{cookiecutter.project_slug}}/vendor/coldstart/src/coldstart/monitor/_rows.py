@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from coldstart.batch import ROWS, needed
+from coldstart.batch import ROWS, needed, slice_size
 from coldstart.bundle._predictor import BundlePredictor
 from coldstart.config._sections import Dialect
 from coldstart.contract._contract import Contract
 from coldstart.data._dataset import EXAMPLES, PART, encode
 from coldstart.data._lags import add_lags, has_history
-from coldstart.data._rows import slice_rows
 from coldstart.data._splitting import PARTS
 from coldstart.data._validation import TableValidator
 from coldstart.data.reading._read import scan
@@ -92,10 +91,8 @@ class FileRows:
                 columns[name] = contract.columns[name].model_copy(update={"nullable": True})
         nulls = [pl.lit(None, pl.String).alias(name) for name in columns if name not in present]
         validator = TableValidator(columns)
-        size = max(raw.rows, 1) if contract.lags else min(ROWS, slice_rows(columns.values()))
         with tqdm(total=raw.rows, unit="row", unit_scale=True, disable=None, leave=False) as bar:
-            # Lags look back over the whole table; its first rows are there for those after them.
-            for rows in raw.slices(size):
+            for rows in raw.slices(slice_size(raw, contract, columns)):
                 typed = validator(rows.with_columns(nulls))
                 if not columns.keys() >= contract.lags.keys():
                     typed = add_lags(typed, contract)

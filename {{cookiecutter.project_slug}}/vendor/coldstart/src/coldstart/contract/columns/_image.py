@@ -64,7 +64,7 @@ class Image(BaseColumn):
         return f"the path or the file ({self._problem})"
 
     def set_folder(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._problem = folder, ""
 
     def is_typed(self, dtype: pl.DataType) -> bool:
         return False  # a text may be a path

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from coldstart.contract._pictures import SUFFIXES, is_picture
+from coldstart.contract._pictures import SUFFIXES
 from coldstart.data.sources._addresses import SQLITE, expand_variables, public_address
 from coldstart.data.sources._api_description import load_description
 from coldstart.data.sources._picture_folders import copy_pictures, find_pictures
@@ -171,9 +171,8 @@ def copy_files(source: Source, into: Path) -> None:
 
 def has_tables(folder: Path) -> bool:
     """Return whether there is a table below a folder, or no picture either."""
-    return any(is_table(path.relative_to(folder)) for path in folder.rglob("*")) or not any(
-        is_picture(path.name) for path in folder.rglob("*")
-    )
+    tables = (path for path in folder.rglob("*") if is_table(path.relative_to(folder)))
+    return any(tables) or not find_pictures(folder)
 
 
 def is_table(path: PurePosixPath | Path) -> bool:
